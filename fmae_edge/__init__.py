@@ -1,0 +1,39 @@
+"""fmae-edge: a convolutional autoencoder as an image codec that runs anywhere onnxruntime does.
+
+The public names load on first use (PEP 562), so that importing the package costs nothing::
+
+    from fmae_edge import Codec
+
+    codec = Codec()
+    latents = codec.encode(images)  # (N, 28, 28) uint8 -> (N, 64) float32
+    images = codec.decode(latents)  # (N, 64) float32 -> (N, 28, 28) uint8
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["BundleError", "Codec", "FmaeError", "InputError", "__version__"]
+
+if TYPE_CHECKING:
+    from fmae_edge.runtime.codec import Codec
+    from fmae_edge.runtime.errors import BundleError, FmaeError, InputError
+
+_HOME = {
+    "BundleError": "fmae_edge.runtime.errors",
+    "Codec": "fmae_edge.runtime.codec",
+    "FmaeError": "fmae_edge.runtime.errors",
+    "InputError": "fmae_edge.runtime.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+"""The command line: parse, call, print."""
+
+import sys
+
+_EXTRAS = {
+    "typer": "cli",
+    "rich": "cli",
+    "PIL": "cli",
+    "torch": "train",
+    "torchvision": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "safetensors": "train",
+}
+
+
+def main() -> None:
+    """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
+    try:
+        from fmae_edge.cli.app import app
+        from fmae_edge.runtime.errors import FmaeError
+
+        try:
+            app(prog_name="fmae-edge")
+        except FmaeError as error:
+            _fail(str(error))
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(f"this needs the package {error.name}: pip install 'fmae-edge[{extra}]'")
+
+
+def _fail(message: str) -> None:
+    print(f"fmae-edge: {message}", file=sys.stderr)
+    sys.exit(1)

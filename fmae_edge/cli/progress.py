@@ -1,0 +1,73 @@
+"""Progress bars on stderr, only on a terminal."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fmae_edge.train.loop import Step
+
+
+def _bar(*columns: TextColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+class TrainingProgress:
+    """A bar with loss, PSNR and speed, and one printed line an epoch: the callbacks of the training loop."""
+
+    def __init__(self) -> None:
+        self._bar = _bar(TextColumn("loss {task.fields[loss]:.5f}  {task.fields[psnr]:.2f} dB"),
+                         TextColumn("{task.fields[speed]:.0f} images/s"))
+        self._task = self._bar.add_task("", total=None, loss=float("nan"), psnr=float("nan"), speed=0.0)
+
+    def __enter__(self) -> "TrainingProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_step(self, step: "Step") -> None:
+        """Move the bar."""
+        self._bar.update(
+            self._task,
+            description=f"epoch {step.epoch}",
+            completed=step.step,
+            total=step.steps,
+            loss=step.loss,
+            psnr=step.psnr,
+            speed=step.images_per_second,
+        )
+
+    def on_epoch(self, metrics: dict[str, Any]) -> None:
+        """Print the line of an epoch."""
+        line = (
+            "epoch {epoch:3d}  train loss {train_loss:.5f}  test MSE {test_mse:.5f}  "
+            "PSNR {test_psnr_pooled:.2f} dB pooled, {test_psnr_per_image:.2f} dB per image  "
+            "SSIM {test_ssim:.4f}  {seconds:.1f} s, {images_per_second:.0f} images/s"
+        ).format(**metrics)
+        typer.echo(line)
+
+
+@contextmanager
+def progress_bar(description: str) -> "Iterator[Callable[[int, int], None]]":
+    """Show a bar; what it yields is called with (done, total)."""
+    with _bar() as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,64 @@
+"""`fmae-edge train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    run: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: checkpoints, metrics.")] = Path(
+        "runs/fashion-mnist"
+    ),
+    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch in the folder.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images. [default: 10]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step. [default: 256]")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate. [default: 0.004]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights and order. [default: 0]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Train the autoencoder on Fashion-MNIST."""
+    import torch
+
+    from fmae_edge.cli.progress import TrainingProgress
+    from fmae_edge.train.checkpoint import read_config, read_recipe, start_run
+    from fmae_edge.train.config import ModelConfig
+    from fmae_edge.train.data import load_fashion_mnist
+    from fmae_edge.train.device import has_fast_bfloat16, resolve_device
+    from fmae_edge.train.loop import train as train_model
+    from fmae_edge.train.model import Autoencoder
+    from fmae_edge.train.recipe import Recipe
+
+    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+    given = {name: value for name, value in given.items() if value is not None}
+    where = resolve_device(device)
+    if resume:
+        config, recipe = read_config(run), read_recipe(run)
+        for name, value in given.items():
+            if value != getattr(recipe, name):
+                raise typer.BadParameter(
+                    f"the run was started with {name} {getattr(recipe, name)}, and another value would not "
+                    f"continue it; leave --{name.replace('_', '-')} out, or start a new run"
+                )
+    else:
+        try:
+            config, recipe = ModelConfig(), Recipe(**given)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    images = load_fashion_mnist(data)
+    if not resume:
+        start_run(run, config, recipe)
+    torch.manual_seed(recipe.seed)
+    model = Autoencoder(config)
+    precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
+    typer.echo(f"training on {len(images.train)} images of {images.folder}, {where.type}, {precision}; {recipe}")
+    with TrainingProgress() as progress:
+        try:
+            metrics = train_model(
+                run, model, recipe, images.train, images.test, where, progress.on_step, progress.on_epoch
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"stopped; the last finished epoch is kept: fmae-edge train -o {run} --resume", err=True)
+            raise typer.Exit(130) from None
+    typer.echo(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")

@@ -1,0 +1,1 @@
+"""Measure quality: how close reconstructions are to their originals."""

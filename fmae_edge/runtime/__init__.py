@@ -1,0 +1,1 @@
+"""What an application embeds: numpy and onnxruntime, and nothing else of this package."""

@@ -1,0 +1,119 @@
+"""The codec: images to latents and back, with the two graphs of a bundle."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.images import as_batch, to_graph, to_uint8
+from fmae_edge.runtime.latents import LATENT_DTYPES, LatentDtype, as_latent_batch, to_dtype, to_values
+from fmae_edge.runtime.manifest import Manifest
+from fmae_edge.runtime.sessions import available_cpus, open_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Precision = Literal["int8", "fp32"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+GRAPHS: dict[Precision, tuple[str, str]] = {
+    "int8": ("encoder.onnx", "decoder.onnx"),
+    "fp32": ("encoder.fp32.onnx", "decoder.fp32.onnx"),
+}
+# Images of one call to onnxruntime: enough to amortise the call, few enough to keep memory bounded.
+_IMAGES_PER_RUN = 64
+
+
+class Codec:
+    """Compress images to latents and back with the bundle in folder `bundle`, by default the one in the wheel.
+
+    `precision` chooses the int8 or the float32 graphs, `threads` how many threads onnxruntime may use
+    (by default the CPUs that this process may run on).
+
+    Raises BundleError if the bundle is not whole, InputError if an argument is none of the above.
+
+    Example::
+
+        codec = Codec()
+        latent = codec.encode(image)  # (28, 28) uint8 -> (64,) float32
+        image = codec.decode(latent)  # (64,) float32 -> (28, 28) uint8
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str] | None = None,
+        *,
+        precision: Precision = "int8",
+        threads: int | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}; expected 1 or more")
+        self._bundle = read_bundle(DEFAULT_BUNDLE if bundle is None else Path(bundle))
+        self._precision = precision
+        self._threads = threads or available_cpus()
+        self._steps = np.array(self.manifest.latent_steps, np.float32)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself: geometry, quantiser steps, measured figures."""
+        return self._bundle.manifest
+
+    def encode(self, images: object, dtype: LatentDtype = "float32") -> NDArray[Any]:
+        """Encode (28, 28) to (64,), or (N, 28, 28) to (N, 64): the bundle's geometry.
+
+        `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values,
+        int8 for symbols in the bundle's quantiser steps (beyond 127 steps they are clipped).
+
+        Raises InputError if `images` have another shape, dtype or range.
+        """
+        if dtype not in LATENT_DTYPES:
+            raise InputError(f"latent dtype is {dtype!r}; expected one of {', '.join(LATENT_DTYPES)}")
+        batch, single = as_batch(images, self.manifest.image_shape)
+        values = np.empty((len(batch), self.manifest.latent_size), np.float32)
+        for at in range(0, len(batch), _IMAGES_PER_RUN):
+            pixels = to_graph(batch[at : at + _IMAGES_PER_RUN], self.manifest.image_channels)
+            (values[at : at + _IMAGES_PER_RUN],) = self._encoder.run(None, {"image": pixels})
+        latents = to_dtype(values, dtype, self._steps)
+        return latents[0] if single else latents
+
+    def decode(self, latents: object) -> NDArray[np.uint8]:
+        """Decode (64,) to (28, 28), or (N, 64) to (N, 28, 28) uint8: the bundle's geometry.
+
+        `latents` are float32 or float16 values, or int8 symbols, as `encode` gives them.
+
+        Raises InputError if `latents` have another shape or dtype, or are not finite.
+        """
+        batch, single = as_latent_batch(latents, self.manifest.latent_size)
+        images = np.empty((len(batch), *self.manifest.image_shape), np.uint8)
+        for at in range(0, len(batch), _IMAGES_PER_RUN):
+            values = to_values(batch[at : at + _IMAGES_PER_RUN], self._steps)
+            (pixels,) = self._decoder.run(None, {"latent": values})
+            images[at : at + _IMAGES_PER_RUN] = to_uint8(pixels).reshape(-1, *self.manifest.image_shape)
+        return images[0] if single else images
+
+    @cached_property
+    def _encoder(self) -> "InferenceSession":
+        manifest = self.manifest
+        image = [manifest.image_channels, manifest.image_height, manifest.image_width]
+        return self._open(GRAPHS[self._precision][0], {"image": image}, {"latent": [manifest.latent_size]})
+
+    @cached_property
+    def _decoder(self) -> "InferenceSession":
+        manifest = self.manifest
+        image = [manifest.image_channels, manifest.image_height, manifest.image_width]
+        return self._open(GRAPHS[self._precision][1], {"latent": [manifest.latent_size]}, {"image": image})
+
+    def _open(self, name: str, takes: dict[str, list[int]], gives: dict[str, list[int]]) -> "InferenceSession":
+        where = f"{self._bundle.path}: {name}"
+        session = open_session(self._bundle.files[name], where, self._threads)
+        for ports, expected in ((session.get_inputs(), takes), (session.get_outputs(), gives)):
+            found = {port.name: list(port.shape[1:]) for port in ports}
+            if found != expected:
+                raise BundleError(f"{where} has {found} where the manifest needs {expected}")
+        return session

@@ -1,0 +1,178 @@
+"""The manifest of a bundle: what it is, what it needs, and what was measured of it.
+
+`manifest.json` holds a format version, the geometry that the runtime needs, the SHA-256 and size of
+every other file, and a record for people (training, quantisation, parity, quality, tools), which the
+runtime carries along unread. Its own `checksum` covers all the rest, so that a changed figure is
+noticed as surely as a changed weight.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fmae_edge.runtime.errors import BundleError
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+GRAPH_NAMES = ("encoder.onnx", "decoder.onnx", "encoder.fp32.onnx", "decoder.fp32.onnx")
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Bounds on what a manifest may ask the runtime to allocate; far above anything this codec is for.
+_MAX_SIDE = 4096
+_MAX_LATENT = 65536
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and SHA-256 (hex) of one file of a bundle."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> "FileEntry":
+        """Describe `content`."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    `latent_steps` are the quantiser's steps, one a latent dimension: an int8 symbol times its step is
+    the latent value. `record` is for people: nothing in it changes what is computed.
+    """
+
+    name: str
+    image_channels: int
+    image_height: int
+    image_width: int
+    latent_steps: tuple[float, ...]
+    files: Mapping[str, FileEntry]
+    record: Mapping[str, Any]
+
+    @property
+    def latent_size(self) -> int:
+        """Number of latent values of one image."""
+        return len(self.latent_steps)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image array: (height, width), or (channels, height, width) if there are several."""
+        plane = (self.image_height, self.image_width)
+        return plane if self.image_channels == 1 else (self.image_channels, *plane)
+
+    @property
+    def bundle_id(self) -> str:
+        """16 hex digits over what decides decoding: geometry, quantiser steps and the decoder graphs."""
+        decides = {
+            "image": [self.image_channels, self.image_height, self.image_width],
+            "steps": list(self.latent_steps),
+            "decoders": [self.files[name].sha256 for name in GRAPH_NAMES if name.startswith("decoder")],
+        }
+        return hashlib.sha256(_canonical(decides)).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """Return the text of `manifest.json`, checksum included."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "bundle_id": self.bundle_id,
+            "image": {
+                "channels": self.image_channels,
+                "height": self.image_height,
+                "width": self.image_width,
+                "preprocessing": "uint8 / 255 as float32, layout NCHW",
+            },
+            "latent": {"size": self.latent_size, "steps": list(self.latent_steps)},
+            "files": {
+                name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()
+            },
+            "record": dict(self.record),
+        }
+        content["checksum"] = _checksum(content)
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: bytes, where: str) -> "Manifest":
+        """Parse `manifest.json`; `where` names the bundle in messages.
+
+        Raises BundleError if the text is not a manifest, was altered, or has a newer format version.
+        """
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"{where}: {MANIFEST_NAME} is not valid JSON ({error})") from None
+        if not isinstance(content, dict):
+            raise BundleError(f"{where}: {MANIFEST_NAME} must be a JSON object")
+        version = content.get("format_version")
+        if type(version) is not int or version < 1:
+            raise BundleError(
+                f"{where}: {MANIFEST_NAME} has format_version {version!r}, which is no version of the format"
+            )
+        if version > FORMAT_VERSION:
+            raise BundleError(
+                f"{where}: its format version is {version}, and this fmae-edge reads up to {FORMAT_VERSION}: "
+                "upgrade fmae-edge"
+            )
+        if content.get("checksum") != _checksum(content):
+            raise BundleError(
+                f"{where}: {MANIFEST_NAME} does not match its own checksum, so it was altered or damaged: "
+                "export the bundle again or get a fresh copy"
+            )
+        try:
+            return cls._from_content(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"{where}: {MANIFEST_NAME} is not complete ({error!r})") from None
+
+    @classmethod
+    def _from_content(cls, content: dict[str, Any]) -> "Manifest":
+        def side(value: Any) -> bool:
+            return type(value) is int and 1 <= value <= _MAX_SIDE
+
+        def step(value: Any) -> bool:
+            return isinstance(value, float) and math.isfinite(value) and value > 0
+
+        image = content["image"]
+        steps = tuple(_valid(value, step) for value in content["latent"]["steps"])
+        files = {
+            _valid(name, lambda text: _FILE_NAME.fullmatch(text) is not None): FileEntry(
+                _valid(entry["size"], lambda size: type(size) is int and size >= 0),
+                _valid(entry["sha256"], lambda text: _SHA256.fullmatch(text) is not None),
+            )
+            for name, entry in content["files"].items()
+        }
+        for name in GRAPH_NAMES:
+            _valid(name, files.__contains__)
+        return cls(
+            name=_valid(content["name"], lambda text: isinstance(text, str)),
+            image_channels=_valid(image["channels"], side),
+            image_height=_valid(image["height"], side),
+            image_width=_valid(image["width"], side),
+            latent_steps=_valid(steps, lambda value: 1 <= len(value) <= _MAX_LATENT),
+            files=files,
+            record=_valid(content["record"], lambda value: isinstance(value, dict)),
+        )
+
+
+_Value = TypeVar("_Value")
+
+
+def _valid(value: _Value, holds: Callable[[_Value], bool]) -> _Value:
+    if not holds(value):
+        raise ValueError(value)
+    return value
+
+
+def _canonical(content: object) -> bytes:
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(_canonical(rest)).hexdigest()

@@ -1,0 +1,1 @@
+"""Train the autoencoder in PyTorch; what leaves here is a checkpoint."""

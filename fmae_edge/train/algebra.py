@@ -1,0 +1,44 @@
+"""Exact identities between layers, as pure functions over their weights.
+
+Weights have PyTorch's layouts: convolution (out, in, k, k), transposed convolution (in, out, k, k).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pixel_shuffle
+
+# Rows: the two output phases of an axis, in the order that the cropped pixel shuffle reads them.
+# Along an axis of 2x nearest upsampling, tap t of a 3-tap kernel reads source floor((i + t - 1) / 2):
+# odd outputs read (x[j], x[j], x[j+1]), even ones (x[j-1], x[j], x[j]), so two taps add up to one.
+_PHASES = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
+
+
+def conv_of_transposed(weight: Tensor) -> Tensor:
+    """Return w' with conv(x, w', padding 1) = conv_transpose(x, w, stride 1, padding 1), for 3x3 kernels.
+
+    w'[o, i, y, x] = w[i, o, 2 - y, 2 - x]: the kernel flipped, its channel axes swapped.
+    """
+    return weight.transpose(0, 1).flip(2, 3)
+
+
+def dense_then_conv(dense_weight: Tensor, dense_bias: Tensor, grid: tuple[int, ...], kernel: Tensor) -> Tensor:
+    """Fold conv(unflatten(W z + b)) into one affine map; return its (latent_size + 1, out, h, w).
+
+    The composition of linear maps is linear: row k is the convolution of column k of W, the last row
+    that of b. The convolution is 3x3, padded by 1, its own bias left out; `grid` is (in, h, w).
+    """
+    basis = torch.cat([dense_weight.t(), dense_bias[None]]).unflatten(1, grid)
+    return conv2d(basis.contiguous(memory_format=torch.channels_last), kernel, padding=1)
+
+
+def upsample_then_conv(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Compute conv(upsample2x(x), kernel, bias, padding 1) for a 3x3 kernel, with 2.25 times fewer products.
+
+    Nearest upsampling repeats pixels, so each of the four output phases is a 2x2 convolution of `x`:
+    crop(pixel_shuffle(conv2x2(x, 4 * out channels, padding 1))).
+    """
+    out_channels, in_channels = kernel.shape[:2]
+    phases = torch.tensor(_PHASES, dtype=kernel.dtype, device=kernel.device)
+    kernels = torch.einsum("pak,qbl,oikl->opqiab", phases, phases, kernel)
+    stacked = kernels.reshape(4 * out_channels, in_channels, 2, 2)
+    return pixel_shuffle(conv2d(x, stacked, bias.repeat_interleave(4), padding=1), 2)[..., 1:-1, 1:-1]

@@ -1,0 +1,150 @@
+"""The folder of a training run, and what is kept in it.
+
+    config.json          the architecture
+    recipe.json          how it is trained
+    model.safetensors    the weights after the last finished epoch; what `export` reads
+    resume.safetensors   the same, the optimisers' state and the metrics so far; what --resume reads
+    metrics.jsonl        one line an epoch
+
+Only weights in safetensors and numbers in JSON: nothing here can run code when it is loaded.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from fmae_edge.runtime.output import write_file
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.errors import RunError
+from fmae_edge.train.model import Autoencoder
+from fmae_edge.train.recipe import Recipe
+
+CONFIG, RECIPE, METRICS = "config.json", "recipe.json", "metrics.jsonl"
+MODEL, RESUME = "model.safetensors", "resume.safetensors"
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with the config, recipe and metrics that lie beside it."""
+
+    model: Autoencoder
+    recipe: Recipe
+    metrics: list[Metrics]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All that an interrupted run needs to go on: tensors by name, and one entry of metrics an epoch."""
+
+    tensors: dict[str, Tensor]
+    metrics: list[Metrics]
+
+
+def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
+    """Make folder `run` with the config and the recipe. Raises RunError if there is anything in it."""
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise RunError(f"{run}: exists already; go on with --resume, or choose another folder with -o")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{run}: cannot be made ({error.strerror})") from None
+    _write_json(run / CONFIG, dataclasses.asdict(config))
+    _write_json(run / RECIPE, dataclasses.asdict(recipe))
+
+
+def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
+    """Write what the last epoch left. The order matters: a kill in between leaves a run that resumes."""
+    metadata = {"metrics": json.dumps(progress.metrics)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in progress.tensors.items()}
+    write_file(run / RESUME, safetensors.torch.save(tensors, metadata), force=True)
+    publish(run, model, progress.metrics)
+
+
+def publish(run: Path, model: Autoencoder, metrics: list[Metrics]) -> None:
+    """Write the weights and the metrics that people and `export` read."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    epochs = {"epochs": str(len(metrics))}
+    write_file(run / MODEL, safetensors.torch.save(weights, epochs), force=True)
+    lines = "".join(json.dumps(entry) + "\n" for entry in metrics)
+    write_file(run / METRICS, lines.encode(), force=True)
+
+
+def load_progress(run: Path) -> Progress | None:
+    """Return what `save_progress` kept in `run`, or None if no epoch was finished."""
+    path = run / RESUME
+    if not path.exists():
+        return None
+    tensors, metadata = _read_safetensors(path)
+    return Progress(tensors, json.loads(metadata["metrics"]))
+
+
+def read_config(run: Path) -> ModelConfig:
+    """Return the architecture of `run`. Raises RunError if config.json is missing or wrong."""
+    return _read_dataclass(run / CONFIG, ModelConfig)
+
+
+def read_recipe(run: Path) -> Recipe:
+    """Return the recipe of `run`. Raises RunError if recipe.json is missing or wrong."""
+    return _read_dataclass(run / RECIPE, Recipe)
+
+
+def load_checkpoint(run: Path) -> Checkpoint:
+    """Load the trained model in folder `run`, in evaluation mode on the CPU.
+
+    Raises RunError if a file is missing or damaged, or the weights do not fit the config.
+    """
+    if not run.is_dir():
+        raise RunError(f"{run}: no such run folder; `fmae-edge train -o {run}` makes one")
+    model = Autoencoder(read_config(run))
+    weights, _ = _read_safetensors(run / MODEL)
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        wants, has = (tuple(t[name].shape) if name in t else "nothing" for t in (expected, weights))
+        if wants != has:
+            raise RunError(f"{run}: {MODEL} has {has} for {name} where {CONFIG} needs {wants}")
+        if not torch.isfinite(weights[name]).all():
+            raise RunError(f"{run}: {MODEL} has NaN or infinity in {name}, so the training diverged")
+    model.load_state_dict(weights)
+    return Checkpoint(model.eval(), read_recipe(run), _read_metrics(run / METRICS))
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise RunError(f"{path}: missing; has `fmae-edge train` finished an epoch there?") from None
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+_Record = TypeVar("_Record", ModelConfig, Recipe)
+
+
+def _read_dataclass(path: Path, kind: type[_Record]) -> _Record:
+    try:
+        return kind(**json.loads(path.read_bytes()))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}); is this a run of `fmae-edge train`?") from None
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path}: not a {kind.__name__} ({error})") from None
+
+
+def _read_metrics(path: Path) -> list[Metrics]:
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error})") from None
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_file(path, (json.dumps(content, indent=1) + "\n").encode(), force=True)

@@ -1,0 +1,44 @@
+"""The one place that holds the numbers of the architecture."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Geometry of the autoencoder; the defaults are the seed architecture.
+
+    Images are `image_channels` x `image_size` x `image_size`. The encoder has one 3x3 convolution for
+    each of `widths` with a 2x2 max-pool between them, so each but the last halves the side; the decoder
+    goes the same way back. Raises ValueError for numbers that no such network has.
+    """
+
+    image_size: int = 28
+    image_channels: int = 1
+    latent_size: int = 64
+    widths: tuple[int, ...] = (32, 64, 128)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))  # JSON brings a list
+        numbers = (self.image_size, self.image_channels, self.latent_size, *self.widths)
+        if not self.widths or any(type(number) is not int or number < 1 for number in numbers):
+            raise ValueError(f"every size must be an integer of at least 1, got {self}")
+        if self.image_size % self.downsampling:
+            raise ValueError(
+                f"image_size {self.image_size} cannot be halved {len(self.widths) - 1} times: "
+                f"it must be a multiple of {self.downsampling}"
+            )
+
+    @property
+    def downsampling(self) -> int:
+        """How many times smaller than the image the feature maps before the latent are, a side."""
+        return int(2 ** (len(self.widths) - 1))
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the feature maps before the latent."""
+        return self.image_size // self.downsampling
+
+    @property
+    def features(self) -> int:
+        """Number of values before the dense layer that makes the latent."""
+        return self.widths[-1] * self.grid_size**2

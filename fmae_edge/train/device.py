@@ -1,0 +1,33 @@
+"""Choose where training runs, and in which precision."""
+
+from typing import Literal, get_args
+
+import torch
+
+from fmae_edge.runtime.errors import InputError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
+
+
+def resolve_device(name: DeviceName) -> torch.device:
+    """Return the device called `name`; auto takes cuda, then mps, then cpu.
+
+    Raises InputError if this machine does not have it.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, here in present.items() if here))
+    if not present.get(name, False):
+        raise InputError(f"device {name} is not available on this machine; use --device auto or cpu")
+    return torch.device(name)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 in hardware: where it emulates, it is 10 times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        features = torch.cpu.get_capabilities()
+        return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    return False

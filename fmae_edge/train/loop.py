@@ -1,0 +1,134 @@
+"""The training loop: epochs of shuffled batches, each followed by a measurement and a checkpoint."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from fmae_edge.evaluate.quality import Quality, measure_quality, psnr
+from fmae_edge.train.checkpoint import Metrics, Progress, load_progress, publish, save_progress
+from fmae_edge.train.device import has_fast_bfloat16
+from fmae_edge.train.errors import RunError
+from fmae_edge.train.fast_pass import fast_autoencode
+from fmae_edge.train.model import Autoencoder
+from fmae_edge.train.optimiser import Optimisers
+from fmae_edge.train.recipe import Recipe
+
+_TEST_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a run is: given to `on_step` after each batch. `loss` is the batch's MSE."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+
+    @property
+    def psnr(self) -> float:
+        """The batch's pooled PSNR in dB."""
+        return psnr(self.loss)
+
+
+def train(
+    run: Path,
+    model: Autoencoder,
+    recipe: Recipe,
+    train_images: Tensor,
+    test_images: Tensor,
+    device: torch.device,
+    on_step: Callable[[Step], None] = lambda step: None,
+    on_epoch: Callable[[Metrics], None] = lambda metrics: None,
+) -> list[Metrics]:
+    """Train `model` on uint8 images (N, height, width) and return one entry of metrics an epoch.
+
+    A checkpoint lies in `run` after each epoch; if there is one already, training goes on behind it, to
+    the same result as without the interruption. `test_images` are measured and decide nothing.
+
+    Raises RunError if the loss is no longer finite.
+    """
+    model.to(device, memory_format=torch.channels_last)
+    train_images = train_images.to(device)
+    optimisers = Optimisers(model)
+    progress = load_progress(run)
+    metrics = list(progress.metrics) if progress else []
+    if progress:
+        model.load_state_dict(_with_prefix(progress.tensors, "model."))
+        optimisers.load_tensors(_with_prefix(progress.tensors, "optimiser."))
+        publish(run, model, metrics)
+    for epoch in range(len(metrics) + 1, recipe.epochs + 1):
+        started = time.perf_counter()
+        train_loss = _train_epoch(model, optimisers, recipe, train_images, epoch, device, on_step)
+        seconds = time.perf_counter() - started
+        quality = measure_model(model, test_images, device)
+        metrics.append(
+            {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                **{f"test_{name}": value for name, value in asdict(quality).items()},
+                "seconds": round(seconds, 2),
+                "images_per_second": round(len(train_images) / seconds, 1),
+            }
+        )
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        tensors |= {f"optimiser.{name}": tensor for name, tensor in optimisers.tensors().items()}
+        save_progress(run, model, Progress(tensors, metrics))
+        on_epoch(metrics[-1])
+    return metrics
+
+
+def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> Quality:
+    """Measure the reconstructions of uint8 images (N, height, width), before rounding to 8 bits, in float32."""
+    originals = images.float() / 255
+    model.eval()
+    with torch.inference_mode():
+        reconstructions = torch.cat(
+            [model(batch.unsqueeze(1).to(device)).squeeze(1).cpu() for batch in originals.split(_TEST_BATCH)]
+        )
+    return measure_quality(originals.numpy(), reconstructions.numpy())
+
+
+def _train_epoch(
+    model: Autoencoder,
+    optimisers: Optimisers,
+    recipe: Recipe,
+    images: Tensor,
+    epoch: int,
+    device: torch.device,
+    on_step: Callable[[Step], None],
+) -> float:
+    """Run one epoch and return the mean loss of its images."""
+    model.train()
+    steps = math.ceil(len(images) / recipe.batch_size)
+    # Order and schedule are functions of (seed, epoch, step) alone, so that a resumed run repeats them.
+    generator = torch.Generator().manual_seed(recipe.seed + epoch)
+    order = torch.randperm(len(images), generator=generator).to(device)
+    bfloat16 = has_fast_bfloat16(device)
+    total = 0.0
+    started = time.perf_counter()
+    for step, chosen in enumerate(order.split(recipe.batch_size)):
+        batch = images[chosen].unsqueeze(1).float() / 255
+        optimisers.set_learning_rate(recipe.learning_rate(((epoch - 1) * steps + step) / (recipe.epochs * steps)))
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            reconstruction = fast_autoencode(model, batch)
+        loss = mse_loss(reconstruction, batch)
+        optimisers.step(loss)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise RunError(f"the loss became {value} in epoch {epoch}; start again with a lower --lr")
+        total += value * len(batch)
+        speed = (step + 1) * recipe.batch_size / (time.perf_counter() - started)
+        on_step(Step(epoch, (epoch - 1) * steps + step + 1, recipe.epochs * steps, value, speed))
+    return total / len(images)
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,59 @@
+"""Muon: momentum whose matrices are orthogonalised before each step.
+
+Keller Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
+(https://kellerjordan.github.io/posts/muon/); the scale that lets it share AdamW's learning rate is from
+Liu et al., "Muon is scalable for LLM training", 2025 (arXiv 2502.16982), section 2.2.
+
+torch.optim.Muon takes matrices only and iterates in bfloat16, which most CPUs have to emulate; this one
+takes convolution kernels as (out, in * k * k) matrices too, and stays in the weights' own precision.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Quintic Newton-Schulz coefficients of the reference: singular values land in about [0.7, 1.2].
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_ITERATIONS = 5
+# RMS of AdamW's updates, which the updates here are scaled to (Liu et al.).
+_UPDATE_RMS = 0.2
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Return `matrix` with its singular values moved close to 1, its singular vectors kept."""
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(_ITERATIONS):
+        gram = x @ x.T
+        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+    return x if wide else x.T
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, orthogonalised, for parameters of two dimensions or more."""
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update each parameter by its gradient; `closure` is not supported."""
+        if closure is not None:
+            raise ValueError("Muon takes no closure")
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self._step(parameter, self.state[parameter], group["lr"], group["momentum"])
+
+    @staticmethod
+    def _step(parameter: Tensor, state: dict[str, Any], lr: float, momentum: float) -> None:
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        average = state["momentum"].lerp_(parameter.grad, 1 - momentum)
+        nesterov = parameter.grad.lerp(average, momentum).flatten(1)
+        update = orthogonalise(nesterov)
+        # An orthogonal (rows, columns) matrix has RMS 1 / sqrt(max(rows, columns)).
+        scale = _UPDATE_RMS * max(nesterov.shape) ** 0.5
+        parameter.add_(update.view_as(parameter), alpha=-lr * scale)

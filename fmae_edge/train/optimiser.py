@@ -1,0 +1,56 @@
+"""Which optimiser takes which weight."""
+
+from torch import Tensor
+from torch.optim import AdamW
+
+from fmae_edge.train.model import Autoencoder
+from fmae_edge.train.muon import Muon
+
+
+class Optimisers:
+    """Muon for the matrices and kernels inside the network, AdamW for biases and the layers that touch pixels."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        pixels = (model.encoder.convs[0].weight, model.decoder.transposed[-1].weight)
+        inner = [
+            parameter
+            for parameter in model.parameters()
+            if parameter.ndim > 1 and not any(parameter is weight for weight in pixels)
+        ]
+        outer = [
+            parameter for parameter in model.parameters() if not any(parameter is weight for weight in inner)
+        ]
+        self._all = (Muon(inner, lr=0.0), AdamW(outer, lr=0.0, weight_decay=0.0, fused=True))
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Use `lr` from the next step on; one number serves both."""
+        for optimiser in self._all:
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+
+    def step(self, loss: Tensor) -> None:
+        """Take one step down the gradient of `loss`."""
+        for optimiser in self._all:
+            optimiser.zero_grad()
+        loss.backward()
+        for optimiser in self._all:
+            optimiser.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state as named tensors."""
+        return {
+            f"{which}.{index}.{name}": tensor
+            for which, optimiser in enumerate(self._all)
+            for index, state in optimiser.state_dict()["state"].items()
+            for name, tensor in state.items()
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `tensors` returned."""
+        for which, optimiser in enumerate(self._all):
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in tensors.items():
+                owner, index, name = key.split(".")
+                if int(owner) == which:
+                    state.setdefault(int(index), {})[name] = tensor
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

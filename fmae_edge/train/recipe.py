@@ -1,0 +1,40 @@
+"""How a model is trained: everything that decides the result besides the images and the config."""
+
+import math
+from dataclasses import dataclass
+
+# Share of the steps in which the learning rate rises; it falls as a half cosine in the rest.
+_WARM_UP = 0.3
+# Where the rise starts, as a share of the peak.
+_START = 0.04
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options of a training run; the defaults made the default bundle. Raises ValueError for nonsense.
+
+    `lr` is the peak of a one-cycle schedule (Smith and Topin, "Super-convergence", 2018).
+    """
+
+    epochs: int = 10
+    batch_size: int = 256
+    lr: float = 0.004
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs is {self.epochs}; at least 1 is needed")
+        if self.batch_size < 1:
+            raise ValueError(f"batch size is {self.batch_size}; at least 1 is needed")
+        if not (0 < self.lr < 1):
+            raise ValueError(f"learning rate is {self.lr}; it must lie between 0 and 1")
+        if not (0 <= self.seed < 2**63):
+            raise ValueError(f"seed is {self.seed}; it must be at least 0 and under 2^63")
+
+    def learning_rate(self, progress: float) -> float:
+        """Return the learning rate after `progress` (0 to 1) of all steps."""
+        if progress < _WARM_UP:
+            share = _START + (1 - _START) * (0.5 - 0.5 * math.cos(math.pi * progress / _WARM_UP))
+        else:
+            share = 0.5 + 0.5 * math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))
+        return self.lr * share

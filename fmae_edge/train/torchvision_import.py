@@ -1,0 +1,35 @@
+"""Import torchvision's Fashion-MNIST also where torchvision and torch come from different builds.
+
+The torchvision wheel is built against CUDA. With a CPU build of torch its compiled operators do not
+load, and `import torchvision` dies with "operator torchvision::nms does not exist" because it registers
+Python parts of two operators. Declaring their schemas first is enough for data sets to work; the
+operators themselves, which nothing here uses, stay unavailable.
+"""
+
+import torch
+
+
+def fashion_mnist_class() -> type:
+    """Return the class torchvision.datasets.FashionMNIST."""
+    try:
+        return _imported()
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    # The library must outlive the import: its declarations go when it is collected.
+    global _declarations
+    _declarations = torch.library.Library("torchvision", "DEF")
+    _declarations.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declarations.define(
+        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+    )
+    return _imported()
+
+
+_declarations: torch.library.Library | None = None
+
+
+def _imported() -> type:
+    from torchvision.datasets import FashionMNIST
+
+    return FashionMNIST
