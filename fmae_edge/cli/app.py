@@ -5,6 +5,10 @@ from typing import Annotated
 import typer
 
 from fmae_edge import __version__
+from fmae_edge.cli.codec import compress, decompress
+from fmae_edge.cli.export import export, parity
+from fmae_edge.cli.info import info
+from fmae_edge.cli.reconstruct import reconstruct
 from fmae_edge.cli.train import train
 
 app = typer.Typer(
@@ -14,7 +18,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(train)
+for command in (compress, decompress, reconstruct, info, train, export, parity):
+    app.command()(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -32,8 +32,10 @@ class TrainingProgress:
     """A bar with loss, PSNR and speed, and one printed line an epoch: the callbacks of the training loop."""
 
     def __init__(self) -> None:
-        self._bar = _bar(TextColumn("loss {task.fields[loss]:.5f}  {task.fields[psnr]:.2f} dB"),
-                         TextColumn("{task.fields[speed]:.0f} images/s"))
+        self._bar = _bar(
+            TextColumn("loss {task.fields[loss]:.5f}  {task.fields[psnr]:.2f} dB"),
+            TextColumn("{task.fields[speed]:.0f} images/s"),
+        )
         self._task = self._bar.add_task("", total=None, loss=float("nan"), psnr=float("nan"), speed=0.0)
 
     def __enter__(self) -> "TrainingProgress":

@@ -1,7 +1,7 @@
 """`fmae-edge train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images a step. [default: 256]")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate. [default: 0.004]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order. [default: 0]")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        typer.Option(help="Where to train; auto takes the fastest there is."),
+    ] = "auto",
 ) -> None:
     """Train the autoencoder on Fashion-MNIST."""
     import torch
@@ -30,8 +33,8 @@ def train(
     from fmae_edge.train.model import Autoencoder
     from fmae_edge.train.recipe import Recipe
 
-    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    given = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+    given = {name: value for name, value in options.items() if value is not None}
     where = resolve_device(device)
     if resume:
         config, recipe = read_config(run), read_recipe(run)
@@ -52,7 +55,10 @@ def train(
     torch.manual_seed(recipe.seed)
     model = Autoencoder(config)
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
-    typer.echo(f"training on {len(images.train)} images of {images.folder}, {where.type}, {precision}; {recipe}")
+    typer.echo(
+        f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
+        f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, {where.type}, {precision}"
+    )
     with TrainingProgress() as progress:
         try:
             metrics = train_model(

@@ -43,7 +43,8 @@ def measure_quality(originals: Array, reconstructions: Array) -> Quality:
 def mse_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float64]:
     """Return the mean squared error of each of N images, (N,)."""
     difference = originals.astype(np.float64) - reconstructions
-    return np.square(difference).reshape(len(difference), -1).mean(axis=1)
+    errors: NDArray[np.float64] = np.square(difference).reshape(len(difference), -1).mean(axis=1)
+    return errors
 
 
 def psnr(mse: float) -> float:
@@ -64,15 +65,12 @@ def ssim_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float
         raise ValueError(f"SSIM needs images of at least 7x7, got {originals.shape[1:]}")
     chunks = range(0, len(originals), _IMAGES_AT_ONCE)
     return np.concatenate(
-        [
-            _ssim(originals[at : at + _IMAGES_AT_ONCE], reconstructions[at : at + _IMAGES_AT_ONCE])
-            for at in chunks
-        ]
+        [_ssim(originals[at : at + _IMAGES_AT_ONCE], reconstructions[at : at + _IMAGES_AT_ONCE]) for at in chunks]
     )
 
 
-def _ssim(x: Array, y: Array) -> NDArray[np.float64]:
-    x, y = x.astype(np.float64), y.astype(np.float64)
+def _ssim(original: Array, reconstruction: Array) -> NDArray[np.float64]:
+    x, y = original.astype(np.float64), reconstruction.astype(np.float64)
     mean_x, mean_y = _window_mean(x), _window_mean(y)
     sample = _SSIM_WINDOW**2 / (_SSIM_WINDOW**2 - 1)
     var_x = sample * (_window_mean(x * x) - mean_x**2)
@@ -81,7 +79,8 @@ def _ssim(x: Array, y: Array) -> NDArray[np.float64]:
     c1, c2 = _SSIM_K1**2, _SSIM_K2**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (var_x + var_y + c2)
-    return (luminance * structure).mean(axis=(1, 2))
+    similarity: NDArray[np.float64] = (luminance * structure).mean(axis=(1, 2))
+    return similarity
 
 
 def _window_mean(x: NDArray[np.float64]) -> NDArray[np.float64]:

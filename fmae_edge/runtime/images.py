@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arrays import to_array
 from fmae_edge.runtime.errors import InputError
 
 
@@ -18,17 +19,18 @@ def as_batch(images: object, shape: tuple[int, ...]) -> tuple[NDArray[Any], bool
 
     Raises InputError if the shape, the dtype or the range is another.
     """
-    array = np.asarray(images)
+    array = to_array(images, "images")
     expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise InputError(f"images have dtype {array.dtype}; expected uint8, or floating point in [0, 1]")
-    single = array.shape == shape
+    given = array.shape
+    single = given == shape
     if single:
         array = array[None]
     elif array.ndim == len(shape) + 2 == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape[1:] != shape:
-        raise InputError(f"images have shape {_text(np.shape(images))}; {expected}")
+        raise InputError(f"images have shape {_text(given)}; {expected}")
     if array.dtype.kind == "f" and array.size:
         low, high = float(array.min()), float(array.max())
         if not (low >= 0 and high <= 1):  # written so that NaN fails it
@@ -39,16 +41,16 @@ def as_batch(images: object, shape: tuple[int, ...]) -> tuple[NDArray[Any], bool
 
 def to_graph(images: NDArray[Any], channels: int) -> NDArray[np.float32]:
     """Turn a checked batch of images into (N, channels, height, width) float32 in [0, 1]."""
+    scaled = images.astype(np.float32)
     if images.dtype == np.uint8:
-        scaled = images.astype(np.float32) / np.float32(255)
-    else:
-        scaled = images.astype(np.float32)
+        scaled /= np.float32(255)
     return np.ascontiguousarray(scaled.reshape(len(images), channels, *images.shape[-2:]))
 
 
 def to_uint8(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Round pixels in [0, 1] to the nearest of the 256 levels; what lies outside is clipped."""
-    return np.rint(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
+    return levels
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arrays import to_array
 from fmae_edge.runtime.errors import InputError
 
 LatentDtype = Literal["float32", "float16", "int8"]
@@ -18,11 +19,9 @@ def as_latent_batch(latents: object, size: int) -> tuple[NDArray[Any], bool]:
     Raises InputError if the shape is not (size,) or (N, size), the dtype is not float32, float16 or
     int8, or a value is not finite.
     """
-    array = np.asarray(latents)
+    array = to_array(latents, "latents")
     if array.dtype.newbyteorder("=").name not in LATENT_DTYPES:
-        raise InputError(
-            f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols"
-        )
+        raise InputError(f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols")
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise InputError(f"latents have shape {array.shape}; expected ({size},) for one image or (N, {size})")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -33,14 +32,18 @@ def as_latent_batch(latents: object, size: int) -> tuple[NDArray[Any], bool]:
 def to_dtype(latents: NDArray[np.float32], dtype: LatentDtype, steps: NDArray[np.float32]) -> NDArray[Any]:
     """Convert latent values (N, size) to `dtype`: float32, float16, or int8 symbols in quantiser `steps`."""
     if dtype == "int8":
-        return np.clip(np.rint(latents / steps), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int8)
+        symbols: NDArray[np.int8] = np.clip(np.rint(latents / steps), -MAX_SYMBOL, MAX_SYMBOL).astype(np.int8)
+        return symbols
     if dtype == "float16":
         limit = np.finfo(np.float16).max
-        return np.clip(latents, -limit, limit).astype(np.float16)
+        halves: NDArray[np.float16] = np.clip(latents, -limit, limit).astype(np.float16)
+        return halves
     return latents
 
 
 def to_values(latents: NDArray[Any], steps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return checked latents of any of the dtypes as float32 values: symbols are multiplied by `steps`."""
-    values = latents.astype(np.float32)
-    return values * steps if latents.dtype == np.int8 else values
+    values: NDArray[np.float32] = latents.astype(np.float32)
+    if latents.dtype == np.int8:
+        values *= steps
+    return values

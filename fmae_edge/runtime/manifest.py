@@ -90,9 +90,7 @@ class Manifest:
                 "preprocessing": "uint8 / 255 as float32, layout NCHW",
             },
             "latent": {"size": self.latent_size, "steps": list(self.latent_steps)},
-            "files": {
-                name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()
-            },
+            "files": {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()},
             "record": dict(self.record),
         }
         content["checksum"] = _checksum(content)

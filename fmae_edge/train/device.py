@@ -1,13 +1,12 @@
 """Choose where training runs, and in which precision."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from fmae_edge.runtime.errors import InputError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 
 
 def resolve_device(name: DeviceName) -> torch.device:
@@ -18,7 +17,7 @@ def resolve_device(name: DeviceName) -> torch.device:
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, here in present.items() if here))
-    if not present.get(name, False):
+    if not present[name]:
         raise InputError(f"device {name} is not available on this machine; use --device auto or cpu")
     return torch.device(name)
 
@@ -26,7 +25,7 @@ def resolve_device(name: DeviceName) -> torch.device:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 in hardware: where it emulates, it is 10 times slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         features = torch.cpu.get_capabilities()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16"))

@@ -3,8 +3,10 @@
 Each function equals the module's forward up to rounding, and gradients reach the module's weights.
 """
 
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from fmae_edge.train.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
@@ -31,13 +33,17 @@ def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
     The dense layer and the first transposed convolution become one dense layer, each upsampling goes
     into the convolution behind it.
     """
-    first, *rest = decoder.transposed
-    folded = dense_then_conv(
-        decoder.dense.weight, decoder.dense.bias, decoder.grid, conv_of_transposed(first.weight)
-    ).permute(0, 2, 3, 1)  # channels last, the layout in which the convolutions behind it are fastest
+    (first_kernel, first_bias), *rest = map(_as_convolution, decoder.transposed)
+    folded = dense_then_conv(decoder.dense.weight, decoder.dense.bias, decoder.grid, first_kernel)
+    folded = folded.permute(0, 2, 3, 1)  # channels last, the layout that is fastest from here on
     rows = folded.flatten(1)
-    x = torch.addmm(rows[-1], latents, rows[:-1]).unflatten(1, folded.shape[1:]) + first.bias
+    x = torch.addmm(rows[-1], latents, rows[:-1]).unflatten(1, folded.shape[1:]) + first_bias
     x = x.permute(0, 3, 1, 2)
-    for transposed in rest:
-        x = upsample_then_conv(torch.relu(x), conv_of_transposed(transposed.weight), transposed.bias)
+    for kernel, bias in rest:
+        x = upsample_then_conv(torch.relu(x), kernel, bias)
     return torch.sigmoid(x.float())  # float32 also under autocast: the loss is taken of it
+
+
+def _as_convolution(transposed: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return kernel and bias of the convolution that a transposed convolution of the decoder is."""
+    return conv_of_transposed(cast(Tensor, transposed.weight)), cast(Tensor, transposed.bias)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from fmae_edge.evaluate.quality import Quality, measure_quality, psnr
+from fmae_edge.train.allocator import keep_freed_memory
 from fmae_edge.train.checkpoint import Metrics, Progress, load_progress, publish, save_progress
 from fmae_edge.train.device import has_fast_bfloat16
 from fmae_edge.train.errors import RunError
@@ -55,7 +56,9 @@ def train(
 
     Raises RunError if the loss is no longer finite.
     """
-    model.to(device, memory_format=torch.channels_last)
+    if device.type == "cpu":
+        keep_freed_memory()
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     train_images = train_images.to(device)
     optimisers = Optimisers(model)
     progress = load_progress(run)
@@ -91,7 +94,10 @@ def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> Q
     model.eval()
     with torch.inference_mode():
         reconstructions = torch.cat(
-            [model(batch.unsqueeze(1).to(device)).squeeze(1).cpu() for batch in originals.split(_TEST_BATCH)]
+            [
+                fast_autoencode(model, batch.unsqueeze(1).to(device)).squeeze(1).cpu()
+                for batch in originals.split(_TEST_BATCH)
+            ]
         )
     return measure_quality(originals.numpy(), reconstructions.numpy())
 

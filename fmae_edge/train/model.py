@@ -1,5 +1,7 @@
 """The convolutional autoencoder, as two modules that are exported separately."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +15,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = (config.image_channels, *config.widths)
         self.convs = nn.ModuleList(
-            nn.Conv2d(before, after, kernel_size=3, padding="same")
-            for before, after in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(before, after, kernel_size=3, padding="same") for before, after in pairwise(widths)
         )
         self.pool = nn.MaxPool2d(2)
         self.dense = nn.Linear(config.features, config.latent_size)
@@ -39,7 +40,7 @@ class Decoder(nn.Module):
         self.dense = nn.Linear(config.latent_size, config.features)
         self.transposed = nn.ModuleList(
             nn.ConvTranspose2d(before, after, kernel_size=3, stride=1, padding=1)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
 

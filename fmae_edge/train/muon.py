@@ -26,9 +26,14 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
     x = x / (x.norm() + 1e-7)
+    # Each iteration is x <- (a + b g + c g^2) x with g = x x^T, a polynomial in the first g from the left:
+    # so the factors are gathered on the small side, and the long one is multiplied once.
+    gram = x @ x.T
+    factor = torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        now = factor @ gram @ factor
+        factor = _A * factor + (_B * now + _C * now @ now) @ factor
+    x = factor @ x
     return x if wide else x.T
 
 
@@ -45,14 +50,15 @@ class Muon(torch.optim.Optimizer):
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
             for parameter in group["params"]:
-                self._step(parameter, self.state[parameter], group["lr"], group["momentum"])
+                if parameter.grad is not None:
+                    self._step(parameter, parameter.grad, self.state[parameter], group["lr"], group["momentum"])
 
     @staticmethod
-    def _step(parameter: Tensor, state: dict[str, Any], lr: float, momentum: float) -> None:
+    def _step(parameter: Tensor, gradient: Tensor, state: dict[str, Any], lr: float, momentum: float) -> None:
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        average = state["momentum"].lerp_(parameter.grad, 1 - momentum)
-        nesterov = parameter.grad.lerp(average, momentum).flatten(1)
+        average = state["momentum"].lerp_(gradient, 1 - momentum)
+        nesterov = gradient.lerp(average, momentum).flatten(1)
         update = orthogonalise(nesterov)
         # An orthogonal (rows, columns) matrix has RMS 1 / sqrt(max(rows, columns)).
         scale = _UPDATE_RMS * max(nesterov.shape) ** 0.5

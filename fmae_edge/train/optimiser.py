@@ -17,9 +17,7 @@ class Optimisers:
             for parameter in model.parameters()
             if parameter.ndim > 1 and not any(parameter is weight for weight in pixels)
         ]
-        outer = [
-            parameter for parameter in model.parameters() if not any(parameter is weight for weight in inner)
-        ]
+        outer = [parameter for parameter in model.parameters() if not any(parameter is weight for weight in inner)]
         self._all = (Muon(inner, lr=0.0), AdamW(outer, lr=0.0, weight_decay=0.0, fused=True))
 
     def set_learning_rate(self, lr: float) -> None:

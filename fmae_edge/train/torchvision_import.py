@@ -20,9 +20,7 @@ def fashion_mnist_class() -> type:
     global _declarations
     _declarations = torch.library.Library("torchvision", "DEF")
     _declarations.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _declarations.define(
-        "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-    )
+    _declarations.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return _imported()
 
 

@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+SOURCES := pyproject.toml README.md LICENSE $(shell find fmae_edge -type f -not -path '*/__pycache__/*')
+DEMO := .venv/demo
+DEV := .venv/dev
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: demo test lint data clean
+
+# Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
+demo: $(DEMO)/installed
+	rm -rf demo
+	mkdir demo
+	$(DEMO)/bin/fmae-edge compress samples/*.png -o demo
+	$(DEMO)/bin/fmae-edge decompress demo/*.npy -o demo
+	$(DEMO)/bin/python samples/compare.py samples demo
+
+test: $(DEV)/installed
+	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
+
+lint: $(DEV)/installed
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+
+# Fashion-MNIST: Debian's package where that can be installed, else torchvision's download.
+data: $(DEV)/installed
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ ! -d /usr/share/datasets/fashion-mnist ]; then \
+		apt-get update -qq && apt-get install -qq -y dataset-fashion-mnist; fi
+	$(DEV)/bin/python -m fmae_edge.train.data
+
+$(DEMO)/installed: $(SOURCES)
+	$(PYTHON) -m venv --clear $(DEMO)
+	$(DEMO)/bin/python -m pip install $(PIP_FLAGS) ".[cli]"
+	touch $@
+
+$(DEV)/installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(DEV)
+	$(DEV)/bin/python -m pip install $(PIP_FLAGS) --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv demo

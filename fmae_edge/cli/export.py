@@ -1,0 +1,117 @@
+"""`fmae-edge export` and `fmae-edge parity`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fmae_edge.export.parity import Parity
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fmae-edge train` made.")]
+Data = Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+
+
+def export(
+    run: Run,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to write.")],
+    name: Annotated[str | None, typer.Option(help="Name of the bundle. [default: that of RUN]")] = None,
+    data: Data = None,
+    allow_parity_loss: Annotated[
+        bool, typer.Option("--allow-parity-loss", help="Write the bundle even if a gate is missed.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace BUNDLE if it exists.")] = False,
+) -> None:
+    """Turn a trained model into a bundle: float32 and int8 ONNX graphs, proven against PyTorch."""
+    from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.export.bundle import export_bundle
+    from fmae_edge.train.checkpoint import load_checkpoint
+    from fmae_edge.train.data import load_fashion_mnist
+
+    checkpoint = load_checkpoint(run)
+    images = load_fashion_mnist(data)
+    with progress_bar("parity") as on_progress:
+        manifest, parity = export_bundle(
+            run,
+            checkpoint,
+            images.train,
+            images.test,
+            output,
+            name or run.resolve().name,
+            allow_parity_loss=allow_parity_loss,
+            force=force,
+            on_progress=on_progress,
+        )
+    _print_parity(parity)
+    for file_name, entry in manifest.files.items():
+        typer.echo(f"{output / file_name}  {entry.size} bytes")
+    typer.echo(f"wrote bundle {manifest.name} ({manifest.bundle_id}) to {output}")
+
+
+def parity(
+    run: Run,
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `fmae-edge export` made.")],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Compare PyTorch with every graph of a bundle on the whole test set; exit 1 if a gate is missed."""
+    from fmae_edge.runtime.bundle import read_bundle
+
+    read = read_bundle(bundle)  # before PyTorch is imported, which takes seconds
+
+    from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.export.bundle import require_geometry
+    from fmae_edge.export.errors import ParityError
+    from fmae_edge.export.parity import measure_parity
+    from fmae_edge.train.checkpoint import load_checkpoint
+    from fmae_edge.train.data import load_fashion_mnist
+
+    model = load_checkpoint(run).model
+    require_geometry(model.config, read.manifest.image_shape)
+    images = load_fashion_mnist(data)
+    require_geometry(model.config, tuple(images.test.shape[1:]))
+    with progress_bar("parity") as on_progress:
+        measured = measure_parity(model, read.files, images.test, on_progress)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(measured.to_record()))
+    else:
+        _print_parity(measured)
+    if measured.failures():
+        raise ParityError("; ".join(["parity is missed", *measured.failures()]))
+
+
+def _print_parity(parity: "Parity") -> None:
+    from fmae_edge.cli.table import format_table
+
+    header = [
+        "graphs",
+        "batch",
+        "optimised",
+        "latents max",
+        "mean",
+        "pixels max",
+        "mean",
+        "PSNR",
+        "vs PyTorch",
+        "lost",
+    ]
+    rows = [
+        (
+            c.precision,
+            str(c.batch),
+            "yes" if c.optimised else "no",
+            *(f"{value:.1e}" for value in (c.latent_max, c.latent_mean, c.pixel_max, c.pixel_mean)),
+            f"{c.psnr:.3f} dB",
+            f"{c.psnr_against_torch:.2f} dB",
+            f"{c.loss_db:+.4f} dB",
+        )
+        for c in parity.comparisons
+    ]
+    typer.echo(format_table(header, rows))
+    typer.echo(
+        f"{parity.images} images; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
+        "shares of their range, pixels lie in [0, 1]."
+    )

@@ -1,0 +1,108 @@
+"""Which files a command reads, and where its results go."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from fmae_edge.runtime.errors import FmaeError, InputError, OutputError
+from fmae_edge.runtime.output import refuse_existing, write_file
+
+STREAM = Path("-")
+
+
+def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files that `arguments` name: with `recursive`, folders give the files in them that end so.
+
+    Without it a folder stays as it is, and is an error when it is read. Raises InputError for a folder
+    that has no such file.
+    """
+    files: list[Path] = []
+    for argument in arguments:
+        if recursive and argument.is_dir():
+            found = sorted(path for path in argument.rglob("*") if path.suffix.lower() in suffixes)
+            if not found:
+                raise InputError(f"{argument}: no file in it ends in {' or '.join(suffixes)}")
+            files += found
+        else:
+            files.append(argument)
+    return files
+
+
+def read(path: Path) -> bytes:
+    """Return the content of a file, or of standard input for `-`. Raises InputError if there is none."""
+    if path != STREAM:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; use -r to take the files in it")
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+        if not path.is_file():
+            raise InputError(f"{path}: is no regular file")
+    try:
+        content = sys.stdin.buffer.read() if path == STREAM else path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not content:
+        raise InputError(f"{path}: is empty")
+    return content
+
+
+class Outputs:
+    """Where the results of one command go.
+
+    `output` is the file, folder or `-` that the user gave, or None for beside the input. Raises
+    OutputError if several `inputs` cannot go there.
+    """
+
+    def __init__(self, output: Path | None, force: bool, inputs: Sequence[Path]) -> None:
+        self._output, self._force, self._inputs = output, force, inputs
+        self._written: set[Path] = set()
+        self._to_folder = output is not None and output.is_dir()
+        if output is not None and not self._to_folder and len(inputs) > 1:
+            raise OutputError(f"{output}: is no existing folder, which {len(inputs)} inputs need")
+
+    def path(self, source: Path, name: Callable[[Path], Path]) -> Path:
+        """Return where the result of `source` goes.
+
+        `name` makes the result's path from the input's without its suffix, in the folder it goes to.
+        """
+        if self._output is not None and not self._to_folder:
+            return self._output
+        if source == STREAM:
+            return STREAM if self._output is None else name(self._output / "stdin")
+        stem = source.with_suffix("")
+        return name(stem if self._output is None else self._output / stem.name)
+
+    def refuse(self, path: Path) -> None:
+        """Raise OutputError if writing `path` would lose something."""
+        if path == STREAM:
+            return
+        if path in self._written:
+            raise OutputError(f"{path}: is the output of an earlier input of this command already")
+        if any(path.exists() and source.exists() and path.samefile(source) for source in self._inputs):
+            raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
+        refuse_existing(path, self._force)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a result, whole or not at all. Raises OutputError as `refuse` does, or if it cannot be written."""
+        self.refuse(path)
+        if path == STREAM:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        else:
+            write_file(path, content, self._force)
+            self._written.add(path)
+
+
+def for_each(sources: Sequence[Path], process: Callable[[Path], None]) -> None:
+    """Process each source; report those that fail on stderr, go on with the rest, and exit with 1 at the end."""
+    failed = False
+    for source in sources:
+        try:
+            process(source)
+        except FmaeError as error:
+            typer.echo(f"fmae-edge: {error}", err=True)
+            failed = True
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,101 @@
+"""Image files to the arrays that the codec takes, and back to PNG, with Pillow."""
+
+import io
+import warnings
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from fmae_edge.runtime.errors import InputError
+
+Fit = Literal["resize"]
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+# What --fit resize unpacks at most: a few bytes of PNG can hold gigabytes of pixels.
+_MAX_PIXELS = 64_000_000
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+def load_gray(
+    content: bytes, where: str, size: tuple[int, int], fit: Fit | None
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Decode an image file to (height, width) uint8 and say what had to be converted.
+
+    `size` is (height, width); an image of another size is resized if `fit` says so. `where` names the
+    file in messages. Raises InputError if it is no image, damaged, or has another size.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own limit on pixels: the check below is stricter
+            Image.MAX_IMAGE_PIXELS, limit = None, Image.MAX_IMAGE_PIXELS
+            try:
+                image = Image.open(io.BytesIO(content), formats=_FORMATS)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+            _check_size(image.size, where, size, fit)
+            image.load()
+            if image.format == "PNG" and _PNG_END not in content:  # Pillow does not miss it
+                raise InputError(f"{where}: the image is truncated, its end is missing")
+            notes: list[str] = []
+            gray = _to_gray(image, where, notes)
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{where}: not an image file of a known format (PNG, JPEG, WebP, ...)") from None
+    except Exception as error:  # damaged files raise whatever the decoder stumbles over
+        raise InputError(f"{where}: the image is truncated or damaged ({error})") from None
+    height, width = size
+    if gray.size != (width, height):
+        notes.append(f"resized from {gray.width}x{gray.height} to {width}x{height}")
+        gray = gray.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(gray, np.uint8), notes
+
+
+def png_bytes(image: NDArray[np.uint8]) -> bytes:
+    """Encode (height, width) uint8 as a PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: Fit | None) -> None:
+    height, width = size
+    if found == (width, height):
+        return
+    has = f"{where}: the image is {found[0]}x{found[1]} and must be {width}x{height}"
+    if found[0] * found[1] > _MAX_PIXELS:
+        raise InputError(f"{has}; it is too large for --fit resize, which takes {_MAX_PIXELS // 10**6} megapixels")
+    if fit is None:
+        raise InputError(f"{has}; --fit resize will resize it")
+
+
+def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
+    """Return `image` in mode L; ITU-R 601 luma for colours, transparency over black like the data set's own."""
+    if image.mode == "L" and not image.has_transparency_data:
+        return image
+    if image.mode in ("I", "I;16", "I;16L", "I;16B"):
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise InputError(f"{where}: the image has more than 16 bits a pixel; save it with 8")
+        notes.append("16-bit gray converted to 8-bit")
+        return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257
+    if image.mode == "F":
+        raise InputError(f"{where}: the image has floating-point pixels; save it with 8 bits")
+    notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
+    if image.has_transparency_data:
+        notes.append("transparent parts put on black")
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
+    return image.convert("L")
+
+
+_MODE_NAMES = {
+    "1": "1-bit",
+    "P": "palette",
+    "PA": "palette with alpha",
+    "LA": "gray with alpha",
+    "L": "gray with transparency",
+}

@@ -1,0 +1,55 @@
+"""`fmae-edge info`."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmae_edge import __version__
+from fmae_edge.cli.table import format_table
+
+
+def info(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
+) -> None:
+    """Check a bundle and say what it is, its measured figures, and the versions at work."""
+    from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+
+    path = bundle or DEFAULT_BUNDLE
+    manifest = read_bundle(path).manifest
+    if json:
+        typer.echo(manifest.to_json(), nl=False)
+        return
+    record = manifest.record
+    typer.echo(f"bundle    {manifest.name} ({manifest.bundle_id}), every file matches its SHA-256")
+    typer.echo(f"in        {path}")
+    height, width = manifest.image_height, manifest.image_width
+    typer.echo(f"images    {width}x{height}, {manifest.image_channels} channel(s)")
+    typer.echo(f"latents   {manifest.latent_size} values")
+    recipe, metrics = record["training"]["recipe"], record["training"]["metrics"]
+    typer.echo(
+        f"training  {len(metrics)} of {recipe['epochs']} epochs, batch {recipe['batch_size']}, lr {recipe['lr']}, "
+        f"seed {recipe['seed']}; test MSE {metrics[-1]['test_mse']:.5f}"
+    )
+    parity = record["parity"]
+    verdict = "every gate held" if not parity["failures"] else "; ".join(parity["failures"])
+    typer.echo(f"parity    on {parity['images']} images: {verdict}")
+    typer.echo(
+        f"runtime   fmae-edge {__version__}, onnxruntime {version('onnxruntime')}, "
+        f"numpy {version('numpy')}, Python {platform.python_version()}"
+    )
+    typer.echo("made with " + ", ".join(f"{tool} {release}" for tool, release in record["tools"].items()))
+    typer.echo("")
+    typer.echo(format_table(("file", "bytes"), [(name, str(e.size)) for name, e in manifest.files.items()]))
+    typer.echo("")
+    rows = [
+        (name, f"{q['psnr_pooled']:.3f} dB", f"{q['psnr_per_image']:.3f} dB", f"{q['ssim']:.4f}")
+        for name, q in record["quality"].items()
+    ]
+    typer.echo(format_table(("measured on 8-bit test images", "PSNR pooled", "per image", "SSIM"), rows))

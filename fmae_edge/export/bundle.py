@@ -1,0 +1,173 @@
+"""Make a bundle from a checkpoint: graphs, quantiser steps, proof of parity, measured quality."""
+
+import hashlib
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fmae_edge.evaluate.quality import measure_quality
+from fmae_edge.export.errors import ExportError, ParityError
+from fmae_edge.export.graphs import decoder_graph, encoder_graph
+from fmae_edge.export.parity import Parity, measure_parity
+from fmae_edge.export.quantise import CALIBRATION_IMAGES, METHOD, quantise_decoder, quantise_encoder
+from fmae_edge.runtime.bundle import read_bundle
+from fmae_edge.runtime.codec import PRECISIONS, Codec
+from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
+from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
+from fmae_edge.train.checkpoint import MODEL, Checkpoint
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.model import Autoencoder
+
+_TORCH_BATCH = 500
+_CALIBRATION_SEED = 0
+
+
+def export_bundle(
+    run: Path,
+    checkpoint: Checkpoint,
+    train_images: Tensor,
+    test_images: Tensor,
+    target: Path,
+    name: str,
+    *,
+    allow_parity_loss: bool = False,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Manifest, Parity]:
+    """Write folder `target` with the bundle of `checkpoint`, which was loaded from folder `run`.
+
+    uint8 `train_images` (N, height, width) calibrate the quantisers; `test_images` are measured.
+
+    Raises, and writes nothing: ExportError if the model is for images of another size, ParityError if a
+    gate of parity is missed and `allow_parity_loss` is not set, OutputError if `target` exists and `force`
+    is not set.
+    """
+    model = checkpoint.model
+    require_geometry(model.config, tuple(test_images.shape[1:]))
+    with _new_folder(target, force) as folder:
+        graphs = build_graphs(model, train_images)
+        for file_name, content in graphs.items():
+            (folder / file_name).write_bytes(content)
+        parity = measure_parity(model, graphs, test_images, on_progress)
+        if parity.failures() and not allow_parity_loss:
+            raise ParityError("; ".join(["parity is missed, so no bundle was written", *parity.failures()]))
+        record: dict[str, Any] = {
+            "training": {
+                "config": asdict(model.config),
+                "recipe": asdict(checkpoint.recipe),
+                "checkpoint_sha256": hashlib.sha256((run / MODEL).read_bytes()).hexdigest(),
+                "metrics": checkpoint.metrics,
+            },
+            "quantisation": {**METHOD, "calibration_images": CALIBRATION_IMAGES},
+            "parity": {**parity.to_record(), "loss_allowed": allow_parity_loss},
+            "tools": _tool_versions(),
+        }
+        manifest = Manifest(
+            name=name,
+            image_channels=model.config.image_channels,
+            image_height=model.config.image_size,
+            image_width=model.config.image_size,
+            latent_steps=latent_steps(model, train_images),
+            files={file_name: FileEntry.of(content) for file_name, content in graphs.items()},
+            record=record,
+        )
+        # Twice: the quality is that of the bundle as the runtime reads it
+        _write_manifest(folder, manifest)
+        record["quality"] = _measure_codec(folder, test_images.numpy())
+        _write_manifest(folder, manifest)
+    return read_bundle(target).manifest, parity
+
+
+def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
+    """Raise ExportError if images of `image_shape` (height, width) are not what a model of `config` takes."""
+    needs = (config.image_channels, config.image_size, config.image_size)
+    found = (1, *image_shape)
+    if found != needs:
+        raise ExportError(f"the model takes images of shape {needs}, and the images given have shape {found}")
+
+
+def build_graphs(model: Autoencoder, train_images: Tensor) -> dict[str, bytes]:
+    """Return the four graphs of a bundle by file name."""
+    encoder, decoder = encoder_graph(model), decoder_graph(model)
+    generator = torch.Generator().manual_seed(_CALIBRATION_SEED)
+    chosen = torch.randperm(len(train_images), generator=generator)[:CALIBRATION_IMAGES]
+    images = (train_images[chosen].float() / 255).unsqueeze(1)
+    with torch.inference_mode():
+        latents = model.encoder(images)
+    graphs = {
+        "encoder.onnx": quantise_encoder(encoder, images.numpy()),
+        "decoder.onnx": quantise_decoder(decoder, latents.numpy()),
+        "encoder.fp32.onnx": encoder,
+        "decoder.fp32.onnx": decoder,
+    }
+    return {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
+
+
+def latent_steps(model: Autoencoder, train_images: Tensor) -> tuple[float, ...]:
+    """Return the quantiser step of each latent dimension: the largest symbol reaches the training extreme."""
+    extremes = torch.zeros(model.config.latent_size)
+    with torch.inference_mode():
+        for batch in train_images.split(_TORCH_BATCH):
+            latents = model.encoder((batch.float() / 255).unsqueeze(1))
+            extremes = torch.maximum(extremes, latents.abs().amax(dim=0))
+    smallest = torch.finfo(torch.float32).tiny  # a dimension that is always 0 still needs a step
+    return tuple((extremes / MAX_SYMBOL).clamp(min=smallest).tolist())
+
+
+def _measure_codec(folder: Path, images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
+    """Measure what a user of the bundle gets, 8-bit images, for each precision and latent dtype."""
+    originals = images / np.float32(255)
+    figures = {}
+    for precision in PRECISIONS:
+        codec = Codec(folder, precision=precision)
+        for dtype in LATENT_DTYPES:
+            decoded = codec.decode(codec.encode(images, dtype=dtype))
+            quality = measure_quality(originals, decoded / np.float32(255))
+            figures[f"{precision} graphs, {dtype} latents"] = asdict(quality)
+    return figures
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST_NAME).write_text(manifest.to_json())
+
+
+def _tool_versions() -> dict[str, str]:
+    packages = ("fmae-edge", "numpy", "onnx", "onnxruntime", "onnxscript", "torch")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+@contextmanager
+def _new_folder(target: Path, force: bool) -> Iterator[Path]:
+    """Yield a scratch folder that becomes `target` when the block ends, and vanishes if it fails."""
+    if target.exists() and not force:
+        raise OutputError(f"{target}: exists already; use --force to replace it")
+    if target.exists() and not (target / MANIFEST_NAME).is_file():
+        raise OutputError(f"{target}: exists and is no bundle, so it is not replaced")
+    try:
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    except OSError as error:
+        raise OutputError(f"{target}: its folder cannot be written to ({error.strerror})") from None
+    try:
+        yield scratch
+        scratch.chmod(0o755)  # mkdtemp makes private folders
+        if target.exists():
+            replaced = scratch.with_suffix(".old")
+            target.rename(replaced)
+            scratch.rename(target)
+            shutil.rmtree(replaced)
+        else:
+            scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

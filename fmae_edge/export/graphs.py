@@ -1,0 +1,76 @@
+"""The float32 ONNX graphs of a model."""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from fmae_edge.export.errors import ExportError
+from fmae_edge.export.rewrite import ConvDecoder
+from fmae_edge.train.model import Autoencoder
+
+OPSET = 18
+# Of ONNX 1.16: what onnxruntime 1.20, the oldest that the runtime asks for, can read.
+_IR_VERSION = 10
+
+
+def encoder_graph(model: Autoencoder) -> onnx.ModelProto:
+    """Return the encoder: "image" (batch, channels, size, size) in [0, 1] -> "latent" (batch, latent_size)."""
+    config = model.config
+    example = torch.zeros(2, config.image_channels, config.image_size, config.image_size)
+    return _export(model.encoder, example, "image", "latent")
+
+
+def decoder_graph(model: Autoencoder) -> onnx.ModelProto:
+    """Return the decoder: "latent" (batch, latent_size) -> "image" (batch, channels, size, size) in [0, 1]."""
+    return _export(ConvDecoder(model.decoder), torch.zeros(2, model.config.latent_size), "latent", "image")
+
+
+def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.ModelProto:
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            (example,),
+            input_names=[takes],
+            output_names=[gives],
+            dynamic_shapes=({0: "batch"},),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("torch.onnx.export returned no graph")
+    graph = strip_metadata(program.model_proto)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
+
+
+def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return `model` without what says where and by whom it was made: the exporter writes source paths."""
+    stripped = onnx.ModelProto()
+    stripped.CopyFrom(model)
+    stripped.ir_version = _IR_VERSION
+    stripped.ClearField("metadata_props")
+    stripped.doc_string = ""
+    stripped.producer_name, stripped.producer_version = "fmae-edge", ""
+    graph = stripped.graph
+    graph.name = "fmae"
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.doc_string = ""
+    return stripped
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress reports and deprecation warnings of its own internals off the terminal."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,176 @@
+"""Parity: whether each graph of a bundle computes what PyTorch computes, on real images.
+
+Every graph runs at several batch sizes, with onnxruntime's optimisations on and off. The encoder's
+latents are compared with those of PyTorch's encoder, the pixels that the decoder makes of them with
+PyTorch's own reconstruction: what is gated is the whole codec, as it is used.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+from torch import Tensor
+
+from fmae_edge.evaluate.quality import mse_per_image, psnr
+from fmae_edge.runtime.codec import GRAPHS, PRECISIONS, Precision
+from fmae_edge.runtime.sessions import available_cpus, open_session
+from fmae_edge.train.model import Autoencoder
+
+BATCHES = (1, 7, 256)
+MAX_PIXEL_DIFFERENCE = 1e-5
+MAX_LATENT_DIFFERENCE = 1e-4  # as a share of the range of PyTorch's latents
+MAX_INT8_LOSS_DB = 0.10
+_TORCH_BATCH = 500
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One precision at one batch size, optimised or not, against PyTorch on the same images.
+
+    Latent differences are shares of the range (largest minus smallest) of PyTorch's latents, pixel
+    differences those of pixels in [0, 1]. PSNR is pooled, in dB; `loss_db` is how much less it is than
+    PyTorch's.
+    """
+
+    precision: Precision
+    batch: int
+    optimised: bool
+    latent_max: float
+    latent_mean: float
+    pixel_max: float
+    pixel_mean: float
+    psnr: float
+    psnr_against_torch: float
+    loss_db: float
+
+    def failures(self) -> list[str]:
+        """Return a sentence for each gate that is missed."""
+        if self.precision == "int8":
+            gates = [("PSNR lost, dB", self.loss_db, MAX_INT8_LOSS_DB)]
+        else:
+            gates = [
+                ("largest latent difference, share of range", self.latent_max, MAX_LATENT_DIFFERENCE),
+                ("largest pixel difference", self.pixel_max, MAX_PIXEL_DIFFERENCE),
+            ]
+        where = f"{self.precision}, batch {self.batch}, optimisations {'on' if self.optimised else 'off'}"
+        # `not <=` also catches NaN
+        return [
+            f"{where}: {name} is {value:.3g}, the gate is {gate:g}"
+            for name, value, gate in gates
+            if not value <= gate
+        ]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """All comparisons of a bundle, the number of images, and PyTorch's own pooled PSNR in dB."""
+
+    images: int
+    torch_psnr: float
+    comparisons: tuple[Comparison, ...]
+
+    def failures(self) -> list[str]:
+        """Return a sentence for each gate that is missed: none if the bundle may ship."""
+        return [failure for comparison in self.comparisons for failure in comparison.failures()]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the figures as the manifest keeps them, PSNR against an identical output as null."""
+        rows = [
+            {key: None if value == math.inf else value for key, value in asdict(comparison).items()}
+            for comparison in self.comparisons
+        ]
+        gates = {
+            "fp32_pixel_max": MAX_PIXEL_DIFFERENCE,
+            "fp32_latent_max": MAX_LATENT_DIFFERENCE,
+            "int8_loss_db": MAX_INT8_LOSS_DB,
+        }
+        return {
+            "images": self.images,
+            "torch_psnr": self.torch_psnr,
+            "gates": gates,
+            "failures": self.failures(),
+            "comparisons": rows,
+        }
+
+
+def measure_parity(
+    model: Autoencoder,
+    graphs: Mapping[str, bytes],
+    images: Tensor,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Parity:
+    """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width).
+
+    `on_progress` is called with (comparisons done, comparisons in all).
+    """
+    originals = (images.float() / 255).unsqueeze(1)
+    with torch.inference_mode():
+        latents = torch.cat([model.encoder(batch) for batch in originals.split(_TORCH_BATCH)])
+        pixels = torch.cat([model.decoder(batch) for batch in latents.split(_TORCH_BATCH)])
+    reference = _Reference(originals.numpy(), latents.numpy(), pixels.numpy())
+    cases = [
+        (precision, batch, optimised)
+        for batch in BATCHES  # the slowest first, which packs best
+        for precision in PRECISIONS
+        for optimised in (False, True)
+    ]
+    # Side by side with one thread each: faster than one after the other, and the same results.
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        futures = [pool.submit(_compare, reference, graphs, *case) for case in cases]
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            on_progress(done, len(cases))
+        comparisons = tuple(future.result() for future in futures)
+    return Parity(len(images), reference.psnr, comparisons)
+
+
+class _Reference:
+    """The original images and what PyTorch makes of them."""
+
+    def __init__(self, originals: Array, latents: Array, pixels: Array) -> None:
+        self.originals, self.latents, self.pixels = originals, latents, pixels
+        self.latent_range = float(latents.max() - latents.min())
+        self.psnr = _pooled_psnr(originals, pixels)
+
+
+def _compare(
+    reference: _Reference, graphs: Mapping[str, bytes], precision: Precision, batch: int, optimised: bool
+) -> Comparison:
+    encoder, decoder = (
+        open_session(graphs[name], name, threads=1, optimise=optimised) for name in GRAPHS[precision]
+    )
+    latents = _run(encoder, reference.originals, batch)
+    pixels = _run(decoder, latents, batch)
+    latent_difference = np.abs(latents - reference.latents) / reference.latent_range
+    pixel_difference = np.abs(pixels - reference.pixels)
+    quality = _pooled_psnr(reference.originals, pixels)
+    return Comparison(
+        precision=precision,
+        batch=batch,
+        optimised=optimised,
+        latent_max=float(latent_difference.max()),
+        latent_mean=float(latent_difference.mean()),
+        pixel_max=float(pixel_difference.max()),
+        pixel_mean=float(pixel_difference.mean()),
+        psnr=quality,
+        psnr_against_torch=_pooled_psnr(reference.pixels, pixels),
+        loss_db=reference.psnr - quality,
+    )
+
+
+def _run(session: InferenceSession, values: Array, batch: int) -> Array:
+    (port,) = session.get_inputs()
+    parts = [session.run(None, {port.name: values[at : at + batch]})[0] for at in range(0, len(values), batch)]
+    return np.concatenate(parts)
+
+
+def _pooled_psnr(originals: Array, reconstructions: Array) -> float:
+    return psnr(float(mse_per_image(originals, reconstructions).mean()))

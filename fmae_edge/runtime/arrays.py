@@ -1,0 +1,16 @@
+"""Turn what a caller gives into an array."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.errors import InputError
+
+
+def to_array(values: object, what: str) -> NDArray[Any]:
+    """Return `values` as an array; `what` names them in the InputError that is raised if they are none."""
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what} cannot be made into one array ({error})") from None

@@ -1,0 +1,201 @@
+"""Bad input: one clear sentence on stderr, exit code 1, nothing written, nothing lost."""
+
+import json
+import os
+import pickle
+import shutil
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from fmae_edge.cli.image_file import png_bytes
+from tests.conftest import CHECKPOINT
+
+PNG = png_bytes(np.zeros((28, 28), np.uint8))
+
+
+def npy(path, array, **options):
+    with path.open("wb") as file:
+        np.save(file, array, **options)
+
+
+def huge(path):
+    """A whole PNG of 40,000 x 40,000 black pixels: 200 kB."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    pixels = zlib.compress(bytes(40_000 * (1 + 40_000 // 8)), 1)
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 1, 0, 0, 0, 0)
+    path.write_bytes(PNG[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+
+
+BAD_IMAGES = {
+    "missing file": (None, "no such file"),
+    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "text file": (lambda path: path.write_text("hello"), "not an image file"),
+    "truncated": (lambda path: path.write_bytes(PNG[:-25]), "truncated or damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "is empty"),
+    "huge": (huge, "40000x40000 and must be 28x28"),
+    "another size": (
+        lambda path: path.write_bytes(png_bytes(np.zeros((30, 28), np.uint8))),
+        "28x30.*28x28.*--fit resize",
+    ),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+}
+BAD_LATENTS = {
+    "missing file": (None, "no such file"),
+    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "empty": (lambda path: path.write_bytes(b""), "is empty"),
+    "text file": (lambda path: path.write_text("hello"), r"not a \.npy file"),
+    "shape": (lambda path: npy(path, np.zeros(65, np.float32)), r"\(65,\)"),
+    "dtype": (lambda path: npy(path, np.zeros(64, np.int32)), "int32"),
+    "NaN": (lambda path: npy(path, np.full(64, np.nan, np.float32)), "NaN"),
+    "infinity": (lambda path: npy(path, np.full(64, np.inf, np.float32)), "infinity"),
+    "pickled": (lambda path: npy(path, np.array([{}] * 64), allow_pickle=True), "pickled"),
+    "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), r"not a \.npy file"),
+    "truncated": (lambda path: path.write_bytes(_latent_bytes()[:-3]), "truncated"),
+}
+
+
+def _latent_bytes():
+    import io
+
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(64, np.float32))
+    return stream.getvalue()
+
+
+def refused(done, message, folder, before):
+    import re
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("fmae-edge: ")
+    assert done.stderr.count("\n") == 1
+    assert re.search(message, done.stderr), done.stderr
+    assert sorted(os.listdir(folder)) == before
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+@pytest.mark.parametrize("command", ["compress", "reconstruct"])
+def test_bad_images(cli, tmp_path, name, command):
+    make, message = BAD_IMAGES[name]
+    if make:
+        make(tmp_path / "bad.png")
+    before = sorted(os.listdir(tmp_path))
+    refused(cli(command, "bad.png"), f"bad.png: .*{message}", tmp_path, before)
+
+
+@pytest.mark.parametrize("name", BAD_LATENTS)
+def test_bad_latents(cli, tmp_path, name):
+    make, message = BAD_LATENTS[name]
+    if make:
+        make(tmp_path / "bad.npy")
+    before = sorted(os.listdir(tmp_path))
+    refused(cli("decompress", "bad.npy"), f"bad.npy: .*{message}", tmp_path, before)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("taken", "taken: exists already; use --force"),
+        ("missing/img.npy", "its folder missing does not exist"),
+        ("taken/img.npy", "taken is not a folder"),
+        ("/proc/img.npy", "cannot be written|does not exist"),
+    ],
+)
+def test_bad_outputs(cli, tmp_path, output, message):
+    (tmp_path / "img.png").write_bytes(PNG)
+    (tmp_path / "taken").write_text("precious")
+    refused(cli("compress", "img.png", "-o", output), message, tmp_path, ["img.png", "taken"])
+    assert (tmp_path / "taken").read_text() == "precious"
+
+
+def test_several_images_to_one_file(cli, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(PNG)
+    refused(cli("compress", "a.png", "b.png", "-o", "out"), "2 inputs need", tmp_path, ["a.png", "b.png"])
+
+
+def changed_byte(bundle):
+    path = bundle / "decoder.fp32.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def newer(bundle):
+    path = bundle / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+
+
+BAD_BUNDLES = {
+    "changed byte": (changed_byte, r"decoder\.fp32\.onnx does not match the SHA-256"),
+    "missing file": (lambda bundle: (bundle / "encoder.onnx").unlink(), r"encoder\.onnx is missing"),
+    "no manifest": (lambda bundle: (bundle / "manifest.json").unlink(), r"manifest\.json is missing"),
+    "newer version": (newer, "format version is 99.*upgrade"),
+    "no folder": (shutil.rmtree, "no such bundle folder"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BUNDLES)
+@pytest.mark.parametrize("command", ["compress", "decompress", "reconstruct", "info", "parity"])
+def test_bad_bundles(cli, tmp_path, bundle, name, command):
+    (tmp_path / "img.png").write_bytes(PNG)
+    npy(tmp_path / "latent.npy", np.zeros(64, np.float32))
+    spoil, message = BAD_BUNDLES[name]
+    spoil(bundle)
+    before = sorted(os.listdir(tmp_path))
+    arguments = {
+        "compress": ("img.png", "--bundle", bundle),
+        "decompress": ("latent.npy", "--bundle", bundle),
+        "reconstruct": ("img.png", "--bundle", bundle),
+        "info": (bundle,),
+        "parity": (CHECKPOINT, bundle),
+    }[command]
+    refused(cli(command, *arguments), message, tmp_path, before)
+
+
+@pytest.mark.parametrize("command", ["export", "parity"])
+def test_a_checkpoint_whose_config_does_not_fit(cli, tmp_path, bundle, command):
+    run = shutil.copytree(CHECKPOINT, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text()) | {"latent_size": 32}
+    (run / "config.json").write_text(json.dumps(config))
+    arguments = (run, "-o", "made") if command == "export" else (run, bundle)
+    message = r"model\.safetensors has .*64.* for .* where config\.json needs .*32"
+    refused(cli(command, *arguments), message, tmp_path, ["bundle", "run"])
+
+
+def test_a_run_that_is_none(cli, tmp_path):
+    refused(cli("export", "nowhere", "-o", "made"), "nowhere: no such run folder", tmp_path, [])
+    refused(cli("train", "-o", "nowhere", "--resume"), r"config\.json: cannot be read", tmp_path, [])
+
+
+def test_no_data(cli, tmp_path):
+    refused(cli("train", "-o", "run", "--data", "nowhere"), "nowhere: no such folder", tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compress",),
+        ("compress", "x.png", "--dtype", "float64"),
+        ("compress", "x.png", "--precision", "fp16"),
+        ("compress", "x.png", "--fit", "crop"),
+        ("compress", "x.png", "--no-such-option"),
+        ("no-such-command",),
+        ("train", "--epochs", "0"),
+        ("train", "--lr", "nan"),
+        ("train", "--device", "tpu"),
+        ("export", "run"),
+    ],
+)
+def test_wrong_usage_exits_with_2(cli, tmp_path, arguments):
+    done = cli(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,112 @@
+"""What the other commands print and write."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fmae_edge
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.train.data import DEBIAN_FOLDER
+from tests.conftest import CHECKPOINT, REPOSITORY
+
+needs_data = pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+
+
+def test_version(cli):
+    assert cli("--version").stdout == f"fmae-edge {fmae_edge.__version__}\n"
+
+
+def test_help_names_every_command(cli):
+    done = cli("--help")
+    assert done.returncode == 0
+    for command in ("compress", "decompress", "reconstruct", "info", "train", "export", "parity"):
+        assert f"\n  {command} " in done.stdout
+        assert cli(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["compress", "--help"]])
+def test_help_and_version_load_no_numbers(arguments):
+    code = (
+        "import sys; from fmae_edge.cli import main\n"
+        f"sys.argv = ['fmae-edge', *{arguments!r}]\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('LOADED', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.partition("LOADED")[2].split())
+    assert loaded
+    assert not loaded & {"numpy", "onnxruntime", "torch", "PIL", "rich.progress"}
+
+
+def test_info(cli, bundle):
+    done = cli("info")
+    assert done.returncode == 0
+    manifest = json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())
+    assert f"fashion-mnist ({manifest['bundle_id']})" in done.stdout
+    assert "every gate held" in done.stdout
+    assert cli("info", bundle).stdout.splitlines()[0] == done.stdout.splitlines()[0]
+    assert json.loads(cli("info", "--json").stdout) == manifest
+
+
+def test_reconstruct_given_images(cli, tmp_path):
+    samples = sorted((REPOSITORY / "samples").glob("*.png"))[:3]
+    done = cli("reconstruct", *samples, "-o", "out.png")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 + 3 + 1
+    assert lines[2].split()[0] == samples[0].name
+    assert 15 < float(lines[2].split()[1]) < 45
+    with Image.open(tmp_path / "out.png") as figure:
+        assert figure.width == 12 + 3 * 152
+    done = cli("reconstruct", *samples, "-o", "out.png")
+    assert done.returncode == 1
+    assert "out.png: exists already" in done.stderr
+    rows = [
+        json.loads(line) for line in cli("reconstruct", *samples, "-o", "two.png", "--json").stdout.splitlines()
+    ]
+    assert [row["image"] for row in rows] == [sample.name for sample in samples]
+
+
+@needs_data
+def test_reconstruct_draws_five_test_images_by_itself(cli, tmp_path, images):
+    done = cli("reconstruct")
+    assert done.returncode == 0
+    assert done.stdout.count("test image") == 5
+    with Image.open(tmp_path / "reconstructions.png") as figure:
+        np.testing.assert_array_equal(np.asarray(figure)[12 : 12 + 140 : 5, 12 : 12 + 140 : 5], images[0])
+
+
+@needs_data
+def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    done = cli("train", "-o", "run")
+    assert done.returncode == 1
+    assert "run: exists already; go on with --resume" in done.stderr
+    assert os.listdir(tmp_path / "run") == ["notes.txt"]
+
+
+def test_resume_keeps_the_recipe(cli):
+    done = cli("train", "-o", CHECKPOINT, "--resume", "--lr", "0.1")
+    assert done.returncode == 2
+    assert "started with lr 0.004" in done.stderr.replace("\n", " ")
+
+
+def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
+    for missing, extra in (("typer", "cli"), ("torch", "train")):
+        code = (
+            f"import sys; sys.modules[{missing!r}] = None\n"
+            "from fmae_edge.cli import main\n"
+            "sys.argv = ['fmae-edge', 'train']; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr == f"fmae-edge: this needs the package {missing}: pip install 'fmae-edge[{extra}]'\n"
+    assert os.listdir(tmp_path) == []

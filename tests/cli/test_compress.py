@@ -1,0 +1,164 @@
+"""The main job as a user types it: img.png -> img.npy -> a PNG again."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmae_edge import Codec
+from fmae_edge.evaluate.quality import mse_per_image, psnr
+
+
+@pytest.fixture
+def picture(tmp_path, images):
+    path = tmp_path / "img.png"
+    Image.fromarray(images[0]).save(path)
+    return path
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        assert image.mode == "L"
+        return np.asarray(image)
+
+
+def test_the_round_trip_in_one_folder_works_at_the_first_try(cli, tmp_path, picture, images):
+    before = picture.read_bytes()
+    done = cli("compress", "img.png")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "img.png -> img.npy\n", "")
+    done = cli("decompress", "img.npy")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "img.npy -> img.decoded.png\n", "")
+    assert picture.read_bytes() == before
+    decoded = pixels(tmp_path / "img.decoded.png")
+    assert psnr(mse_per_image(images[:1] / 255, decoded[None] / 255)[0]) > 25
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["img.decoded.png", "img.npy", "img.png"]
+
+
+def test_without_an_original_the_plain_name_is_used(cli, tmp_path, picture):
+    cli("compress", "img.png", "-o", "latent.npy")
+    assert cli("decompress", "latent.npy").stdout == "latent.npy -> latent.png\n"
+    assert cli("decompress", "latent.npy").stdout == "latent.npy -> latent.decoded.png\n"
+    done = cli("decompress", "latent.npy")
+    assert done.returncode == 1
+    assert "latent.decoded.png: exists already; use --force" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 256), ("float16", 128), ("int8", 64)])
+def test_dtypes_and_precisions(cli, tmp_path, picture, images, dtype, size, precision):
+    assert cli("compress", "img.png", "--dtype", dtype, "--precision", precision).returncode == 0
+    latent = np.load(tmp_path / "img.npy")
+    assert (latent.dtype, latent.nbytes, latent.shape) == (dtype, size, (64,))
+    np.testing.assert_array_equal(latent, Codec(precision=precision).encode(images[0], dtype=dtype))
+    assert cli("decompress", "img.npy", "--precision", precision).returncode == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "img.decoded.png"), Codec(precision=precision).decode(latent))
+
+
+def test_nothing_is_overwritten_without_force(cli, tmp_path, picture):
+    (tmp_path / "img.npy").write_bytes(b"precious")
+    done = cli("compress", "img.png")
+    assert done.returncode == 1
+    assert done.stderr == "fmae-edge: img.npy: exists already; use --force to overwrite it\n"
+    assert (tmp_path / "img.npy").read_bytes() == b"precious"
+    assert cli("compress", "img.png", "--force").returncode == 0
+    assert np.load(tmp_path / "img.npy").shape == (64,)
+
+
+def test_an_input_is_not_overwritten_even_with_force(cli, tmp_path, picture):
+    before = picture.read_bytes()
+    done = cli("compress", "img.png", "-o", "img.png", "--force")
+    assert done.returncode == 1
+    assert "is an input" in done.stderr
+    assert picture.read_bytes() == before
+
+
+def test_several_images_one_bad(cli, tmp_path, picture, images):
+    Image.fromarray(images[1]).save(tmp_path / "b.png")
+    (tmp_path / "bad.png").write_text("no image")
+    done = cli("compress", "img.png", "bad.png", "b.png")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["img.png -> img.npy", "b.png -> b.npy"]
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("fmae-edge: bad.png: ")
+
+
+def test_folders(cli, tmp_path, images):
+    for name in ("in/a.png", "in/deeper/b.PNG", "in/note.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[0]).save(path, "PNG")
+    done = cli("compress", "in")
+    assert done.returncode == 1
+    assert "is a folder; use -r" in done.stderr
+    done = cli("compress", "-r", "in")
+    assert done.stdout.splitlines() == ["in/a.png -> in/a.npy", "in/deeper/b.PNG -> in/deeper/b.npy"]
+    (tmp_path / "out").mkdir()
+    done = cli("decompress", "-r", "in", "-o", "out")
+    assert done.stdout.splitlines() == ["in/a.npy -> out/a.png", "in/deeper/b.npy -> out/b.png"]
+    (tmp_path / "empty").mkdir()
+    assert "no file in it ends in" in cli("compress", "-r", "empty").stderr
+
+
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(cli, tmp_path, images):
+    for folder in ("one", "two", "out"):
+        (tmp_path / folder).mkdir()
+    for index, folder in enumerate(("one", "two")):
+        Image.fromarray(images[index]).save(tmp_path / folder / "img.png")
+    done = cli("compress", "one/img.png", "two/img.png", "-o", "out", "--force")
+    assert done.returncode == 1
+    assert "out/img.npy: is the output of an earlier input" in done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "out/img.npy"), Codec().encode(images[0]))
+
+
+def test_many_images_in_one_file(cli, tmp_path, images):
+    for index in range(11):
+        Image.fromarray(images[index]).save(tmp_path / f"{index:02d}.png")
+    names = [f"{index:02d}.png" for index in range(11)]
+    done = cli("compress", *names, "-o", "all.npy", "--dtype", "int8")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[10] == "10.png -> all.npy[10]"
+    symbols = np.load(tmp_path / "all.npy")
+    np.testing.assert_array_equal(symbols, Codec().encode(images[:11], dtype="int8"))
+    done = cli("decompress", "all.npy")
+    assert done.stdout.splitlines()[3] == "all.npy[3] -> all.03.png"
+    np.testing.assert_array_equal(pixels(tmp_path / "all.03.png"), Codec().decode(symbols)[3])
+    done = cli("decompress", "all.npy", "-o", "one.png")
+    assert done.returncode == 1
+    assert "11 images" in done.stderr
+    (tmp_path / "all.00.png").unlink()
+    assert cli("decompress", "all.npy").returncode == 1
+    assert not (tmp_path / "all.00.png").exists()  # all or none
+    assert cli("compress", *names, "nowhere.png", "-o", "more.npy").returncode == 1
+    assert not (tmp_path / "more.npy").exists()
+
+
+def test_streams(cli, tmp_path, picture, images):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    command = Path(sys.executable).with_name("fmae-edge")
+    packed = subprocess.run(
+        [command, "compress", "-"], input=picture.read_bytes(), capture_output=True, check=True
+    )
+    assert packed.stderr == b"- -> -\n"
+    latent = np.load(io.BytesIO(packed.stdout))
+    np.testing.assert_array_equal(latent, Codec().encode(images[0]))
+    unpacked = subprocess.run(
+        [command, "decompress", "-", "-o", "-"], input=packed.stdout, capture_output=True, check=True
+    )
+    np.testing.assert_array_equal(pixels(io.BytesIO(unpacked.stdout)), Codec().decode(latent))
+
+
+def test_json(cli, picture):
+    done = cli("compress", "img.png", "--json")
+    assert json.loads(done.stdout) == {"input": "img.png", "output": "img.npy", "notes": []}
+
+
+@pytest.mark.parametrize("name", ["img.jpg", "img.webp", "img.bmp", "img.gif", "img.tiff", "img.pgm"])
+def test_other_formats(cli, tmp_path, images, name):
+    Image.fromarray(images[0]).save(tmp_path / name)
+    assert cli("compress", name).returncode == 0
+    assert (tmp_path / "img.npy").exists()

@@ -1,0 +1,62 @@
+"""The figures are the textbook's: an outside oracle, and cases known by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from fmae_edge.evaluate.quality import measure_quality, mse_per_image, psnr, ssim_per_image
+
+
+@pytest.fixture
+def noisy(images):
+    rng = np.random.default_rng(0)
+    return np.clip(images / 255 + rng.normal(0, 0.1, images.shape), 0, 1)
+
+
+def test_ssim_is_that_of_scikit_image(images, noisy):
+    found = ssim_per_image(images / 255, noisy)
+    assert found.shape == (256,)
+    expected = [structural_similarity(x, y, data_range=1.0) for x, y in zip(images / 255, noisy, strict=True)]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_ssim_of_other_shapes():
+    rng = np.random.default_rng(1)
+    x, y = rng.random((2, 3, 9, 31))
+    expected = [structural_similarity(a, b, data_range=1.0) for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(ssim_per_image(x, y), expected, atol=1e-9)
+    with pytest.raises(ValueError, match="7x7"):
+        ssim_per_image(x[:, :6], y[:, :6])
+
+
+def test_psnr_is_that_of_scikit_image(images, noisy):
+    quality = measure_quality(images / 255, noisy)
+    pairs = list(zip(images / 255, noisy, strict=True))
+    each = [peak_signal_noise_ratio(x, y, data_range=1.0) for x, y in pairs]
+    assert quality.psnr_per_image == pytest.approx(np.mean(each))
+    assert quality.psnr_pooled == pytest.approx(peak_signal_noise_ratio(images / 255, noisy, data_range=1.0))
+    assert quality.psnr_pooled < quality.psnr_per_image
+
+
+def test_by_hand():
+    black, gray = np.zeros((2, 28, 28)), np.full((2, 28, 28), 0.5)
+    gray[1] = 0.1
+    np.testing.assert_allclose(mse_per_image(black, gray), [0.25, 0.01])
+    assert psnr(0.01) == pytest.approx(20)
+    quality = measure_quality(black, gray)
+    assert quality.mse == pytest.approx(0.13)
+    assert quality.psnr_pooled == pytest.approx(-10 * math.log10(0.13))
+    assert quality.psnr_per_image == pytest.approx((-10 * math.log10(0.25) + 20) / 2)
+
+
+def test_identical_images():
+    quality = measure_quality(np.ones((1, 28, 28)), np.ones((1, 28, 28)))
+    assert (quality.mse, quality.psnr_pooled, quality.psnr_per_image) == (0, math.inf, math.inf)
+    assert quality.ssim == pytest.approx(1)
+
+
+def test_uint8_images_are_not_wrapped_around():
+    dark, light = np.zeros((1, 8, 8), np.uint8), np.full((1, 8, 8), 200, np.uint8)
+    assert mse_per_image(dark, light)[0] == 200**2

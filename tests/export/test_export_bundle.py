@@ -1,0 +1,99 @@
+"""Export writes a whole bundle that holds parity, or nothing."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from fmae_edge import Codec
+from fmae_edge.export import bundle as bundle_module
+from fmae_edge.export.bundle import export_bundle
+from fmae_edge.export.errors import ExportError, ParityError
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.errors import OutputError
+from fmae_edge.train.checkpoint import MODEL, load_checkpoint
+from tests.conftest import CHECKPOINT
+
+
+@pytest.fixture
+def export(tmp_path, images):
+    pixels = torch.from_numpy(images.copy())
+
+    def run(target=tmp_path / "made", **options):
+        checkpoint = load_checkpoint(CHECKPOINT)
+        return export_bundle(CHECKPOINT, checkpoint, pixels[:200], pixels[200:], target, "trial", **options)
+
+    return run
+
+
+def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
+    manifest, parity = export()
+    read = read_bundle(tmp_path / "made").manifest
+    assert read == manifest
+    assert read.name == "trial"
+    assert read.record["parity"]["images"] == 56
+    assert read.record["parity"]["torch_psnr"] == parity.torch_psnr
+    assert set(read.record) == {"training", "quantisation", "parity", "quality", "tools"}
+    assert set(read.record["quality"]) == {
+        f"{precision} graphs, {dtype} latents"
+        for precision in ("int8", "fp32")
+        for dtype in ("float32", "float16", "int8")
+    }
+    symbols = Codec(tmp_path / "made", precision="fp32").encode(images[:200], dtype="int8")
+    assert 100 <= abs(symbols.astype(int)).max() <= 127
+    assert os.listdir(tmp_path) == ["made"]
+
+
+def test_a_missed_gate_writes_nothing_unless_told(export, tmp_path, monkeypatch):
+    original = bundle_module.quantise_decoder
+    # Calibrated on latents a tenth as large as the real ones: they saturate.
+    monkeypatch.setattr(bundle_module, "quantise_decoder", lambda graph, latents: original(graph, latents / 10))
+    with pytest.raises(ParityError, match="no bundle was written; int8.*PSNR lost"):
+        export()
+    assert os.listdir(tmp_path) == []
+    export(allow_parity_loss=True)
+    record = json.loads((tmp_path / "made" / "manifest.json").read_text())["record"]["parity"]
+    assert record["loss_allowed"]
+    assert record["failures"]
+
+
+def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
+    before = (bundle / "manifest.json").read_bytes()
+    with pytest.raises(OutputError, match="exists already; use --force"):
+        export(bundle)
+    assert (bundle / "manifest.json").read_bytes() == before
+    export(bundle, force=True)
+    assert read_bundle(bundle).manifest.name == "trial"
+    assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="is no bundle"):
+        export(precious, force=True)
+    assert (precious / "thesis.tex").exists()
+
+
+def test_where_no_bundle_can_be_written(export, tmp_path):
+    with pytest.raises(OutputError, match="cannot be written"):
+        export(tmp_path / "missing" / "made")
+
+
+def test_a_model_for_other_images(tmp_path, images):
+    checkpoint = load_checkpoint(CHECKPOINT)
+    small = torch.from_numpy(images[:, :20, :20].copy())
+    with pytest.raises(ExportError, match=r"\(1, 28, 28\).*\(1, 20, 20\)"):
+        export_bundle(CHECKPOINT, checkpoint, small, small, tmp_path / "made", "trial")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_shipped_bundle_was_made_from_the_shipped_checkpoint():
+    import hashlib
+
+    training = read_bundle(DEFAULT_BUNDLE).manifest.record["training"]
+    assert training["checkpoint_sha256"] == hashlib.sha256((CHECKPOINT / MODEL).read_bytes()).hexdigest()
+    assert training["metrics"] == load_checkpoint(CHECKPOINT).metrics
+    assert training["metrics"][-1]["test_mse"] <= 0.0052

@@ -1,0 +1,106 @@
+"""Parity of the shipped graphs with the checkpoint that they were made from, and that its gates can close."""
+
+import dataclasses
+
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from fmae_edge.export.parity import BATCHES, measure_parity
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.train.checkpoint import load_checkpoint
+from fmae_edge.train.data import DEBIAN_FOLDER, load_fashion_mnist
+from tests.conftest import CHECKPOINT
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_checkpoint(CHECKPOINT).model
+
+
+@pytest.fixture(scope="module")
+def files():
+    return read_bundle(DEFAULT_BUNDLE).files
+
+
+@pytest.fixture
+def some(images):
+    return torch.from_numpy(images[:60].copy())
+
+
+@pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+def test_the_shipped_bundle_on_the_whole_test_set(model, files):
+    parity = measure_parity(model, files, load_fashion_mnist().test)
+    assert parity.failures() == []
+    assert parity.images == 10_000
+    assert len(parity.comparisons) == len(BATCHES) * 2 * 2
+    recorded = read_bundle(DEFAULT_BUNDLE).manifest.record["parity"]
+    assert recorded["failures"] == []
+    assert not recorded["loss_allowed"]
+    assert parity.torch_psnr == pytest.approx(recorded["torch_psnr"], abs=1e-4)
+    for found, row in zip(parity.comparisons, recorded["comparisons"], strict=True):
+        assert (found.precision, found.batch, found.optimised) == (
+            row["precision"],
+            row["batch"],
+            row["optimised"],
+        )
+        # int8 results differ by kind of CPU in the last bit
+        assert found.psnr == pytest.approx(row["psnr"], abs=1e-4 if found.precision == "fp32" else 0.02)
+
+
+def test_every_case_is_compared(model, files, some):
+    done = []
+    parity = measure_parity(model, files, some, lambda *progress: done.append(progress))
+    cases = {(c.precision, c.batch, c.optimised) for c in parity.comparisons}
+    assert cases == {(p, b, o) for p in ("int8", "fp32") for b in (1, 7, 256) for o in (False, True)}
+    assert done == [(k, 12) for k in range(1, 13)]
+    assert parity.failures() == []
+
+
+def perturbed(content, name, factor):
+    graph = onnx.load_from_string(content)
+    (tensor,) = (t for t in graph.graph.initializer if t.name == name)
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * tensor_type(tensor)(factor), name))
+    return graph.SerializeToString()
+
+
+def tensor_type(tensor):
+    return numpy_helper.to_array(tensor).dtype.type
+
+
+@pytest.mark.parametrize(
+    ("file", "tensor", "factor", "gate"),
+    [
+        ("encoder.fp32.onnx", "dense.weight", 1.001, "largest latent difference"),
+        ("decoder.fp32.onnx", "convs.2.weight", 1.001, "largest pixel difference"),
+        ("decoder.onnx", "convs.1.weight_scale", 1.2, "PSNR lost"),
+        ("encoder.onnx", "dense.weight_scale", 1.3, "PSNR lost"),
+        ("encoder.onnx", "dense.weight_scale", float("nan"), "PSNR lost"),
+    ],
+)
+def test_a_graph_that_computes_something_else_is_caught(model, files, some, file, tensor, factor, gate):
+    changed = files | {file: perturbed(files[file], tensor, factor)}
+    failures = measure_parity(model, changed, some).failures()
+    assert len([failure for failure in failures if gate in failure]) == 6  # 3 batches, optimised or not
+    assert all(failure.startswith("int8" if "fp32" not in file else "fp32") for failure in failures)
+
+
+def test_the_gates_are_those_promised(model, files, some):
+    fp32 = next(c for c in measure_parity(model, files, some).comparisons if c.precision == "fp32")
+    int8 = dataclasses.replace(fp32, precision="int8")
+    for good, bad, comparison in (
+        ({"pixel_max": 1e-5}, {"pixel_max": 1.1e-5}, fp32),
+        ({"latent_max": 1e-4}, {"latent_max": 1.1e-4}, fp32),
+        ({"loss_db": 0.10}, {"loss_db": 0.11}, int8),
+        ({"pixel_max": 0.5}, {"loss_db": float("nan")}, int8),
+    ):
+        assert dataclasses.replace(comparison, **good).failures() == []
+        assert len(dataclasses.replace(comparison, **bad).failures()) == 1
+
+
+def test_the_record_is_json(model, files, some):
+    import json
+
+    record = measure_parity(model, files, some).to_record()
+    assert json.loads(json.dumps(record, allow_nan=False)) == record

@@ -1,0 +1,175 @@
+"""A bundle is whole or it is refused."""
+
+import json
+
+import onnx
+import pytest
+
+from fmae_edge import BundleError, Codec
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, FileEntry, Manifest
+
+
+def rewrite(bundle, change, checksum=True):
+    """Change the manifest's content; with `checksum`, as someone would who can compute checksums too."""
+    path = bundle / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    change(content)
+    if checksum:
+        from fmae_edge.runtime.manifest import _checksum
+
+        content["checksum"] = _checksum(content)
+    path.write_text(json.dumps(content))
+
+
+def test_the_shipped_bundle_is_whole():
+    bundle = read_bundle(DEFAULT_BUNDLE)
+    assert set(bundle.files) == set(GRAPH_NAMES)
+
+
+@pytest.mark.parametrize("name", GRAPH_NAMES)
+@pytest.mark.parametrize("where", [0, 0.5, -1])
+def test_any_changed_byte_of_a_graph_is_noticed(bundle, name, where):
+    content = bytearray((bundle / name).read_bytes())
+    content[int(where * len(content)) if where != -1 else -1] ^= 1
+    (bundle / name).write_bytes(content)
+    with pytest.raises(BundleError, match=f"{name} does not match"):
+        Codec(bundle)
+
+
+@pytest.mark.parametrize("change", [lambda c: c[:-1], lambda c: c + b"\0", lambda c: b""])
+def test_a_graph_of_another_size_is_noticed(bundle, change):
+    path = bundle / "decoder.onnx"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(BundleError, match=r"decoder\.onnx does not match"):
+        Codec(bundle)
+
+
+@pytest.mark.parametrize("name", [*GRAPH_NAMES, MANIFEST_NAME])
+def test_a_missing_file_is_named(bundle, name):
+    (bundle / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        Codec(bundle)
+
+
+def test_a_folder_in_place_of_a_file(bundle):
+    (bundle / "encoder.onnx").unlink()
+    (bundle / "encoder.onnx").mkdir()
+    with pytest.raises(BundleError, match="cannot be read"):
+        Codec(bundle)
+
+
+def test_no_bundle_at_all(tmp_path):
+    with pytest.raises(BundleError, match="no such bundle"):
+        Codec(tmp_path / "nowhere")
+
+
+def test_every_changed_byte_of_the_manifest_is_noticed_or_harmless(bundle):
+    path = bundle / MANIFEST_NAME
+    original = path.read_bytes()
+    expected = Manifest.from_json(original, "here")
+    step = max(1, len(original) // 400)
+    for at in range(0, len(original), step):
+        changed = bytearray(original)
+        changed[at] ^= 1
+        try:
+            read = Manifest.from_json(bytes(changed), "here")
+        except BundleError:
+            continue
+        assert read == expected  # a space that became another kind of space
+
+
+def test_a_newer_format_is_told_apart_from_a_damaged_one(bundle):
+    rewrite(bundle, lambda content: content.update(format_version=2, anything="else"), checksum=False)
+    with pytest.raises(BundleError, match=r"format version is 2.*up to 1.*upgrade"):
+        Codec(bundle)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"null",
+        b'"x"',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"format_version": "1"}',
+        b'{"format_version": 0}',
+    ],
+)
+def test_no_manifest(bundle, text):
+    (bundle / MANIFEST_NAME).write_bytes(text)
+    with pytest.raises(BundleError, match="manifest.json"):
+        Codec(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.pop("files"),
+        lambda c: c["files"].pop("encoder.onnx"),
+        lambda c: c["files"].update({"../outside": c["files"]["encoder.onnx"]}),
+        lambda c: c["files"]["encoder.onnx"].update(size=-1),
+        lambda c: c["files"]["encoder.onnx"].update(sha256="x"),
+        lambda c: c["image"].update(height=0),
+        lambda c: c["image"].update(height=10**9),
+        lambda c: c["image"].update(height=28.0),
+        lambda c: c["latent"].update(steps=[]),
+        lambda c: c["latent"].update(steps=[0.0] * 64),
+        lambda c: c["latent"].update(steps=[-1.0] * 64),
+        lambda c: c["latent"].update(steps=["1"] * 64),
+        lambda c: c.update(name=3),
+        lambda c: c.update(record=[]),
+        lambda c: c.update(image=None),
+    ],
+)
+def test_a_manifest_that_makes_no_sense(bundle, change):
+    rewrite(bundle, change)
+    with pytest.raises(BundleError, match="is not complete"):
+        Codec(bundle)
+
+
+def test_steps_that_do_not_fit_the_graphs(bundle, images):
+    rewrite(bundle, lambda content: content["latent"].update(steps=[1.0] * 63))
+    with pytest.raises(BundleError, match=r"encoder\.onnx has .*64.* where the manifest needs .*63"):
+        Codec(bundle).encode(images)
+
+
+def replace_graph(bundle, name, content):
+    (bundle / name).write_bytes(content)
+    entry = FileEntry.of(content)
+    rewrite(bundle, lambda c: c["files"].update({name: {"size": entry.size, "sha256": entry.sha256}}))
+
+
+def test_tensors_outside_the_bundle_are_refused(bundle):
+    graph = onnx.load(bundle / "encoder.fp32.onnx")
+    tensor = graph.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, "/etc/passwd")
+    tensor.ClearField("raw_data")
+    replace_graph(bundle, "encoder.fp32.onnx", graph.SerializeToString())
+    with pytest.raises(BundleError, match="in another file"):
+        Codec(bundle)
+
+
+def test_a_graph_that_is_none_is_refused(bundle):
+    replace_graph(bundle, "encoder.onnx", b"this is text")
+    with pytest.raises(BundleError, match=r"encoder\.onnx is not an ONNX graph"):
+        Codec(bundle)
+
+
+def test_a_graph_that_onnxruntime_refuses(bundle, images):
+    graph = onnx.load(bundle / "encoder.onnx")
+    graph.graph.node[0].op_type = "NoSuchOperator"
+    replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
+    with pytest.raises(BundleError, match=r"encoder\.onnx cannot be loaded by onnxruntime"):
+        Codec(bundle).encode(images)
+
+
+def test_the_bundle_id_is_of_what_decides_decoding(bundle):
+    before = read_bundle(bundle).manifest.bundle_id
+    rewrite(bundle, lambda content: content.update(name="another", record={}))
+    assert read_bundle(bundle).manifest.bundle_id == before
+    rewrite(bundle, lambda content: content["latent"]["steps"].__setitem__(0, 1.5))
+    assert read_bundle(bundle).manifest.bundle_id != before

@@ -1,0 +1,86 @@
+"""What the codec refuses, and that it says what came and what was expected."""
+
+import numpy as np
+import pytest
+
+from fmae_edge import Codec, FmaeError, InputError
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return Codec()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((27, 28), np.uint8), r"\(27, 28\).*\(28, 28\)"),
+        (np.zeros((2, 28, 29), np.uint8), r"\(2, 28, 29\)"),
+        (np.zeros((2, 3, 28, 28), np.uint8), r"\(2, 3, 28, 28\)"),
+        (np.zeros((1, 1, 1, 28, 28), np.uint8), r"\(1, 1, 1, 28, 28\)"),
+        (np.uint8(3), r"shape \(\)"),
+        (np.zeros((28, 28), np.int64), "int64.*uint8"),
+        (np.zeros((28, 28), bool), "bool"),
+        (np.zeros((28, 28), complex), "complex"),
+        (np.full((28, 28), "x"), "<U1"),
+        (np.full((28, 28), 255.0), "255"),
+        (np.full((28, 28), -0.01), "-0.01"),
+        (np.full((28, 28), np.nan), "NaN"),
+        (np.full((28, 28), np.inf), "infinity"),
+    ],
+)
+def test_wrong_images(codec, images, message):
+    with pytest.raises(InputError, match=message):
+        codec.encode(images)
+
+
+@pytest.mark.parametrize(
+    ("latents", "message"),
+    [
+        (np.zeros(63, np.float32), r"\(63,\).*\(64,\)"),
+        (np.zeros((2, 2, 64), np.float32), r"\(2, 2, 64\)"),
+        (np.float32(0), r"shape \(\)"),
+        (np.zeros(64, np.float64), "float64.*float32"),
+        (np.zeros(64, np.uint8), "uint8"),
+        (np.full(64, np.nan, np.float32), "NaN"),
+        (np.full(64, -np.inf, np.float16), "infinity"),
+    ],
+)
+def test_wrong_latents(codec, latents, message):
+    with pytest.raises(InputError, match=message):
+        codec.decode(latents)
+
+
+def test_wrong_options(codec):
+    with pytest.raises(InputError, match="float64"):
+        codec.encode(np.zeros((28, 28), np.uint8), dtype="float64")
+    with pytest.raises(InputError, match="fp16"):
+        Codec(precision="fp16")
+    with pytest.raises(InputError, match="threads is 0"):
+        Codec(threads=0)
+
+
+def test_ragged_lists(codec):
+    with pytest.raises(InputError, match="array"):
+        codec.encode([np.zeros((28, 28), np.uint8), np.zeros((27, 28), np.uint8)])
+    with pytest.raises(InputError, match="array"):
+        codec.decode([[0.0], [0.0, 1.0]])
+
+
+def test_errors_are_value_errors_of_one_family():
+    assert issubclass(InputError, ValueError)
+    assert issubclass(InputError, FmaeError)
+
+
+def test_big_endian_latents_are_read(codec, images):
+    latents = codec.encode(images[:4])
+    np.testing.assert_array_equal(codec.decode(latents.astype(">f4")), codec.decode(latents))
+
+
+def test_symbols_are_steps(codec, images):
+    latents, symbols = codec.encode(images), codec.encode(images, dtype="int8")
+    steps = np.array(codec.manifest.latent_steps, np.float32)
+    inside = np.abs(latents) <= 127 * steps
+    assert inside.mean() > 0.999
+    assert (np.abs(symbols * steps - latents) <= 0.5001 * steps)[inside].all()
+    assert (np.abs(symbols[~inside]) == 127).all()

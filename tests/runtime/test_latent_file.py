@@ -1,0 +1,94 @@
+"""Latent files: the bytes are NumPy's own, and nothing but latents is ever read from them."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fmae_edge import InputError
+from fmae_edge.runtime.latent_file import dump_latents, load_latents
+
+
+def saved(array, **options):
+    stream = io.BytesIO()
+    np.save(stream, array, **options)
+    return stream.getvalue()
+
+
+GOOD = saved(np.arange(64, dtype=np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", ">f4"])
+@pytest.mark.parametrize("shape", [(64,), (1, 64), (5, 64), (0, 64)])
+def test_round_trip_and_numpy_agree(dtype, shape):
+    latents = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    content = dump_latents(latents)
+    np.testing.assert_array_equal(np.load(io.BytesIO(content)), latents)
+    np.testing.assert_array_equal(load_latents(content, 64, "it"), latents)
+    np.testing.assert_array_equal(load_latents(saved(np.asfortranarray(latents)), 64, "it"), latents)
+
+
+def test_the_bytes_of_a_file_never_change():
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '|i1', 'fortran_order': False, 'shape': (64,), }"
+    expected = header + b" " * (127 - len(header)) + b"\n" + bytes(range(64))
+    assert dump_latents(np.arange(64, dtype=np.int8)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a .npy file"),
+        (b"hello, this is a text file", "not a .npy file"),
+        (GOOD[:6], "not a .npy file"),
+        (GOOD[:40], "not a .npy file"),
+        (GOOD[:-1], "holds 255 bytes of data and needs 256"),
+        (GOOD + b"\0", "holds 257 bytes of data and needs 256"),
+        (saved(np.zeros(63, np.float32)), r"\(63,\)"),
+        (saved(np.zeros((64, 64, 1), np.float32)), r"\(64, 64, 1\)"),
+        (saved(np.float32(1)), r"\(\)"),
+        (saved(np.zeros(64)), "float64"),
+        (saved(np.zeros(64, np.int32)), "int32"),
+        (saved(np.zeros(64, "U3")), "<U3"),
+        (saved(np.full(64, np.nan, np.float32)), "NaN"),
+        (saved(np.full(64, np.inf, np.float16)), "infinity"),
+        (GOOD.replace(b"(64,), }  ", b"(-64,), } "), "it: "),
+        (saved(np.zeros(2**10, np.dtype([("a", "f4")]))), "it: "),
+    ],
+)
+def test_what_is_no_latent_file(content, message):
+    with pytest.raises(InputError, match=message):
+        load_latents(content, 64, "it")
+
+
+def test_a_huge_shape_is_not_allocated():
+    content = GOOD.replace(b"'shape': (64,), }" + b" " * 20, b"'shape': (1000000000000000, 64), }   ")
+    assert len(content) == len(GOOD)
+    with pytest.raises(InputError, match="needs 256000000000000000"):
+        load_latents(content, 64, "it")
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was loaded",)
+
+
+@pytest.mark.parametrize("content", [saved(np.array([Bomb()] * 64), allow_pickle=True), pickle.dumps(Bomb())])
+def test_a_pickle_is_never_loaded(content):
+    with pytest.raises(InputError, match="pickled|not a .npy"):
+        load_latents(content, 64, "it")
+
+
+@given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
+def test_any_changed_byte_is_read_as_latents_or_refused(at, change):
+    content = bytearray(GOOD)
+    content[at] ^= change
+    try:
+        latents = load_latents(bytes(content), 64, "it")
+    except InputError as error:
+        assert str(error).startswith("it: ")
+    else:
+        assert latents.shape[-1] == 64
+        assert np.isfinite(latents).all()

@@ -1,0 +1,79 @@
+"""Who imports whom, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fmae_edge
+
+PACKAGE = Path(fmae_edge.__file__).parent
+# Each layer may import itself and those named; and outside packages only where listed.
+LAYERS = {
+    "runtime": (),
+    "evaluate": ("runtime",),
+    "train": ("runtime", "evaluate"),
+    "export": ("runtime", "evaluate", "train"),
+    "cli": ("runtime", "evaluate", "train", "export"),
+}
+RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
+# train and export meet only through a checkpoint, the model class, and the algebra of its layers.
+EXPORT_MAY_IMPORT_OF_TRAIN = {"algebra", "checkpoint", "config", "model"}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+def modules(layer):
+    found = sorted((PACKAGE / layer).rglob("*.py"))
+    assert found
+    return [(path, name.split(".")) for path in found for name in imported(path)]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_go_one_way(layer):
+    for path, name in modules(layer):
+        if name[0] == "fmae_edge" and len(name) > 1:
+            assert name[1] in (layer, *LAYERS[layer]), f"{path} imports {'.'.join(name)}"
+
+
+def test_the_runtime_imports_numpy_and_onnxruntime_only():
+    for path, name in modules("runtime"):
+        assert name[0] in sys.stdlib_module_names | RUNTIME_MAY_IMPORT | {"fmae_edge"}, path
+
+
+def test_train_and_export_meet_through_checkpoint_and_model():
+    for path, name in modules("export"):
+        if name[:2] == ["fmae_edge", "train"]:
+            assert name[2] in EXPORT_MAY_IMPORT_OF_TRAIN, path
+
+
+def loaded_after(statement):
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_costs_nothing():
+    assert not {"numpy", "onnxruntime"} & loaded_after("import fmae_edge")
+    assert "numpy" in loaded_after("import fmae_edge; fmae_edge.Codec")
+
+
+def test_onnxruntime_is_loaded_at_first_use():
+    assert "onnxruntime" not in loaded_after("import fmae_edge; fmae_edge.Codec()")
+
+
+def test_the_public_names():
+    for name in fmae_edge.__all__:
+        assert getattr(fmae_edge, name) is not None
+    assert set(fmae_edge.__all__) <= set(dir(fmae_edge))
+    with pytest.raises(AttributeError, match="nothing_here"):
+        fmae_edge.nothing_here  # noqa: B018

@@ -1,0 +1,66 @@
+"""The wheel alone: small, whole, and enough for an application in an environment that has nothing else."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME
+from tests.conftest import REPOSITORY
+
+_EXAMPLE = """
+import importlib.util
+import numpy as np
+from fmae_edge import Codec
+
+for absent in ("PIL", "typer", "torch", "onnx"):
+    assert importlib.util.find_spec(absent) is None, absent
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (100, 28, 28), dtype=np.uint8)
+codec = Codec()
+latents = codec.encode(images)
+decoded = codec.decode(latents)
+assert latents.shape == (100, 64) and decoded.shape == images.shape
+print(codec.manifest.name, decoded.dtype)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        folder,
+        REPOSITORY,
+    ]
+    subprocess.run(command, check=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_it_carries_the_bundle_and_no_more_than_it_should(wheel):
+    assert wheel.stat().st_size < 6_000_000
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in (*GRAPH_NAMES, MANIFEST_NAME):
+        assert f"fmae_edge/bundles/default/{name}" in names
+    assert "fmae_edge/py.typed" in names
+    assert not [name for name in names if name.endswith(".safetensors") or name.startswith(("tests", "samples"))]
+
+
+def test_it_runs_with_numpy_and_onnxruntime_alone(wheel, tmp_path):
+    environment = tmp_path / "with a space"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    done = subprocess.run([python, "-c", _EXAMPLE], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "fashion-mnist uint8\n"), done.stderr
+    done = subprocess.run([environment / "bin" / "fmae-edge"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "fmae-edge: this needs the package typer: pip install 'fmae-edge[cli]'\n"

@@ -1,0 +1,104 @@
+"""A run folder is read whole, or refused with the file that is wrong."""
+
+import json
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+from fmae_edge.train.checkpoint import CONFIG, METRICS, MODEL, RECIPE, load_checkpoint, read_config, start_run
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.errors import RunError
+from fmae_edge.train.recipe import Recipe
+from tests.conftest import CHECKPOINT
+
+
+@pytest.fixture
+def run(tmp_path):
+    return shutil.copytree(CHECKPOINT, tmp_path / "run")
+
+
+def change_config(run, **changes):
+    path = run / CONFIG
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_the_shipped_checkpoint_is_the_seed_after_ten_epochs():
+    checkpoint = load_checkpoint(CHECKPOINT)
+    assert checkpoint.model.config == ModelConfig()
+    assert checkpoint.recipe == Recipe()
+    assert len(checkpoint.metrics) == 10
+    assert checkpoint.metrics[-1]["test_mse"] <= 0.0052
+
+
+@pytest.mark.parametrize("name", [CONFIG, RECIPE, MODEL, METRICS])
+def test_a_missing_file_is_named(run, name):
+    (run / name).unlink()
+    with pytest.raises(RunError, match=name):
+        load_checkpoint(run)
+
+
+def test_no_run_at_all(tmp_path):
+    with pytest.raises(RunError, match="no such run folder"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"latent_size": 32}, {"widths": [32, 64]}, {"widths": [32, 64, 127]}, {"image_size": 32}]
+)
+def test_a_config_that_does_not_fit_the_weights(run, changes):
+    change_config(run, **changes)
+    with pytest.raises(RunError, match=r"model\.safetensors has .* where config\.json needs"):
+        load_checkpoint(run)
+
+
+@pytest.mark.parametrize("changes", [{"latent_size": "64"}, {"image_size": 30}, {"depth": 3}, {"widths": 5}])
+def test_a_config_that_is_none(run, changes):
+    change_config(run, **changes)
+    with pytest.raises(RunError, match="not a ModelConfig"):
+        load_checkpoint(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\0"])
+def test_a_config_that_is_no_json_object(run, text):
+    (run / CONFIG).write_text(text)
+    with pytest.raises(RunError, match=r"config\.json"):
+        read_config(run)
+
+
+@pytest.mark.parametrize("change", [lambda c: c[:-1], lambda c: c[:100], lambda c: b"", lambda c: b"\xff" * 100])
+def test_damaged_weights(run, change):
+    path = run / MODEL
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(RunError, match="not a whole safetensors file"):
+        load_checkpoint(run)
+
+
+def test_weights_that_diverged(run):
+    weights = safetensors.torch.load_file(run / MODEL)
+    weights["encoder.dense.bias"][3] = float("nan")
+    safetensors.torch.save_file(weights, run / MODEL)
+    with pytest.raises(RunError, match=r"NaN.*encoder\.dense\.bias"):
+        load_checkpoint(run)
+
+
+def test_a_missing_weight(run):
+    weights = safetensors.torch.load_file(run / MODEL)
+    del weights["decoder.dense.bias"]
+    safetensors.torch.save_file(weights, run / MODEL)
+    with pytest.raises(RunError, match=r"has nothing for decoder\.dense\.bias"):
+        load_checkpoint(run)
+
+
+def test_a_run_is_never_started_over_another(run):
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(RunError, match="exists already; go on with --resume"):
+        start_run(run, ModelConfig(), Recipe())
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_the_weights_load_without_gradients_or_training_mode():
+    model = load_checkpoint(CHECKPOINT).model
+    assert not model.training
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())

@@ -1,0 +1,105 @@
+"""Training on a few images: it learns, it resumes to the same result, and it keeps what it has."""
+
+import json
+
+import pytest
+import torch
+
+from fmae_edge.train.checkpoint import METRICS, MODEL, load_checkpoint, read_config, start_run
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.errors import RunError
+from fmae_edge.train.loop import train
+from fmae_edge.train.model import Autoencoder
+from fmae_edge.train.recipe import Recipe
+
+CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
+RECIPE = Recipe(epochs=4, batch_size=32, lr=0.01, seed=3)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def tensors(images):
+    pixels = torch.from_numpy(images.copy())
+    return pixels[:100], pixels[100:150]  # 100 is no multiple of 32: the last batch is short
+
+
+def run_once(run, tensors, stop_after=None, recipe=RECIPE):
+    def on_epoch(metrics):
+        if metrics["epoch"] == stop_after:
+            raise KeyboardInterrupt
+
+    torch.manual_seed(recipe.seed)
+    return train(run, Autoencoder(read_config(run)), recipe, *tensors, CPU, on_epoch=on_epoch)
+
+
+def without_times(metrics):
+    return [{k: v for k, v in entry.items() if k not in ("seconds", "images_per_second")} for entry in metrics]
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, tensors):
+    for name in ("whole", "parts"):
+        start_run(tmp_path / name, CONFIG, RECIPE)
+    expected = run_once(tmp_path / "whole", tensors)
+    for stop_after in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            run_once(tmp_path / "parts", tensors, stop_after)
+        assert len(load_checkpoint(tmp_path / "parts").metrics) == stop_after
+    torch.rand(17)  # another state of the global generator
+    resumed = run_once(tmp_path / "parts", tensors)
+    assert without_times(resumed) == without_times(expected)
+    assert (tmp_path / "parts" / MODEL).read_bytes() == (tmp_path / "whole" / MODEL).read_bytes()
+
+
+def test_an_interruption_within_an_epoch_keeps_the_last_one(tmp_path, tensors):
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+
+    def on_step(step):
+        if step.step == 6:  # of 4 an epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", Autoencoder(CONFIG), RECIPE, *tensors, CPU, on_step=on_step)
+    assert len(load_checkpoint(tmp_path / "run").metrics) == 1
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path, tensors):
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+    expected = run_once(tmp_path / "run", tensors)
+    before = (tmp_path / "run" / MODEL).read_bytes()
+    assert run_once(tmp_path / "run", tensors) == expected
+    assert (tmp_path / "run" / MODEL).read_bytes() == before
+
+
+def test_it_learns_and_says_how_well(tmp_path, tensors):
+    recipe = Recipe(epochs=12, batch_size=16, lr=0.02)
+    start_run(tmp_path / "run", CONFIG, recipe)
+    steps = []
+    torch.manual_seed(0)
+    metrics = train(tmp_path / "run", Autoencoder(CONFIG), recipe, *tensors, CPU, on_step=steps.append)
+    mean_image_mse = (tensors[1] / 255 - (tensors[0] / 255).mean(dim=0)).square().mean().item()
+    assert metrics[-1]["test_mse"] < 0.75 * mean_image_mse
+    assert metrics[-1]["test_mse"] < metrics[0]["test_mse"]
+    assert [step.step for step in steps] == list(range(1, 12 * 7 + 1))
+    lines = (tmp_path / "run" / METRICS).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == metrics
+    assert set(metrics[0]) == {
+        "epoch", "train_loss", "test_mse", "test_psnr_pooled", "test_psnr_per_image", "test_ssim",
+        "seconds", "images_per_second",
+    }  # fmt: skip
+
+
+def test_a_diverging_run_stops(tmp_path, tensors):
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+    model = Autoencoder(CONFIG)
+    torch.nn.init.constant_(model.encoder.dense.bias, float("nan"))
+    with pytest.raises(RunError, match="loss became nan.*lower --lr"):
+        train(tmp_path / "run", model, RECIPE, *tensors, CPU)
+
+
+def test_seeds_differ(tmp_path, tensors):
+    losses = []
+    for seed in (0, 1):
+        run, recipe = tmp_path / str(seed), Recipe(epochs=1, seed=seed)
+        start_run(run, CONFIG, recipe)
+        losses.append(run_once(run, tensors, recipe=recipe)[0]["train_loss"])
+    assert losses[0] != losses[1]

@@ -1,0 +1,42 @@
+"""Muon: orthogonal updates of AdamW's size."""
+
+import pytest
+import torch
+
+from fmae_edge.train.muon import Muon, orthogonalise
+
+
+@pytest.mark.parametrize("shape", [(64, 6272), (6272, 64), (128, 576), (5, 5), (1, 9)])
+def test_singular_values_come_close_to_one_and_vectors_stay(shape):
+    matrix = torch.randn(*shape)
+    result = orthogonalise(matrix)
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    core = left.T @ result @ right.T
+    found = core.diagonal()
+    large = values > 0.05 * values.max()
+    assert ((found > 0.6) & (found < 1.3))[large].all()
+    assert (core - torch.diag(found)).abs().max() < 0.02
+
+
+def test_the_gathered_iteration_is_the_plain_one():
+    matrix = torch.randn(20, 50, dtype=torch.float64)
+    x = matrix / (matrix.norm() + 1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    torch.testing.assert_close(orthogonalise(matrix), x, rtol=1e-9, atol=1e-9)
+
+
+def test_a_step_has_the_rms_of_adamw():
+    weight = torch.nn.Parameter(torch.zeros(64, 32, 3, 3))
+    weight.grad = torch.randn_like(weight)
+    Muon([weight], lr=0.01).step()
+    assert weight.detach().square().mean().sqrt().item() == pytest.approx(0.2 * 0.01, rel=0.25)
+    assert (weight * weight.grad).sum() < 0  # downhill
+
+
+def test_a_zero_gradient_changes_nothing():
+    weight = torch.nn.Parameter(torch.ones(4, 4))
+    weight.grad = torch.zeros_like(weight)
+    Muon([weight], lr=0.1).step()
+    torch.testing.assert_close(weight.detach(), torch.ones(4, 4))
