@@ -59,8 +59,8 @@ def main() -> None:
                     variants[task, name](part)
                 if round_:
                     times[task, name, batch].append((time.perf_counter() - started) / len(values))
-            print(f"\rround {round_} of {ROUNDS}", end="", file=sys.stderr)
-    print(file=sys.stderr)
+            if sys.stderr.isatty():
+                print(f"\rround {round_} of {ROUNDS}", end="\n" if round_ == ROUNDS else "", file=sys.stderr)
     medians = {case: statistics.median(values) for case, values in times.items()}
     rows = [
         (
