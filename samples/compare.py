@@ -24,7 +24,7 @@ for path in sorted(originals_folder.glob("*.png")):
         (
             path.name,
             str(path.stat().st_size),
-            str(np.load(latent).nbytes),
+            str(latent.stat().st_size),
             f"{quality.psnr_pooled:.2f} dB",
             f"{quality.ssim:.4f}",
         )
