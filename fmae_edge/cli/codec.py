@@ -13,6 +13,8 @@ from fmae_edge.runtime.errors import InputError, OutputError
 if TYPE_CHECKING:
     from fmae_edge.runtime.manifest import Manifest
 
+LATENT_SUFFIX = ".npy"
+
 Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="File, folder, or - for stdout. [default: beside the input]"),
@@ -51,21 +53,20 @@ def compress(
     codec = Codec(bundle, precision=precision)
     size = gray_image_size(codec.manifest)
 
-    if len(sources) > 1 and output is not None and output.suffix == ".npy" and not output.is_dir():
+    if len(sources) > 1 and output is not None and output.suffix == LATENT_SUFFIX and not output.is_dir():
         # One bad image fails all: the rows of the others would move.
         loaded = [load_gray(read(source), str(source), size, fit) for source in sources]
         content = dump_latents(codec.encode([pixels for pixels, _ in loaded], dtype))
-        together = Outputs(output, force, sources[:1])
-        together.write(output, content)
+        Outputs(output, LATENT_SUFFIX, force, sources, joined=True).write(output, content)
         for row, (source, (_, notes)) in enumerate(zip(sources, loaded, strict=True)):
             _say(str(source), f"{output}[{row}]", notes, json)
         return
 
-    outputs = Outputs(output, force, sources)
+    outputs = Outputs(output, LATENT_SUFFIX, force, sources)
 
     def compress_one(source: Path) -> None:
         pixels, notes = load_gray(read(source), str(source), size, fit)
-        target = outputs.path(source, lambda stem: stem.with_name(f"{stem.name}.npy"))
+        target = outputs.path(source, lambda stem: stem.with_name(stem.name + LATENT_SUFFIX))
         outputs.write(target, dump_latents(codec.encode(pixels, dtype)))
         _say(str(source), str(target), notes, json)
 
@@ -89,10 +90,10 @@ def decompress(
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.latent_file import load_latents
 
-    sources = expand(latents, recursive, (".npy",))
+    sources = expand(latents, recursive, (LATENT_SUFFIX,))
     codec = Codec(bundle, precision=precision)
     gray_image_size(codec.manifest)
-    outputs = Outputs(output, force, sources)
+    outputs = Outputs(output, ".png", force, sources)
 
     def decompress_one(source: Path) -> None:
         rows = codec.decode(load_latents(read(source), codec.manifest.latent_size, str(source)))

@@ -51,16 +51,24 @@ def read(path: Path) -> bytes:
 class Outputs:
     """Where the results of one command go.
 
-    `output` is the file, folder or `-` that the user gave, or None for beside the input. Raises
-    OutputError if several `inputs` cannot go there.
+    `output` is the file, folder or `-` that the user gave, or None for beside the input; `suffix` is what
+    the names of results end in. With `joined`, all inputs make one file. Raises OutputError if the results
+    of `inputs` cannot go to `output`.
     """
 
-    def __init__(self, output: Path | None, force: bool, inputs: Sequence[Path]) -> None:
-        self._output, self._force, self._inputs = output, force, inputs
+    def __init__(
+        self, output: Path | None, suffix: str, force: bool, inputs: Sequence[Path], joined: bool = False
+    ) -> None:
+        self._output, self._force = output, force
         self._written: set[Path] = set()
+        self._inputs = {_identity(path) for path in inputs if path.exists()}
         self._to_folder = output is not None and output.is_dir()
-        if output is not None and not self._to_folder and len(inputs) > 1:
+        if output is None or self._to_folder:
+            return
+        if len(inputs) > 1 and not joined:
             raise OutputError(f"{output}: is no existing folder, which {len(inputs)} inputs need")
+        if output != STREAM and output.suffix.lower() != suffix:
+            raise OutputError(f"{output}: is no existing folder, and the name of a result must end in {suffix}")
 
     def path(self, source: Path, name: Callable[[Path], Path]) -> Path:
         """Return where the result of `source` goes.
@@ -80,7 +88,7 @@ class Outputs:
             return
         if path in self._written:
             raise OutputError(f"{path}: is the output of an earlier input of this command already")
-        if any(path.exists() and source.exists() and path.samefile(source) for source in self._inputs):
+        if path.exists() and _identity(path) in self._inputs:
             raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
         refuse_existing(path, self._force)
 
@@ -93,6 +101,12 @@ class Outputs:
         else:
             write_file(path, content, self._force)
             self._written.add(path)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Tell files apart whatever their names: device and inode."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def for_each(sources: Sequence[Path], process: Callable[[Path], None]) -> None:

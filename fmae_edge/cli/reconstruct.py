@@ -42,7 +42,7 @@ def reconstruct(
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images or [], recursive, _image_suffixes())
-    outputs = Outputs(output, force, sources[:1])
+    outputs = Outputs(output, ".png", force, sources, joined=True)
     outputs.refuse(output)
     codec = Codec(bundle, precision=precision)
     if sources:

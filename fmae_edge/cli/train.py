@@ -52,19 +52,19 @@ def train(
     images = load_fashion_mnist(data)
     if not resume:
         start_run(run, config, recipe)
-    torch.manual_seed(recipe.seed)
-    model = Autoencoder(config)
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
-    typer.echo(
-        f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
-        f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, {where.type}, {precision}"
-    )
-    with TrainingProgress() as progress:
-        try:
+    try:
+        typer.echo(
+            f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
+            f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, {where.type}, {precision}"
+        )
+        torch.manual_seed(recipe.seed)
+        model = Autoencoder(config)
+        with TrainingProgress() as progress:
             metrics = train_model(
                 run, model, recipe, images.train, images.test, where, progress.on_step, progress.on_epoch
             )
-        except KeyboardInterrupt:
-            typer.echo(f"stopped; the last finished epoch is kept: fmae-edge train -o {run} --resume", err=True)
-            raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")

@@ -101,17 +101,19 @@ def test_bad_latents(cli, tmp_path, name):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("taken", "taken: exists already; use --force"),
+        ("taken.npy", "taken.npy: exists already; use --force"),
         ("missing/img.npy", "its folder missing does not exist"),
-        ("taken/img.npy", "taken is not a folder"),
+        ("missing", "missing: is no existing folder, and the name of a result must end in .npy"),
+        ("img.fmae", "must end in .npy"),
+        ("taken.npy/img.npy", "taken.npy is not a folder"),
         ("/proc/img.npy", "cannot be written|does not exist"),
     ],
 )
 def test_bad_outputs(cli, tmp_path, output, message):
     (tmp_path / "img.png").write_bytes(PNG)
-    (tmp_path / "taken").write_text("precious")
-    refused(cli("compress", "img.png", "-o", output), message, tmp_path, ["img.png", "taken"])
-    assert (tmp_path / "taken").read_text() == "precious"
+    (tmp_path / "taken.npy").write_text("precious")
+    refused(cli("compress", "img.png", "-o", output), message, tmp_path, ["img.png", "taken.npy"])
+    assert (tmp_path / "taken.npy").read_text() == "precious"
 
 
 def test_several_images_to_one_file(cli, tmp_path):

@@ -88,6 +88,17 @@ def test_it_learns_and_says_how_well(tmp_path, tensors):
     }  # fmt: skip
 
 
+def test_bfloat16_trains_as_well(tmp_path, tensors, monkeypatch):
+    """The path of CPUs that multiply bfloat16, also where it has to be emulated."""
+    losses = {}
+    for bfloat16 in (False, True):
+        monkeypatch.setattr("fmae_edge.train.loop.has_fast_bfloat16", lambda _, answer=bfloat16: answer)
+        start_run(tmp_path / str(bfloat16), CONFIG, RECIPE)
+        losses[bfloat16] = [entry["train_loss"] for entry in run_once(tmp_path / str(bfloat16), tensors)]
+    assert losses[True] != losses[False]
+    assert losses[True] == pytest.approx(losses[False], rel=0.05)
+
+
 def test_a_diverging_run_stops(tmp_path, tensors):
     start_run(tmp_path / "run", CONFIG, RECIPE)
     model = Autoencoder(CONFIG)
