@@ -1,6 +1,7 @@
 """The command line: parse, call, print."""
 
 import sys
+from io import TextIOWrapper
 
 _EXTRAS = {
     "typer": "cli",
@@ -16,6 +17,8 @@ _EXTRAS = {
 
 def main() -> None:
     """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
+    if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that no encoding has a character for
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         from fmae_edge.cli.app import app
         from fmae_edge.runtime.errors import FmaeError

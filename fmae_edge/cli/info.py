@@ -3,12 +3,15 @@
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmae_edge import __version__
 from fmae_edge.cli.table import format_table
+
+if TYPE_CHECKING:
+    from fmae_edge.runtime.manifest import Manifest
 
 
 def info(
@@ -20,12 +23,20 @@ def info(
 ) -> None:
     """Check a bundle and say what it is, its measured figures, and the versions at work."""
     from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.errors import BundleError
 
     path = bundle or DEFAULT_BUNDLE
     manifest = read_bundle(path).manifest
     if json:
         typer.echo(manifest.to_json(), nl=False)
         return
+    try:
+        _print(path, manifest)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path}: the record in its manifest is not complete ({error!r}); try --json") from None
+
+
+def _print(path: Path, manifest: "Manifest") -> None:
     record = manifest.record
     typer.echo(f"bundle    {manifest.name} ({manifest.bundle_id}), every file matches its SHA-256")
     typer.echo(f"in        {path}")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.images import as_batch, to_graph, to_uint8
-from fmae_edge.runtime.latents import LATENT_DTYPES, LatentDtype, as_latent_batch, to_dtype, to_values
+from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, to_dtype, to_values
 from fmae_edge.runtime.manifest import Manifest
 from fmae_edge.runtime.sessions import available_cpus, open_session
 
@@ -52,8 +52,8 @@ class Codec:
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; expected 1 or more")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise InputError(f"threads is {threads!r}; expected an integer of 1 or more")
         self._bundle = read_bundle(DEFAULT_BUNDLE if bundle is None else Path(bundle))
         self._precision = precision
         self._threads = threads or available_cpus()
@@ -64,7 +64,7 @@ class Codec:
         """What the bundle says of itself: geometry, quantiser steps, measured figures."""
         return self._bundle.manifest
 
-    def encode(self, images: object, dtype: LatentDtype = "float32") -> NDArray[Any]:
+    def encode(self, images: object, dtype: DTypeLike = "float32") -> NDArray[Any]:
         """Encode (28, 28) to (64,), or (N, 28, 28) to (N, 64): the bundle's geometry.
 
         `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values,
@@ -72,14 +72,13 @@ class Codec:
 
         Raises InputError if `images` have another shape, dtype or range.
         """
-        if dtype not in LATENT_DTYPES:
-            raise InputError(f"latent dtype is {dtype!r}; expected one of {', '.join(LATENT_DTYPES)}")
+        stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
         values = np.empty((len(batch), self.manifest.latent_size), np.float32)
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             pixels = to_graph(batch[at : at + _IMAGES_PER_RUN], self.manifest.image_channels)
             (values[at : at + _IMAGES_PER_RUN],) = self._encoder.run(None, {"image": pixels})
-        latents = to_dtype(values, dtype, self._steps)
+        latents = to_dtype(values, stored_as, self._steps)
         return latents[0] if single else latents
 
     def decode(self, latents: object) -> NDArray[np.uint8]:

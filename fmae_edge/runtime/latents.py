@@ -3,7 +3,7 @@
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.arrays import to_array
 from fmae_edge.runtime.errors import InputError
@@ -11,6 +11,20 @@ from fmae_edge.runtime.errors import InputError
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
 MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
+
+
+def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
+    """Return the name of a dtype that latents can have; "int8" and np.int8 are the same.
+
+    Raises InputError for any other.
+    """
+    for name in LATENT_DTYPES:
+        try:
+            if np.dtype(dtype) == name:
+                return name
+        except TypeError:
+            break
+    raise InputError(f"latent dtype is {dtype!r}; expected one of {', '.join(LATENT_DTYPES)}")
 
 
 def as_latent_batch(latents: object, size: int) -> tuple[NDArray[Any], bool]:

@@ -1,5 +1,6 @@
 """What the other commands print and write."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from PIL import Image
 
 import fmae_edge
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.manifest import Manifest
 from fmae_edge.train.data import DEBIAN_FOLDER
 from tests.conftest import CHECKPOINT, REPOSITORY
 
@@ -53,6 +55,16 @@ def test_info(cli, bundle):
     assert "every gate held" in done.stdout
     assert cli("info", bundle).stdout.splitlines()[0] == done.stdout.splitlines()[0]
     assert json.loads(cli("info", "--json").stdout) == manifest
+
+
+def test_info_on_a_bundle_without_a_record(cli, bundle):
+    path = bundle / "manifest.json"
+    manifest = Manifest.from_json(path.read_bytes(), "it")
+    path.write_text(dataclasses.replace(manifest, record={}).to_json())
+    done = cli("info", bundle)
+    assert done.returncode == 1
+    assert done.stderr.endswith("the record in its manifest is not complete (KeyError('training')); try --json\n")
+    assert cli("info", bundle, "--json").returncode == 0
 
 
 def test_reconstruct_given_images(cli, tmp_path):

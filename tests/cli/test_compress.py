@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -151,6 +152,14 @@ def test_streams(cli, tmp_path, picture, images):
         [command, "decompress", "-", "-o", "-"], input=packed.stdout, capture_output=True, check=True
     )
     np.testing.assert_array_equal(pixels(io.BytesIO(unpacked.stdout)), Codec().decode(latent))
+
+
+def test_names_that_are_no_text(cli, tmp_path, picture):
+    name = b"caf\xe9.png"
+    (tmp_path / os.fsdecode(name)).write_bytes(picture.read_bytes())
+    done = cli("compress", os.fsdecode(name))
+    assert (done.returncode, done.stdout) == (0, "caf\\udce9.png -> caf\\udce9.npy\n")
+    assert (tmp_path / os.fsdecode(b"caf\xe9.npy")).exists()
 
 
 def test_json(cli, picture):

@@ -56,8 +56,17 @@ def test_wrong_options(codec):
         codec.encode(np.zeros((28, 28), np.uint8), dtype="float64")
     with pytest.raises(InputError, match="fp16"):
         Codec(precision="fp16")
-    with pytest.raises(InputError, match="threads is 0"):
-        Codec(threads=0)
+    for threads in (0, -1, 1.5, "2"):
+        with pytest.raises(InputError, match=f"threads is {threads!r}"):
+            Codec(threads=threads)
+
+
+def test_a_dtype_is_a_name_or_a_type(codec, images):
+    for name in ("float32", "float16", "int8"):
+        np.testing.assert_array_equal(codec.encode(images, getattr(np, name)), codec.encode(images, name))
+    for wrong in ("nonsense", np.int32, 3):
+        with pytest.raises(InputError, match="latent dtype is"):
+            codec.encode(images, wrong)
 
 
 def test_ragged_lists(codec):
