@@ -102,6 +102,11 @@ def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> Q
     return measure_quality(originals.numpy(), reconstructions.numpy())
 
 
+def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
+    """Return the order of the images in an epoch: of (seed, epoch) alone, so that a resumed run repeats it."""
+    return torch.randperm(images, generator=torch.Generator().manual_seed(seed + epoch))
+
+
 def _train_epoch(
     model: Autoencoder,
     optimisers: Optimisers,
@@ -114,9 +119,7 @@ def _train_epoch(
     """Run one epoch and return the mean loss of its images."""
     model.train()
     steps = math.ceil(len(images) / recipe.batch_size)
-    # Order and schedule are functions of (seed, epoch, step) alone, so that a resumed run repeats them.
-    generator = torch.Generator().manual_seed(recipe.seed + epoch)
-    order = torch.randperm(len(images), generator=generator).to(device)
+    order = epoch_order(len(images), recipe.seed, epoch).to(device)
     bfloat16 = has_fast_bfloat16(device)
     total = 0.0
     started = time.perf_counter()

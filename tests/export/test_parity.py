@@ -9,6 +9,7 @@ from onnx import numpy_helper
 
 from fmae_edge.export.parity import BATCHES, measure_parity
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.checkpoint import load_checkpoint
 from fmae_edge.train.data import DEBIAN_FOLDER, load_fashion_mnist
 from tests.conftest import CHECKPOINT
@@ -56,6 +57,18 @@ def test_every_case_is_compared(model, files, some):
     assert cases == {(p, b, o) for p in ("int8", "fp32") for b in (1, 7, 256) for o in (False, True)}
     assert done == [(k, 12) for k in range(1, 13)]
     assert parity.failures() == []
+
+
+def test_optimisations_are_on_and_off(model, files, some, monkeypatch):
+    opened = []
+
+    def note(content, name, threads, optimise):
+        opened.append((name, optimise))
+        return open_session(content, name, threads, optimise)
+
+    monkeypatch.setattr("fmae_edge.export.parity.open_session", note)
+    measure_parity(model, files, some[:2])
+    assert sorted(opened) == sorted((name, on) for name in files for on in (False, True) for _ in BATCHES)
 
 
 def perturbed(content, name, factor):

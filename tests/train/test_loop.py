@@ -8,7 +8,7 @@ import torch
 from fmae_edge.train.checkpoint import METRICS, MODEL, load_checkpoint, read_config, start_run
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.errors import RunError
-from fmae_edge.train.loop import train
+from fmae_edge.train.loop import epoch_order, train
 from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.recipe import Recipe
 
@@ -105,6 +105,14 @@ def test_a_diverging_run_stops(tmp_path, tensors):
     torch.nn.init.constant_(model.encoder.dense.bias, float("nan"))
     with pytest.raises(RunError, match="loss became nan.*lower --lr"):
         train(tmp_path / "run", model, RECIPE, *tensors, CPU)
+
+
+def test_every_epoch_has_an_order_of_its_own_and_sees_every_image():
+    orders = [epoch_order(50, 3, epoch).tolist() for epoch in (1, 2, 3)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+    assert epoch_order(50, 3, 2).tolist() == orders[1]
+    assert epoch_order(50, 4, 1).tolist() != orders[0]
 
 
 def test_seeds_differ(tmp_path, tensors):

@@ -1,0 +1,30 @@
+"""Session options are what was asked for."""
+
+import onnxruntime as ort
+
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.sessions import available_cpus, open_session
+
+GRAPH = read_bundle(DEFAULT_BUNDLE).files["encoder.onnx"]
+
+
+def options(**asked):
+    return open_session(GRAPH, "it", **asked).get_session_options()
+
+
+def test_threads_and_optimisation():
+    assert options(threads=3).intra_op_num_threads == 3
+    assert options(threads=1).graph_optimization_level == ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    off = options(threads=1, optimise=False)
+    assert off.graph_optimization_level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+
+
+def test_nothing_spins_or_hoards():
+    given = options(threads=2)
+    assert given.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert not given.enable_cpu_mem_arena
+
+
+def test_cpus_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {5, 9, 11})
+    assert available_cpus() == 3
