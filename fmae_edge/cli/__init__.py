@@ -27,6 +27,8 @@ def main() -> None:
             app(prog_name="fmae-edge")
         except FmaeError as error:
             _fail(str(error))
+        except OSError as error:  # a folder that may not be searched, a name that is too long, a full disk, ...
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:

@@ -17,10 +17,14 @@ LATENT_SUFFIX = ".npy"
 
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="File, folder, or - for stdout. [default: beside the input]"),
+    typer.Option(
+        "-o", "--output", help="File, folder, or - for stdout. [default: beside the input]", readable=False
+    ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders too.")]
-BundleOption = Annotated[Path | None, typer.Option(help="Folder of the bundle. [default: the one in the wheel]")]
+BundleOption = Annotated[
+    Path | None, typer.Option(help="Folder of the bundle. [default: the one in the wheel]", readable=False)
+]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs to run.")]
 Fit = Annotated[Literal["resize"] | None, typer.Option(help="What to do with an image of another size.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
@@ -28,7 +32,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a resu
 
 
 def compress(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, folders, or -.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, folders, or -.", readable=False)
+    ],
     output: Output = None,
     dtype: Annotated[
         Literal["float32", "float16", "int8"],
@@ -74,7 +80,9 @@ def compress(
 
 
 def decompress(
-    latents: Annotated[list[Path], typer.Argument(metavar="LATENT...", help=".npy files, folders, or -.")],
+    latents: Annotated[
+        list[Path], typer.Argument(metavar="LATENT...", help=".npy files, folders, or -.", readable=False)
+    ],
     output: Output = None,
     precision: PrecisionOption = "int8",
     bundle: BundleOption = None,

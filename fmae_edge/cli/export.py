@@ -8,14 +8,16 @@ import typer
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fmae-edge train` made.")]
-Data = Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fmae-edge train` made.", readable=False)]
+Data = Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
 def export(
     run: Run,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to write.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to write.", readable=False)
+    ],
     name: Annotated[str | None, typer.Option(help="Name of the bundle. [default: that of RUN]")] = None,
     data: Data = None,
     allow_parity_loss: Annotated[
@@ -51,7 +53,9 @@ def export(
 
 def parity(
     run: Run,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that `fmae-edge export` made.")],
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Folder that `fmae-edge export` made.", readable=False)
+    ],
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -69,6 +73,11 @@ def parity(
 
     model = load_checkpoint(run).model
     require_geometry(model.config, read.manifest.image_shape)
+    if model.config.latent_size != read.manifest.latent_size:
+        raise ParityError(
+            f"the model has {model.config.latent_size} latents and the bundle {read.manifest.latent_size}: "
+            f"{bundle} was not exported from {run}"
+        )
     images = load_fashion_mnist(data)
     require_geometry(model.config, tuple(images.test.shape[1:]))
     with progress_bar("parity") as on_progress:

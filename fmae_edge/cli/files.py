@@ -118,5 +118,8 @@ def for_each(sources: Sequence[Path], process: Callable[[Path], None]) -> None:
         except FmaeError as error:
             typer.echo(f"fmae-edge: {error}", err=True)
             failed = True
+        except OSError as error:  # a folder that may not be searched, a name that is too long, ...
+            typer.echo(f"fmae-edge: {source}: {error.strerror or error}", err=True)
+            failed = True
     if failed:
         raise typer.Exit(1)

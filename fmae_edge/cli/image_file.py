@@ -36,10 +36,15 @@ def load_gray(
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
             _check_size(image.size, where, size, fit)
+            # Pillow checks a PNG's checksums only here, and the image is of no use afterwards
+            Image.open(io.BytesIO(content), formats=_FORMATS).verify()
             image.load()
             if image.format == "PNG" and _PNG_END not in content:  # Pillow does not miss it
                 raise InputError(f"{where}: the image is truncated, its end is missing")
             notes: list[str] = []
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                notes.append(f"the first of {frames} frames")
             gray = _to_gray(image, where, notes)
     except InputError:
         raise
@@ -76,14 +81,12 @@ def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
     """Return `image` in mode L; ITU-R 601 luma for colours, transparency over black like the data set's own."""
     if image.mode == "L" and not image.has_transparency_data:
         return image
-    if image.mode in ("I", "I;16", "I;16L", "I;16B"):
+    if image.mode in ("I;16", "I;16L", "I;16B"):
         levels = np.asarray(image).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise InputError(f"{where}: the image has more than 16 bits a pixel; save it with 8")
         notes.append("16-bit gray converted to 8-bit")
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257
-    if image.mode == "F":
-        raise InputError(f"{where}: the image has floating-point pixels; save it with 8 bits")
+    if image.mode in ("I", "F"):
+        raise InputError(f"{where}: the image has 32 bits a pixel; save it with 8")
     notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
     if image.has_transparency_data:
         notes.append("transparent parts put on black")

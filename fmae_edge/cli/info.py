@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def info(
     bundle: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]"),
+        typer.Argument(
+            metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]", readable=False
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
 ) -> None:
@@ -32,7 +34,7 @@ def info(
         return
     try:
         _print(path, manifest)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise BundleError(f"{path}: the record in its manifest is not complete ({error!r}); try --json") from None
 
 

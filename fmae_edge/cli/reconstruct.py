@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive, gray_image_size
-from fmae_edge.cli.files import Outputs, expand, read
+from fmae_edge.cli.files import STREAM, Outputs, expand, read
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -21,14 +21,16 @@ _TEST_IMAGES = 5
 def reconstruct(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[IMAGE...]", help="Image files. [default: the first five test images]"),
+        typer.Argument(
+            metavar="[IMAGE...]", help="Image files. [default: the first five test images]", readable=False
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path(
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.", readable=False)] = Path(
         "reconstructions.png"
     ),
     precision: PrecisionOption = "int8",
     fit: Fit = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
     bundle: BundleOption = None,
     recursive: Recursive = False,
     force: Force = False,
@@ -62,14 +64,15 @@ def reconstruct(
     if json:
         for name, quality in zip(names, qualities, strict=True):
             finite = None if quality.mse == 0 else quality.psnr_pooled
-            typer.echo(json_format.dumps({"image": name, "psnr": finite, "ssim": quality.ssim}))
+            line = json_format.dumps({"image": name, "psnr": finite, "ssim": quality.ssim})
+            typer.echo(line, err=output == STREAM)
     else:
         rows = [
             (name, f"{quality.psnr_pooled:.2f} dB", f"{quality.ssim:.4f}")
             for name, quality in zip(names, qualities, strict=True)
         ]
-        typer.echo(format_table(("image", "PSNR", "SSIM"), rows))
-        typer.echo(f"wrote {output}")
+        typer.echo(format_table(("image", "PSNR", "SSIM"), rows), err=output == STREAM)
+        typer.echo(f"wrote {output}", err=output == STREAM)
 
 
 def _image_suffixes() -> tuple[str, ...]:

@@ -7,10 +7,10 @@ import typer
 
 
 def train(
-    run: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: checkpoints, metrics.")] = Path(
-        "runs/fashion-mnist"
-    ),
-    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.")] = None,
+    run: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the run: checkpoints, metrics.", readable=False)
+    ] = Path("runs/fashion-mnist"),
+    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch in the folder.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images. [default: 10]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step. [default: 256]")] = None,

@@ -1,6 +1,7 @@
 """Make a bundle from a checkpoint: graphs, quantiser steps, proof of parity, measured quality."""
 
 import hashlib
+import os
 import platform
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ from fmae_edge.export.parity import Parity, measure_parity
 from fmae_edge.export.quantise import CALIBRATION_IMAGES, METHOD, quantise_decoder, quantise_encoder
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.codec import PRECISIONS, Codec
-from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.errors import BundleError, OutputError
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
 from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
 from fmae_edge.train.checkpoint import MODEL, Checkpoint
@@ -122,7 +123,7 @@ def latent_steps(model: Autoencoder, train_images: Tensor) -> tuple[float, ...]:
         for batch in train_images.split(_TORCH_BATCH):
             latents = model.encoder((batch.float() / 255).unsqueeze(1))
             extremes = torch.maximum(extremes, latents.abs().amax(dim=0))
-    smallest = torch.finfo(torch.float32).tiny  # a dimension that is always 0 still needs a step
+    smallest = 1e-30  # a dimension that is always 0 still needs a step
     return tuple((extremes / MAX_SYMBOL).clamp(min=smallest).tolist())
 
 
@@ -151,10 +152,13 @@ def _tool_versions() -> dict[str, str]:
 @contextmanager
 def _new_folder(target: Path, force: bool) -> Iterator[Path]:
     """Yield a scratch folder that becomes `target` when the block ends, and vanishes if it fails."""
-    if target.exists() and not force:
+    replaces = os.path.lexists(target)
+    if replaces and not _is_only_a_bundle(target):
+        raise OutputError(
+            f"{target}: exists and is not only a bundle, so it is not replaced; choose another folder"
+        )
+    if replaces and not force:
         raise OutputError(f"{target}: exists already; use --force to replace it")
-    if target.exists() and not (target / MANIFEST_NAME).is_file():
-        raise OutputError(f"{target}: exists and is no bundle, so it is not replaced")
     try:
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     except OSError as error:
@@ -162,12 +166,25 @@ def _new_folder(target: Path, force: bool) -> Iterator[Path]:
     try:
         yield scratch
         scratch.chmod(0o755)  # mkdtemp makes private folders
-        if target.exists():
+        if replaces:
             replaced = scratch.with_suffix(".old")
             target.rename(replaced)
             scratch.rename(target)
             shutil.rmtree(replaced)
         else:
             scratch.rename(target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror})") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_only_a_bundle(folder: Path) -> bool:
+    """Whether `folder` is a real folder with a bundle's manifest and no file that the manifest does not name."""
+    if folder.is_symlink() or not (folder / MANIFEST_NAME).is_file():
+        return False
+    try:
+        manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), str(folder))
+    except (BundleError, OSError):
+        return False
+    return {path.name for path in folder.iterdir()} <= {MANIFEST_NAME, *manifest.files}

@@ -82,9 +82,12 @@ class Parity:
         return [failure for comparison in self.comparisons for failure in comparison.failures()]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the figures as the manifest keeps them, PSNR against an identical output as null."""
+        """Return the figures as the manifest keeps them; what is not finite becomes null."""
         rows = [
-            {key: None if value == math.inf else value for key, value in asdict(comparison).items()}
+            {
+                key: None if isinstance(value, float) and not math.isfinite(value) else value
+                for key, value in asdict(comparison).items()
+            }
             for comparison in self.comparisons
         ]
         gates = {

@@ -48,6 +48,8 @@ def _read_checked(path: Path, name: str, entry: FileEntry) -> bytes:
 def _read(path: Path, name: str, limit: int) -> bytes:
     """Read at most `limit` bytes and one more: enough to see that a file is longer than it should be."""
     try:
+        if (path / name).exists() and not (path / name).is_file():
+            raise BundleError(f"{path}: {name} is no regular file")
         with (path / name).open("rb") as file:
             return file.read(limit + 1)
     except FileNotFoundError:

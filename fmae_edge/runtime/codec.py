@@ -93,6 +93,8 @@ class Codec:
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             values = to_values(batch[at : at + _IMAGES_PER_RUN], self._steps)
             (pixels,) = self._decoder.run(None, {"latent": values})
+            if not np.isfinite(pixels).all():
+                raise InputError("latents are too large to decode: pixels overflow")
             images[at : at + _IMAGES_PER_RUN] = to_uint8(pixels).reshape(-1, *self.manifest.image_shape)
         return images[0] if single else images
 

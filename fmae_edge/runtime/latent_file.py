@@ -24,14 +24,20 @@ def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran_order, dtype = read_header(stream)
     except Exception as error:  # a header is a Python literal: malformed ones raise all kinds of errors
-        raise InputError(f"{where}: not a .npy file of latents ({error})") from None
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{where}: not a .npy file of latents ({reason})") from None
     if dtype.hasobject:
         raise InputError(f"{where}: a pickled .npy file, which is never loaded; save a plain float32 array")
+    if dtype.kind not in "biufcSU" or dtype.itemsize == 0 or any(type(n) is not int or n < 0 for n in shape):
+        raise InputError(f"{where}: has dtype {dtype} and shape {shape}, which no latents have")
     held, needed = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize
     if held != needed:
         raise InputError(f"{where}: truncated or damaged, it holds {held} bytes of data and needs {needed}")
-    values = np.frombuffer(content, dtype, offset=stream.tell())
-    latents = values.reshape(shape, order="F" if fortran_order else "C")
+    try:
+        values = np.frombuffer(content, dtype, offset=stream.tell())
+        latents = values.reshape(shape, order="F" if fortran_order else "C")
+    except ValueError as error:
+        raise InputError(f"{where}: not a .npy file of latents ({error})") from None
     try:
         as_latent_batch(latents, size)
     except InputError as error:

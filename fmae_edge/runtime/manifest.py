@@ -8,7 +8,6 @@ noticed as surely as a changed weight.
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Bounds on what a manifest may ask the runtime to allocate; far above anything this codec is for.
 _MAX_SIDE = 4096
 _MAX_LATENT = 65536
+_MAX_FILE_BYTES = 1 << 30
+_MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,13 @@ class Manifest:
             return type(value) is int and 1 <= value <= _MAX_SIDE
 
         def step(value: Any) -> bool:
-            return isinstance(value, float) and math.isfinite(value) and value > 0
+            return isinstance(value, float) and _MIN_STEP <= value <= _MAX_STEP
 
         image = content["image"]
         steps = tuple(_valid(value, step) for value in content["latent"]["steps"])
         files = {
             _valid(name, lambda text: _FILE_NAME.fullmatch(text) is not None): FileEntry(
-                _valid(entry["size"], lambda size: type(size) is int and size >= 0),
+                _valid(entry["size"], lambda size: type(size) is int and 0 <= size <= _MAX_FILE_BYTES),
                 _valid(entry["sha256"], lambda text: _SHA256.fullmatch(text) is not None),
             )
             for name, entry in content["files"].items()

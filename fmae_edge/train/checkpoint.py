@@ -62,7 +62,7 @@ def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
 
 
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
-    """Write what the last epoch left. The order matters: a kill in between leaves a run that resumes."""
+    """Write what the last epoch left."""
     metadata = {"metrics": json.dumps(progress.metrics)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in progress.tensors.items()}
     write_file(run / RESUME, safetensors.torch.save(tensors, metadata), force=True)
@@ -79,12 +79,20 @@ def publish(run: Path, model: Autoencoder, metrics: list[Metrics]) -> None:
 
 
 def load_progress(run: Path) -> Progress | None:
-    """Return what `save_progress` kept in `run`, or None if no epoch was finished."""
+    """Return what `save_progress` kept in `run`, or None if no epoch was finished.
+
+    Raises RunError if it is damaged, or if there is a model and not what it takes to go on.
+    """
     path = run / RESUME
     if not path.exists():
+        if (run / MODEL).exists():
+            raise RunError(f"{run}: has a {MODEL} and no {RESUME}, so training cannot go on from it")
         return None
     tensors, metadata = _read_safetensors(path)
-    return Progress(tensors, json.loads(metadata["metrics"]))
+    try:
+        return Progress(tensors, json.loads(metadata["metrics"]))
+    except (KeyError, ValueError) as error:
+        raise RunError(f"{path}: holds no metrics ({error!r}), so it was not written by fmae-edge train") from None
 
 
 def read_config(run: Path) -> ModelConfig:

@@ -145,5 +145,8 @@ def _read_checked(folder: Path, file: _IdxFile) -> bytes:
 
 
 if __name__ == "__main__":  # `make data`
-    found = load_fashion_mnist()
+    try:
+        found = load_fashion_mnist()
+    except DataError as error:
+        raise SystemExit(str(error)) from None
     print(f"Fashion-MNIST: {len(found.train)} training and {len(found.test)} test images in {found.folder}")

@@ -54,7 +54,7 @@ def train(
     A checkpoint lies in `run` after each epoch; if there is one already, training goes on behind it, to
     the same result as without the interruption. `test_images` are measured and decide nothing.
 
-    Raises RunError if the loss is no longer finite.
+    Raises RunError if the loss is no longer finite, or the checkpoint in `run` does not fit `model`.
     """
     if device.type == "cpu":
         keep_freed_memory()
@@ -64,8 +64,11 @@ def train(
     progress = load_progress(run)
     metrics = list(progress.metrics) if progress else []
     if progress:
-        model.load_state_dict(_with_prefix(progress.tensors, "model."))
-        optimisers.load_tensors(_with_prefix(progress.tensors, "optimiser."))
+        try:
+            model.load_state_dict(_with_prefix(progress.tensors, "model."))
+            optimisers.load_tensors(_with_prefix(progress.tensors, "optimiser."))
+        except (RuntimeError, ValueError, KeyError):
+            raise RunError(f"{run}: what training left there does not fit its config.json") from None
         publish(run, model, metrics)
     for epoch in range(len(metrics) + 1, recipe.epochs + 1):
         started = time.perf_counter()

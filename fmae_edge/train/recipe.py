@@ -22,6 +22,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "seed"):
+            if type(getattr(self, name)) is not int:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be an integer")
         if self.epochs < 1:
             raise ValueError(f"epochs is {self.epochs}; at least 1 is needed")
         if self.batch_size < 1:

@@ -5,7 +5,10 @@ import os
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +46,7 @@ BAD_IMAGES = {
         lambda path: path.write_bytes(png_bytes(np.zeros((30, 28), np.uint8))),
         "28x30.*28x28.*--fit resize",
     ),
+    "pipe": (os.mkfifo, "no regular file"),
     "device": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
 }
 BAD_LATENTS = {
@@ -114,6 +118,33 @@ def test_bad_outputs(cli, tmp_path, output, message):
     (tmp_path / "taken.npy").write_text("precious")
     refused(cli("compress", "img.png", "-o", output), message, tmp_path, ["img.png", "taken.npy"])
     assert (tmp_path / "taken.npy").read_text() == "precious"
+
+
+def test_a_name_that_is_too_long(cli, tmp_path):
+    (tmp_path / "img.png").write_bytes(PNG)
+    long = "x" * 300
+    for arguments in ((f"{long}.png",), ("img.png", "-o", f"{long}.npy"), ("img.png", "--bundle", long)):
+        refused(cli("compress", *arguments), "File name too long", tmp_path, ["img.png"])
+
+
+def test_a_full_device_as_output(tmp_path):
+    command = Path(sys.executable).with_name("fmae-edge")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([command, "info"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
+    from fmae_edge.train.checkpoint import publish, start_run
+    from fmae_edge.train.config import ModelConfig
+    from fmae_edge.train.model import Autoencoder
+    from fmae_edge.train.recipe import Recipe
+
+    start_run(tmp_path / "run", ModelConfig(latent_size=32), Recipe())
+    publish(tmp_path / "run", Autoencoder(ModelConfig(latent_size=32)), [])
+    refused(cli("parity", "run", bundle), "32 latents and the bundle 64", tmp_path, ["bundle", "run"])
 
 
 def test_several_images_to_one_file(cli, tmp_path):

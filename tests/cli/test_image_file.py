@@ -108,6 +108,23 @@ def test_a_truncated_picture(length):
         load_gray(GOOD[:length], "it", (28, 28), None)
 
 
+@pytest.mark.parametrize("at", range(45, len(GOOD) - 16, 7))
+def test_damaged_pixels_are_never_shown(at):
+    content = bytearray(GOOD)
+    content[at] ^= 0x10
+    with pytest.raises(InputError, match="it: the image is truncated or damaged"):
+        load_gray(bytes(content), "it", (28, 28), None)
+
+
+def test_only_the_first_frame_is_taken_and_that_is_said(images):
+    stream = io.BytesIO()
+    frames = [Image.fromarray(frame) for frame in images[:3]]
+    frames[0].save(stream, "TIFF", save_all=True, append_images=frames[1:])
+    found, notes = load_gray(stream.getvalue(), "it", (28, 28), None)
+    np.testing.assert_array_equal(found, images[0])
+    assert notes == ["the first of 3 frames"]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.integers(8, len(GOOD) - 1), st.integers(1, 255))
 def test_any_changed_byte_is_an_image_or_an_error(at, change):

@@ -72,9 +72,23 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="is no bundle"):
+    with pytest.raises(OutputError, match="is not only a bundle"):
         export(precious, force=True)
     assert (precious / "thesis.tex").exists()
+
+
+def test_a_bundle_with_other_files_beside_is_never_replaced(export, bundle, tmp_path):
+    (bundle / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="is not only a bundle"):
+        export(bundle, force=True)
+    assert (bundle / "thesis.tex").exists()
+    (bundle / "manifest.json").write_text("{}")
+    (bundle / "thesis.tex").unlink()
+    with pytest.raises(OutputError, match="is not only a bundle"):
+        export(bundle, force=True)
+    (tmp_path / "link").symlink_to(bundle)
+    with pytest.raises(OutputError, match="is not only a bundle"):
+        export(tmp_path / "link", force=True)
 
 
 def test_where_no_bundle_can_be_written(export, tmp_path):

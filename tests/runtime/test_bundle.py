@@ -55,7 +55,7 @@ def test_a_missing_file_is_named(bundle, name):
 def test_a_folder_in_place_of_a_file(bundle):
     (bundle / "encoder.onnx").unlink()
     (bundle / "encoder.onnx").mkdir()
-    with pytest.raises(BundleError, match="cannot be read"):
+    with pytest.raises(BundleError, match="no regular file"):
         Codec(bundle)
 
 

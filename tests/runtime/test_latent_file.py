@@ -63,6 +63,25 @@ def test_what_is_no_latent_file(content, message):
         load_latents(content, 64, "it")
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -64), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (True, 64), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 10000000000000000000000), }",
+        "{'descr': '|V0', 'fortran_order': False, 'shape': (64,), }",
+        "{'descr': '|S0', 'fortran_order': False, 'shape': (64,), }",
+        "{'descr': ('<f4', (64,)), 'fortran_order': False, 'shape': (64,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }" + " " * 20_000,
+    ],
+)
+def test_headers_that_no_one_writes(header):
+    text = header.encode() + b"\n"
+    for data in (b"", bytes(256)):
+        with pytest.raises(InputError, match="^it: [^\n]*$"):
+            load_latents(b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + data, 64, "it")
+
+
 def test_a_huge_shape_is_not_allocated():
     content = GOOD.replace(b"'shape': (64,), }" + b" " * 20, b"'shape': (1000000000000000, 64), }   ")
     assert len(content) == len(GOOD)

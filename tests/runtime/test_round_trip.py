@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fmae_edge import Codec
+from fmae_edge import Codec, InputError
 from fmae_edge.evaluate.quality import mse_per_image, psnr
 from fmae_edge.runtime.codec import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES
@@ -79,6 +79,16 @@ def test_any_image_at_all_is_coded(image):
 @given(arrays(np.float32, (64,), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
 def test_any_finite_latent_is_decoded(latent):
     assert _CODEC.decode(latent).shape == (28, 28)
+
+
+@pytest.mark.parametrize("scale", [1e30, 3.4e38])
+def test_latents_that_overflow_are_refused_or_decoded(scale):
+    latents = np.full((2, 64), scale, np.float32)
+    assert _CODEC.decode(latents).shape == (2, 28, 28)  # the int8 graphs clip them
+    try:
+        assert Codec(precision="fp32").decode(latents).shape == (2, 28, 28)
+    except InputError as error:
+        assert "too large" in str(error)
 
 
 _CODEC = Codec()

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from fmae_edge.train.checkpoint import METRICS, MODEL, load_checkpoint, read_config, start_run
+from fmae_edge.train.checkpoint import METRICS, MODEL, RESUME, load_checkpoint, read_config, start_run
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.errors import RunError
 from fmae_edge.train.loop import epoch_order, train
@@ -68,6 +68,23 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path, tensors):
     before = (tmp_path / "run" / MODEL).read_bytes()
     assert run_once(tmp_path / "run", tensors) == expected
     assert (tmp_path / "run" / MODEL).read_bytes() == before
+
+
+def test_a_model_without_its_progress_is_not_trained_over(tmp_path, tensors):
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+    run_once(tmp_path / "run", tensors)
+    (tmp_path / "run" / RESUME).unlink()
+    before = (tmp_path / "run" / MODEL).read_bytes()
+    with pytest.raises(RunError, match="cannot go on"):
+        run_once(tmp_path / "run", tensors)
+    assert (tmp_path / "run" / MODEL).read_bytes() == before
+
+
+def test_progress_of_another_config_is_refused(tmp_path, tensors):
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+    run_once(tmp_path / "run", tensors)
+    with pytest.raises(RunError, match=r"does not fit its config\.json"):
+        train(tmp_path / "run", Autoencoder(ModelConfig(latent_size=9, widths=(4, 8))), RECIPE, *tensors, CPU)
 
 
 def test_it_learns_and_says_how_well(tmp_path, tensors):

@@ -1,0 +1,68 @@
+"""`train`, `export` and `parity` as functions, on a few images in place of the whole data set."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from fmae_edge.cli.export import export, parity
+from fmae_edge.cli.train import train
+from fmae_edge.export import bundle as bundle_module
+from fmae_edge.export.errors import ParityError
+from fmae_edge.runtime.bundle import read_bundle
+from fmae_edge.runtime.manifest import FileEntry, Manifest
+from fmae_edge.train.data import FashionMnist
+from tests.conftest import CHECKPOINT
+
+
+@pytest.fixture(autouse=True)
+def few_images(images, monkeypatch):
+    pixels = torch.from_numpy(images.copy())
+    few = FashionMnist(pixels[:200], pixels[200:], Path("few"))
+    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: few)
+
+
+def test_train_follows_its_options(tmp_path, capsys):
+    run = tmp_path / "run"
+    train(run, epochs=1, batch_size=100, lr=0.001, seed=5, device="cpu")
+    recipe = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5}
+    assert json.loads((run / "recipe.json").read_text()) == recipe
+    out = capsys.readouterr().out
+    assert "epoch   1  train loss " in out
+    assert "SSIM" in out
+    train(run, resume=True, device="cpu")
+    assert "1 epochs done" in capsys.readouterr().out
+    train(tmp_path / "other", epochs=1, batch_size=100, lr=0.001, seed=6, device="cpu")
+    losses = [
+        json.loads((tmp_path / name / "metrics.jsonl").read_text())["train_loss"] for name in ("run", "other")
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_export_refuses_a_loss_unless_told(tmp_path, monkeypatch, capsys):
+    original = bundle_module.quantise_decoder
+    monkeypatch.setattr(bundle_module, "quantise_decoder", lambda graph, latents: original(graph, latents / 10))
+    with pytest.raises(ParityError, match="no bundle was written"):
+        export(CHECKPOINT, tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+    export(CHECKPOINT, tmp_path / "made", allow_parity_loss=True)
+    assert read_bundle(tmp_path / "made").manifest.name == "fashion-mnist"
+    assert "wrote bundle fashion-mnist" in capsys.readouterr().out
+
+
+def test_parity_gives_its_verdict(bundle, capsys):
+    parity(CHECKPOINT, bundle)
+    assert "56 images; PyTorch" in capsys.readouterr().out
+    graph = onnx.load(bundle / "decoder.fp32.onnx")
+    (weight,) = (tensor for tensor in graph.graph.initializer if tensor.name == "convs.2.weight")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.001, weight.name))
+    (bundle / "decoder.fp32.onnx").write_bytes(graph.SerializeToString())
+    path = bundle / "manifest.json"
+    manifest = Manifest.from_json(path.read_bytes(), "it")
+    manifest.files["decoder.fp32.onnx"] = FileEntry.of(graph.SerializeToString())
+    path.write_text(manifest.to_json())
+    with pytest.raises(ParityError, match="parity is missed; fp32.*largest pixel difference"):
+        parity(CHECKPOINT, bundle)
