@@ -110,11 +110,18 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = Path(sys.executable).with_name("fmae-edge")
     run = tmp_path / "run"
     started = subprocess.Popen(
-        [command, "train", "-o", run], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [command, "train", "-o", run],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
     )
     assert started.stdout.readline().startswith("training on 60000 images from ")
     started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=60)
+    try:
+        _, err = started.communicate(timeout=60)
+    finally:
+        started.kill()
     assert started.returncode == 130
     assert err == f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
