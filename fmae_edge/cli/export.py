@@ -1,7 +1,7 @@
 """`fmae-edge export` and `fmae-edge parity`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,19 @@ def export(
     ],
     name: Annotated[str | None, typer.Option(help="Name of the bundle. [default: that of RUN]")] = None,
     data: Data = None,
+    no_rewrite: Annotated[
+        bool, typer.Option("--no-rewrite", help="Keep the layers as trained: the reference for parity and speed.")
+    ] = False,
+    int8_target: Annotated[
+        Literal["avx2", "vnni", "arm"],
+        typer.Option(help="CPUs that the int8 graphs are for; avx2 is right on every x86."),
+    ] = "avx2",
+    calibration: Annotated[
+        Literal["min-max", "percentile", "entropy"], typer.Option(help="How int8 ranges are found.")
+    ] = "min-max",
+    calibration_images: Annotated[
+        int, typer.Option(min=1, help="How many training images they are found on.")
+    ] = 512,
     allow_parity_loss: Annotated[
         bool, typer.Option("--allow-parity-loss", help="Write the bundle even if a gate is missed.")
     ] = False,
@@ -27,6 +40,7 @@ def export(
 ) -> None:
     """Turn a trained model into a bundle: float32 and int8 ONNX graphs, proven against PyTorch."""
     from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.export.build import ExportOptions
     from fmae_edge.export.bundle import export_bundle
     from fmae_edge.train.checkpoint import load_checkpoint
     from fmae_edge.train.data import load_fashion_mnist
@@ -41,6 +55,7 @@ def export(
             images.test,
             output,
             name or run.resolve().name,
+            ExportOptions(not no_rewrite, int8_target, calibration, calibration_images),
             allow_parity_loss=allow_parity_loss,
             force=force,
             on_progress=on_progress,

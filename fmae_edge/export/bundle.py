@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmae_edge.evaluate.quality import measure_quality
+from fmae_edge.export.build import DEFAULT_OPTIONS, ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError, ParityError
-from fmae_edge.export.graphs import decoder_graph, encoder_graph
 from fmae_edge.export.parity import Parity, measure_parity
-from fmae_edge.export.quantise import CALIBRATION_IMAGES, METHOD, quantise_decoder, quantise_encoder
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.codec import PRECISIONS, Codec
 from fmae_edge.runtime.errors import BundleError, OutputError
@@ -32,7 +31,6 @@ from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.model import Autoencoder
 
 _TORCH_BATCH = 500
-_CALIBRATION_SEED = 0
 
 
 def export_bundle(
@@ -42,6 +40,7 @@ def export_bundle(
     test_images: Tensor,
     target: Path,
     name: str,
+    options: ExportOptions = DEFAULT_OPTIONS,
     *,
     allow_parity_loss: bool = False,
     force: bool = False,
@@ -58,7 +57,9 @@ def export_bundle(
     model = checkpoint.model
     require_geometry(model.config, tuple(test_images.shape[1:]))
     with _new_folder(target, force) as folder:
-        graphs = build_graphs(model, train_images)
+        steps = latent_steps(model, train_images)
+        built = build_graphs(model, train_images, torch.tensor(steps), options)
+        graphs = built.graphs
         for file_name, content in graphs.items():
             (folder / file_name).write_bytes(content)
         parity = measure_parity(model, graphs, test_images, on_progress)
@@ -71,7 +72,7 @@ def export_bundle(
                 "checkpoint_sha256": hashlib.sha256((run / MODEL).read_bytes()).hexdigest(),
                 "metrics": checkpoint.metrics,
             },
-            "quantisation": {**METHOD, "calibration_images": CALIBRATION_IMAGES},
+            "quantisation": built.record,
             "parity": {**parity.to_record(), "loss_allowed": allow_parity_loss},
             "tools": _tool_versions(),
         }
@@ -80,7 +81,7 @@ def export_bundle(
             image_channels=model.config.image_channels,
             image_height=model.config.image_size,
             image_width=model.config.image_size,
-            latent_steps=latent_steps(model, train_images),
+            latent_steps=steps,
             files={file_name: FileEntry.of(content) for file_name, content in graphs.items()},
             record=record,
         )
@@ -97,23 +98,6 @@ def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
     found = (1, *image_shape)
     if found != needs:
         raise ExportError(f"the model takes images of shape {needs}, and the images given have shape {found}")
-
-
-def build_graphs(model: Autoencoder, train_images: Tensor) -> dict[str, bytes]:
-    """Return the four graphs of a bundle by file name."""
-    encoder, decoder = encoder_graph(model), decoder_graph(model)
-    generator = torch.Generator().manual_seed(_CALIBRATION_SEED)
-    chosen = torch.randperm(len(train_images), generator=generator)[:CALIBRATION_IMAGES]
-    images = (train_images[chosen].float() / 255).unsqueeze(1)
-    with torch.inference_mode():
-        latents = model.encoder(images)
-    graphs = {
-        "encoder.onnx": quantise_encoder(encoder, images.numpy()),
-        "decoder.onnx": quantise_decoder(decoder, latents.numpy()),
-        "encoder.fp32.onnx": encoder,
-        "decoder.fp32.onnx": decoder,
-    }
-    return {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
 
 
 def latent_steps(model: Autoencoder, train_images: Tensor) -> tuple[float, ...]:

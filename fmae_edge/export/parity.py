@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fmae_edge.evaluate.quality import mse_per_image, psnr
 from fmae_edge.runtime.codec import GRAPHS, PRECISIONS, Precision
-from fmae_edge.runtime.sessions import available_cpus, open_session
+from fmae_edge.runtime.sessions import available_cpus, open_session, takes_levels
 from fmae_edge.train.model import Autoencoder
 
 BATCHES = (1, 7, 256)
@@ -118,7 +118,7 @@ def measure_parity(
     with torch.inference_mode():
         latents = torch.cat([model.encoder(batch) for batch in originals.split(_TORCH_BATCH)])
         pixels = torch.cat([model.decoder(batch) for batch in latents.split(_TORCH_BATCH)])
-    reference = _Reference(originals.numpy(), latents.numpy(), pixels.numpy())
+    reference = _Reference(images.unsqueeze(1).numpy(), originals.numpy(), latents.numpy(), pixels.numpy())
     cases = [
         (precision, batch, optimised)
         for batch in BATCHES  # the slowest first, which packs best
@@ -136,9 +136,10 @@ def measure_parity(
 
 
 class _Reference:
-    """The original images and what PyTorch makes of them."""
+    """The original images, in 256 levels and in [0, 1], and what PyTorch makes of them."""
 
-    def __init__(self, originals: Array, latents: Array, pixels: Array) -> None:
+    def __init__(self, levels: NDArray[np.uint8], originals: Array, latents: Array, pixels: Array) -> None:
+        self.levels = levels
         self.originals, self.latents, self.pixels = originals, latents, pixels
         self.latent_range = float(latents.max() - latents.min())
         self.psnr = _pooled_psnr(originals, pixels)
@@ -150,8 +151,10 @@ def _compare(
     encoder, decoder = (
         open_session(graphs[name], name, threads=1, optimise=optimised) for name in GRAPHS[precision]
     )
-    latents = _run(encoder, reference.originals, batch)
+    latents = _run(encoder, reference.levels if takes_levels(encoder) else reference.originals, batch)
     pixels = _run(decoder, latents, batch)
+    if pixels.dtype == np.uint8:
+        pixels = pixels / np.float32(255)
     latent_difference = np.abs(latents - reference.latents) / reference.latent_range
     pixel_difference = np.abs(pixels - reference.pixels)
     quality = _pooled_psnr(reference.originals, pixels)
@@ -169,7 +172,7 @@ def _compare(
     )
 
 
-def _run(session: InferenceSession, values: Array, batch: int) -> Array:
+def _run(session: InferenceSession, values: NDArray[Any], batch: int) -> NDArray[Any]:
     (port,) = session.get_inputs()
     parts = [session.run(None, {port.name: values[at : at + batch]})[0] for at in range(0, len(values), batch)]
     return np.concatenate(parts)

@@ -10,10 +10,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.images import as_batch, to_graph, to_uint8
+from fmae_edge.runtime.images import as_batch, to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, to_dtype, to_values
 from fmae_edge.runtime.manifest import Manifest
-from fmae_edge.runtime.sessions import available_cpus, open_session
+from fmae_edge.runtime.sessions import available_cpus, open_session, takes_levels
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -75,8 +75,9 @@ class Codec:
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
         values = np.empty((len(batch), self.manifest.latent_size), np.float32)
+        to_pixels = to_levels if takes_levels(self._encoder) else to_reals
         for at in range(0, len(batch), _IMAGES_PER_RUN):
-            pixels = to_graph(batch[at : at + _IMAGES_PER_RUN], self.manifest.image_channels)
+            pixels = to_pixels(batch[at : at + _IMAGES_PER_RUN], self.manifest.image_channels)
             (values[at : at + _IMAGES_PER_RUN],) = self._encoder.run(None, {"image": pixels})
         latents = to_dtype(values, stored_as, self._steps)
         return latents[0] if single else latents
@@ -93,9 +94,11 @@ class Codec:
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             values = to_values(batch[at : at + _IMAGES_PER_RUN], self._steps)
             (pixels,) = self._decoder.run(None, {"latent": values})
-            if not np.isfinite(pixels).all():
-                raise InputError("latents are too large to decode: pixels overflow")
-            images[at : at + _IMAGES_PER_RUN] = to_uint8(pixels).reshape(-1, *self.manifest.image_shape)
+            if pixels.dtype != np.uint8:
+                if not np.isfinite(pixels).all():
+                    raise InputError("latents are too large to decode: pixels overflow")
+                pixels = to_uint8(pixels)
+            images[at : at + _IMAGES_PER_RUN] = pixels.reshape(-1, *self.manifest.image_shape)
         return images[0] if single else images
 
     @cached_property
@@ -117,4 +120,8 @@ class Codec:
             found = {port.name: list(port.shape[1:]) for port in ports}
             if found != expected:
                 raise BundleError(f"{where} has {found} where the manifest needs {expected}")
+            for port in ports:
+                types = ("tensor(uint8)", "tensor(float)") if port.name == "image" else ("tensor(float)",)
+                if port.type not in types:
+                    raise BundleError(f"{where}: {port.name} is {port.type}, expected {' or '.join(types)}")
         return session

@@ -39,7 +39,7 @@ def as_batch(images: object, shape: tuple[int, ...]) -> tuple[NDArray[Any], bool
     return array, single
 
 
-def to_graph(images: NDArray[Any], channels: int) -> NDArray[np.float32]:
+def to_reals(images: NDArray[Any], channels: int) -> NDArray[np.float32]:
     """Turn a checked batch of images into (N, channels, height, width) float32 in [0, 1]."""
     scaled = images.astype(np.float32)
     if images.dtype == np.uint8:
@@ -47,7 +47,13 @@ def to_graph(images: NDArray[Any], channels: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(scaled.reshape(len(images), channels, *images.shape[-2:]))
 
 
-def to_uint8(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def to_levels(images: NDArray[Any], channels: int) -> NDArray[np.uint8]:
+    """Turn a checked batch of images into (N, channels, height, width) uint8: the nearest of the 256 levels."""
+    levels = images if images.dtype == np.uint8 else to_uint8(images)
+    return np.ascontiguousarray(levels.reshape(len(images), channels, *images.shape[-2:]))
+
+
+def to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Round pixels in [0, 1] to the nearest of the 256 levels; what lies outside is clipped."""
     levels: NDArray[np.uint8] = np.rint(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
     return levels

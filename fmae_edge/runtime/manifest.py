@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from fmae_edge.runtime.errors import BundleError
 
-FORMAT_VERSION = 1
+# 2: int8 graphs take and give 8-bit pixels as they are; in 1 all graphs worked on pixels in [0, 1].
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 GRAPH_NAMES = ("encoder.onnx", "decoder.onnx", "encoder.fp32.onnx", "decoder.fp32.onnx")
 
@@ -88,7 +89,7 @@ class Manifest:
                 "channels": self.image_channels,
                 "height": self.image_height,
                 "width": self.image_width,
-                "preprocessing": "uint8 / 255 as float32, layout NCHW",
+                "preprocessing": "layout NCHW; int8 graphs: uint8 as it is; fp32 graphs: uint8 / 255 as float32",
             },
             "latent": {"size": self.latent_size, "steps": list(self.latent_steps)},
             "files": {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()},

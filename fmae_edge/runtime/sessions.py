@@ -39,3 +39,8 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         raise BundleError(f"{where} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
+
+
+def takes_levels(encoder: "InferenceSession") -> bool:
+    """Whether an encoder takes 8-bit images as they are, as int8 graphs do, or pixels in [0, 1]."""
+    return bool(encoder.get_inputs()[0].type == "tensor(uint8)")

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, pixel_shuffle
 # Rows: the two output phases of an axis, in the order that the cropped pixel shuffle reads them.
 # Along an axis of 2x nearest upsampling, tap t of a 3-tap kernel reads source floor((i + t - 1) / 2):
 # odd outputs read (x[j], x[j], x[j+1]), even ones (x[j-1], x[j], x[j]), so two taps add up to one.
-_PHASES = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
+PHASES = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
 
 
 def conv_of_transposed(weight: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def upsample_then_conv(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     crop(pixel_shuffle(conv2x2(x, 4 * out channels, padding 1))).
     """
     out_channels, in_channels = kernel.shape[:2]
-    phases = torch.tensor(_PHASES, dtype=kernel.dtype, device=kernel.device)
+    phases = torch.tensor(PHASES, dtype=kernel.dtype, device=kernel.device)
     kernels = torch.einsum("pak,qbl,oikl->opqiab", phases, phases, kernel)
     stacked = kernels.reshape(4 * out_channels, in_channels, 2, 2)
     return pixel_shuffle(conv2d(x, stacked, bias.repeat_interleave(4), padding=1), 2)[..., 1:-1, 1:-1]

@@ -10,7 +10,6 @@ from onnx import numpy_helper
 
 from fmae_edge.cli.export import export, parity
 from fmae_edge.cli.train import train
-from fmae_edge.export import bundle as bundle_module
 from fmae_edge.export.errors import ParityError
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.manifest import FileEntry, Manifest
@@ -43,8 +42,9 @@ def test_train_follows_its_options(tmp_path, capsys):
 
 
 def test_export_refuses_a_loss_unless_told(tmp_path, monkeypatch, capsys):
-    original = bundle_module.quantise_decoder
-    monkeypatch.setattr(bundle_module, "quantise_decoder", lambda graph, latents: original(graph, latents / 10))
+    # Ranges of which the real activations need ten times as much: they saturate
+    monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
+    monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
     with pytest.raises(ParityError, match="no bundle was written"):
         export(CHECKPOINT, tmp_path / "made")
     assert not (tmp_path / "made").exists()
@@ -53,11 +53,36 @@ def test_export_refuses_a_loss_unless_told(tmp_path, monkeypatch, capsys):
     assert "wrote bundle fashion-mnist" in capsys.readouterr().out
 
 
+def test_export_follows_its_options(tmp_path, monkeypatch):
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
+    export(
+        CHECKPOINT,
+        tmp_path / "made",
+        no_rewrite=True,
+        int8_target="arm",
+        calibration="percentile",
+        calibration_images=40,
+        allow_parity_loss=True,
+    )
+    record = read_bundle(tmp_path / "made").manifest.record["quantisation"]
+    layers = record.pop("layers")
+    expected = {"rewrite": False, "int8_target": "arm", "calibration": "percentile", "calibration_images": 40}
+    assert record == expected
+    assert [layer["name"] for layer in layers[4:]] == [
+        "decoder.dense",
+        "decoder.conv1",
+        "decoder.conv2",
+        "decoder.conv3",
+    ]
+    ops = [node.op_type for node in onnx.load(tmp_path / "made" / "decoder.fp32.onnx").graph.node]
+    assert ops.count("ConvTranspose") == 3
+
+
 def test_parity_gives_its_verdict(bundle, capsys):
     parity(CHECKPOINT, bundle)
     assert "56 images; PyTorch" in capsys.readouterr().out
     graph = onnx.load(bundle / "decoder.fp32.onnx")
-    (weight,) = (tensor for tensor in graph.graph.initializer if tensor.name == "convs.2.weight")
+    (weight,) = (tensor for tensor in graph.graph.initializer if tensor.name == "conv3.weight")
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.001, weight.name))
     (bundle / "decoder.fp32.onnx").write_bytes(graph.SerializeToString())
     path = bundle / "manifest.json"

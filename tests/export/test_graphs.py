@@ -1,60 +1,66 @@
-"""The float32 graphs: what their ports are called, what they carry, and that they are the model."""
+"""The float32 graphs, plain and rewritten: their ports, what they carry, and that they are the model."""
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from torch import nn
 
-from fmae_edge.export.graphs import decoder_graph, encoder_graph
-from fmae_edge.export.rewrite import ConvDecoder, conv_from_transposed
+from fmae_edge.export.float_graph import float_graph
+from fmae_edge.export.layers import SplitRows
+from fmae_edge.export.network import network_of
+from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
+from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.sessions import open_session
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.model import Autoencoder
-
-CONFIG = ModelConfig(16, 2, 6, (3, 5))
 
 
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return Autoencoder(CONFIG).eval()
-
-
-@pytest.fixture(scope="module")
-def graphs(model):
-    return {"encoder": encoder_graph(model), "decoder": decoder_graph(model)}
+@pytest.fixture(scope="module", params=["plain", "rewritten"])
+def graphs(model, request):
+    config = model.config
+    image = ("image", np.float32, (config.image_channels, config.image_size, config.image_size))
+    latent = ("latent", np.float32, (config.latent_size,))
+    single = model.float()
+    try:
+        if request.param == "plain":
+            return plain_encoder_graph(single), plain_decoder_graph(single)
+        network = network_of(single)
+        decoder = rewrite_decoder(network.decoder)
+        return float_graph(network.encoder, image, latent), float_graph(decoder, latent, image)
+    finally:
+        model.double()
 
 
 def ports(values):
     return [(v.name, [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]) for v in values]
 
 
-def test_ports_are_named_and_only_the_batch_is_free(graphs):
-    image, latent = ("image", ["batch", 2, 16, 16]), ("latent", ["batch", 6])
-    assert (ports(graphs["encoder"].graph.input), ports(graphs["encoder"].graph.output)) == (
-        [image],
-        [latent],
-    )
-    assert (ports(graphs["decoder"].graph.input), ports(graphs["decoder"].graph.output)) == (
-        [latent],
-        [image],
-    )
+def test_ports_are_named_and_only_the_batch_is_free(graphs, model):
+    config = model.config
+    image = ("image", ["batch", config.image_channels, config.image_size, config.image_size])
+    latent = ("latent", ["batch", config.latent_size])
+    encoder, decoder = (graph.graph for graph in graphs)
+    assert (ports(encoder.input), ports(encoder.output)) == ([image], [latent])
+    assert (ports(decoder.input), ports(decoder.output)) == ([latent], [image])
 
 
-@pytest.mark.parametrize("batch", [1, 2, 7])
-def test_other_configs_export_to_the_same_function(model, graphs, batch):
-    images, latents = torch.rand(batch, 2, 16, 16), torch.randn(batch, 6)
-    for name, value in (("encoder", images), ("decoder", latents)):
-        session = open_session(graphs[name].SerializeToString(), name, threads=1)
-        (found,) = session.run(None, {session.get_inputs()[0].name: value.numpy()})
-        with torch.inference_mode():
-            np.testing.assert_allclose(found, getattr(model, name)(value).numpy(), atol=1e-6)
+@pytest.mark.parametrize("optimise", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_every_config_exports_to_the_same_function(model, graphs, random_images, random_latents, batch, optimise):
+    images = random_images[:batch].double() / 255
+    latents = random_latents[-batch:]
+    for half, graph, value in zip((model.encoder, model.decoder), graphs, (images, latents), strict=True):
+        session = open_session(graph.SerializeToString(), "graph", threads=1, optimise=optimise)
+        (found,) = session.run(None, {session.get_inputs()[0].name: value.float().numpy()})
+        expected = half(value).numpy()
+        # Sums of the trained model reach 20, and float32 rounds them at 1e-6; test_rewrite has it in float64
+        trained = abs(latents).max() > 5
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 if trained else 1e-6)
 
 
-def test_no_transposed_convolution_is_left(graphs):
-    assert "ConvTranspose" not in {node.op_type for node in graphs["decoder"].graph.node}
+def test_a_rewrite_that_only_pays_in_int8_has_no_float_form():
+    port = ("image", np.float32, (1, 4, 4))
+    with pytest.raises(ValueError, match="SplitRows.*gains nothing in float32"):
+        float_graph([SplitRows(4)], port, port)
 
 
 @pytest.mark.parametrize("path", sorted(DEFAULT_BUNDLE.glob("*.onnx")), ids=lambda path: path.name)
@@ -69,15 +75,12 @@ def test_the_shipped_graphs_are_valid_and_tell_nothing_of_their_makers_machine(p
     assert {entry.data_location for entry in graph.graph.initializer} == {onnx.TensorProto.DEFAULT}
 
 
-def test_the_rewritten_decoder_is_the_decoder(model):
-    latents = torch.randn(9, 6)
-    torch.testing.assert_close(ConvDecoder(model.decoder)(latents), model.decoder(latents), rtol=0, atol=1e-6)
+def test_the_plain_export_is_the_model_as_trained_without_traces():
+    from fmae_edge.train.config import ModelConfig
+    from fmae_edge.train.model import Autoencoder
 
-
-@pytest.mark.parametrize(
-    "change", [{"stride": 2}, {"padding": 0}, {"kernel_size": 5}, {"dilation": 2}, {"groups": 2}]
-)
-def test_what_the_identity_does_not_cover_is_refused(change):
-    options = {"kernel_size": 3, "stride": 1, "padding": 1} | change
-    with pytest.raises(ValueError, match="only 3x3, stride 1, padding 1"):
-        conv_from_transposed(nn.ConvTranspose2d(4, 4, **options))
+    torch.manual_seed(0)
+    graph = plain_decoder_graph(Autoencoder(ModelConfig(8, 1, 3, (4, 5))).eval())
+    ops = [node.op_type for node in graph.graph.node]
+    assert ops.count("ConvTranspose") == 2
+    assert b".py" not in graph.SerializeToString()

@@ -1,97 +1,138 @@
-"""int8 graphs run in int8, give the same without saturation, and a float layer fails the export."""
+"""Ranges, rounding and the choice of layers: each property that the int8 graphs are built on."""
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import numpy_helper
 
-from fmae_edge.export import quantise
-from fmae_edge.export.errors import ExportError
-from fmae_edge.export.graphs import decoder_graph, encoder_graph
-from fmae_edge.export.quantise import optimised_ops, quantise_decoder, quantise_encoder
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.export.calibration import CALIBRATION_METHODS, upper_bound
+from fmae_edge.export.int8_layers import Int8Layer, Quantiser, run_int8
+from fmae_edge.export.int8_target import TARGETS, int8_target
+from fmae_edge.export.layer_choice import MAX_LOSS_DB, choose_layers
+from fmae_edge.export.layers import Conv, Dense, Sigmoid, run
+from fmae_edge.export.quantise import LOGIT_LIMIT, quantise
+from fmae_edge.export.rounding import round_weights, weight_scales
 
-CONFIG = ModelConfig(16, 1, 6, (4, 8))
+LEVELS = Quantiser(1 / 255, 0, 0, 255)
 
 
-@pytest.fixture(scope="module")
-def model():
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def correlated():
+    """Inputs of which each goes along with its neighbour, as pixels do, all of one sign, as behind a ReLU."""
+    steps = torch.randn(2000, 41, generator=generator())
+    return (100 + 20 * (steps[:, :-1] + steps[:, 1:])).clamp(0, 255)
+
+
+@pytest.fixture
+def weights():
+    return torch.randn(40, 6, generator=generator(1)) * torch.logspace(-2, 1, 6)
+
+
+def pair_sums(integers):
+    pairs = torch.nn.functional.pad(integers, (0, 0, 0, len(integers) % 2)).view(-1, 2, integers.shape[1])
+    return pairs.clamp(min=0).sum(dim=1).max(), -pairs.clamp(max=0).sum(dim=1).min()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("rows", [40, 39])
+def test_integers_fit_the_target(name, rows, weights, correlated):
+    target = int8_target(name)
+    weights, inputs = weights[:rows], correlated[:, :rows]
+    integers = round_weights(weights, weight_scales(weights, target), inputs, target)
+    assert integers.abs().max() <= 127
+    positive, negative = pair_sums(integers)
+    if name == "avx2":
+        assert max(positive, negative) <= 128
+    else:
+        assert max(positive, negative) > 128  # or the bound would not matter
+
+
+def test_scales_are_the_finest_that_fit(weights):
+    for name in TARGETS:
+        target = int8_target(name)
+        exact = weights / weight_scales(weights, target)
+        positive, negative = pair_sums(exact)
+        fills = [exact.abs().max() / 127, *((positive / 128, negative / 128) if name == "avx2" else ())]
+        assert max(fills) == pytest.approx(1, abs=1e-5)
+
+
+def test_rounding_keeps_outputs_better_than_rounding_to_nearest(weights, correlated):
+    target = int8_target("avx2")
+    scales = weight_scales(weights, target)
+    nearest = torch.round(weights / scales).clamp(-127, 127)
+    fitted = round_weights(weights, scales, correlated, target)
+
+    def error(integers):
+        return (correlated.double() @ (integers.double() * scales - weights)).square().mean()
+
+    assert error(fitted) < error(nearest) / 10
+
+
+def test_a_layer_keeps_the_mean_of_each_output():
     torch.manual_seed(0)
-    return Autoencoder(CONFIG).eval()
+    conv = Conv("conv", torch.randn(5, 3, 3, 2) / 9, torch.randn(5), 1)
+    images = torch.rand(40, 6, 6, 2)
+    (step,) = quantise([conv], images, LEVELS, int8_target("avx2"), "min-max")
+    assert isinstance(step, Int8Layer)
+    means = run_int8([step], LEVELS.quantise(images)).mean(dim=(0, 1, 2))
+    torch.testing.assert_close(means, run([conv], images).mean(dim=(0, 1, 2)), rtol=0, atol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def graphs(model):
-    """Each int8 graph with its number of convolutions: the shipped ones, and fresh ones of another config."""
-    shipped = read_bundle(DEFAULT_BUNDLE).files
-    encoder = quantise_encoder(encoder_graph(model), torch.rand(64, 1, 16, 16).numpy())
-    decoder = quantise_decoder(decoder_graph(model), torch.randn(64, 6).numpy())
-    return {
-        "shipped encoder": (onnx.load_from_string(shipped["encoder.onnx"]), 3),
-        "shipped decoder": (onnx.load_from_string(shipped["decoder.onnx"]), 3),
-        "fresh encoder": (encoder, 2),
-        "fresh decoder": (decoder, 2),
+def test_logits_have_the_range_in_which_a_grey_level_changes():
+    dense = Dense("dense", 100 * torch.eye(3), torch.zeros(3))
+    logits, sigmoid = quantise([dense, Sigmoid()], torch.rand(9, 3), LEVELS, int8_target("avx2"), "min-max")
+    low = (logits.target.low - logits.target.zero_point) * logits.target.scale
+    assert low == pytest.approx(-LOGIT_LIMIT, rel=0.01)
+    assert round(255 / (1 + np.exp(LOGIT_LIMIT * 1.01))) == 0
+    assert round(255 / (1 + np.exp(LOGIT_LIMIT * 0.97))) == 1
+    assert (sigmoid.target.scale, sigmoid.target.zero_point) == (1 / 255, 0)
+
+
+@pytest.mark.parametrize("method", CALIBRATION_METHODS)
+def test_bounds_scale_with_the_values(method):
+    values = np.random.default_rng(0).exponential(size=20_000).astype(np.float32)
+    bound = upper_bound(values, method)
+    assert upper_bound(8 * values, method) == pytest.approx(8 * bound, rel=1e-3)
+    assert np.percentile(values, 99) < bound <= values.max()
+
+
+def test_one_outlier_moves_the_maximum_alone():
+    values = np.random.default_rng(0).uniform(0, 1, 50_000).astype(np.float32)
+    with_outlier = np.append(values, np.float32(10))
+    assert upper_bound(with_outlier, "min-max") == 10
+    assert upper_bound(with_outlier, "percentile") <= 1
+    assert upper_bound(with_outlier, "entropy") < 3
+
+
+@pytest.mark.parametrize("method", CALIBRATION_METHODS)
+def test_a_layer_that_is_always_0_still_has_a_range(method):
+    assert upper_bound(np.zeros(100, np.float32), method) > 0
+
+
+def test_all_layers_run_in_int8_if_together_they_cost_little():
+    stay_float, choices = choose_layers(["a", "b"], 20.0, lambda names: 19.98 + 0.005 * ("a" in names))
+    assert stay_float == frozenset()
+    assert [(choice.name, choice.precision) for choice in choices] == [("a", "int8"), ("b", "int8")]
+    assert [choice.loss_db for choice in choices] == pytest.approx([0.005, 0])
+
+
+def test_the_layers_that_cost_most_go_back_to_float_until_it_is_enough():
+    costs = {"a": 0.02, "b": 0.5, "c": 0.04, "d": 0.001}
+    asked = []
+
+    def psnr_with(names):
+        asked.append(names)
+        return 20.0 - sum(cost for name, cost in costs.items() if name not in names)
+
+    stay_float, choices = choose_layers(list(costs), 20.0, psnr_with)
+    assert stay_float == {"b", "c"}
+    assert {choice.name: choice.precision for choice in choices} == {
+        "a": "int8",
+        "b": "fp32",
+        "c": "fp32",
+        "d": "int8",
     }
-
-
-every_graph = pytest.mark.parametrize(
-    "name", ["shipped encoder", "shipped decoder", "fresh encoder", "fresh decoder"]
-)
-
-
-@every_graph
-def test_every_layer_runs_in_int8(graphs, name):
-    graph, convolutions = graphs[name]
-    ops = optimised_ops(graph.SerializeToString())
-    assert (ops["QLinearConv"], ops["QGemm"]) == (convolutions, 1)
-    assert not {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "QLinearMatMul"} & ops.keys()
-
-
-@every_graph
-def test_weights_cannot_saturate_16_bits(graphs, name):
-    """Two products of uint8 and weight must fit int16, which CPUs without VNNI add them in."""
-    graph, convolutions = graphs[name]
-    weights = [
-        numpy_helper.to_array(tensor).astype(int)
-        for tensor in graph.graph.initializer
-        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
-    ]
-    assert len(weights) == convolutions + 1
-    for weight in weights:
-        assert 32 < np.abs(weight).max() <= 32767 // (2 * 255)
-
-
-@every_graph
-def test_weights_have_a_scale_per_channel(graphs, name):
-    graph, convolutions = graphs[name]
-    scales = {t.name: t for t in graph.graph.initializer if t.name.endswith("weight_scale")}
-    weights = {t.name: t for t in graph.graph.initializer if t.name.endswith("weight_quantized")}
-    assert len(scales) == len(weights) == convolutions + 1
-    for weight in weights.values():
-        (scale,) = scales[weight.name.replace("weight_quantized", "weight_scale")].dims
-        assert scale == weight.dims[0]
-
-
-@pytest.mark.parametrize("name", ["shipped decoder", "fresh decoder"])
-def test_the_decoder_gives_the_256_grey_levels(graphs, name):
-    graph, _ = graphs[name]
-    values = {t.name: numpy_helper.to_array(t).item() for t in graph.graph.initializer if not t.dims}
-    assert values["image_scale"] == np.float32(1 / 255)
-    assert values["image_zero_point"] == 0
-
-
-def test_the_int8_graphs_are_small():
-    files = read_bundle(DEFAULT_BUNDLE).files
-    assert len(files["encoder.onnx"]) + len(files["decoder.onnx"]) < 1_300_000
-
-
-def test_an_export_that_quantised_nothing_fails(model, monkeypatch):
-    def does_nothing(source, target, *_, **__):
-        target.write_bytes(source.read_bytes())
-
-    monkeypatch.setattr(quantise, "quantize_static", does_nothing)
-    with pytest.raises(ExportError, match="of 3 layers that should run in int8, 0 do; still in float: .*Conv"):
-        quantise_encoder(encoder_graph(model), torch.rand(4, 1, 16, 16).numpy())
+    assert 0.021 <= MAX_LOSS_DB < 0.061

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import onnx
 import pytest
 
@@ -80,9 +81,24 @@ def test_every_changed_byte_of_the_manifest_is_noticed_or_harmless(bundle):
 
 
 def test_a_newer_format_is_told_apart_from_a_damaged_one(bundle):
-    rewrite(bundle, lambda content: content.update(format_version=2, anything="else"), checksum=False)
-    with pytest.raises(BundleError, match=r"format version is 2.*up to 1.*upgrade"):
+    rewrite(bundle, lambda content: content.update(format_version=3, anything="else"), checksum=False)
+    with pytest.raises(BundleError, match=r"format version is 3.*up to 2.*upgrade"):
         Codec(bundle)
+
+
+def test_bundles_of_format_1_whose_int8_graphs_take_real_pixels_stay_readable(bundle, images):
+    for part in ("encoder", "decoder"):
+        (bundle / f"{part}.onnx").write_bytes((bundle / f"{part}.fp32.onnx").read_bytes())
+
+    def as_version_1(content):
+        content["format_version"] = 1
+        for part in ("encoder", "decoder"):
+            content["files"][f"{part}.onnx"] = content["files"][f"{part}.fp32.onnx"]
+
+    rewrite(bundle, as_version_1)
+    old, new = Codec(bundle), Codec(precision="fp32")
+    np.testing.assert_array_equal(old.encode(images[:3]), new.encode(images[:3]))
+    np.testing.assert_array_equal(old.decode(old.encode(images[:3])), new.decode(new.encode(images[:3])))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The float32 ONNX graphs of a model."""
+"""The graphs of a model as PyTorch exports them, nothing rewritten: what parity and speed are compared with."""
 
 import io
 import logging
@@ -11,24 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from fmae_edge.export.errors import ExportError
-from fmae_edge.export.rewrite import ConvDecoder
+from fmae_edge.export.graph_builder import IR_VERSION, OPSET
 from fmae_edge.train.model import Autoencoder
 
-OPSET = 18
-# Of ONNX 1.16: what onnxruntime 1.20, the oldest that the runtime asks for, can read.
-_IR_VERSION = 10
 
-
-def encoder_graph(model: Autoencoder) -> onnx.ModelProto:
+def plain_encoder_graph(model: Autoencoder) -> onnx.ModelProto:
     """Return the encoder: "image" (batch, channels, size, size) in [0, 1] -> "latent" (batch, latent_size)."""
     config = model.config
     example = torch.zeros(2, config.image_channels, config.image_size, config.image_size)
     return _export(model.encoder, example, "image", "latent")
 
 
-def decoder_graph(model: Autoencoder) -> onnx.ModelProto:
+def plain_decoder_graph(model: Autoencoder) -> onnx.ModelProto:
     """Return the decoder: "latent" (batch, latent_size) -> "image" (batch, channels, size, size) in [0, 1]."""
-    return _export(ConvDecoder(model.decoder), torch.zeros(2, model.config.latent_size), "latent", "image")
+    return _export(model.decoder, torch.zeros(2, model.config.latent_size), "latent", "image")
 
 
 def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.ModelProto:
@@ -55,7 +51,7 @@ def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return `model` without what says where and by whom it was made: the exporter writes source paths."""
     stripped = onnx.ModelProto()
     stripped.CopyFrom(model)
-    stripped.ir_version = _IR_VERSION
+    stripped.ir_version = IR_VERSION
     stripped.ClearField("metadata_props")
     stripped.doc_string = ""
     stripped.producer_name, stripped.producer_version = "fmae-edge", ""

@@ -1,0 +1,59 @@
+"""How int8 ranges are best found, measured on held-out training images: `python benchmarks/calibration.py`.
+
+Needs Fashion-MNIST (`make data`) and the checkpoint in checkpoints/. The test images are not touched: what
+this table says decides the defaults of `fmae-edge export`.
+"""
+
+import dataclasses
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fmae_edge.cli.table import format_table
+from fmae_edge.evaluate.quality import mse_per_image, psnr
+from fmae_edge.export.build import ExportOptions, build_graphs
+from fmae_edge.export.bundle import latent_steps
+from fmae_edge.export.calibration import CALIBRATION_METHODS
+from fmae_edge.runtime.sessions import available_cpus, open_session
+from fmae_edge.train.checkpoint import load_checkpoint
+from fmae_edge.train.data import load_fashion_mnist
+
+ROOT = Path(__file__).parent.parent
+HELD_OUT = 5000
+BATCH = 50
+CALIBRATION_IMAGES = (128, 512, 2048)
+
+
+def main() -> None:
+    """Measure and print."""
+    model = load_checkpoint(ROOT / "checkpoints" / "fashion-mnist").model
+    train = load_fashion_mnist(None).train
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))
+    held_out, rest = train[order[:HELD_OUT]], train[order[HELD_OUT:]]
+    steps = torch.tensor(latent_steps(model, rest))
+    originals = held_out.unsqueeze(1)
+    with torch.inference_mode():
+        decoded = torch.cat([model(batch.float() / 255) for batch in originals.split(BATCH)])
+    reference = pooled(originals.numpy(), decoded.numpy())
+    print(f"PyTorch on {HELD_OUT} held-out training images: {reference:.3f} dB, pooled")
+    rows = []
+    for method, images in product(CALIBRATION_METHODS, CALIBRATION_IMAGES):
+        options = dataclasses.replace(ExportOptions(), calibration=method, calibration_images=images)
+        graphs = build_graphs(model, rest, steps, options).graphs
+        x = originals.numpy()
+        for name, port in (("encoder.onnx", "image"), ("decoder.onnx", "latent")):
+            session = open_session(graphs[name], name, available_cpus())
+            x = np.concatenate([session.run(None, {port: part})[0] for part in np.split(x, len(x) // BATCH)])
+        rows.append((method, str(images), f"{reference - pooled(originals.numpy(), x / np.float32(255)):.4f} dB"))
+    print(format_table(("calibration", "images", "lost in int8"), rows))
+
+
+def pooled(originals: np.ndarray, reconstructions: np.ndarray) -> float:
+    """PSNR in dB of the mean squared error over all pixels of uint8 `originals`."""
+    return psnr(float(mse_per_image(originals / np.float32(255), reconstructions).mean()))
+
+
+if __name__ == "__main__":
+    main()

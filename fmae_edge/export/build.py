@@ -1,0 +1,102 @@
+"""Build the four graphs of a bundle from a trained model."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from fmae_edge.export.calibration import DEFAULT_METHOD, CalibrationMethod
+from fmae_edge.export.float_graph import float_graph
+from fmae_edge.export.int8_network import Int8Network
+from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
+from fmae_edge.export.layer_choice import choose_layers
+from fmae_edge.export.network import PARTS, Network, network_of
+from fmae_edge.export.optimised_graph import require_int8
+from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
+from fmae_edge.export.rewrite import rewrite_decoder, rewrite_encoder
+from fmae_edge.train.model import Autoencoder
+
+_HELD_OUT_IMAGES = 1000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How graphs are made: rewritten or as trained, for which CPUs, and how int8 ranges are found."""
+
+    rewrite: bool = True
+    int8_target: TargetName = DEFAULT_TARGET
+    calibration: CalibrationMethod = DEFAULT_METHOD
+    calibration_images: int = 512
+
+
+DEFAULT_OPTIONS = ExportOptions()
+
+
+@dataclass(frozen=True)
+class Built:
+    """Serialised graphs by file name, and the record of how they were made."""
+
+    graphs: dict[str, bytes]
+    record: dict[str, Any]
+
+
+def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor, options: ExportOptions) -> Built:
+    """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width).
+
+    `latent_steps` (latent_size,) are the steps in which the int8 decoder takes the latents. Calibration
+    images and those that decide which layers run in int8 are drawn from `train_images` and never overlap.
+
+    Raises ExportError if a layer that should run in int8 does not.
+    """
+    order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
+    calibration = train_images[order[: options.calibration_images]]
+    held_out = train_images[order[options.calibration_images :][-_HELD_OUT_IMAGES:]]
+    trained = network_of(model)
+    network = _rewritten(trained) if options.rewrite else trained
+    with torch.inference_mode():
+        int8 = Int8Network(
+            network, calibration, latent_steps, int8_target(options.int8_target), options.calibration
+        )
+        measure = int8.measure_on(held_out if len(held_out) else calibration)
+        stay_float, choices = choose_layers(int8.layer_names, measure.reference_psnr, measure.psnr)
+        graphs = int8.graphs(stay_float)
+    if options.rewrite:
+        graphs |= _float_graphs(trained, network)
+    else:
+        graphs |= {
+            "encoder.fp32.onnx": plain_encoder_graph(model),
+            "decoder.fp32.onnx": plain_decoder_graph(model),
+        }
+    content = {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
+    work = {f"{part}.{name}": count for part in PARTS for name, count in network.multiply_adds(part).items()}
+    for part in PARTS:
+        promised = [name for name in int8.layer_names if name.startswith(part) and name not in stay_float]
+        require_int8(content[f"{part}.onnx"], [name.partition(".")[2] for name in promised])
+    record = {
+        **asdict(options),
+        "layers": [{**asdict(choice), "multiply_adds": work[choice.name]} for choice in choices],
+    }
+    return Built(content, record)
+
+
+def _rewritten(network: Network) -> Network:
+    return replace(
+        network,
+        encoder=rewrite_encoder(network.encoder, network.image),
+        decoder=rewrite_decoder(network.decoder),
+    )
+
+
+def _float_graphs(trained: Network, rewritten: Network) -> dict[str, onnx.ModelProto]:
+    height, width, channels = trained.image
+    image = ("image", np.float32, (channels, height, width))
+    latent = ("latent", np.float32, (trained.latent_size,))
+    return {
+        # What is rewritten in the encoder pays in int8 alone
+        "encoder.fp32.onnx": float_graph(trained.encoder, image, latent),
+        "decoder.fp32.onnx": float_graph(rewritten.decoder, latent, image),
+    }

@@ -1,0 +1,57 @@
+"""Write ONNX graphs node by node, in a form that onnxruntime 1.20 and later read."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, DTypeLike
+from onnx import helper, numpy_helper
+
+OPSET = 18
+# Of ONNX 1.16: what onnxruntime 1.20, the oldest that the runtime asks for, can read.
+IR_VERSION = 10
+MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
+
+Port = tuple[str, DTypeLike, tuple[int, ...]]  # name, dtype, shape of one image
+
+
+class GraphBuilder:
+    """A graph with one input whose first dimension, the batch, is free; `value` names the newest result."""
+
+    def __init__(self, takes: Port) -> None:
+        self._takes = takes
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self.value = takes[0]
+
+    def constant(self, name: str, value: ArrayLike, dtype: DTypeLike) -> str:
+        """Add a constant under `name`, once, and return the name."""
+        self._constants[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
+        return name
+
+    def node(self, op: str, name: str, *inputs: str, domain: str = "", **attributes: Any) -> None:
+        """Add an operator that takes the newest result and `inputs`; its output, named `name`, is the newest."""
+        self._nodes.append(
+            helper.make_node(op, [self.value, *inputs], [name], name=name, domain=domain, **attributes)
+        )
+        self.value = name
+
+    def reshape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Give each image `shape`."""
+        self.node("Reshape", name, self.constant(f"{name}.shape", [-1, *shape], np.int64))
+
+    def finish(self, gives: Port) -> onnx.ModelProto:
+        """Return the checked model, whose output is the newest result under the name of `gives`."""
+        self._nodes[-1].output[0] = gives[0]
+        graph = helper.make_graph(
+            self._nodes, "fmae", [_port(*self._takes)], [_port(*gives)], list(self._constants.values())
+        )
+        domains = sorted({node.domain for node in self._nodes} - {""})
+        opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(domain, 1) for domain in domains)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fmae-edge")
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _port(name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), ["batch", *shape])

@@ -1,0 +1,255 @@
+"""Write int8 layers as a graph of the very operators that onnxruntime runs, channels last.
+
+onnxruntime can also make such a graph itself, from float operators between QuantizeLinear and
+DequantizeLinear. Written out, nothing depends on what its optimiser recognises, no layout changes
+between layers, and the graph loads faster.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from numpy.typing import DTypeLike
+from torch import Tensor
+
+from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder, Port
+from fmae_edge.export.int8_layers import FloatLayer, Int8Layer, Int8Sigmoid, Int8Step, Quantiser
+from fmae_edge.export.layers import (
+    Conv,
+    Crop,
+    Dense,
+    DepthToSpace,
+    Flatten,
+    Grid,
+    JoinRows,
+    Mask,
+    MaxPool,
+    SplitRows,
+    Unflatten,
+    Upsample,
+)
+
+PIXELS = Quantiser(1 / 255, 0, 0, 255)  # an 8-bit image, as it is
+
+
+def encoder_int8_graph(steps: list[Int8Step], source: Quantiser, shape: Grid, latent_size: int) -> onnx.ModelProto:
+    """Return the graph of "image" uint8 (batch, channels, height, width) -> "latent" float32 (batch, latent_size).
+
+    `source` is how the first of `steps` takes the pixels, `shape` one image's (height, width, channels).
+    """
+    height, width, channels = shape
+    writer = _Writer(("image", np.uint8, (channels, height, width)), (channels, height, width))
+    if channels > 1:
+        writer.transpose("image.channels_last", (1, 2, 0))
+    writer.shape = shape
+    writer.change_levels("image", PIXELS, source)
+    for step in steps:
+        writer.add(step)
+    return writer.finish(("latent", np.float32, (latent_size,)))
+
+
+def decoder_int8_graph(
+    steps: list[Int8Step], latent_steps: Tensor, source: Quantiser, target: Quantiser, shape: Grid
+) -> onnx.ModelProto:
+    """Return the graph of "latent" float32 (batch, latent_size) -> "image" uint8 (batch, channels, height, width).
+
+    Latents are quantised in `latent_steps` (latent_size,) to what `source` holds; `target` is how the last of
+    `steps` leaves the pixels.
+    """
+    height, width, channels = shape
+    size = (len(latent_steps),)
+    writer = _Writer(("latent", np.float32, size), size)
+    writer.quantise("latent.quantised", source, latent_steps.numpy())
+    for step in steps:
+        writer.add(step)
+    writer.change_levels("pixels", target, PIXELS)
+    if channels > 1:
+        writer.transpose("pixels.channels_first", (2, 0, 1))
+    writer.shape = (channels, height, width)
+    return writer.finish(("image", np.uint8, (channels, height, width)))
+
+
+class _Writer:
+    """The graph so far; `shape` is what one image is by now, written as a Reshape where an operator needs it."""
+
+    def __init__(self, takes: Port, shape: tuple[int, ...]) -> None:
+        self._graph = GraphBuilder(takes)
+        self._written = self.shape = shape
+        self._current = PIXELS  # what the integers of the newest result mean
+        self._count = 0
+
+    def add(self, step: Int8Step) -> None:
+        """Write one step."""
+        self._count += 1
+        name = f"{type(step).__name__.lower()}{self._count}"
+        match step:
+            case Int8Layer():
+                self._int8_layer(step)
+            case FloatLayer():
+                self._float_layer(step)
+            case Int8Sigmoid():
+                ports = [*self._quantiser("logits", step.source), *self._quantiser("pixels", step.target)]
+                self._node("QLinearSigmoid", name, *ports, domain=MICROSOFT)
+                self._current = step.target
+            case MaxPool():
+                self._node("NhwcMaxPool", name, domain=MICROSOFT, kernel_shape=[2, 2], strides=[2, 2])
+                height, width, channels = self.shape
+                self._now(height // 2, width // 2, channels)
+            case Upsample():
+                scales = self._graph.constant(f"{name}.scales", [1, 2, 2, 1], np.float32)
+                modes = {
+                    "mode": "nearest",
+                    "nearest_mode": "floor",
+                    "coordinate_transformation_mode": "asymmetric",
+                }
+                self._node("Resize", name, "", scales, **modes)
+                height, width, channels = self.shape
+                self._now(height * 2, width * 2, channels)
+            case Flatten():
+                self.shape = (math.prod(self.shape),)
+            case Unflatten():
+                self.shape = step.grid
+            case SplitRows():
+                height, width, channels = self.shape
+                self.shape = (height, width // step.pixels, channels * step.pixels)
+            case JoinRows():
+                height, width, channels = self.shape
+                self.shape = (height, width * step.pixels, channels // step.pixels)
+            case Mask():
+                self._mask(name, step)
+            case DepthToSpace():
+                height, width, channels = self.shape
+                block = step.block
+                self.shape = (height, width, block, channels // block)
+                self.transpose(name, (0, 2, 1, 3))
+                self.shape = (height * block, width * block, channels // block**2)
+            case Crop():
+                height, width, channels = self.shape
+                bounds = [[step.margin] * 2, [-step.margin] * 2, [1, 2]]
+                parts = zip(("starts", "ends", "axes"), bounds, strict=True)
+                self._node("Slice", name, *(self._graph.constant(f"{name}.{p}", b, np.int64) for p, b in parts))
+                self._now(height - 2 * step.margin, width - 2 * step.margin, channels)
+            case _:
+                raise ValueError(f"{step} has no form in int8")
+
+    def transpose(self, name: str, order: tuple[int, ...]) -> None:
+        """Permute the axes of each image."""
+        self._node("Transpose", name, perm=[0, *(axis + 1 for axis in order)])
+        self._now(*(self.shape[axis] for axis in order))
+
+    def quantise(self, name: str, quantiser: Quantiser, scales: np.ndarray | None = None) -> None:
+        """Turn real numbers into integers, in `scales` for each entry of the first axis if they are given."""
+        dtype = _dtype(quantiser)
+        if scales is None:
+            ports = self._quantiser(name, quantiser)
+        else:
+            zero_points = np.full(len(scales), quantiser.zero_point)
+            ports = [
+                self._graph.constant(f"{name}.scale", scales, np.float32),
+                self._graph.constant(f"{name}.zero_point", zero_points, dtype),
+            ]
+        self._node("QuantizeLinear", name, *ports)
+        self._current = quantiser
+
+    def change_levels(self, name: str, source: Quantiser, target: Quantiser) -> None:
+        """Write integers of `source` as those of `target`: nothing to do if they are the same."""
+        if source != target:
+            self._node("DequantizeLinear", f"{name}.real", *self._quantiser(f"{name}.from", source))
+            self.quantise(f"{name}.levels", target)
+
+    def finish(self, gives: Port) -> onnx.ModelProto:
+        self._reshape()
+        return self._graph.finish(gives)
+
+    def _int8_layer(self, step: Int8Layer) -> None:
+        name, layer = step.layer.name, step.layer
+        source = self._quantiser(f"{name}.source", step.source)
+        out = step.weights.shape[1]
+        weights = step.weights if step.target is None else _filters(step)
+        constants = [
+            self._graph.constant(f"{name}.weight", weights.numpy(), np.int8),
+            self._graph.constant(f"{name}.weight_scale", step.weight_scales.numpy(), np.float32),
+            self._graph.constant(f"{name}.weight_zero_point", np.zeros(out), np.int8),
+        ]
+        bias = self._graph.constant(f"{name}.bias", step.bias.numpy(), np.int32)
+        if step.target is None:
+            self._node("QGemm", name, *source, *constants, bias, domain=MICROSOFT)
+            self._now(out)
+            return
+        if isinstance(layer, Dense):
+            # As a 1x1 convolution, which adds the bias while it requantises; QGemm takes a pass of its own for it
+            self.shape = (1, 1, math.prod(self.shape))
+        target = self._quantiser(f"{name}.target", step.target)
+        height, width = (1, 1) if isinstance(layer, Dense) else layer.kernel.shape[1:3]
+        pad = 0 if isinstance(layer, Dense) else layer.pad
+        rows, columns, _ = self.shape
+        sizes = {"kernel_shape": [height, width], "pads": [pad] * 4, "channels_last": 1}
+        self._node("QLinearConv", name, *source, *constants, *target, bias, domain=MICROSOFT, **sizes)
+        self._current = step.target
+        self._now(rows + 2 * pad + 1 - height, columns + 2 * pad + 1 - width, out)
+
+    def _float_layer(self, step: FloatLayer) -> None:
+        name, layer = step.layer.name, step.layer
+        # Not DequantizeLinear: between that and QuantizeLinear onnxruntime makes any convolution an int8 one
+        # with weights of its own rounding. The scale goes into the weights instead.
+        self._node("Cast", f"{name}.real", to=onnx.TensorProto.FLOAT)
+        if step.source.zero_point:
+            offset = self._graph.constant(f"{name}.zero_point", step.source.zero_point, np.float32)
+            self._node("Sub", f"{name}.centred", offset)
+        bias = self._graph.constant(f"{name}.bias", layer.bias.numpy(), np.float32)
+        if isinstance(layer, Dense):
+            weights = layer.weight * step.source.scale
+            self._node("Gemm", name, self._graph.constant(f"{name}.weight", weights.numpy(), np.float32), bias)
+            self._now(layer.weight.shape[1])
+        else:
+            kernel = layer.kernel.permute(0, 3, 1, 2) * step.source.scale
+            self.transpose(f"{name}.channels_first", (2, 0, 1))
+            _, rows, columns = self.shape
+            weight = self._graph.constant(f"{name}.weight", kernel.numpy(), np.float32)
+            out, _, height, width = kernel.shape
+            self._node("Conv", name, weight, bias, kernel_shape=[height, width], pads=[layer.pad] * 4)
+            self._now(out, rows + 2 * layer.pad + 1 - height, columns + 2 * layer.pad + 1 - width)
+            self.transpose(f"{name}.channels_last", (1, 2, 0))
+        if step.target is not None:
+            self.quantise(f"{name}.quantised", step.target)
+
+    def _mask(self, name: str, step: Mask) -> None:
+        # A product with 0 or 1 leaves the scale as it is
+        unit = replace(self._current, scale=1.0, zero_point=0)
+        keep = self._graph.constant(f"{name}.keep", step.keep.numpy()[None], _dtype(unit))
+        same = self._quantiser(f"{name}.levels", self._current)
+        self._node(
+            "QLinearMul", name, *same, keep, *self._quantiser(f"{name}.unit", unit), *same, domain=MICROSOFT
+        )
+
+    def _quantiser(self, name: str, quantiser: Quantiser) -> list[str]:
+        return [
+            self._graph.constant(f"{name}.scale", quantiser.scale, np.float32),
+            self._graph.constant(f"{name}.zero_point", quantiser.zero_point, _dtype(quantiser)),
+        ]
+
+    def _node(self, op: str, name: str, *inputs: str, domain: str = "", **attributes: object) -> None:
+        self._reshape()
+        self._graph.node(op, name, *inputs, domain=domain, **attributes)
+
+    def _reshape(self) -> None:
+        if self.shape != self._written:
+            self._count += 1
+            self._graph.reshape(f"reshape{self._count}", self.shape)
+            self._written = self.shape
+
+    def _now(self, *shape: int) -> None:
+        self._written = self.shape = shape
+
+
+def _filters(step: Int8Layer) -> Tensor:
+    """Return the weights of `step` as (out, in, kernel height, kernel width)."""
+    filters = step.weights.t()
+    if isinstance(step.layer, Conv):
+        return filters.reshape(step.layer.kernel.shape).permute(0, 3, 1, 2)
+    return filters[:, :, None, None]
+
+
+def _dtype(quantiser: Quantiser) -> DTypeLike:
+    return np.int8 if quantiser.low < 0 else np.uint8

@@ -1,0 +1,114 @@
+"""Layers in int8, and in plain integer arithmetic what they compute: the reference for the int8 graphs.
+
+Activations are kept as integers with their zero point taken off, so 0 is 0 and what only moves or
+compares pixels (`layers.apply`) works on them as it is. Integers travel in float64, which holds them exactly.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from fmae_edge.export.layers import Conv, Dense, Layer, Sigmoid, Weighted, apply
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """Real value = scale * (integer - zero_point), for integers from `low` to `high`."""
+
+    scale: float
+    zero_point: int
+    low: int
+    high: int
+
+    def clamp(self, centred: Tensor) -> Tensor:
+        """Clip integers that the zero point was taken off to those that the range has."""
+        return centred.clamp(self.low - self.zero_point, self.high - self.zero_point)
+
+    def quantise(self, values: Tensor) -> Tensor:
+        """Return the nearest integers to real `values`, zero point taken off."""
+        return self.clamp(torch.round(values.double() / self.scale))
+
+
+@dataclass(frozen=True, eq=False)
+class Int8Layer:
+    """A dense layer or convolution in integers, with its ReLU.
+
+    `weights` (K, out) as `layers.matrix` orders them, in units of `weight_scales` (out,); `bias` (out,) in
+    units of source.scale * weight_scales. The sums leave as `target` has it, or as real numbers if it is
+    None.
+    """
+
+    layer: Weighted
+    weights: Tensor
+    weight_scales: Tensor
+    bias: Tensor
+    source: Quantiser
+    target: Quantiser | None
+
+    @property
+    def sum_scales(self) -> Tensor:
+        """What one unit of the sums stands for, float32 (out,)."""
+        return self.weight_scales.float() * self.source.scale
+
+
+@dataclass(frozen=True, eq=False)
+class FloatLayer:
+    """A layer that stays in float32 between int8 ones: inputs are dequantised, outputs quantised again."""
+
+    layer: Weighted
+    source: Quantiser
+    target: Quantiser | None
+
+
+@dataclass(frozen=True)
+class Int8Sigmoid:
+    """A table from the 256 levels of the logits to the 256 grey levels."""
+
+    source: Quantiser
+    target: Quantiser
+
+
+Int8Step = Layer | Int8Layer | FloatLayer | Int8Sigmoid
+
+
+def run_int8(steps: Iterable[Int8Step], x: Tensor) -> Tensor:
+    """Return what `steps` make of integers `x`, zero points taken off at either end."""
+    for step in steps:
+        x = apply_int8(step, x)
+    return x
+
+
+def apply_int8(step: Int8Step, x: Tensor) -> Tensor:
+    """Return what one step makes of integers `x`."""
+    match step:
+        case Int8Layer():
+            return requantise(step, sums(step, x))
+        case FloatLayer():
+            y = apply(step.layer, x.float() * step.source.scale)
+            return y if step.target is None else step.target.quantise(y)
+        case Int8Sigmoid():
+            return step.target.quantise(torch.sigmoid(x.float() * step.source.scale))
+        case Sigmoid():
+            raise ValueError("a sigmoid needs its quantisers")
+        case _:
+            return apply(cast(Layer, step), x)
+
+
+def sums(layer: Int8Layer, x: Tensor) -> Tensor:
+    """Return the exact integer sums of `layer` over integers `x`, bias included."""
+    weights, bias = layer.weights.to(x.dtype), layer.bias.to(x.dtype)
+    if isinstance(layer.layer, Dense):
+        return apply(Dense(layer.layer.name, weights, bias), x)
+    kernel = weights.t().reshape(layer.layer.kernel.shape)
+    return apply(Conv(layer.layer.name, kernel, bias, layer.layer.pad), x)
+
+
+def requantise(layer: Int8Layer, accumulated: Tensor) -> Tensor:
+    """Scale the sums in float32, as onnxruntime does, and round half to even; a ReLU is the range's lower end."""
+    if layer.target is None:
+        return accumulated.float() * layer.sum_scales
+    scaled = accumulated.float() * (layer.sum_scales / layer.target.scale)
+    return layer.target.clamp(torch.round(scaled).double())

@@ -1,0 +1,216 @@
+"""A network as a list of plain layers: what the rewrites work on and the graph writers read.
+
+Every layer maps an array to an array, images as (N, height, width, channels): the layout in which int8
+convolutions run, so that the order of a layer's numbers here is their order in memory there. `run`
+computes what a list of layers means, with PyTorch, in the precision of the weights.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, max_pool2d, pad
+
+Grid = tuple[int, int, int]  # height, width, channels
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """x W + b, then ReLU if `relu`: weight (in, out), bias (out,)."""
+
+    name: str
+    weight: Tensor
+    bias: Tensor
+    relu: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """Stride-1 convolution, then ReLU if `relu`: kernel (out, kernel height, kernel width, in), bias (out,).
+
+    `pad` zeros lie on each of the four sides.
+    """
+
+    name: str
+    kernel: Tensor
+    bias: Tensor
+    pad: int
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """The largest of each 2x2 window."""
+
+
+@dataclass(frozen=True)
+class Upsample:
+    """Nearest upsampling: each pixel becomes 2x2."""
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """`grid` -> one vector, channels fastest."""
+
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Unflatten:
+    """One vector -> `grid`, channels fastest."""
+
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """Put `pixels` neighbours of a row into one cell: (h, w, c) -> (h, w / pixels, pixels * c)."""
+
+    pixels: int
+
+
+@dataclass(frozen=True)
+class JoinRows:
+    """Undo SplitRows: (h, w, pixels * c) -> (h, w * pixels, c)."""
+
+    pixels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Set what lies outside to 0: `keep` (h, w, c) holds 0 and 1."""
+
+    keep: Tensor
+
+
+@dataclass(frozen=True)
+class DepthToSpace:
+    """(h, w, block * block * c) -> (h * block, w * block, c): channels are ordered row, column, c."""
+
+    block: int
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Cut `margin` pixels off each side."""
+
+    margin: int
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """1 / (1 + exp(-x))."""
+
+
+Layer = (
+    Dense
+    | Conv
+    | MaxPool
+    | Upsample
+    | Flatten
+    | Unflatten
+    | SplitRows
+    | JoinRows
+    | Mask
+    | DepthToSpace
+    | Crop
+    | Sigmoid
+)
+Weighted = Dense | Conv
+
+
+def run(layers: Iterable[Layer], x: Tensor) -> Tensor:
+    """Return what `layers` make of `x`: images (N, height, width, channels) or vectors (N, size)."""
+    for layer in layers:
+        x = apply(layer, x)
+    return x
+
+
+def apply(layer: Layer, x: Tensor) -> Tensor:
+    """Return what one layer makes of `x`."""
+    match layer:
+        case Dense() | Conv():
+            y = linear(layer, x)
+            return torch.relu(y) if layer.relu else y
+        case MaxPool():
+            return _nhwc(max_pool2d(_nchw(x), 2))
+        case Upsample():
+            return x.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
+        case Flatten():
+            return x.flatten(1)
+        case Unflatten():
+            return x.unflatten(1, layer.grid)
+        case SplitRows():
+            return x.reshape(*x.shape[:2], x.shape[2] // layer.pixels, -1)
+        case JoinRows():
+            return x.reshape(*x.shape[:2], x.shape[2] * layer.pixels, -1)
+        case Mask():
+            return x * layer.keep
+        case DepthToSpace():
+            n, h, w, _ = x.shape
+            blocks = x.reshape(n, h, w, layer.block, layer.block, -1).transpose(2, 3)
+            return blocks.reshape(n, h * layer.block, w * layer.block, -1)
+        case Crop():
+            inside = slice(layer.margin, -layer.margin)
+            return x[:, inside, inside]
+        case Sigmoid():
+            return torch.sigmoid(x)
+
+
+def linear(layer: Weighted, x: Tensor) -> Tensor:
+    """Return what `layer` computes before its ReLU."""
+    if isinstance(layer, Dense):
+        return x @ layer.weight + layer.bias
+    return _nhwc(conv2d(_nchw(x), layer.kernel.permute(0, 3, 1, 2), layer.bias, padding=layer.pad))
+
+
+def patches(layer: Weighted, x: Tensor) -> Tensor:
+    """Return the rows (M, K) of inputs that `layer` multiplies with its `matrix`."""
+    if isinstance(layer, Dense):
+        return x
+    height, width = layer.kernel.shape[1:3]
+    padded = pad(x, (0, 0, layer.pad, layer.pad, layer.pad, layer.pad))
+    windows = padded.unfold(1, height, 1).unfold(2, width, 1)  # (N, h, w, in, kernel height, kernel width)
+    return windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, layer.kernel[0].numel())
+
+
+def matrix(layer: Weighted) -> Tensor:
+    """Return the weights as (K, out): K is in the order in which an int8 kernel runs through it."""
+    return layer.weight if isinstance(layer, Dense) else layer.kernel.flatten(1).t()
+
+
+def shapes(layers: Iterable[Layer], shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the shape of one image behind each layer, for an input of `shape`."""
+    x = torch.empty(1, *shape, device="meta")
+    for layer in layers:
+        if isinstance(layer, Dense):
+            x = x.new_empty(1, layer.weight.shape[1])
+        elif isinstance(layer, Conv):
+            out, height, width, _ = layer.kernel.shape
+            sides = [
+                side + 2 * layer.pad + 1 - taps for side, taps in zip(x.shape[1:3], (height, width), strict=True)
+            ]
+            x = x.new_empty(1, *sides, out)
+        elif not isinstance(layer, Mask):
+            x = apply(layer, x)
+        yield tuple(x.shape[1:])
+
+
+def multiply_adds(layers: Iterable[Layer], shape: tuple[int, ...]) -> dict[str, int]:
+    """Return how many multiply-adds each layer with weights takes for one image of `shape`."""
+    layers = list(layers)
+    counts = {}
+    for layer, after in zip(layers, shapes(layers, shape), strict=True):
+        if isinstance(layer, Dense | Conv):
+            positions = 1 if isinstance(layer, Dense) else after[0] * after[1]
+            counts[layer.name] = positions * matrix(layer).numel()
+    return counts
+
+
+def _nchw(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2)
+
+
+def _nhwc(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1)

@@ -1,0 +1,101 @@
+"""The model as a list of layers, as it was trained: nothing is rewritten yet but the order of the features."""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from torch import Tensor, nn
+
+from fmae_edge.export.layers import (
+    Conv,
+    Dense,
+    Flatten,
+    Grid,
+    Layer,
+    MaxPool,
+    Sigmoid,
+    Unflatten,
+    Upsample,
+    Weighted,
+    multiply_adds,
+)
+from fmae_edge.train.algebra import conv_of_transposed
+from fmae_edge.train.model import Autoencoder, Decoder, Encoder
+
+Part = Literal["encoder", "decoder"]
+PARTS: tuple[Part, ...] = ("encoder", "decoder")
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The layers of both halves; `image` is (height, width, channels)."""
+
+    encoder: list[Layer]
+    decoder: list[Layer]
+    image: Grid
+    latent_size: int
+
+    def layers(self, part: Part) -> list[Layer]:
+        """Return the layers of one half."""
+        return self.encoder if part == "encoder" else self.decoder
+
+    def weighted(self, part: Part) -> list[Weighted]:
+        """Return the layers of one half that have weights."""
+        return [layer for layer in self.layers(part) if isinstance(layer, Dense | Conv)]
+
+    def multiply_adds(self, part: Part) -> dict[str, int]:
+        """Return the multiply-adds that each layer of one half takes for one image."""
+        return multiply_adds(self.layers(part), self.image if part == "encoder" else (self.latent_size,))
+
+
+def network_of(model: Autoencoder) -> Network:
+    """Return the layers of `model` as it was trained."""
+    size, channels = model.config.image_size, model.config.image_channels
+    return Network(
+        encoder_layers(model.encoder),
+        decoder_layers(model.decoder),
+        (size, size, channels),
+        model.config.latent_size,
+    )
+
+
+def encoder_layers(encoder: Encoder) -> list[Layer]:
+    """Return the layers of (N, size, size, channels) pixels in [0, 1] -> (N, latent_size)."""
+    layers: list[Layer] = []
+    for index, module in enumerate(encoder.convs):
+        weight, bias = _parameters(module)
+        kernel = weight.permute(0, 2, 3, 1)
+        layers += [Conv(f"conv{index + 1}", kernel, bias, pad=1, relu=True), MaxPool()]
+    layers.pop()  # no pooling behind the last
+    weight, bias = _parameters(encoder.dense)
+    grid = _grid(weight.shape[1], encoder.convs[-1])
+    # Flatten order: a permutation of the features that permutes the weights' rows alike changes nothing.
+    rows = weight.t().unflatten(0, (grid[2], *grid[:2])).permute(1, 2, 0, 3).flatten(0, 2)
+    return [*layers, Flatten(grid), Dense("dense", rows, bias)]
+
+
+def decoder_layers(decoder: Decoder) -> list[Layer]:
+    """Return the layers of (N, latent_size) -> (N, size, size, channels) pixels in [0, 1].
+
+    A stride-1 transposed convolution is written as the convolution that it equals.
+    """
+    weight, bias = _parameters(decoder.dense)
+    channels, height, width = decoder.grid
+    columns = weight.t().unflatten(1, decoder.grid).permute(0, 2, 3, 1).flatten(1)
+    features = bias.unflatten(0, decoder.grid).permute(1, 2, 0).flatten()
+    layers: list[Layer] = [Dense("dense", columns, features), Unflatten((height, width, channels))]
+    for index, module in enumerate(decoder.transposed):
+        weight, bias = _parameters(module)
+        kernel = conv_of_transposed(weight).permute(0, 2, 3, 1)
+        layers += [Conv(f"conv{index + 1}", kernel, bias, pad=1, relu=True), Upsample()]
+    last = cast(Conv, layers[-2])
+    return [*layers[:-2], Conv(last.name, last.kernel, last.bias, last.pad), Sigmoid()]
+
+
+def _parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
+    return cast(Tensor, module.weight).detach(), cast(Tensor, module.bias).detach()
+
+
+def _grid(features: int, last: nn.Module) -> Grid:
+    channels = cast(nn.Conv2d, last).out_channels
+    side = round((features / channels) ** 0.5)
+    return side, side, channels

@@ -1,0 +1,34 @@
+"""What onnxruntime really runs: its optimised graph, and the check that int8 layers are in it as such."""
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+import onnx
+import onnxruntime as ort
+
+from fmae_edge.export.errors import ExportError
+
+_INT8_OPS = {"QLinearConv", "QGemm"}
+
+
+def optimised_graph(graph: bytes) -> onnx.GraphProto:
+    """Return the graph that onnxruntime makes of `graph` and runs on this machine."""
+    with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
+        optimised = Path(folder, "optimised.onnx")
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # it warns that an optimised graph suits this machine only
+        options.optimized_model_filepath = str(optimised)
+        ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnx.load(optimised).graph
+
+
+def require_int8(graph: bytes, layers: Collection[str]) -> None:
+    """Raise ExportError if one of `layers` does not run in int8.
+
+    A layer is known by its weights: an int8 operator must read them.
+    """
+    readers = {name: node.op_type for node in optimised_graph(graph).node for name in node.input}
+    wrong = [layer for layer in layers if readers.get(f"{layer}.weight") not in _INT8_OPS]
+    if wrong:
+        raise ExportError(f"layers that should run in int8 do not: {', '.join(wrong)}")

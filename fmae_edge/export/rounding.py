@@ -1,0 +1,60 @@
+"""Round a layer's weights to int8 so that its outputs, not its weights, change the least."""
+
+import torch
+from torch import Tensor
+
+from fmae_edge.export.int8_target import MAX_WEIGHT, Int8Target
+
+# Share of the mean of the covariance's diagonal that is added to it: it keeps the inverse finite
+_DAMPING = 0.01
+# Rows whose errors are made up for together: an even number, so that no pair is cut. Every convolution of
+# the seed model is one block; its dense layer in one would take 20 s to invert and gain nothing.
+_BLOCK = 768
+
+
+def weight_scales(weights: Tensor, target: Int8Target) -> Tensor:
+    """Return the scale of each column of `weights` (K, out): the finest in which all of it fits the target."""
+    largest = weights.abs().amax(dim=0) / MAX_WEIGHT
+    if target.max_pair is not None:
+        first, second = _pairs(weights)
+        for sign in (1, -1):
+            sums = (sign * first).clamp(min=0) + (sign * second).clamp(min=0)
+            largest = torch.maximum(largest, sums.amax(dim=0) / target.max_pair)
+    return largest.clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def round_weights(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Target) -> Tensor:
+    """Return integers (K, out) that stand for `weights` in units of `scales` (out,).
+
+    Row after row is rounded, and the error that this makes in the outputs over `inputs` (M, K) is taken up
+    by the rows that are still free (Frantar et al., "GPTQ: accurate post-training quantization for
+    generative pre-trained transformers", ICLR 2023).
+    """
+    blocks = zip(weights.split(_BLOCK), inputs.split(_BLOCK, dim=1), strict=True)
+    return torch.cat([_round_block(block.double(), scales.double(), seen, target) for block, seen in blocks])
+
+
+def _round_block(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Target) -> Tensor:
+    covariance = (inputs.t() @ inputs).double() / len(inputs)
+    damping = _DAMPING * covariance.diagonal().mean().clamp(min=1e-12)
+    damped = covariance + damping * torch.eye(len(covariance), dtype=torch.float64)
+    inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    weights = weights.clone()
+    rounded = torch.zeros_like(weights)
+    for row in range(len(weights)):
+        low = torch.full_like(scales, -MAX_WEIGHT)
+        high = torch.full_like(scales, MAX_WEIGHT)
+        if target.max_pair is not None and row % 2:
+            partner = rounded[row - 1]
+            low = torch.maximum(low, -target.max_pair - partner.clamp(max=0))
+            high = torch.minimum(high, target.max_pair - partner.clamp(min=0))
+        rounded[row] = torch.clamp(torch.round(weights[row] / scales), low, high)
+        error = (weights[row] - rounded[row] * scales) / inverse[row, row]
+        weights[row + 1 :] -= torch.outer(inverse[row, row + 1 :], error)
+    return rounded
+
+
+def _pairs(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the second weights of all pairs that one instruction adds up."""
+    even = torch.nn.functional.pad(weights, (0, 0, 0, len(weights) % 2))
+    return even[0::2], even[1::2]

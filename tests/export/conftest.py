@@ -1,0 +1,51 @@
+"""Models of several geometries, whose every export must be the same function."""
+
+import pytest
+import torch
+
+from fmae_edge.train.checkpoint import load_checkpoint
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.model import Autoencoder
+from tests.conftest import CHECKPOINT
+
+CONFIGS = {
+    "seed sizes": ModelConfig(),
+    "three channels": ModelConfig(16, 3, 10, (8, 12)),
+    "four levels": ModelConfig(32, 2, 20, (8, 8, 16, 4)),
+    "one level": ModelConfig(9, 1, 4, (6,)),
+    "odd width": ModelConfig(18, 1, 5, (6, 5)),
+    "trained": None,
+}
+
+
+torch.set_num_threads(1)  # two workers with a thread for each CPU would wait for each other
+
+
+def make_model(name):
+    """Random weights, or the trained model, in float64 so that only a wrong identity differs."""
+    config = CONFIGS[name]
+    if config is None:
+        return load_checkpoint(CHECKPOINT).model.double().requires_grad_(False)
+    torch.manual_seed(0)
+    return Autoencoder(config).double().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def model(request):
+    return make_model(request.param)
+
+
+@pytest.fixture(scope="module")
+def random_images(model):
+    config = model.config
+    generator = torch.Generator().manual_seed(1)
+    shape = (5, config.image_channels, config.image_size, config.image_size)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def random_latents(model, random_images):
+    """Latents that the model itself gives, and as many from nowhere."""
+    latents = model.encoder(random_images.double() / 255)
+    generator = torch.Generator().manual_seed(2)
+    return torch.cat([latents, torch.randn(latents.shape, generator=generator, dtype=latents.dtype)])

@@ -1,0 +1,206 @@
+"""int8 graphs compute what integer arithmetic says, run in int8, and cannot saturate."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from fmae_edge.export.errors import ExportError
+from fmae_edge.export.int8_graph import PIXELS, decoder_int8_graph, encoder_int8_graph
+from fmae_edge.export.int8_layers import FloatLayer, Int8Layer, Quantiser, run_int8
+from fmae_edge.export.int8_target import TARGETS, int8_target
+from fmae_edge.export.layers import Dense, run
+from fmae_edge.export.network import network_of
+from fmae_edge.export.optimised_graph import optimised_graph, require_int8
+from fmae_edge.export.quantise import quantise
+from fmae_edge.export.rewrite import rewrite_decoder, rewrite_encoder
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.sessions import open_session
+from tests.export.conftest import CONFIGS, make_model
+
+
+class Int8Halves:
+    """A model's halves in int8: their steps, their graphs, and what goes in."""
+
+    def __init__(self, model, images, target, stay_float=(), rewrite=True):
+        network = network_of(model.float())
+        model.double()
+        encoder, decoder = network.encoder, network.decoder
+        if rewrite:
+            encoder, decoder = rewrite_encoder(encoder, network.image), rewrite_decoder(decoder)
+        self.target = int8_target(target)
+        low, high = self.target.levels
+        self.pixels, self.symbols = (
+            Quantiser(1 / 255, low, low, high),
+            Quantiser(1.0, (low + high + 1) // 2, low, high),
+        )
+        self.images = images.permute(0, 2, 3, 1)
+        reals = self.images.float() / 255
+        self.latents = run(encoder, reals)
+        self.latent_steps = self.latents.abs().amax(dim=0) / 120 + 1e-3
+        dense, *rest = decoder
+        scaled = Dense(dense.name, dense.weight * self.latent_steps[:, None], dense.bias, dense.relu)
+        self.encoder = quantise(encoder, reals, self.pixels, self.target, "min-max", stay_float)
+        self.decoder = quantise(
+            [scaled, *rest], self.latents / self.latent_steps, self.symbols, self.target, "min-max", stay_float
+        )
+        size = self.latents.shape[1]
+        self.encoder_graph = encoder_int8_graph(self.encoder, self.pixels, network.image, size)
+        self.decoder_graph = decoder_int8_graph(
+            self.decoder, self.latent_steps, self.symbols, self.pixels, network.image
+        )
+
+    def encode(self, images, **options):
+        """uint8 (N, height, width, channels) through onnxruntime."""
+        return _run(self.encoder_graph, np.ascontiguousarray(images.permute(0, 3, 1, 2).numpy()), **options)
+
+    def decode(self, latents, **options):
+        return _run(self.decoder_graph, latents.numpy(), **options).transpose(0, 2, 3, 1)
+
+    def encode_exactly(self, images):
+        return run_int8(self.encoder, images.double()).numpy()
+
+    def decode_exactly(self, latents):
+        integers = run_int8(self.decoder, self.symbols.quantise(latents / self.latent_steps))
+        return integers.numpy()
+
+
+def _run(graph, value, optimise=True):
+    session = open_session(graph.SerializeToString(), "graph", threads=1, optimise=optimise)
+    return session.run(None, {session.get_inputs()[0].name: value})[0]
+
+
+@pytest.fixture(scope="module", params=[name for name in CONFIGS if name != "seed sizes"])
+def model(request):
+    """Random weights of the seed's sizes would take long and show nothing that the trained ones do not."""
+    return make_model(request.param)
+
+
+@pytest.fixture(scope="module", params=["avx2", "arm"])
+def halves(model, random_images, request):
+    return Int8Halves(model, random_images, request.param)
+
+
+@pytest.mark.parametrize("optimise", [False, True])
+def test_the_graphs_compute_what_integer_arithmetic_says(halves, optimise):
+    """Black, white and noise drive every product to its extremes, where 16 bits would saturate."""
+    noise = torch.randint(0, 2, halves.images.shape, dtype=torch.uint8) * 255
+    extremes = torch.stack([torch.zeros_like(noise[0]), torch.full_like(noise[0], 255)])
+    for images in (halves.images, extremes, noise):
+        found, expected = halves.encode(images, optimise=optimise), halves.encode_exactly(images)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
+    for latents in (halves.latents, 10 * halves.latents, -halves.latents):
+        difference = halves.decode(latents, optimise=optimise) - halves.decode_exactly(latents)
+        assert np.abs(difference).max() <= 1  # onnxruntime's sigmoid is an approximation
+
+
+def test_they_are_near_the_float_model(halves, model):
+    latents = model.encoder(halves.images.permute(0, 3, 1, 2).double() / 255)
+    spread = float(latents.max() - latents.min())
+    assert np.abs(halves.encode(halves.images) - latents.numpy()).max() < 0.06 * spread
+    pixels = model.decoder(halves.latents.double()).permute(0, 2, 3, 1).numpy()
+    assert np.abs(halves.decode(halves.latents) / 255 - pixels).max() < 0.06
+
+
+def test_int8_graphs_without_rewriting(model, random_images):
+    halves = Int8Halves(model, random_images, "avx2", rewrite=False)
+    np.testing.assert_allclose(
+        halves.encode(halves.images), halves.encode_exactly(halves.images), rtol=0, atol=1e-4
+    )
+    assert np.abs(halves.decode(halves.latents) - halves.decode_exactly(halves.latents)).max() <= 1
+
+
+def weighted(steps):
+    return [step.layer.name for step in steps if isinstance(step, Int8Layer | FloatLayer)]
+
+
+def test_every_layer_runs_in_int8(halves):
+    for graph, steps in ((halves.encoder_graph, halves.encoder), (halves.decoder_graph, halves.decoder)):
+        require_int8(graph.SerializeToString(), weighted(steps))
+
+
+def test_a_layer_that_stays_float_does_and_the_export_can_tell(model, random_images):
+    """onnxruntime turns a float convolution between Q and DQ into an int8 one of its own rounding."""
+    name = "conv2" if len(model.config.widths) > 1 else "dense"
+    halves = Int8Halves(model, random_images, "avx2", stay_float=(name,))
+    for graph, steps in ((halves.encoder_graph, halves.encoder), (halves.decoder_graph, halves.decoder)):
+        with pytest.raises(ExportError, match=f"should run in int8 do not: {name}$"):
+            require_int8(graph.SerializeToString(), weighted(steps))
+    found, expected = halves.encode(halves.images), halves.encode_exactly(halves.images)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 * np.abs(expected).max())
+    difference = halves.decode(halves.latents) - halves.decode_exactly(halves.latents)
+    assert np.abs(difference).max() <= 4  # a logit that rounds the other way moves a pixel by up to three levels
+
+
+def test_a_layer_that_nothing_computes_is_missed():
+    graph = read_bundle(DEFAULT_BUNDLE).files["encoder.onnx"]
+    with pytest.raises(ExportError, match="conv9"):
+        require_int8(graph, ["conv1", "conv9"])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_16_bits_hold_the_sums_of_the_default_target(model, random_images, target):
+    """The weights for VNNI show that what is simulated here does happen."""
+    halves = Int8Halves(model, random_images, target)
+    layers = [step for step in (*halves.encoder, *halves.decoder) if isinstance(step, Int8Layer)]
+    exact = [
+        torch.equal(in_16_bits(layer, rows), rows @ layer.weights) for layer in layers for rows in worst(layer)
+    ]
+    if target != "arm":  # int8 by int8 has instructions of its own
+        assert all(exact) == (target == "avx2")
+
+
+def in_16_bits(layer, rows):
+    """What x86 without VNNI makes of stored bytes (M, K): products are added in pairs, and saturate."""
+    products = torch.nn.functional.pad(rows, (0, rows.shape[1] % 2))[:, :, None] * torch.nn.functional.pad(
+        layer.weights, (0, 0, 0, len(layer.weights) % 2)
+    )
+    pairs = products.view(len(rows), -1, 2, products.shape[2]).sum(dim=2)
+    return pairs.clamp(-(1 << 15), (1 << 15) - 1).sum(dim=1)
+
+
+def worst(layer):
+    """Bytes that drive the pairs of the heaviest column up, and those that drive them down."""
+    for sign in (1, -1):
+        column = (sign * layer.weights).clamp(min=0).sum(dim=0).argmax()
+        yield 255.0 * (sign * layer.weights[:, column] > 0).double()[None]
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx"])
+def test_the_shipped_graphs_run_whole_in_int8_and_hold_the_pair_rule(name):
+    bundle = read_bundle(DEFAULT_BUNDLE)
+    part = name.partition(".")[0]
+    layers = [
+        layer["name"].partition(".")[2]
+        for layer in bundle.manifest.record["quantisation"]["layers"]
+        if layer["name"].startswith(part)
+    ]
+    assert len(layers) == {"encoder": 4, "decoder": 3}[part]
+    require_int8(bundle.files[name], layers)
+    floats = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "DequantizeLinear", "Cast"}
+    assert not floats & {node.op_type for node in optimised_graph(bundle.files[name]).node}
+    graph = onnx.load_from_string(bundle.files[name]).graph
+    constants = {constant.name: numpy_helper.to_array(constant).astype(int) for constant in graph.initializer}
+    for layer in layers:
+        weight = constants[f"{layer}.weight"]
+        # Filters are (out, in, kernel height, kernel width), and the kernels run through them channels last
+        columns = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1) if weight.ndim == 4 else weight.T
+        padded = np.pad(columns, ((0, 0), (0, columns.shape[1] % 2)))
+        pairs = padded.reshape(len(columns), -1, 2)
+        assert np.clip(pairs, 0, None).sum(axis=2).max() <= 128
+        assert np.clip(pairs, None, 0).sum(axis=2).min() >= -128
+        assert np.abs(weight).max() > 100  # and yet they have 8 bits
+
+
+def test_the_shipped_graphs_convert_nothing_on_either_side():
+    for name, port in (("encoder.onnx", "input"), ("decoder.onnx", "output")):
+        graph = onnx.load_from_string(read_bundle(DEFAULT_BUNDLE).files[name]).graph
+        (value,) = getattr(graph, port)
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert PIXELS.zero_point == 0
+
+
+def test_the_int8_graphs_are_small():
+    files = read_bundle(DEFAULT_BUNDLE).files
+    assert len(files["encoder.onnx"]) + len(files["decoder.onnx"]) < 800_000
