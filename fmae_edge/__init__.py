@@ -9,7 +9,7 @@ The public names load on first use (PEP 562), so that importing the package cost
     images = codec.decode(latents)  # (N, 64) float32 -> (N, 28, 28) uint8
 """
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import, which would be most of what importing this costs
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,12 +1,15 @@
 """The command line: parse, call, print."""
 
+import gc
 import sys
+from functools import partial
 from io import TextIOWrapper
 
 _EXTRAS = {
     "typer": "cli",
     "rich": "cli",
     "PIL": "cli",
+    "matplotlib": "evaluate",
     "torch": "train",
     "torchvision": "train",
     "onnx": "train",
@@ -19,14 +22,26 @@ def main() -> None:
     """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
     if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that no encoding has a character for
         sys.stdout.reconfigure(errors="backslashreplace")
+    gc.disable()  # imports leave no garbage: looking for it takes 4 % of a short run
     try:
-        from fmae_edge.cli.app import app
+        from fmae_edge.cli.direct import direct_call
         from fmae_edge.runtime.errors import FmaeError
 
         try:
-            app(prog_name="fmae-edge")
+            call = direct_call(sys.argv[1:])
+            if call is None:
+                from fmae_edge.cli.app import app
+
+                call = partial(app, prog_name="fmae-edge")
+            gc.enable()
+            call()
         except FmaeError as error:
             _fail(str(error))
+        except BrokenPipeError:  # whoever read the output has seen enough
+            sys.stdout = None
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
         except OSError as error:  # a folder that may not be searched, a name that is too long, a full disk, ...
             _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ModuleNotFoundError as error:

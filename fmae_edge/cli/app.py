@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fmae_edge import __version__
+from fmae_edge.cli.bench import bench
 from fmae_edge.cli.codec import compress, decompress
 from fmae_edge.cli.export import export, parity
 from fmae_edge.cli.info import info
@@ -18,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (compress, decompress, reconstruct, info, train, export, parity):
+for command in (compress, decompress, reconstruct, info, train, export, parity, bench):
     app.command()(command)
 
 

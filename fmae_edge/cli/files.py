@@ -4,8 +4,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import typer
-
 from fmae_edge.runtime.errors import FmaeError, InputError, OutputError
 from fmae_edge.runtime.output import refuse_existing, write_file
 
@@ -116,10 +114,10 @@ def for_each(sources: Sequence[Path], process: Callable[[Path], None]) -> None:
         try:
             process(source)
         except FmaeError as error:
-            typer.echo(f"fmae-edge: {error}", err=True)
+            print(f"fmae-edge: {error}", file=sys.stderr)
             failed = True
         except OSError as error:  # a folder that may not be searched, a name that is too long, ...
-            typer.echo(f"fmae-edge: {source}: {error.strerror or error}", err=True)
+            print(f"fmae-edge: {source}: {error.strerror or error}", file=sys.stderr)
             failed = True
     if failed:
-        raise typer.Exit(1)
+        sys.exit(1)

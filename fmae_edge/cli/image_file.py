@@ -1,12 +1,14 @@
 """Image files to the arrays that the codec takes, and back to PNG, with Pillow."""
 
 import io
+import struct
 import warnings
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from fmae_edge.runtime.errors import InputError
 
@@ -16,6 +18,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 # What --fit resize unpacks at most: a few bytes of PNG can hold gigabytes of pixels.
 _MAX_PIXELS = 64_000_000
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -32,12 +35,12 @@ def load_gray(
             warnings.simplefilter("ignore")  # Pillow's own limit on pixels: the check below is stricter
             Image.MAX_IMAGE_PIXELS, limit = None, Image.MAX_IMAGE_PIXELS
             try:
-                image = Image.open(io.BytesIO(content), formats=_FORMATS)
+                image = _open(content)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
             _check_size(image.size, where, size, fit)
             # Pillow checks a PNG's checksums only here, and the image is of no use afterwards
-            Image.open(io.BytesIO(content), formats=_FORMATS).verify()
+            _open(content).verify()
             image.load()
             if image.format == "PNG" and _PNG_END not in content:  # Pillow does not miss it
                 raise InputError(f"{where}: the image is truncated, its end is missing")
@@ -57,6 +60,16 @@ def load_gray(
         notes.append(f"resized from {gray.width}x{gray.height} to {width}x{height}")
         gray = gray.resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(gray, np.uint8), notes
+
+
+def _open(content: bytes) -> Image.Image:
+    """Open a PNG by the one class for it: `Image.open` imports those of many formats first."""
+    if content.startswith(_PNG_START):
+        try:
+            return PngImageFile(io.BytesIO(content))
+        except (SyntaxError, IndexError, TypeError, KeyError, struct.error) as error:
+            raise UnidentifiedImageError from error  # as Image.open does
+    return Image.open(io.BytesIO(content), formats=_FORMATS)
 
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:

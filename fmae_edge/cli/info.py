@@ -1,7 +1,5 @@
 """`fmae-edge info`."""
 
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +37,9 @@ def info(
 
 
 def _print(path: Path, manifest: "Manifest") -> None:
+    import platform
+    from importlib.metadata import version
+
     record = manifest.record
     typer.echo(f"bundle    {manifest.name} ({manifest.bundle_id}), every file matches its SHA-256")
     typer.echo(f"in        {path}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive, gray_image_size
+from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.files import STREAM, Outputs, expand, read
 from fmae_edge.cli.table import format_table
 
@@ -39,6 +39,7 @@ def reconstruct(
     """Draw originals over their reconstructions, with PSNR and SSIM under each."""
     import numpy as np
 
+    from fmae_edge.cli.convert import gray_image_size
     from fmae_edge.evaluate.figure import draw_reconstructions
     from fmae_edge.evaluate.quality import measure_quality
     from fmae_edge.runtime.codec import Codec

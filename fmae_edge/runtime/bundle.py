@@ -1,5 +1,6 @@
 """Read a bundle: every file into memory, checked against its hash, before anything is given to onnxruntime."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,15 @@ _MAX_MANIFEST_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory: its manifest and the bytes of each file that the manifest names."""
+    """A bundle in memory: its manifest and the bytes of the files that were asked for."""
 
     path: Path
     manifest: Manifest
     files: dict[str, bytes]
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Read the bundle in folder `path` and check each of its files.
+def read_bundle(path: Path, only: Collection[str] | None = None) -> Bundle:
+    """Read the bundle in folder `path` and check each of its files, or those whose names are in `only`.
 
     Raises BundleError if a file is missing, has another size or hash than the manifest says, or keeps
     tensors outside itself.
@@ -29,7 +30,8 @@ def read_bundle(path: Path) -> Bundle:
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle folder")
     manifest = Manifest.from_json(_read(path, MANIFEST_NAME, limit=_MAX_MANIFEST_BYTES), str(path))
-    files = {name: _read_checked(path, name, entry) for name, entry in manifest.files.items()}
+    wanted = manifest.files if only is None else only
+    files = {name: _read_checked(path, name, manifest.files[name]) for name in wanted}
     return Bundle(path, manifest, files)
 
 

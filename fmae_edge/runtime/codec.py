@@ -1,7 +1,6 @@
 """The codec: images to latents and back, with the two graphs of a bundle."""
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -24,15 +23,17 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
     "int8": ("encoder.onnx", "decoder.onnx"),
     "fp32": ("encoder.fp32.onnx", "decoder.fp32.onnx"),
 }
-# Images of one call to onnxruntime: enough to amortise the call, few enough to keep memory bounded.
+# Measured by benchmarks/session_options.py. Images of one call to onnxruntime: from 16 on, more are not faster
+# on one thread; two threads gain a little up to 64. Of fewer than 8, waking other threads costs more than they do.
 _IMAGES_PER_RUN = 64
+_IMAGES_FOR_THREADS = 8
 
 
 class Codec:
     """Compress images to latents and back with the bundle in folder `bundle`, by default the one in the wheel.
 
     `precision` chooses the int8 or the float32 graphs, `threads` how many threads onnxruntime may use
-    (by default the CPUs that this process may run on).
+    (by default the CPUs that this process may run on); a few images alone always run on one.
 
     Raises BundleError if the bundle is not whole, InputError if an argument is none of the above.
 
@@ -54,9 +55,11 @@ class Codec:
             raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads is {threads!r}; expected an integer of 1 or more")
-        self._bundle = read_bundle(DEFAULT_BUNDLE if bundle is None else Path(bundle))
+        # The graphs of the other precision are not run, so they are not read either
+        self._bundle = read_bundle(DEFAULT_BUNDLE if bundle is None else Path(bundle), only=GRAPHS[precision])
         self._precision = precision
         self._threads = threads or available_cpus()
+        self._sessions: dict[tuple[str, int], InferenceSession] = {}
         self._steps = np.array(self.manifest.latent_steps, np.float32)
 
     @property
@@ -75,10 +78,11 @@ class Codec:
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
         values = np.empty((len(batch), self.manifest.latent_size), np.float32)
-        to_pixels = to_levels if takes_levels(self._encoder) else to_reals
+        encoder = self._encoder(len(batch))
+        to_pixels = to_levels if takes_levels(encoder) else to_reals
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             pixels = to_pixels(batch[at : at + _IMAGES_PER_RUN], self.manifest.image_channels)
-            (values[at : at + _IMAGES_PER_RUN],) = self._encoder.run(None, {"image": pixels})
+            (values[at : at + _IMAGES_PER_RUN],) = encoder.run(None, {"image": pixels})
         latents = to_dtype(values, stored_as, self._steps)
         return latents[0] if single else latents
 
@@ -91,9 +95,10 @@ class Codec:
         """
         batch, single = as_latent_batch(latents, self.manifest.latent_size)
         images = np.empty((len(batch), *self.manifest.image_shape), np.uint8)
+        decoder = self._decoder(len(batch))
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             values = to_values(batch[at : at + _IMAGES_PER_RUN], self._steps)
-            (pixels,) = self._decoder.run(None, {"latent": values})
+            (pixels,) = decoder.run(None, {"latent": values})
             if pixels.dtype != np.uint8:
                 if not np.isfinite(pixels).all():
                     raise InputError("latents are too large to decode: pixels overflow")
@@ -101,21 +106,31 @@ class Codec:
             images[at : at + _IMAGES_PER_RUN] = pixels.reshape(-1, *self.manifest.image_shape)
         return images[0] if single else images
 
-    @cached_property
-    def _encoder(self) -> "InferenceSession":
+    def _encoder(self, images: int) -> "InferenceSession":
         manifest = self.manifest
         image = [manifest.image_channels, manifest.image_height, manifest.image_width]
-        return self._open(GRAPHS[self._precision][0], {"image": image}, {"latent": [manifest.latent_size]})
+        return self._session(0, images, {"image": image}, {"latent": [manifest.latent_size]})
 
-    @cached_property
-    def _decoder(self) -> "InferenceSession":
+    def _decoder(self, images: int) -> "InferenceSession":
         manifest = self.manifest
         image = [manifest.image_channels, manifest.image_height, manifest.image_width]
-        return self._open(GRAPHS[self._precision][1], {"latent": [manifest.latent_size]}, {"image": image})
+        return self._session(1, images, {"latent": [manifest.latent_size]}, {"image": image})
 
-    def _open(self, name: str, takes: dict[str, list[int]], gives: dict[str, list[int]]) -> "InferenceSession":
+    def _session(
+        self, graph: int, images: int, takes: dict[str, list[int]], gives: dict[str, list[int]]
+    ) -> "InferenceSession":
+        """Return the session that runs `images` at once, opened at its first use."""
+        name = GRAPHS[self._precision][graph]
+        threads = self._threads if images >= _IMAGES_FOR_THREADS else 1
+        if (name, threads) not in self._sessions:
+            self._sessions[name, threads] = self._open(name, threads, takes, gives)
+        return self._sessions[name, threads]
+
+    def _open(
+        self, name: str, threads: int, takes: dict[str, list[int]], gives: dict[str, list[int]]
+    ) -> "InferenceSession":
         where = f"{self._bundle.path}: {name}"
-        session = open_session(self._bundle.files[name], where, self._threads)
+        session = open_session(self._bundle.files[name], where, threads)
         for ports, expected in ((session.get_inputs(), takes), (session.get_outputs(), gives)):
             found = {port.name: list(port.shape[1:]) for port in ports}
             if found != expected:

@@ -1,13 +1,15 @@
 """Write a file whole or not at all."""
 
+import itertools
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from fmae_edge.runtime.errors import OutputError
+
+_numbers = itertools.count()
 
 
 @contextmanager
@@ -17,19 +19,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     A kill at any moment leaves either the old file or the new one, never a part. Raises OutputError if
     the folder is missing or not writable.
     """
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{next(_numbers)}.part"
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        # Created anew, so that nobody else's file is written to, with the permissions of any other file
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except FileNotFoundError:
         raise OutputError(f"{path}: its folder {path.parent} does not exist") from None
     except NotADirectoryError:
         raise OutputError(f"{path}: {path.parent} is not a folder") from None
     except OSError as error:
         raise OutputError(f"{path}: its folder cannot be written to ({error.strerror})") from None
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
@@ -53,9 +55,3 @@ def refuse_existing(path: Path, force: bool) -> None:
         raise OutputError(f"{path}: is a folder, so no file is written there")
     if not force and os.path.lexists(path):
         raise OutputError(f"{path}: exists already; use --force to overwrite it")
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

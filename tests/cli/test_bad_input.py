@@ -154,7 +154,7 @@ def test_several_images_to_one_file(cli, tmp_path):
 
 
 def changed_byte(bundle):
-    path = bundle / "decoder.fp32.onnx"
+    path = bundle / "decoder.onnx"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -166,7 +166,7 @@ def newer(bundle):
 
 
 BAD_BUNDLES = {
-    "changed byte": (changed_byte, r"decoder\.fp32\.onnx does not match the SHA-256"),
+    "changed byte": (changed_byte, r"decoder\.onnx does not match the SHA-256"),
     "missing file": (lambda bundle: (bundle / "encoder.onnx").unlink(), r"encoder\.onnx is missing"),
     "no manifest": (lambda bundle: (bundle / "manifest.json").unlink(), r"manifest\.json is missing"),
     "newer version": (newer, "format version is 99.*upgrade"),

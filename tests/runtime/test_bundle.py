@@ -34,8 +34,12 @@ def test_any_changed_byte_of_a_graph_is_noticed(bundle, name, where):
     content = bytearray((bundle / name).read_bytes())
     content[int(where * len(content)) if where != -1 else -1] ^= 1
     (bundle / name).write_bytes(content)
+    damaged, whole = ("fp32", "int8") if "fp32" in name else ("int8", "fp32")
     with pytest.raises(BundleError, match=f"{name} does not match"):
-        Codec(bundle)
+        read_bundle(bundle)
+    with pytest.raises(BundleError, match=f"{name} does not match"):
+        Codec(bundle, precision=damaged)
+    Codec(bundle, precision=whole)  # does not run that graph
 
 
 @pytest.mark.parametrize("change", [lambda c: c[:-1], lambda c: c + b"\0", lambda c: b""])
@@ -50,7 +54,7 @@ def test_a_graph_of_another_size_is_noticed(bundle, change):
 def test_a_missing_file_is_named(bundle, name):
     (bundle / name).unlink()
     with pytest.raises(BundleError, match=f"{name} is missing"):
-        Codec(bundle)
+        Codec(bundle, precision="fp32" if "fp32" in name else "int8")
 
 
 def test_a_folder_in_place_of_a_file(bundle):
@@ -166,7 +170,7 @@ def test_tensors_outside_the_bundle_are_refused(bundle):
     tensor.ClearField("raw_data")
     replace_graph(bundle, "encoder.fp32.onnx", graph.SerializeToString())
     with pytest.raises(BundleError, match="in another file"):
-        Codec(bundle)
+        Codec(bundle, precision="fp32")
 
 
 def test_a_graph_that_is_none_is_refused(bundle):

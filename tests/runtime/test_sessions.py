@@ -1,7 +1,9 @@
 """Session options are what was asked for."""
 
+import numpy as np
 import onnxruntime as ort
 
+from fmae_edge import Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.sessions import available_cpus, open_session
 
@@ -28,3 +30,22 @@ def test_nothing_spins_or_hoards():
 def test_cpus_are_those_that_this_process_may_use(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {5, 9, 11})
     assert available_cpus() == 3
+
+
+def test_few_images_run_on_one_thread_and_many_on_those_asked_for(monkeypatch, images):
+    opened = []
+
+    def note(model, where, threads, optimise=True):
+        opened.append((where.rpartition(" ")[2], threads))
+        return open_session(model, where, threads, optimise)
+
+    monkeypatch.setattr("fmae_edge.runtime.codec.open_session", note)
+    codec = Codec(threads=3)
+    latents = codec.encode(images[:7])
+    assert opened == [("encoder.onnx", 1)]
+    many = codec.encode(images[:8])
+    codec.encode(images)
+    codec.decode(latents)
+    codec.decode(many)
+    assert opened[1:] == [("encoder.onnx", 3), ("decoder.onnx", 1), ("decoder.onnx", 3)]
+    np.testing.assert_allclose(many[:7], latents, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,90 @@
+"""`fmae-edge bench`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fmae_edge.evaluate.bench import Bench
+
+
+def bench(
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]", readable=False
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Repetitions of every case; more steady the figures.")] = 20,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file for a picture of the throughput.", readable=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the picture if it exists.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")] = False,
+) -> None:
+    """Measure how fast a bundle is on this machine: both tasks, precisions, one thread and all."""
+    from fmae_edge.cli.files import Outputs
+    from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.evaluate.bench import run_bench
+    from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+
+    path = bundle or DEFAULT_BUNDLE
+    read_bundle(path)
+    if plot is not None:  # before minutes of measuring
+        from fmae_edge.evaluate.bench_plot import plot_bench, png_of
+
+        outputs = Outputs(plot, ".png", force, [])
+        outputs.refuse(plot)
+    with progress_bar("measuring") as on_round:
+        measured = run_bench(path, rounds, on_round)
+    if plot is not None:
+        outputs.write(plot, png_of(plot_bench(measured)))
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(measured.to_record()))
+    else:
+        _print(measured)
+        if plot is not None:
+            typer.echo(f"wrote {plot}")
+
+
+def _print(bench: "Bench") -> None:
+    from fmae_edge.cli.table import format_table
+    from fmae_edge.runtime.codec import PRECISIONS
+
+    machine = bench.machine
+    typer.echo(f"bundle {bench.bundle_id} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}")
+    typer.echo(
+        f"onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']}, Python {machine['python']}, "
+        f"fmae-edge {machine['fmae-edge']}\n"
+    )
+    rows = []
+    for threads in sorted({speed.threads for speed in bench.speeds}):
+        for task in ("encode", "decode"):
+            for precision in PRECISIONS:
+                best = bench.best(task, precision, threads)
+                one = next(
+                    s
+                    for s in bench.speeds
+                    if (s.task, s.precision, s.threads, s.batch) == (task, precision, threads, 1)
+                )
+                rows.append(
+                    (
+                        f"{task}, {precision}, {threads} thread{'s' * (threads > 1)}",
+                        f"{one.p50_us:.0f} us",
+                        f"{one.p95_us:.0f} us",
+                        str(best.batch),
+                        f"{best.us_per_image:.0f} us",
+                        f"{best.p95_us / best.batch:.0f} us",
+                        f"{best.images_per_second:,.0f}",
+                    )
+                )
+    header = ("", "one image p50", "p95", "best batch", "an image p50", "p95", "images/s")
+    typer.echo(format_table(header, rows))
+    typer.echo("")
+    others = [(f"load, {name}, and the first image", f"{ms:.1f} ms") for name, ms in bench.load_ms.items()]
+    others += [(f"resident memory, {name}", f"{mb:.0f} MB") for name, mb in (bench.memory_mb or {}).items()]
+    others += [(f"process: {name}", f"{ms:.0f} ms") for name, ms in bench.cold_start_ms.items()]
+    typer.echo(format_table(("", ""), others))

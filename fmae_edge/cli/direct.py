@@ -1,0 +1,39 @@
+"""The commonest calls, run without Typer: its import takes longer than compressing an image does."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from fmae_edge import __version__
+
+
+def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
+    """Return what `arguments` ask for, if they are a call as simple as these; else None, and Typer reads them.
+
+    `--version`, `compress FILE...` and `decompress FILE...` with no option but `-o OUTPUT` and `--force`.
+    """
+    if list(arguments) == ["--version"]:
+        return partial(print, f"fmae-edge {__version__}")
+    if not arguments or arguments[0] not in ("compress", "decompress"):
+        return None
+    files: list[Path] = []
+    output, force = None, False
+    rest = iter(arguments[1:])
+    for argument in rest:
+        if argument in ("-o", "--output"):
+            value = next(rest, "")
+            if output is not None or not value or value.startswith("--"):
+                return None
+            output = Path(value)
+        elif argument == "--force":
+            force = True
+        elif argument and (argument == "-" or not argument.startswith("-")):
+            files.append(Path(argument))
+        else:
+            return None
+    if not files:
+        return None
+    from fmae_edge.cli.convert import compress_files, decompress_files
+
+    command = compress_files if arguments[0] == "compress" else decompress_files
+    return partial(command, files, output, force=force)

@@ -1,0 +1,190 @@
+"""How fast a bundle is on this machine: throughput, latency, loading, memory, cold start."""
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from fmae_edge.evaluate.timing import interleave
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.codec import PRECISIONS, Codec, Precision
+from fmae_edge.runtime.sessions import available_cpus
+
+Task = Literal["encode", "decode"]
+BATCHES = (1, 4, 16, 64)
+_LOADS = 7
+_COLD_STARTS = 7
+_IMAGES_FOR_MEMORY = 10_000
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One task in calls of `batch` images on `threads` threads: microseconds a call, images/s at the median."""
+
+    task: Task
+    precision: Precision
+    threads: int
+    batch: int
+    calls: int
+    p50_us: float
+    p95_us: float
+    images_per_second: float
+
+    @property
+    def us_per_image(self) -> float:
+        """Median microseconds an image."""
+        return self.p50_us / self.batch
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that was measured of one bundle; times in milliseconds, memory in MB (10^6 bytes), None where unknown.
+
+    `load_ms` is how long a codec of each precision takes until it has encoded and decoded its first image, in a
+    process that has onnxruntime loaded. `memory_mb` is the resident memory of a fresh process with numpy and
+    onnxruntime imported, then with a codec that has run one image, then at its peak over 10,000 images.
+    `cold_start_ms` are whole processes, the last of which compresses an image with the bundle in the wheel.
+    """
+
+    bundle_id: str
+    machine: dict[str, Any]
+    speeds: list[Speed]
+    load_ms: dict[str, float]
+    memory_mb: dict[str, float] | None
+    cold_start_ms: dict[str, float]
+
+    def best(self, task: Task, precision: Precision, threads: int) -> Speed:
+        """Return the batch size that takes least time an image."""
+        rows = [s for s in self.speeds if (s.task, s.precision, s.threads) == (task, precision, threads)]
+        return min(rows, key=lambda speed: speed.us_per_image)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return everything as JSON has it."""
+        return asdict(self)
+
+
+def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = lambda done, total: None) -> Bench:
+    """Measure the bundle in folder `bundle`; more `rounds` steady the figures."""
+    manifest = Codec(bundle).manifest
+    shape = manifest.image_shape
+    images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *shape), dtype=np.uint8)
+    calls: dict[tuple[Task, Precision, int, int], Callable[[], object]] = {}
+    for precision in PRECISIONS:
+        for threads in sorted({1, available_cpus()}):
+            codec = Codec(bundle, precision=precision, threads=threads)
+            latents = codec.encode(images)
+            for batch in BATCHES:
+                calls["encode", precision, threads, batch] = partial(codec.encode, images[:batch])
+                calls["decode", precision, threads, batch] = partial(codec.decode, latents[:batch])
+    times = interleave(calls, rounds, on_round=on_round)
+    return Bench(
+        bundle_id=manifest.bundle_id,
+        machine=_machine(),
+        speeds=[_speed(case, seconds) for case, seconds in times.items()],
+        load_ms=_load_ms(bundle, images[0]),
+        memory_mb=_memory_mb(bundle),
+        cold_start_ms=_cold_start_ms(),
+    )
+
+
+def _speed(case: tuple[Task, Precision, int, int], seconds: np.ndarray) -> Speed:
+    p50, p95 = np.percentile(seconds, (50, 95))
+    return Speed(*case, len(seconds), float(p50) * 1e6, float(p95) * 1e6, case[3] / float(p50))
+
+
+def _load_ms(bundle: Path, image: np.ndarray) -> dict[str, float]:
+    def load(precision: Precision) -> float:
+        started = time.perf_counter()
+        codec = Codec(bundle, precision=precision)
+        codec.decode(codec.encode(image))
+        return time.perf_counter() - started
+
+    rounds = [{precision: load(precision) for precision in PRECISIONS} for _ in range(_LOADS)]
+    return {precision: statistics.median(round_[precision] for round_ in rounds) * 1e3 for precision in PRECISIONS}
+
+
+# VmHWM, as `resource` counts what the parent had before exec
+_MEMORY = """
+import json, sys, numpy, onnxruntime
+def peak():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(status["VmHWM"].split()[0]) * 1024 / 1e6
+found = {"numpy and onnxruntime": peak()}
+from fmae_edge import Codec
+codec = Codec(sys.argv[1])
+image = numpy.zeros((1, *codec.manifest.image_shape), numpy.uint8)
+codec.decode(codec.encode(image))
+found["and a codec, one image"] = peak()
+many = numpy.zeros((int(sys.argv[2]), *image.shape[1:]), numpy.uint8)
+codec.decode(codec.encode(many))
+found["and 10,000 images, in and out"] = peak()
+print(json.dumps(found))
+"""
+
+
+def _memory_mb(bundle: Path) -> dict[str, float] | None:
+    if sys.platform != "linux":
+        return None
+    command = [sys.executable, "-c", _MEMORY, str(bundle), str(_IMAGES_FOR_MEMORY)]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def _cold_start_ms() -> dict[str, float]:
+    """Time whole processes, one kind after the other in every round."""
+    with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
+        picture = Path(folder, "image.png")
+        shape = read_bundle(DEFAULT_BUNDLE, only=()).manifest.image_shape
+        Image.fromarray(np.zeros(shape, np.uint8)).save(picture)
+        compress = "import sys; from fmae_edge.cli import main; sys.argv[0] = 'fmae-edge'; main()"
+        commands = {
+            "python": ["-c", "pass"],
+            "import fmae_edge": ["-c", "import fmae_edge"],
+            "import numpy, onnxruntime": ["-c", "import numpy, onnxruntime"],
+            "fmae-edge compress": ["-c", compress, "compress", str(picture), "--force"],
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(_COLD_STARTS):
+            for name, arguments in commands.items():
+                started = time.perf_counter()
+                subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(seconds) * 1e3 for name, seconds in times.items()}
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_name(),
+        "cpus": available_cpus(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnxruntime": version("onnxruntime"),
+        "fmae-edge": version("fmae-edge"),
+    }
+
+
+def _cpu_name() -> str:
+    """Return the CPU's name and its int8 instructions, where Linux says them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    names = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = names.get("flags", names.get("Features", "")).split()
+    int8 = [flag for flag in ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm") if flag in flags]
+    return f"{names.get('model name', platform.machine())}, {', '.join(int8) or 'no int8 dot product'}"

@@ -1,0 +1,104 @@
+"""The calls that are run without Typer are those that Typer would make, and it makes all others."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from fmae_edge import cli as command_line
+from fmae_edge.cli import convert
+from fmae_edge.cli.app import app
+from fmae_edge.cli.direct import direct_call
+
+DIRECT = [
+    "compress a.png",
+    "compress a.png b.png -o out",
+    "compress -o out.npy --force a.png b.png",
+    "compress --output - -",
+    "decompress a.npy",
+    "decompress --force a.npy -o x.png b.npy",
+]
+TYPER = [
+    "",
+    "--help",
+    "info",
+    "train a.png",
+    "compress",
+    "compress --help",
+    "compress a.png --dtype int8",
+    "compress a.png -ox.npy",
+    "compress a.png --output=x.npy",
+    "compress a.png -r",
+    "compress a.png -o",
+    "compress a.png -o x -o y",
+    "compress a.png -o --force",
+    "compress a.png --forc",
+    "compress -- -a.png",
+    "decompress a.npy --json",
+    "--version --help",
+]
+
+
+@pytest.mark.parametrize("line", DIRECT)
+def test_a_direct_call_is_the_call_that_typer_makes(line, monkeypatch):
+    calls = []
+
+    def note(images_or_latents, output=None, *rest, **options):
+        defaults = convert_defaults(line)
+        given = dict(zip([name for name in defaults if name != "output"], rest, strict=False))
+        calls.append((images_or_latents, output, {**defaults, **given, **options, "output": output}))
+
+    monkeypatch.setattr(convert, "compress_files", note)
+    monkeypatch.setattr(convert, "decompress_files", note)
+    direct_call(line.split())()
+    app(line.split(), standalone_mode=False)
+    assert len(calls) == 2
+    assert calls[0] == calls[1]
+    assert all(isinstance(path, Path) for path in calls[0][0])
+
+
+def convert_defaults(line, functions={"compress": convert.compress_files, "decompress": convert.decompress_files}):  # noqa: B006
+    """Defaults of the real function, whose parameters after the first two are passed by position."""
+    import inspect
+
+    parameters = list(inspect.signature(functions[line.split()[0]]).parameters.values())[1:]
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+@pytest.mark.parametrize("line", TYPER)
+def test_all_else_is_left_to_typer(line):
+    assert direct_call(line.split()) is None
+
+
+def test_the_version_needs_no_typer(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fmae-edge", "--version"])
+    command_line.main()
+    assert capsys.readouterr().out.startswith("fmae-edge 0.")
+
+
+@pytest.mark.parametrize("line", ["--version", "--help", "compress --help"])
+def test_neither_version_nor_help_load_numpy_or_onnxruntime(line):
+    import subprocess
+
+    code = (
+        "import sys, contextlib\nfrom fmae_edge.cli import main\n"
+        f"sys.argv = ['fmae-edge', *{line.split()!r}]\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "print('LOADED', *{'numpy', 'onnxruntime', 'torch', 'PIL'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("LOADED"), done.stdout
+
+
+def test_compress_does_not_load_typer(tmp_path, images):
+    import subprocess
+
+    from PIL import Image
+
+    Image.fromarray(images[0]).save(tmp_path / "img.png")
+    code = (
+        "import sys\nfrom fmae_edge.cli import main\nsys.argv = ['fmae-edge', 'compress', 'img.png']\nmain()\n"
+        "print(*{'typer', 'rich', 'pydantic', 'torch'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "img.png -> img.npy\n\n"

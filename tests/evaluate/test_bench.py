@@ -1,0 +1,78 @@
+"""The benchmark measures every case it promises, of the bundle it was given, and draws all of it."""
+
+import json
+import os
+
+import pytest
+
+from fmae_edge.evaluate.bench import BATCHES, run_bench
+from fmae_edge.evaluate.bench_plot import plot_bench, png_of
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return run_bench(DEFAULT_BUNDLE, rounds=1)
+
+
+def test_every_case_is_there(bench):
+    threads = sorted({1, len(os.sched_getaffinity(0))})
+    cases = {(s.task, s.precision, s.threads, s.batch) for s in bench.speeds}
+    assert cases == {
+        (task, precision, count, batch)
+        for task in ("encode", "decode")
+        for precision in ("int8", "fp32")
+        for count in threads
+        for batch in BATCHES
+    }
+    assert len(bench.speeds) == len(cases)
+    assert bench.bundle_id == read_bundle(DEFAULT_BUNDLE).manifest.bundle_id
+    assert bench.machine["cpus"] == threads[-1]
+
+
+def test_figures_agree_with_each_other(bench):
+    for speed in bench.speeds:
+        assert 0 < speed.p50_us <= speed.p95_us
+        assert speed.images_per_second * speed.us_per_image == pytest.approx(1e6)
+    best = bench.best("decode", "int8", 1)
+    assert best.images_per_second == max(
+        s.images_per_second for s in bench.speeds if (s.task, s.precision, s.threads) == ("decode", "int8", 1)
+    )
+    start = bench.cold_start_ms
+    assert start["python"] < start["import numpy, onnxruntime"]
+    memory = list(bench.memory_mb.values())
+    assert 20 < memory[0] < memory[1] <= memory[2] < 300
+
+
+def test_the_record_is_json(bench):
+    record = json.loads(json.dumps(bench.to_record(), allow_nan=False))
+    assert {"task", "precision", "threads", "batch", "p50_us", "p95_us"} <= set(record["speeds"][0])
+
+
+def test_the_picture_shows_every_point(bench):
+    figure = plot_bench(bench)
+    png = png_of(figure)
+    assert png.startswith(b"\x89PNG")
+    for panel in figure.axes:
+        lines = panel.get_lines()
+        assert len(lines) == len(bench.speeds) / len(BATCHES) / 2
+        low, high = panel.get_ylim()
+        assert low == 0
+        assert all(max(line.get_ydata()) <= high for line in lines)
+
+
+def test_the_command(cli, tmp_path):
+    done = cli("bench", "--rounds", "1", "--plot", "speed.png", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["speeds"]) >= 2 * 2 * len(BATCHES)
+    before = (tmp_path / "speed.png").read_bytes()
+    done = cli("bench", "--rounds", "1", "--plot", "speed.png")
+    assert done.returncode == 1
+    assert "speed.png: exists already; use --force" in done.stderr
+    assert (tmp_path / "speed.png").read_bytes() == before
+    done = cli("bench", "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nowhere: no such bundle folder" in done.stderr
+    done = cli("bench", "--rounds", "1")
+    assert "decode, int8, 1 thread" in done.stdout
+    assert "fmae-edge compress" in done.stdout
