@@ -16,7 +16,7 @@ from fmae_edge.export.layer_choice import choose_layers
 from fmae_edge.export.network import PARTS, Network, network_of
 from fmae_edge.export.optimised_graph import require_int8
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
-from fmae_edge.export.rewrite import rewrite_decoder, rewrite_encoder
+from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.train.model import Autoencoder
 
 _HELD_OUT_IMAGES = 1000
@@ -56,16 +56,18 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     calibration = train_images[order[: options.calibration_images]]
     held_out = train_images[order[options.calibration_images :][-_HELD_OUT_IMAGES:]]
     trained = network_of(model)
-    network = _rewritten(trained) if options.rewrite else trained
+    network = replace(trained, decoder=rewrite_decoder(trained.decoder)) if options.rewrite else trained
     with torch.inference_mode():
         int8 = Int8Network(
             network, calibration, latent_steps, int8_target(options.int8_target), options.calibration
         )
         measure = int8.measure_on(held_out if len(held_out) else calibration)
-        stay_float, choices = choose_layers(int8.layer_names, measure.reference_psnr, measure.psnr)
+        stay_float, choices = choose_layers(
+            int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr
+        )
         graphs = int8.graphs(stay_float)
     if options.rewrite:
-        graphs |= _float_graphs(trained, network)
+        graphs |= _float_graphs(network)
     else:
         graphs |= {
             "encoder.fp32.onnx": plain_encoder_graph(model),
@@ -83,20 +85,11 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     return Built(content, record)
 
 
-def _rewritten(network: Network) -> Network:
-    return replace(
-        network,
-        encoder=rewrite_encoder(network.encoder, network.image),
-        decoder=rewrite_decoder(network.decoder),
-    )
-
-
-def _float_graphs(trained: Network, rewritten: Network) -> dict[str, onnx.ModelProto]:
-    height, width, channels = trained.image
+def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:
+    height, width, channels = network.image
     image = ("image", np.float32, (channels, height, width))
-    latent = ("latent", np.float32, (trained.latent_size,))
+    latent = ("latent", np.float32, (network.latent_size,))
     return {
-        # What is rewritten in the encoder pays in int8 alone
-        "encoder.fp32.onnx": float_graph(trained.encoder, image, latent),
-        "decoder.fp32.onnx": float_graph(rewritten.decoder, latent, image),
+        "encoder.fp32.onnx": float_graph(network.encoder, image, latent),
+        "decoder.fp32.onnx": float_graph(network.decoder, latent, image),
     }

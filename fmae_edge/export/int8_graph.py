@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 from numpy.typing import DTypeLike
+from onnx import helper
 from torch import Tensor
 
 from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder, Port
@@ -22,10 +23,8 @@ from fmae_edge.export.layers import (
     DepthToSpace,
     Flatten,
     Grid,
-    JoinRows,
     Mask,
     MaxPool,
-    SplitRows,
     Unflatten,
     Upsample,
 )
@@ -77,10 +76,13 @@ class _Writer:
         self._graph = GraphBuilder(takes)
         self._written = self.shape = shape
         self._current = PIXELS  # what the integers of the newest result mean
+        self._real: str | None = None  # the float layer whose results are not integers yet
         self._count = 0
 
     def add(self, step: Int8Step) -> None:
         """Write one step."""
+        if not isinstance(step, MaxPool):
+            self._to_integers()
         self._count += 1
         name = f"{type(step).__name__.lower()}{self._count}"
         match step:
@@ -92,6 +94,10 @@ class _Writer:
                 ports = [*self._quantiser("logits", step.source), *self._quantiser("pixels", step.target)]
                 self._node("QLinearSigmoid", name, *ports, domain=MICROSOFT)
                 self._current = step.target
+            case MaxPool() if self._real is not None:
+                self._node("MaxPool", name, kernel_shape=[2, 2], strides=[2, 2])
+                channels, height, width = self.shape
+                self._now(channels, height // 2, width // 2)
             case MaxPool():
                 self._node("NhwcMaxPool", name, domain=MICROSOFT, kernel_shape=[2, 2], strides=[2, 2])
                 height, width, channels = self.shape
@@ -110,12 +116,6 @@ class _Writer:
                 self.shape = (math.prod(self.shape),)
             case Unflatten():
                 self.shape = step.grid
-            case SplitRows():
-                height, width, channels = self.shape
-                self.shape = (height, width // step.pixels, channels * step.pixels)
-            case JoinRows():
-                height, width, channels = self.shape
-                self.shape = (height, width * step.pixels, channels // step.pixels)
             case Mask():
                 self._mask(name, step)
             case DepthToSpace():
@@ -159,6 +159,7 @@ class _Writer:
             self.quantise(f"{name}.levels", target)
 
     def finish(self, gives: Port) -> onnx.ModelProto:
+        """Return the model."""
         self._reshape()
         return self._graph.finish(gives)
 
@@ -190,29 +191,58 @@ class _Writer:
         self._now(rows + 2 * pad + 1 - height, columns + 2 * pad + 1 - width, out)
 
     def _float_layer(self, step: FloatLayer) -> None:
-        name, layer = step.layer.name, step.layer
-        # Not DequantizeLinear: between that and QuantizeLinear onnxruntime makes any convolution an int8 one
-        # with weights of its own rounding. The scale goes into the weights instead.
+        """Write a float layer between integers: its scales go into its weights, its ReLU into the clipping.
+
+        DequantizeLinear and QuantizeLinear would say the same, but onnxruntime makes a convolution between
+        those an int8 one with weights of its own rounding, and moves the latter in front of a pooling.
+        """
+        name, layer, target = step.layer.name, step.layer, step.target
+        unit = 1.0 if target is None else target.scale
+        # Half a unit more, so that cutting off the fraction rounds
+        offset = 0.0 if target is None else target.zero_point + 0.5
+        bias = self._graph.constant(f"{name}.bias", (layer.bias / unit + offset).numpy(), np.float32)
         self._node("Cast", f"{name}.real", to=onnx.TensorProto.FLOAT)
         if step.source.zero_point:
-            offset = self._graph.constant(f"{name}.zero_point", step.source.zero_point, np.float32)
-            self._node("Sub", f"{name}.centred", offset)
-        bias = self._graph.constant(f"{name}.bias", layer.bias.numpy(), np.float32)
+            zero_point = self._graph.constant(f"{name}.zero_point", step.source.zero_point, np.float32)
+            self._node("Sub", f"{name}.centred", zero_point)
         if isinstance(layer, Dense):
-            weights = layer.weight * step.source.scale
+            weights = layer.weight * (step.source.scale / unit)
             self._node("Gemm", name, self._graph.constant(f"{name}.weight", weights.numpy(), np.float32), bias)
             self._now(layer.weight.shape[1])
         else:
-            kernel = layer.kernel.permute(0, 3, 1, 2) * step.source.scale
-            self.transpose(f"{name}.channels_first", (2, 0, 1))
+            kernel = layer.kernel.permute(0, 3, 1, 2) * (step.source.scale / unit)
+            self._channels_first(f"{name}.channels_first")
             _, rows, columns = self.shape
             weight = self._graph.constant(f"{name}.weight", kernel.numpy(), np.float32)
             out, _, height, width = kernel.shape
             self._node("Conv", name, weight, bias, kernel_shape=[height, width], pads=[layer.pad] * 4)
             self._now(out, rows + 2 * layer.pad + 1 - height, columns + 2 * layer.pad + 1 - width)
-            self.transpose(f"{name}.channels_last", (1, 2, 0))
-        if step.target is not None:
-            self.quantise(f"{name}.quantised", step.target)
+        if target is not None:
+            bounds = [
+                self._graph.constant(f"{name}.{end}", getattr(target, end), np.float32) for end in ("low", "high")
+            ]
+            self._node("Clip", f"{name}.clipped", *bounds)
+            self._real, self._current = name, target
+
+    def _to_integers(self) -> None:
+        """Turn the results of a float layer, pooled by now if they are to be, into integers, channels last."""
+        if self._real is None:
+            return
+        if len(self.shape) > 1:
+            self.transpose(f"{self._real}.channels_last", (1, 2, 0))
+        if self._current.low < 0:
+            self._node("Floor", f"{self._real}.floor")  # where Cast rounds towards 0
+        self._node(
+            "Cast", f"{self._real}.levels", to=helper.np_dtype_to_tensor_dtype(np.dtype(_dtype(self._current)))
+        )
+        self._real = None
+
+    def _channels_first(self, name: str) -> None:
+        height, width, channels = self.shape
+        if channels == 1:
+            self.shape = (1, height, width)
+        else:
+            self.transpose(name, (2, 0, 1))
 
     def _mask(self, name: str, step: Mask) -> None:
         # A product with 0 or 1 leaves the scale as it is

@@ -83,7 +83,7 @@ class Measure:
     originals: Tensor
     reference_psnr: float
 
-    def psnr(self, stay_float: Collection[str]) -> float:
+    def psnr(self, stay_float: frozenset[str]) -> float:
         """Return the PSNR of 8-bit images with the layers of these names in float."""
         x = self.originals.numpy()
         for graph in self.network.graphs(stay_float).values():

@@ -63,20 +63,6 @@ class Unflatten:
     grid: Grid
 
 
-@dataclass(frozen=True)
-class SplitRows:
-    """Put `pixels` neighbours of a row into one cell: (h, w, c) -> (h, w / pixels, pixels * c)."""
-
-    pixels: int
-
-
-@dataclass(frozen=True)
-class JoinRows:
-    """Undo SplitRows: (h, w, pixels * c) -> (h, w * pixels, c)."""
-
-    pixels: int
-
-
 @dataclass(frozen=True, eq=False)
 class Mask:
     """Set what lies outside to 0: `keep` (h, w, c) holds 0 and 1."""
@@ -103,20 +89,7 @@ class Sigmoid:
     """1 / (1 + exp(-x))."""
 
 
-Layer = (
-    Dense
-    | Conv
-    | MaxPool
-    | Upsample
-    | Flatten
-    | Unflatten
-    | SplitRows
-    | JoinRows
-    | Mask
-    | DepthToSpace
-    | Crop
-    | Sigmoid
-)
+Layer = Dense | Conv | MaxPool | Upsample | Flatten | Unflatten | Mask | DepthToSpace | Crop | Sigmoid
 Weighted = Dense | Conv
 
 
@@ -141,10 +114,6 @@ def apply(layer: Layer, x: Tensor) -> Tensor:
             return x.flatten(1)
         case Unflatten():
             return x.unflatten(1, layer.grid)
-        case SplitRows():
-            return x.reshape(*x.shape[:2], x.shape[2] // layer.pixels, -1)
-        case JoinRows():
-            return x.reshape(*x.shape[:2], x.shape[2] * layer.pixels, -1)
         case Mask():
             return x * layer.keep
         case DepthToSpace():

@@ -16,6 +16,7 @@ from fmae_edge.export.layers import (
     Unflatten,
     Upsample,
     Weighted,
+    matrix,
     multiply_adds,
 )
 from fmae_edge.train.algebra import conv_of_transposed
@@ -23,6 +24,7 @@ from fmae_edge.train.model import Autoencoder, Decoder, Encoder
 
 Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, ...] = ("encoder", "decoder")
+_SHORT_ROW = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,15 @@ class Network:
     def weighted(self, part: Part) -> list[Weighted]:
         """Return the layers of one half that have weights."""
         return [layer for layer in self.layers(part) if isinstance(layer, Dense | Conv)]
+
+    @property
+    def faster_in_float(self) -> frozenset[str]:
+        """Layers that benchmarks/layer_precision.py found no faster in int8, whose kernels are slow at short rows.
+
+        Only the encoder's first convolution is one, if it has so few inputs that a row is up to 9 numbers long.
+        """
+        first = self.weighted("encoder")[0]
+        return frozenset({f"encoder.{first.name}"} if matrix(first).shape[0] <= _SHORT_ROW else ())
 
     def multiply_adds(self, part: Part) -> dict[str, int]:
         """Return the multiply-adds that each layer of one half takes for one image."""

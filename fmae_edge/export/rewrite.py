@@ -10,28 +10,13 @@ from fmae_edge.export.layers import (
     Crop,
     Dense,
     DepthToSpace,
-    Grid,
-    JoinRows,
     Layer,
     Mask,
-    SplitRows,
     Unflatten,
     Upsample,
     shapes,
 )
 from fmae_edge.train.algebra import PHASES, dense_then_conv
-
-_MAX_CELL = 4  # values of one cell of `split_rows`: in larger ones most weights would be zeros
-
-
-def rewrite_encoder(layers: list[Layer], shape: Grid) -> list[Layer]:
-    """Return the layers of an encoder of images of `shape` in the form that is fastest in int8."""
-    first, *rest = layers
-    if not isinstance(first, Conv):
-        return layers
-    _, width, channels = shape
-    cells = [pixels for pixels in (4, 2) if width % pixels == 0 and pixels * channels <= _MAX_CELL]
-    return [*split_rows(first, cells[0]), *rest] if cells else layers
 
 
 def rewrite_decoder(layers: list[Layer]) -> list[Layer]:
@@ -103,24 +88,6 @@ def upsample_twice(inner: Conv, outer: Conv, grid: tuple[int, int]) -> list[Laye
         Mask(keep.reshape(height + 1, width + 1, 4 * channels).to(inner.kernel.dtype)),
         _over_cells(outer),
         DepthToSpace(4),
-    ]
-
-
-def split_rows(conv: Conv, pixels: int) -> list[Layer]:
-    """conv(x) = join_rows(conv'(split_rows(x))): `pixels` neighbours become channels of one cell.
-
-    Output pixel j of a cell sees pixel i of the cell d further with tap t = pixels d + i - j + 1. One
-    channel in and few taps are what int8 kernels are slowest at; cells give them longer rows to multiply.
-    """
-    _require_3x3(conv)
-    cells, inside, taps = torch.meshgrid(torch.arange(-1, 2), torch.arange(pixels), torch.arange(3), indexing="ij")
-    select = torch.stack([(taps == pixels * cells + inside - j + 1) for j in range(pixels)])
-    kernel = torch.einsum("jdit,ohtc->johdic", select.to(conv.kernel.dtype), conv.kernel)
-    kernel = kernel.flatten(4, 5).flatten(0, 1)
-    return [
-        SplitRows(pixels),
-        Conv(conv.name, kernel, conv.bias.repeat(pixels), 1, conv.relu),
-        JoinRows(pixels),
     ]
 
 

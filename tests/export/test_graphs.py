@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from fmae_edge.export.float_graph import float_graph
-from fmae_edge.export.layers import SplitRows
 from fmae_edge.export.network import network_of
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
@@ -52,15 +51,8 @@ def test_every_config_exports_to_the_same_function(model, graphs, random_images,
         session = open_session(graph.SerializeToString(), "graph", threads=1, optimise=optimise)
         (found,) = session.run(None, {session.get_inputs()[0].name: value.float().numpy()})
         expected = half(value).numpy()
-        # Sums of the trained model reach 20, and float32 rounds them at 1e-6; test_rewrite has it in float64
-        trained = abs(latents).max() > 5
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 if trained else 1e-6)
-
-
-def test_a_rewrite_that_only_pays_in_int8_has_no_float_form():
-    port = ("image", np.float32, (1, 4, 4))
-    with pytest.raises(ValueError, match="SplitRows.*gains nothing in float32"):
-        float_graph([SplitRows(4)], port, port)
+        # 1e-6 is held in float64, by test_rewrite; here float32 rounds sums of up to 20 on top
+        np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("path", sorted(DEFAULT_BUNDLE.glob("*.onnx")), ids=lambda path: path.name)

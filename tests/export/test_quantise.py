@@ -113,7 +113,9 @@ def test_a_layer_that_is_always_0_still_has_a_range(method):
 
 
 def test_all_layers_run_in_int8_if_together_they_cost_little():
-    stay_float, choices = choose_layers(["a", "b"], 20.0, lambda names: 19.98 + 0.005 * ("a" in names))
+    stay_float, choices = choose_layers(
+        ["a", "b"], frozenset(), 20.0, lambda names: 19.98 + 0.005 * ("a" in names)
+    )
     assert stay_float == frozenset()
     assert [(choice.name, choice.precision) for choice in choices] == [("a", "int8"), ("b", "int8")]
     assert [choice.loss_db for choice in choices] == pytest.approx([0.005, 0])
@@ -127,7 +129,7 @@ def test_the_layers_that_cost_most_go_back_to_float_until_it_is_enough():
         asked.append(names)
         return 20.0 - sum(cost for name, cost in costs.items() if name not in names)
 
-    stay_float, choices = choose_layers(list(costs), 20.0, psnr_with)
+    stay_float, choices = choose_layers(list(costs), frozenset(), 20.0, psnr_with)
     assert stay_float == {"b", "c"}
     assert {choice.name: choice.precision for choice in choices} == {
         "a": "int8",
@@ -136,3 +138,15 @@ def test_the_layers_that_cost_most_go_back_to_float_until_it_is_enough():
         "d": "int8",
     }
     assert 0.021 <= MAX_LOSS_DB < 0.061
+
+
+def test_layers_that_are_faster_in_float_stay_there_and_are_measured_all_the_same():
+    costs = {"a": 0.01, "b": 0.005}
+    stay_float, choices = choose_layers(
+        list(costs), frozenset("a"), 20.0, lambda names: 20.0 - sum(costs[name] for name in costs.keys() - names)
+    )
+    assert stay_float == {"a"}
+    assert [(choice.precision, choice.loss_db) for choice in choices] == [
+        ("fp32", pytest.approx(0.01)),
+        ("int8", pytest.approx(0.005)),
+    ]

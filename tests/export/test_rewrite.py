@@ -26,8 +26,6 @@ from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import (
     fold_dense,
     rewrite_decoder,
-    rewrite_encoder,
-    split_rows,
     upsample_once,
     upsample_twice,
 )
@@ -59,7 +57,7 @@ def test_both_halves_are_the_model(model, random_images, random_latents, form):
     images = nhwc(random_images.double() / 255)
     encoder, decoder = network.encoder, network.decoder
     if "rewritten" in form:
-        encoder, decoder = rewrite_encoder(encoder, network.image), rewrite_decoder(decoder)
+        decoder = rewrite_decoder(decoder)
     if "equalised" in form:
         encoder, decoder = equalise(encoder, images), equalise(decoder, random_latents)
     close(run(encoder, images), model.encoder(nchw(images)))
@@ -98,12 +96,6 @@ def test_upsampling_twice(sizes, height, width):
     close(run(upsample_twice(inner, outer, (height, width)), x), expected)
 
 
-@pytest.mark.parametrize(("pixels", "channels"), [(4, 1), (2, 2), (2, 1), (3, 1)])
-def test_splitting_rows(pixels, channels):
-    conv, x = random_conv(channels, 6, relu=True), random(2, 5, 12, channels)
-    close(run(split_rows(conv, pixels), x), apply(conv, x))
-
-
 def test_dense_and_convolution_fold():
     dense, conv = Dense("dense", random(10, 4 * 5 * 6), random(4 * 5 * 6)), random_conv(6, 7, relu=True)
     z = random(3, 10)
@@ -118,7 +110,7 @@ def test_what_the_identities_do_not_cover_is_refused():
     with pytest.raises(ValueError, match="ReLU"):
         fold_dense(relu, Unflatten((3, 3, 1)), random_conv(1, 1))
     narrow = Conv("narrow", random(2, 2, 2, 3), random(2), 1)
-    for rewrite in (upsample_once, lambda conv: split_rows(conv, 2)):
+    for rewrite in (upsample_once, lambda conv: upsample_twice(random_conv(3, 3), conv, (2, 2))):
         with pytest.raises(ValueError, match="only 3x3 convolutions padded by 1 are rewritten, narrow"):
             rewrite(narrow)
 
