@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fmae_edge.export.graph_builder import IR_VERSION, OPSET
 from fmae_edge.export.layers import Conv, Dense, Layer, matrix, multiply_adds
 from fmae_edge.export.network import network_of
-from fmae_edge.export.rewrite import rewrite_decoder, rewrite_encoder
+from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.model import Autoencoder
 
@@ -80,13 +80,16 @@ def peaks(seconds: Mapping[tuple[Precision, tuple[int, int, int]], float]) -> di
 
 
 def work_of(model: Autoencoder) -> list[Work]:
-    """Return the work of the four graphs of a bundle: all are rewritten but the float32 encoder."""
+    """Return the work of the four graphs of a bundle.
+
+    Only decoders are rewritten. Of the int8 encoder, the first convolution, 3 % of its work, runs in float32.
+    """
     trained = network_of(model)
     image, latent = trained.image, (trained.latent_size,)
-    encoder, decoder = rewrite_encoder(trained.encoder, image), rewrite_decoder(trained.decoder)
+    encoder, decoder = trained.encoder, rewrite_decoder(trained.decoder)
     return [
-        Work("fmae-edge float32", "encode", "float32", _counts(trained.encoder, trained.encoder, image)),
-        Work("fmae-edge int8", "encode", "int8", _counts(encoder, trained.encoder, image)),
+        Work("fmae-edge float32", "encode", "float32", _counts(encoder, encoder, image)),
+        Work("fmae-edge int8", "encode", "int8", _counts(encoder, encoder, image)),
         Work("fmae-edge float32", "decode", "float32", _counts(decoder, trained.decoder, latent)),
         Work("fmae-edge int8", "decode", "int8", _counts(decoder, trained.decoder, latent)),
     ]
