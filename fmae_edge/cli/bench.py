@@ -24,30 +24,32 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")] = False,
 ) -> None:
     """Measure how fast a bundle is on this machine: both tasks, precisions, one thread and all."""
-    from fmae_edge.cli.files import Outputs
+    from fmae_edge.cli.files import STREAM, Outputs
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.evaluate.bench import run_bench
     from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.errors import OutputError
 
     path = bundle or DEFAULT_BUNDLE
     read_bundle(path)
     if plot is not None:  # before minutes of measuring
         from fmae_edge.evaluate.bench_plot import plot_bench, png_of
 
-        outputs = Outputs(plot, ".png", force, [])
+        if plot == STREAM or not plot.parent.is_dir():
+            raise OutputError(f"{plot}: the picture must go to a file in a folder that exists")
+        outputs = Outputs(plot, ".png", force, [], joined=True)
         outputs.refuse(plot)
     with progress_bar("measuring") as on_round:
         measured = run_bench(path, rounds, on_round)
-    if plot is not None:
-        outputs.write(plot, png_of(plot_bench(measured)))
     if json:
         from json import dumps
 
         typer.echo(dumps(measured.to_record()))
     else:
         _print(measured)
-        if plot is not None:
-            typer.echo(f"wrote {plot}")
+    if plot is not None:
+        outputs.write(plot, png_of(plot_bench(measured)))
+        typer.echo(f"wrote {plot}", err=True)
 
 
 def _print(bench: "Bench") -> None:

@@ -31,7 +31,7 @@ def export(
         Literal["min-max", "percentile", "entropy"], typer.Option(help="How int8 ranges are found.")
     ] = "min-max",
     calibration_images: Annotated[
-        int, typer.Option(min=1, help="How many training images they are found on.")
+        int, typer.Option(min=1, max=4096, help="How many training images they are found on.")
     ] = 512,
     allow_parity_loss: Annotated[
         bool, typer.Option("--allow-parity-loss", help="Write the bundle even if a gate is missed.")

@@ -94,6 +94,8 @@ class Outputs:
         """Write a result, whole or not at all. Raises OutputError as `refuse` does, or if it cannot be written."""
         self.refuse(path)
         if path == STREAM:
+            if sys.stdout is None:
+                raise OutputError("-: standard output is closed")
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         else:
@@ -116,6 +118,8 @@ def for_each(sources: Sequence[Path], process: Callable[[Path], None]) -> None:
         except FmaeError as error:
             print(f"fmae-edge: {error}", file=sys.stderr)
             failed = True
+        except BrokenPipeError:  # nobody reads what is said: not this source's fault, and no use going on
+            raise
         except OSError as error:  # a folder that may not be searched, a name that is too long, ...
             print(f"fmae-edge: {source}: {error.strerror or error}", file=sys.stderr)
             failed = True

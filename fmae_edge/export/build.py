@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fmae_edge.export.calibration import DEFAULT_METHOD, CalibrationMethod
+from fmae_edge.export.errors import ExportError
 from fmae_edge.export.float_graph import float_graph
 from fmae_edge.export.int8_network import Int8Network
 from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
@@ -21,16 +22,26 @@ from fmae_edge.train.model import Autoencoder
 
 _HELD_OUT_IMAGES = 1000
 _SEED = 0
+MAX_CALIBRATION_IMAGES = 4096  # their activations are in memory at once, about 3 MB an image
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How graphs are made: rewritten or as trained, for which CPUs, and how int8 ranges are found."""
+    """How graphs are made: rewritten or as trained, for which CPUs, and how int8 ranges are found.
+
+    Raises ExportError for a number of calibration images that is not 1 to 4096.
+    """
 
     rewrite: bool = True
     int8_target: TargetName = DEFAULT_TARGET
     calibration: CalibrationMethod = DEFAULT_METHOD
     calibration_images: int = 512
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.calibration_images <= MAX_CALIBRATION_IMAGES:
+            raise ExportError(
+                f"calibration_images is {self.calibration_images}; expected 1 to {MAX_CALIBRATION_IMAGES}"
+            )
 
 
 DEFAULT_OPTIONS = ExportOptions()
@@ -50,18 +61,21 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     `latent_steps` (latent_size,) are the steps in which the int8 decoder takes the latents. Calibration
     images and those that decide which layers run in int8 are drawn from `train_images` and never overlap.
 
-    Raises ExportError if a layer that should run in int8 does not.
+    Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
     """
+    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise ExportError("the model has weights that are NaN or infinite, so it cannot be exported")
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
-    calibration = train_images[order[: options.calibration_images]]
-    held_out = train_images[order[options.calibration_images :][-_HELD_OUT_IMAGES:]]
+    held = min(_HELD_OUT_IMAGES, len(order) // 2)
+    calibration = train_images[order[: min(options.calibration_images, len(order) - held)]]
+    held_out = train_images[order[len(order) - held :]]
     trained = network_of(model)
     network = replace(trained, decoder=rewrite_decoder(trained.decoder)) if options.rewrite else trained
     with torch.inference_mode():
         int8 = Int8Network(
             network, calibration, latent_steps, int8_target(options.int8_target), options.calibration
         )
-        measure = int8.measure_on(held_out if len(held_out) else calibration)
+        measure = int8.measure_on(held_out)
         stay_float, choices = choose_layers(
             int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr
         )
@@ -80,6 +94,7 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
         require_int8(content[f"{part}.onnx"], [name.partition(".")[2] for name in promised])
     record = {
         **asdict(options),
+        "calibration_images": len(calibration),
         "layers": [{**asdict(choice), "multiply_adds": work[choice.name]} for choice in choices],
     }
     return Built(content, record)

@@ -1,10 +1,8 @@
 """Both halves of a network in int8, with any of their layers left in float, and what that costs."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor
@@ -13,12 +11,11 @@ from fmae_edge.evaluate.quality import mse_per_image, psnr
 from fmae_edge.export.calibration import CalibrationMethod
 from fmae_edge.export.equalise import equalise, scale_dense_inputs
 from fmae_edge.export.int8_graph import decoder_int8_graph, encoder_int8_graph
-from fmae_edge.export.int8_layers import Int8Step, Quantiser
+from fmae_edge.export.int8_layers import Int8Step, Quantiser, run_int8
 from fmae_edge.export.int8_target import Int8Target
 from fmae_edge.export.layers import Dense, run
 from fmae_edge.export.network import PARTS, Network, Part
 from fmae_edge.export.quantise import quantise
-from fmae_edge.runtime.sessions import available_cpus, open_session
 
 _BATCH = 50
 
@@ -48,36 +45,45 @@ class Int8Network:
         decoder = equalise([scale_dense_inputs(dense, latent_steps), *rest], latents)
 
         @cache  # the encoder stays as it is while the decoder's layers are tried, and the other way round
-        def graph(part: Part, stay_float: frozenset[str]) -> onnx.ModelProto:
-            steps: list[Int8Step]
+        def steps(part: Part, stay_float: frozenset[str]) -> list[Int8Step]:
             if part == "encoder":
-                steps = quantise(encoder, images, pixels, target, method, stay_float)
-                return encoder_int8_graph(steps, pixels, network.image, network.latent_size)
-            steps = quantise(decoder, latents, symbols, target, method, stay_float)
-            return decoder_int8_graph(steps, latent_steps, symbols, pixels, network.image)
+                return quantise(encoder, images, pixels, target, method, stay_float)
+            return quantise(decoder, latents, symbols, target, method, stay_float)
 
-        self._network, self._graph = network, graph
+        self._network, self._steps = network, steps
+        self._pixels, self._symbols, self._latent_steps = pixels, symbols, latent_steps
         self.layer_names = [f"{part}.{layer.name}" for part in PARTS for layer in network.weighted(part)]
 
-    def graphs(self, stay_float: Collection[str]) -> dict[str, onnx.ModelProto]:
+    def graphs(self, stay_float: frozenset[str]) -> dict[str, onnx.ModelProto]:
         """Return the graphs by file name, with the layers of these names, like "encoder.conv1", in float."""
+        encoder, decoder = (self._steps(part, _of(part, stay_float)) for part in PARTS)
+        image, latent_size = self._network.image, self._network.latent_size
+        return {
+            "encoder.onnx": encoder_int8_graph(encoder, self._pixels, image, latent_size),
+            "decoder.onnx": decoder_int8_graph(decoder, self._latent_steps, self._symbols, self._pixels, image),
+        }
 
-        def of(part: Part) -> frozenset[str]:
-            return frozenset(name.partition(".")[2] for name in stay_float if name.startswith(part))
+    def reconstruct(self, images: Tensor, stay_float: frozenset[str]) -> Tensor:
+        """Return what the graphs make of uint8 images (N, height, width, channels), in exact integer arithmetic.
 
-        return {f"{part}.onnx": self._graph(part, of(part)) for part in PARTS}
+        So it does not matter whether the CPU at hand is one that the graphs are for.
+        """
+        encoder, decoder = (self._steps(part, _of(part, stay_float)) for part in PARTS)
+        levels = self._pixels.quantise(images.double() / 255)
+        latents = run_int8(encoder, levels) / self._latent_steps
+        return run_int8(decoder, self._symbols.quantise(latents)) / 255
 
     def measure_on(self, images: Tensor) -> "Measure":
         """Return what measures on uint8 images (N, height, width) what int8 costs."""
-        latents = run(self._network.encoder, images.unsqueeze(-1).float() / 255)
-        pixels = run(self._network.decoder, latents).permute(0, 3, 1, 2)
-        originals = images.unsqueeze(1)
+        originals = images.unsqueeze(-1)
+        latents = [run(self._network.encoder, batch.float() / 255) for batch in originals.split(_BATCH)]
+        pixels = torch.cat([run(self._network.decoder, batch) for batch in latents])
         return Measure(self, originals, _pooled_psnr(originals, pixels))
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Pooled PSNR in dB on uint8 `originals` (N, 1, height, width); `reference_psnr` is that of float32."""
+    """Pooled PSNR in dB on uint8 `originals` (N, height, width, 1); `reference_psnr` is that of float32."""
 
     network: Int8Network
     originals: Tensor
@@ -85,13 +91,13 @@ class Measure:
 
     def psnr(self, stay_float: frozenset[str]) -> float:
         """Return the PSNR of 8-bit images with the layers of these names in float."""
-        x = self.originals.numpy()
-        for graph in self.network.graphs(stay_float).values():
-            (port,) = graph.graph.input
-            session = open_session(graph.SerializeToString(), graph.graph.name, available_cpus())
-            batches = [x[at : at + _BATCH] for at in range(0, len(x), _BATCH)]
-            x = np.concatenate([session.run(None, {port.name: batch})[0] for batch in batches])
-        return _pooled_psnr(self.originals, torch.from_numpy(x).float() / 255)
+        batches = self.originals.split(_BATCH)
+        decoded = torch.cat([self.network.reconstruct(batch, stay_float) for batch in batches])
+        return _pooled_psnr(self.originals, decoded)
+
+
+def _of(part: Part, names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name.partition(".")[2] for name in names if name.startswith(part))
 
 
 def _pooled_psnr(originals: Tensor, reconstructions: Tensor) -> float:

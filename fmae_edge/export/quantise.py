@@ -24,6 +24,8 @@ from fmae_edge.export.rounding import round_weights, weight_scales
 # sigmoid(-x) is half a grey level here: beyond it, a pixel rounds to 0 or 255 whatever its logit is. The
 # extremes reach several times as far, for the black background, and would leave the greys too few levels.
 LOGIT_LIMIT = math.log(2 * 255 - 1)
+_MAX_BIAS = float(1 << 29)
+_SMALLEST_SCALE = 1e-20  # times that of the inputs, it is still a normal float32
 
 
 def quantise(
@@ -82,7 +84,9 @@ def _int8_layer(
     target: Int8Target,
 ) -> Int8Layer:
     weights = matrix(layer)
-    scales = weight_scales(weights, target)
+    # Never so fine that bias and sums together leave int32: where weights are 0, the bias alone sets the scale
+    smallest = torch.clamp(layer.bias.abs() / source.scale / _MAX_BIAS, min=_SMALLEST_SCALE)
+    scales = torch.maximum(weight_scales(weights, target), smallest.to(weights.dtype))
     rounded = round_weights(weights, scales, patches(layer, integers.float()), target)
     plain = Int8Layer(layer, rounded, scales, torch.zeros_like(scales).double(), source, leaves)
     # Bias correction: the mean of each output is what it was in float32

@@ -27,6 +27,7 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
 # on one thread; two threads gain a little up to 64. Of fewer than 8, waking other threads costs more than they do.
 _IMAGES_PER_RUN = 64
 _IMAGES_FOR_THREADS = 8
+_MAX_THREADS = 1024
 
 
 class Codec:
@@ -53,8 +54,8 @@ class Codec:
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-        if threads is not None and (not isinstance(threads, int) or threads < 1):
-            raise InputError(f"threads is {threads!r}; expected an integer of 1 or more")
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= _MAX_THREADS):
+            raise InputError(f"threads is {threads!r}; expected an integer from 1 to {_MAX_THREADS}")
         # The graphs of the other precision are not run, so they are not read either
         self._bundle = read_bundle(DEFAULT_BUNDLE if bundle is None else Path(bundle), only=GRAPHS[precision])
         self._precision = precision
@@ -83,6 +84,8 @@ class Codec:
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             pixels = to_pixels(batch[at : at + _IMAGES_PER_RUN], self.manifest.image_channels)
             (values[at : at + _IMAGES_PER_RUN],) = encoder.run(None, {"image": pixels})
+        if not np.isfinite(values).all():
+            raise BundleError(f"{self._bundle.path}: its encoder gives latents that are not finite")
         latents = to_dtype(values, stored_as, self._steps)
         return latents[0] if single else latents
 
@@ -133,7 +136,7 @@ class Codec:
         session = open_session(self._bundle.files[name], where, threads)
         for ports, expected in ((session.get_inputs(), takes), (session.get_outputs(), gives)):
             found = {port.name: list(port.shape[1:]) for port in ports}
-            if found != expected:
+            if found != expected or any(isinstance(port.shape[0], int) for port in ports):
                 raise BundleError(f"{where} has {found} where the manifest needs {expected}")
             for port in ports:
                 types = ("tensor(uint8)", "tensor(float)") if port.name == "image" else ("tensor(float)",)

@@ -102,3 +102,26 @@ def test_compress_does_not_load_typer(tmp_path, images):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "img.png -> img.npy\n\n"
+
+
+@pytest.mark.parametrize("extra", [[], ["--precision", "int8"]])
+def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path, images, extra):
+    """`fmae-edge compress *.png | head -1`, with and without Typer."""
+    import subprocess
+
+    from PIL import Image
+
+    for index in range(40):
+        Image.fromarray(images[index]).save(tmp_path / f"{index}.png")
+    code = "from fmae_edge.cli import main; main()"
+    names = [f"{index}.png" for index in range(40)]
+    running = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, "compress", *names, *extra],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    running.stdout.close()
+    assert running.stderr.read() == b""
+    assert running.wait() == 1
+    assert len(list(tmp_path.glob("*.npy"))) < 40

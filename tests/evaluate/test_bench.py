@@ -63,13 +63,17 @@ def test_the_picture_shows_every_point(bench):
 
 def test_the_command(cli, tmp_path):
     done = cli("bench", "--rounds", "1", "--plot", "speed.png", "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "wrote speed.png\n")
     assert len(json.loads(done.stdout)["speeds"]) >= 2 * 2 * len(BATCHES)
     before = (tmp_path / "speed.png").read_bytes()
     done = cli("bench", "--rounds", "1", "--plot", "speed.png")
     assert done.returncode == 1
     assert "speed.png: exists already; use --force" in done.stderr
     assert (tmp_path / "speed.png").read_bytes() == before
+    for plot in ("missing/speed.png", "-"):
+        done = cli("bench", "--plot", plot)  # refused before anything is measured, or this would take a minute
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{plot}: the picture must go to a file in a folder that exists" in done.stderr
     done = cli("bench", "nowhere")
     assert (done.returncode, done.stdout) == (1, "")
     assert "nowhere: no such bundle folder" in done.stderr

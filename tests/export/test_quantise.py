@@ -81,6 +81,18 @@ def test_a_layer_keeps_the_mean_of_each_output():
     torch.testing.assert_close(means, run([conv], images).mean(dim=(0, 1, 2)), rtol=0, atol=1e-3)
 
 
+def test_a_layer_is_fitted_to_what_the_layers_before_it_really_give():
+    """The first layer's outputs lose their upper half: the second makes up for the mean that is missing."""
+    first = Dense("first", torch.eye(4), torch.zeros(4), relu=True)
+    second = Dense("second", torch.eye(4), torch.zeros(4))
+    x = torch.rand(500, 4, generator=generator())
+    coarse = Quantiser(0.5, 0, 0, 1)  # what comes in is 0 or a half, on average far from what it stands for
+    steps = quantise([first, second], x, coarse, int8_target("avx2"), "min-max")
+    found = run_int8(steps, coarse.quantise(x))
+    torch.testing.assert_close(found.mean(dim=0), x.mean(dim=0), rtol=0, atol=0.01)
+    assert (coarse.quantise(x) * 0.5).mean() < x.mean() - 0.1
+
+
 def test_logits_have_the_range_in_which_a_grey_level_changes():
     dense = Dense("dense", 100 * torch.eye(3), torch.zeros(3))
     logits, sigmoid = quantise([dense, Sigmoid()], torch.rand(9, 3), LEVELS, int8_target("avx2"), "min-max")

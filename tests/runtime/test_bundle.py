@@ -193,3 +193,28 @@ def test_the_bundle_id_is_of_what_decides_decoding(bundle):
     assert read_bundle(bundle).manifest.bundle_id == before
     rewrite(bundle, lambda content: content["latent"]["steps"].__setitem__(0, 1.5))
     assert read_bundle(bundle).manifest.bundle_id != before
+
+
+def test_a_graph_for_one_batch_size_alone_is_refused(bundle, images):
+    graph = onnx.load(bundle / "encoder.onnx")
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
+    with pytest.raises(BundleError, match=r"encoder\.onnx has .* where the manifest needs"):
+        Codec(bundle).encode(images[:2])
+
+
+def test_a_graph_of_other_numbers_is_refused(bundle, images):
+    graph = onnx.load(bundle / "encoder.onnx")
+    graph.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT8
+    replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
+    with pytest.raises(BundleError, match=r"encoder\.onnx: image is tensor\(int8\), expected tensor\(uint8\)"):
+        Codec(bundle).encode(images[:2])
+
+
+def test_latents_that_are_no_numbers_never_leave(bundle, images):
+    graph = onnx.load(bundle / "encoder.onnx")
+    (scale,) = (tensor for tensor in graph.graph.initializer if tensor.name == "dense.weight_scale")
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.full(64, np.nan, np.float32), scale.name))
+    replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
+    with pytest.raises(BundleError, match="latents that are not finite"):
+        Codec(bundle).encode(images[:2])

@@ -56,7 +56,7 @@ def test_wrong_options(codec):
         codec.encode(np.zeros((28, 28), np.uint8), dtype="float64")
     with pytest.raises(InputError, match="fp16"):
         Codec(precision="fp16")
-    for threads in (0, -1, 1.5, "2"):
+    for threads in (0, -1, 1.5, "2", True, 1025):
         with pytest.raises(InputError, match=f"threads is {threads!r}"):
             Codec(threads=threads)
 
