@@ -10,6 +10,7 @@ from fmae_edge.runtime.errors import InputError
 
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
+_DTYPES = frozenset(np.dtype(name) for name in LATENT_DTYPES)
 MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
 
 
@@ -34,7 +35,7 @@ def as_latent_batch(latents: object, size: int) -> tuple[NDArray[Any], bool]:
     int8, or a value is not finite.
     """
     array = to_array(latents, "latents")
-    if array.dtype.newbyteorder("=").name not in LATENT_DTYPES:
+    if array.dtype.newbyteorder("=") not in _DTYPES:
         raise InputError(f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols")
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise InputError(f"latents have shape {array.shape}; expected ({size},) for one image or (N, {size})")
