@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fmae_edge.cli.table import format_table
-from fmae_edge.evaluate.quality import mse_per_image, psnr
+from fmae_edge.evaluate.quality import pooled_psnr
 from fmae_edge.export.build import ExportOptions, build_graphs
 from fmae_edge.export.bundle import latent_steps
 from fmae_edge.export.calibration import CALIBRATION_METHODS
@@ -34,9 +34,10 @@ def main() -> None:
     held_out, rest = train[order[:HELD_OUT]], train[order[HELD_OUT:]]
     steps = torch.tensor(latent_steps(model, rest))
     originals = held_out.unsqueeze(1)
+    reals = originals.numpy() / np.float32(255)
     with torch.inference_mode():
         decoded = torch.cat([model(batch.float() / 255) for batch in originals.split(BATCH)])
-    reference = pooled(originals.numpy(), decoded.numpy())
+    reference = pooled_psnr(reals, decoded.numpy())
     print(f"PyTorch on {HELD_OUT} held-out training images: {reference:.3f} dB, pooled")
     rows = []
     for method, images in product(CALIBRATION_METHODS, CALIBRATION_IMAGES):
@@ -46,13 +47,8 @@ def main() -> None:
         for name, port in (("encoder.onnx", "image"), ("decoder.onnx", "latent")):
             session = open_session(graphs[name], name, available_cpus())
             x = np.concatenate([session.run(None, {port: part})[0] for part in np.split(x, len(x) // BATCH)])
-        rows.append((method, str(images), f"{reference - pooled(originals.numpy(), x / np.float32(255)):.4f} dB"))
+        rows.append((method, str(images), f"{reference - pooled_psnr(reals, x / np.float32(255)):.4f} dB"))
     print(format_table(("calibration", "images", "lost in int8"), rows))
-
-
-def pooled(originals: np.ndarray, reconstructions: np.ndarray) -> float:
-    """PSNR in dB of the mean squared error over all pixels of uint8 `originals`."""
-    return psnr(float(mse_per_image(originals / np.float32(255), reconstructions).mean()))
 
 
 if __name__ == "__main__":

@@ -5,17 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fmae_edge.cli.codec import BundleArgument
+
 if TYPE_CHECKING:
     from fmae_edge.evaluate.bench import Bench
 
 
 def bench(
-    bundle: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]", readable=False
-        ),
-    ] = None,
+    bundle: BundleArgument = None,
     rounds: Annotated[int, typer.Option(min=1, help="Repetitions of every case; more steady the figures.")] = 20,
     plot: Annotated[
         Path | None, typer.Option(help="PNG file for a picture of the throughput.", readable=False)

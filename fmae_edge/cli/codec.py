@@ -15,6 +15,12 @@ Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the fil
 BundleOption = Annotated[
     Path | None, typer.Option(help="Folder of the bundle. [default: the one in the wheel]", readable=False)
 ]
+BundleArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]", readable=False
+    ),
+]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs to run.")]
 Fit = Annotated[Literal["resize"] | None, typer.Option(help="What to do with an image of another size.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]

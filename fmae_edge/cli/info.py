@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge import __version__
+from fmae_edge.cli.codec import BundleArgument
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -13,12 +14,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    bundle: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]", readable=False
-        ),
-    ] = None,
+    bundle: BundleArgument = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
 ) -> None:
     """Check a bundle and say what it is, its measured figures, and the versions at work."""

@@ -47,6 +47,11 @@ def mse_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float6
     return errors
 
 
+def pooled_psnr(originals: Array, reconstructions: Array) -> float:
+    """Return the PSNR in dB of the mean squared error over all pixels, which lie in [0, 1]."""
+    return psnr(float(mse_per_image(originals, reconstructions).mean()))
+
+
 def psnr(mse: float) -> float:
     """Peak signal-to-noise ratio in dB of a mean squared error of pixels in [0, 1]."""
     return -10 * math.log10(mse) if mse > 0 else math.inf

@@ -14,7 +14,7 @@ from fmae_edge.export.float_graph import float_graph
 from fmae_edge.export.int8_network import Int8Network
 from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
 from fmae_edge.export.layer_choice import choose_layers
-from fmae_edge.export.network import PARTS, Network, network_of
+from fmae_edge.export.network import PARTS, Network, names_in, network_of
 from fmae_edge.export.optimised_graph import require_int8
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
@@ -90,8 +90,8 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     content = {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
     work = {f"{part}.{name}": count for part in PARTS for name, count in network.multiply_adds(part).items()}
     for part in PARTS:
-        promised = [name for name in int8.layer_names if name.startswith(part) and name not in stay_float]
-        require_int8(content[f"{part}.onnx"], [name.partition(".")[2] for name in promised])
+        promised = [name for name in int8.layer_names if name not in stay_float]
+        require_int8(content[f"{part}.onnx"], names_in(part, promised))
     record = {
         **asdict(options),
         "calibration_images": len(calibration),

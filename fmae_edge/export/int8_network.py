@@ -7,14 +7,14 @@ import onnx
 import torch
 from torch import Tensor
 
-from fmae_edge.evaluate.quality import mse_per_image, psnr
+from fmae_edge.evaluate.quality import pooled_psnr
 from fmae_edge.export.calibration import CalibrationMethod
 from fmae_edge.export.equalise import equalise, scale_dense_inputs
 from fmae_edge.export.int8_graph import decoder_int8_graph, encoder_int8_graph
 from fmae_edge.export.int8_layers import Int8Step, Quantiser, run_int8
 from fmae_edge.export.int8_target import Int8Target
 from fmae_edge.export.layers import Dense, run
-from fmae_edge.export.network import PARTS, Network, Part
+from fmae_edge.export.network import PARTS, Network, Part, names_in
 from fmae_edge.export.quantise import quantise
 
 _BATCH = 50
@@ -56,7 +56,7 @@ class Int8Network:
 
     def graphs(self, stay_float: frozenset[str]) -> dict[str, onnx.ModelProto]:
         """Return the graphs by file name, with the layers of these names, like "encoder.conv1", in float."""
-        encoder, decoder = (self._steps(part, _of(part, stay_float)) for part in PARTS)
+        encoder, decoder = (self._steps(part, frozenset(names_in(part, stay_float))) for part in PARTS)
         image, latent_size = self._network.image, self._network.latent_size
         return {
             "encoder.onnx": encoder_int8_graph(encoder, self._pixels, image, latent_size),
@@ -68,7 +68,7 @@ class Int8Network:
 
         So it does not matter whether the CPU at hand is one that the graphs are for.
         """
-        encoder, decoder = (self._steps(part, _of(part, stay_float)) for part in PARTS)
+        encoder, decoder = (self._steps(part, frozenset(names_in(part, stay_float))) for part in PARTS)
         levels = self._pixels.quantise(images.double() / 255)
         latents = run_int8(encoder, levels) / self._latent_steps
         return run_int8(decoder, self._symbols.quantise(latents)) / 255
@@ -78,7 +78,7 @@ class Int8Network:
         originals = images.unsqueeze(-1)
         latents = [run(self._network.encoder, batch.float() / 255) for batch in originals.split(_BATCH)]
         pixels = torch.cat([run(self._network.decoder, batch) for batch in latents])
-        return Measure(self, originals, _pooled_psnr(originals, pixels))
+        return Measure(self, originals, pooled_psnr((originals.float() / 255).numpy(), pixels.numpy()))
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,4 @@ class Measure:
         """Return the PSNR of 8-bit images with the layers of these names in float."""
         batches = self.originals.split(_BATCH)
         decoded = torch.cat([self.network.reconstruct(batch, stay_float) for batch in batches])
-        return _pooled_psnr(self.originals, decoded)
-
-
-def _of(part: Part, names: frozenset[str]) -> frozenset[str]:
-    return frozenset(name.partition(".")[2] for name in names if name.startswith(part))
-
-
-def _pooled_psnr(originals: Tensor, reconstructions: Tensor) -> float:
-    return psnr(float(mse_per_image((originals.float() / 255).numpy(), reconstructions.numpy()).mean()))
+        return pooled_psnr((self.originals.float() / 255).numpy(), decoded.numpy())

@@ -1,5 +1,6 @@
 """The model as a list of layers, as it was trained: nothing is rewritten yet but the order of the features."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -56,6 +57,11 @@ class Network:
     def multiply_adds(self, part: Part) -> dict[str, int]:
         """Return the multiply-adds that each layer of one half takes for one image."""
         return multiply_adds(self.layers(part), self.image if part == "encoder" else (self.latent_size,))
+
+
+def names_in(part: Part, names: Iterable[str]) -> list[str]:
+    """Return the layers of one half among `names`, which are like "encoder.conv1", as that half calls them."""
+    return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
 def network_of(model: Autoencoder) -> Network:

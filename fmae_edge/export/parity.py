@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 from torch import Tensor
 
-from fmae_edge.evaluate.quality import mse_per_image, psnr
+from fmae_edge.evaluate.quality import pooled_psnr
 from fmae_edge.runtime.codec import GRAPHS, PRECISIONS, Precision
 from fmae_edge.runtime.sessions import available_cpus, open_session, takes_levels
 from fmae_edge.train.model import Autoencoder
@@ -142,7 +142,7 @@ class _Reference:
         self.levels = levels
         self.originals, self.latents, self.pixels = originals, latents, pixels
         self.latent_range = float(latents.max() - latents.min())
-        self.psnr = _pooled_psnr(originals, pixels)
+        self.psnr = pooled_psnr(originals, pixels)
 
 
 def _compare(
@@ -157,7 +157,7 @@ def _compare(
         pixels = pixels / np.float32(255)
     latent_difference = np.abs(latents - reference.latents) / reference.latent_range
     pixel_difference = np.abs(pixels - reference.pixels)
-    quality = _pooled_psnr(reference.originals, pixels)
+    quality = pooled_psnr(reference.originals, pixels)
     return Comparison(
         precision=precision,
         batch=batch,
@@ -167,7 +167,7 @@ def _compare(
         pixel_max=float(pixel_difference.max()),
         pixel_mean=float(pixel_difference.mean()),
         psnr=quality,
-        psnr_against_torch=_pooled_psnr(reference.pixels, pixels),
+        psnr_against_torch=pooled_psnr(reference.pixels, pixels),
         loss_db=reference.psnr - quality,
     )
 
@@ -176,7 +176,3 @@ def _run(session: InferenceSession, values: NDArray[Any], batch: int) -> NDArray
     (port,) = session.get_inputs()
     parts = [session.run(None, {port.name: values[at : at + batch]})[0] for at in range(0, len(values), batch)]
     return np.concatenate(parts)
-
-
-def _pooled_psnr(originals: Array, reconstructions: Array) -> float:
-    return psnr(float(mse_per_image(originals, reconstructions).mean()))

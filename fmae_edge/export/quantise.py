@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -54,11 +55,14 @@ def quantise(
             else:
                 step = _int8_layer(layer, integers, outputs, source, leaves, target)
             source = leaves or source
-        elif isinstance(layer, Sigmoid):
-            low, high = target.levels
-            step = Int8Sigmoid(source, Quantiser(1 / 255, low, low, high))
+            real = torch.relu(outputs) if layer.relu else outputs
+        else:
+            if isinstance(layer, Sigmoid):
+                low, high = target.levels
+                step = Int8Sigmoid(source, Quantiser(1 / 255, low, low, high))
+            real = apply(layer, real)
         steps.append(step)
-        real, integers = apply(layer, real), apply_int8(step, integers)
+        integers = apply_int8(step, integers)
     return steps
 
 
@@ -93,4 +97,4 @@ def _int8_layer(
     axes = tuple(range(outputs.dim() - 1))
     unit = plain.sum_scales.double()
     bias = torch.round(outputs.double().mean(axes) / unit - sums(plain, integers).mean(axes))
-    return Int8Layer(layer, rounded, scales, bias, source, leaves)
+    return replace(plain, bias=bias)

@@ -13,14 +13,14 @@ _BLOCK = 768
 
 
 def weight_scales(weights: Tensor, target: Int8Target) -> Tensor:
-    """Return the scale of each column of `weights` (K, out): the finest in which all of it fits the target."""
+    """Return the scale of each column of `weights` (K, out): the finest in which all of it fits; 0 for zeros."""
     largest = weights.abs().amax(dim=0) / MAX_WEIGHT
     if target.max_pair is not None:
         first, second = _pairs(weights)
         for sign in (1, -1):
             sums = (sign * first).clamp(min=0) + (sign * second).clamp(min=0)
             largest = torch.maximum(largest, sums.amax(dim=0) / target.max_pair)
-    return largest.clamp(min=torch.finfo(torch.float32).tiny)
+    return largest
 
 
 def round_weights(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Target) -> Tensor:

@@ -74,12 +74,13 @@ class Codec:
         `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values,
         int8 for symbols in the bundle's quantiser steps (beyond 127 steps they are clipped).
 
-        Raises InputError if `images` have another shape, dtype or range.
+        Raises InputError if `images` have another shape, dtype or range, BundleError if the encoder's weights
+        make no numbers of them.
         """
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
         values = np.empty((len(batch), self.manifest.latent_size), np.float32)
-        encoder = self._encoder(len(batch))
+        encoder = self._session("encoder", len(batch))
         to_pixels = to_levels if takes_levels(encoder) else to_reals
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             pixels = to_pixels(batch[at : at + _IMAGES_PER_RUN], self.manifest.image_channels)
@@ -98,7 +99,7 @@ class Codec:
         """
         batch, single = as_latent_batch(latents, self.manifest.latent_size)
         images = np.empty((len(batch), *self.manifest.image_shape), np.uint8)
-        decoder = self._decoder(len(batch))
+        decoder = self._session("decoder", len(batch))
         for at in range(0, len(batch), _IMAGES_PER_RUN):
             values = to_values(batch[at : at + _IMAGES_PER_RUN], self._steps)
             (pixels,) = decoder.run(None, {"latent": values})
@@ -109,29 +110,19 @@ class Codec:
             images[at : at + _IMAGES_PER_RUN] = pixels.reshape(-1, *self.manifest.image_shape)
         return images[0] if single else images
 
-    def _encoder(self, images: int) -> "InferenceSession":
-        manifest = self.manifest
-        image = [manifest.image_channels, manifest.image_height, manifest.image_width]
-        return self._session(0, images, {"image": image}, {"latent": [manifest.latent_size]})
-
-    def _decoder(self, images: int) -> "InferenceSession":
-        manifest = self.manifest
-        image = [manifest.image_channels, manifest.image_height, manifest.image_width]
-        return self._session(1, images, {"latent": [manifest.latent_size]}, {"image": image})
-
-    def _session(
-        self, graph: int, images: int, takes: dict[str, list[int]], gives: dict[str, list[int]]
-    ) -> "InferenceSession":
+    def _session(self, half: Literal["encoder", "decoder"], images: int) -> "InferenceSession":
         """Return the session that runs `images` at once, opened at its first use."""
-        name = GRAPHS[self._precision][graph]
         threads = self._threads if images >= _IMAGES_FOR_THREADS else 1
-        if (name, threads) not in self._sessions:
-            self._sessions[name, threads] = self._open(name, threads, takes, gives)
-        return self._sessions[name, threads]
+        if (half, threads) not in self._sessions:
+            self._sessions[half, threads] = self._open(half, threads)
+        return self._sessions[half, threads]
 
-    def _open(
-        self, name: str, threads: int, takes: dict[str, list[int]], gives: dict[str, list[int]]
-    ) -> "InferenceSession":
+    def _open(self, half: Literal["encoder", "decoder"], threads: int) -> "InferenceSession":
+        manifest = self.manifest
+        image = {"image": [manifest.image_channels, manifest.image_height, manifest.image_width]}
+        latent = {"latent": [manifest.latent_size]}
+        encoder, decoder = GRAPHS[self._precision]
+        name, takes, gives = (encoder, image, latent) if half == "encoder" else (decoder, latent, image)
         where = f"{self._bundle.path}: {name}"
         session = open_session(self._bundle.files[name], where, threads)
         for ports, expected in ((session.get_inputs(), takes), (session.get_outputs(), gives)):

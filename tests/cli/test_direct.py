@@ -76,20 +76,6 @@ def test_the_version_needs_no_typer(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("fmae-edge 0.")
 
 
-@pytest.mark.parametrize("line", ["--version", "--help", "compress --help"])
-def test_neither_version_nor_help_load_numpy_or_onnxruntime(line):
-    import subprocess
-
-    code = (
-        "import sys, contextlib\nfrom fmae_edge.cli import main\n"
-        f"sys.argv = ['fmae-edge', *{line.split()!r}]\n"
-        "with contextlib.suppress(SystemExit): main()\n"
-        "print('LOADED', *{'numpy', 'onnxruntime', 'torch', 'PIL'} & sys.modules.keys())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("LOADED"), done.stdout
-
-
 def test_compress_does_not_load_typer(tmp_path, images):
     import subprocess
 
