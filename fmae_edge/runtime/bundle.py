@@ -31,11 +31,15 @@ def read_bundle(path: Path, only: Collection[str] | None = None) -> Bundle:
         raise BundleError(f"{path}: no such bundle folder")
     manifest = Manifest.from_json(_read(path, MANIFEST_NAME, limit=_MAX_MANIFEST_BYTES), str(path))
     wanted = manifest.files if only is None else only
-    files = {name: _read_checked(path, name, manifest.files[name]) for name in wanted}
+    files = {name: read_checked(path, name, manifest.files[name]) for name in wanted}
     return Bundle(path, manifest, files)
 
 
-def _read_checked(path: Path, name: str, entry: FileEntry) -> bytes:
+def read_checked(path: Path, name: str, entry: FileEntry) -> bytes:
+    """Return the file `name` of the bundle in folder `path`, which the manifest has as `entry`.
+
+    Raises BundleError as `read_bundle` does.
+    """
     content = _read(path, name, limit=entry.size)
     if FileEntry.of(content) != entry:
         raise BundleError(

@@ -1,18 +1,25 @@
-"""The codec: images to latents and back, with the two graphs of a bundle."""
+"""The codec: images to latents and .fmae files, and back, with the graphs and the prior of a bundle."""
 
+import math
 import os
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle, read_checked
 from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.fmae_file import pack_many, pack_one, unpack
 from fmae_edge.runtime.images import as_batch, to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, to_dtype, to_values
-from fmae_edge.runtime.manifest import Manifest
+from fmae_edge.runtime.manifest import PRIOR_NAME, QUALITIES, Manifest, Qualities
+from fmae_edge.runtime.prior import Integers, Prior, read_prior
+from fmae_edge.runtime.search import MAX_EFFORT, search
 from fmae_edge.runtime.sessions import available_cpus, open_session, takes_levels
+from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -28,6 +35,7 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
 _IMAGES_PER_RUN = 64
 _IMAGES_FOR_THREADS = 8
 _MAX_THREADS = 1024
+DEFAULT_QUALITY = 5
 
 
 class Codec:
@@ -43,6 +51,8 @@ class Codec:
         codec = Codec()
         latent = codec.encode(image)  # (28, 28) uint8 -> (64,) float32
         image = codec.decode(latent)  # (64,) float32 -> (28, 28) uint8
+        content = codec.compress(image)  # (28, 28) uint8 -> bytes of a .fmae file
+        image = codec.decompress(content)  # the bytes of such a file -> (28, 28) uint8
     """
 
     def __init__(
@@ -109,6 +119,140 @@ class Codec:
                 pixels = to_uint8(pixels)
             images[at : at + _IMAGES_PER_RUN] = pixels.reshape(-1, *self.manifest.image_shape)
         return images[0] if single else images
+
+    def compress(
+        self, image: object, quality: int = DEFAULT_QUALITY, effort: int = 0, max_bytes: int | None = None
+    ) -> bytes:
+        """Return the bytes of a .fmae file of one image (28, 28), as `encode` takes it.
+
+        `quality` is 1 (fewest bytes) to 9; with `max_bytes` it is the highest whose file is no longer than that,
+        and `quality` is not looked at. `effort` is 0 (one pass) to 9: rounds of search for cheaper symbols.
+
+        Raises InputError if an argument is none of these or no quality fits, BundleError if the bundle has no
+        prior.
+        """
+        batch, single = as_batch(image, self.manifest.image_shape)
+        if not single:
+            raise InputError(
+                f"compress takes one image of {self.manifest.image_shape}; use compress_batch for a stack"
+            )
+
+        def pack(payloads: list[bytes], quality: int) -> bytes:
+            return pack_one(payloads[0], quality, self.manifest.bundle_id)
+
+        return self._compress(batch, quality, effort, max_bytes, pack)
+
+    def compress_batch(
+        self,
+        images: object,
+        quality: int = DEFAULT_QUALITY,
+        effort: int = 0,
+        max_bytes: int | None = None,
+        names: Sequence[str] | None = None,
+    ) -> bytes:
+        """Return the bytes of one .fmae file of a stack of images (N, 28, 28), with a name for each if given.
+
+        The options are those of `compress`; `max_bytes` is for the whole file. Raises as `compress` does.
+        """
+        batch, single = as_batch(images, self.manifest.image_shape)
+        if single:
+            raise InputError("compress_batch takes a stack of images; use compress for one")
+
+        def pack(payloads: list[bytes], quality: int) -> bytes:
+            return pack_many(payloads, quality, self.manifest.bundle_id, names)
+
+        return self._compress(batch, quality, effort, max_bytes, pack)
+
+    def decompress(self, content: bytes, index: int | None = None) -> NDArray[np.uint8]:
+        """Return the image (28, 28) of a .fmae file's bytes, or the stack (N, 28, 28) that the file holds.
+
+        With `index`, return that image (28, 28) of a stack; no other is decoded.
+
+        Raises InputError if the bytes are no whole .fmae file of this bundle, or `index` is none of theirs.
+        """
+        symbols, step, single = self._read_symbols(content, index)
+        images = self.decode(symbols.astype(np.float32) * np.float32(step))
+        return images[0] if single else images
+
+    def symbols(self, content: bytes) -> NDArray[np.int64]:
+        """Return the quantised latents (N, 64) in a .fmae file's bytes, as whole steps of the file's quality.
+
+        They are the same on every machine. Raises as `decompress` does.
+        """
+        return self._read_symbols(content)[0]
+
+    def names(self, content: bytes) -> tuple[str, ...] | None:
+        """Return the images' names in a .fmae file, None if they were not kept. Raises as `decompress` does."""
+        return unpack(content, self.manifest.bundle_id).names
+
+    def _read_symbols(self, content: bytes, index: int | None = None) -> tuple[Integers, float, bool]:
+        file = unpack(content, self.manifest.bundle_id)
+        if not 1 <= file.quality <= QUALITIES:
+            raise InputError(f"corrupted, it has quality {file.quality}")
+        payloads, single = file.payloads, file.single
+        if index is not None:
+            if type(index) is not int or not 0 <= index < len(payloads):
+                raise InputError(f"holds {len(payloads)} images, and no image {index!r}; they count from 0")
+            payloads, single = payloads[index : index + 1], True
+        symbols = decode_symbols(self._prior, payloads, self.manifest.latent_size, file.quality - 1)
+        return symbols, self._step(file.quality), single
+
+    def _compress(
+        self,
+        batch: NDArray[Any],
+        quality: int,
+        effort: int,
+        max_bytes: int | None,
+        pack: Callable[[list[bytes], int], bytes],
+    ) -> bytes:
+        for name, value, least, most in (("quality", quality, 1, QUALITIES), ("effort", effort, 0, MAX_EFFORT)):
+            if type(value) is not int or not least <= value <= most:
+                raise InputError(f"{name} is {value!r}; expected an integer from {least} to {most}")
+        if max_bytes is not None and (type(max_bytes) is not int or max_bytes < 1):
+            raise InputError(f"max_bytes is {max_bytes!r}; expected a positive integer")
+        prior = self._prior
+        latents = self.encode(batch)
+        smallest = 0
+        for at in [quality] if max_bytes is None else range(QUALITIES, 0, -1):
+            symbols = clip_symbols(np.rint(latents / np.float32(self._step(at))))
+            if effort:
+                symbols = self._search(symbols, batch, at, effort)
+            content = pack(encode_symbols(prior, symbols, at - 1), at)
+            if max_bytes is None or len(content) <= max_bytes:
+                return content
+            smallest = len(content)
+        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {smallest} bytes")
+
+    def _search(self, symbols: Integers, batch: NDArray[Any], quality: int, effort: int) -> Integers:
+        pixels = to_levels(batch, self.manifest.image_channels).reshape(len(batch), math.prod(batch.shape[1:]))
+        step = np.float32(self._step(quality))
+
+        def decode(tried: Integers) -> NDArray[np.float32]:
+            return self.decode(tried.astype(np.float32) * step).reshape(len(tried), -1).astype(np.float32)
+
+        # From mean squared error of pixels in [0, 1] to summed squared error of levels
+        bit_cost = self._qualities.bit_costs[quality - 1] * pixels.shape[1] * 255**2
+        count = partial(count_bits, self._prior, quality=quality - 1)
+        return search(symbols, pixels.astype(np.float32), bit_cost, effort, decode, count)
+
+    def _step(self, quality: int) -> float:
+        return self._qualities.steps[quality - 1] * self._qualities.unit
+
+    @property
+    def _qualities(self) -> Qualities:
+        if self.manifest.qualities is None:
+            raise BundleError(
+                f"{self._bundle.path}: has no prior, which .fmae files need; export the bundle again"
+            )
+        return self.manifest.qualities
+
+    @cached_property
+    def _prior(self) -> Prior:
+        """The prior of the bundle, read at its first use: latents in .npy files need none."""
+        qualities, manifest = self._qualities, self.manifest
+        content = read_checked(self._bundle.path, PRIOR_NAME, manifest.files[PRIOR_NAME])
+        where = f"{self._bundle.path}: {PRIOR_NAME}"
+        return read_prior(content, manifest.latent_size, qualities.steps, where)
 
     def _session(self, half: Literal["encoder", "decoder"], images: int) -> "InferenceSession":
         """Return the session that runs `images` at once, opened at its first use."""

@@ -10,14 +10,17 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from fmae_edge.runtime.errors import BundleError
 
 # 2: int8 graphs take and give 8-bit pixels as they are; in 1 all graphs worked on pixels in [0, 1].
-FORMAT_VERSION = 2
+# 3: with a prior and the qualities' quantiser steps, which .fmae files need.
+FORMAT_VERSION = 3
 MANIFEST_NAME = "manifest.json"
+PRIOR_NAME = "prior.safetensors"
+QUALITIES = 9
 GRAPH_NAMES = ("encoder.onnx", "decoder.onnx", "encoder.fp32.onnx", "decoder.fp32.onnx")
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -26,6 +29,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_SIDE = 4096
 _MAX_LATENT = 65536
 _MAX_FILE_BYTES = 1 << 30
+_MAX_UNITS = 4096  # of a quality's step
+_MAX_UNIT = 1e24  # the largest latent of any file is a finite float32
 _MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
 
 
@@ -43,11 +48,25 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class Qualities:
+    """How .fmae files quantise: a symbol times `steps[quality - 1]` times `unit` is the latent value.
+
+    `bit_costs` say what a bit is worth at each quality, in mean squared error of pixels in [0, 1]: the slope of
+    the bundle's own rate-distortion curve, which an encoder with effort descends.
+    """
+
+    unit: float
+    steps: tuple[int, ...]
+    bit_costs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself.
 
-    `latent_steps` are the quantiser's steps, one a latent dimension: an int8 symbol times its step is
-    the latent value. `record` is for people: nothing in it changes what is computed.
+    `latent_steps` are the steps of int8 latents, one a latent dimension: an int8 symbol times its step is
+    the latent value. `qualities` are those of .fmae files, None in bundles older than they are. `record` is for
+    people: nothing in it changes what is computed.
     """
 
     name: str
@@ -57,6 +76,7 @@ class Manifest:
     latent_steps: tuple[float, ...]
     files: Mapping[str, FileEntry]
     record: Mapping[str, Any]
+    qualities: Qualities | None = None
 
     @property
     def latent_size(self) -> int:
@@ -71,18 +91,21 @@ class Manifest:
 
     @property
     def bundle_id(self) -> str:
-        """16 hex digits over what decides decoding: geometry, quantiser steps and the decoder graphs."""
-        decides = {
+        """16 hex digits over what decides decoding: geometry, quantiser steps, decoder graphs and prior."""
+        decides: dict[str, Any] = {
             "image": [self.image_channels, self.image_height, self.image_width],
             "steps": list(self.latent_steps),
             "decoders": [self.files[name].sha256 for name in GRAPH_NAMES if name.startswith("decoder")],
         }
+        if self.qualities:
+            decides["qualities"] = [self.qualities.unit, *self.qualities.steps]
+            decides["prior"] = self.files[PRIOR_NAME].sha256
         return hashlib.sha256(_canonical(decides)).hexdigest()[:16]
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`, checksum included."""
         content = {
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if self.qualities else FORMAT_VERSION - 1,
             "name": self.name,
             "bundle_id": self.bundle_id,
             "image": {
@@ -92,6 +115,7 @@ class Manifest:
                 "preprocessing": "layout NCHW; int8 graphs: uint8 as it is; fp32 graphs: uint8 / 255 as float32",
             },
             "latent": {"size": self.latent_size, "steps": list(self.latent_steps)},
+            **({"qualities": asdict(self.qualities)} if self.qualities else {}),
             "files": {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()},
             "record": dict(self.record),
         }
@@ -157,7 +181,21 @@ class Manifest:
             latent_steps=_valid(steps, lambda value: 1 <= len(value) <= _MAX_LATENT),
             files=files,
             record=_valid(content["record"], lambda value: isinstance(value, dict)),
+            qualities=_qualities(content["qualities"], files) if "qualities" in content else None,
         )
+
+
+def _qualities(content: dict[str, Any], files: Mapping[str, FileEntry]) -> Qualities:
+    _valid(PRIOR_NAME, files.__contains__)
+    steps = tuple(
+        _valid(step, lambda step: type(step) is int and 1 <= step <= _MAX_UNITS) for step in content["steps"]
+    )
+    costs = tuple(
+        _valid(cost, lambda cost: type(cost) is float and 0 <= cost <= 1) for cost in content["bit_costs"]
+    )
+    _valid((len(steps), len(costs)), (QUALITIES, QUALITIES).__eq__)
+    unit = _valid(content["unit"], lambda unit: type(unit) is float and _MIN_STEP <= unit <= _MAX_UNIT)
+    return Qualities(unit, steps, costs)
 
 
 _Value = TypeVar("_Value")

@@ -1,0 +1,189 @@
+"""The prior: what a decoder expects of the next latents, in integers alone.
+
+Sender and receiver must agree on every probability to the last bit, on any CPU and with any number of
+threads (Balle et al., "Integer networks for data compression with latent-variable models", ICLR 2019). So
+a distribution is a row of a table of integers, and what chooses the row is a network of integers. They
+are multiplied as float32, which BLAS does fast: every sum stays under 2^24, so it is exact in any order,
+and loading a prior proves that from its weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.errors import BundleError
+from fmae_edge.runtime.range_coder import TOTAL
+from fmae_edge.runtime.tensors import read_tensors
+
+# A table's columns are the symbols from RADIUS below a centre to RADIUS above it, and the escape from them.
+RADIUS = 31
+ESCAPE = 2 * RADIUS + 1
+MAX_SYMBOL = 32767
+_FRACTION_BITS = 4
+FRACTIONS = 1 << _FRACTION_BITS  # of a symbol: how finely a distribution's mean is placed between two symbols
+MAX_INPUT = 2047  # latents in units, as the first layer sees them
+MAX_HIDDEN = 1023
+EXACT = 1 << 24  # float32 holds every integer up to here
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """x -> floor((x weights + bias) / 2^shift): integers in float32. `bias` has a row a quality, or one."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    scale: NDArray[np.float32]  # 2^-shift, exact
+
+    def __call__(self, x: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
+        """Apply the layer to (N, inputs); `quality` counts from 0."""
+        y: NDArray[np.float32] = x @ self.weights
+        y += self.bias[quality % len(self.bias)]
+        y *= self.scale
+        return np.floor(y, out=y)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The network of one group of latents, those in `place`; it sees all before them."""
+
+    place: slice
+    layers: tuple[Layer, Layer, Layer]
+
+    def __call__(self, latents: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
+        """Return (N, 2 size): means in sixteenths of a unit, then widths in table rows. Changes `latents`."""
+        first, second, last = self.layers
+        x = _clip(latents, -MAX_INPUT, MAX_INPUT)
+        x = _clip(first(x, quality), 0, MAX_HIDDEN)
+        x = _clip(second(x, quality), 0, MAX_HIDDEN)
+        return last(x, quality)
+
+
+def _clip(x: NDArray[np.float32], least: int, most: int) -> NDArray[np.float32]:
+    """Clip in place: of one image, np.clip takes longer than a layer's product."""
+    np.maximum(x, least, out=x)
+    return np.minimum(x, most, out=x)
+
+
+@dataclass(frozen=True)
+class NetworkPrior:
+    """Distributions by the groups' networks: a table of widths and fractions, moved to the predicted mean.
+
+    `steps` are the quantiser's, in units, one a quality; `starts` (rows, 2 RADIUS + 3) is where each column's
+    interval begins, with 65536 behind the last. `narrower` is how many widths a quality's step takes away.
+    """
+
+    groups: tuple[Group, ...]
+    steps: tuple[int, ...]
+    narrower: tuple[int, ...]
+    starts: NDArray[np.int32]
+
+    @property
+    def places(self) -> tuple[slice, ...]:
+        """Which latents are coded together, in order."""
+        return tuple(group.place for group in self.groups)
+
+    def predict(self, index: int, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
+        """Return the centre and the table row (N, size) of each latent of group `index`.
+
+        `symbols` (N, latent_size) are known up to that group; the others are not looked at.
+        """
+        group = self.groups[index]
+        step = self.steps[quality]
+        known = symbols[:, : group.place.start].astype(np.float32)
+        known *= step
+        answers = group(known, quality).astype(np.int64)
+        size = group.place.stop - group.place.start
+        place = answers[:, :size] // step
+        place += FRACTIONS // 2
+        widths = answers[:, size:]
+        widths -= self.narrower[quality]
+        np.maximum(widths, 0, out=widths)
+        np.minimum(widths, len(self.starts) // FRACTIONS - 1, out=widths)
+        # A mean is under 2^24 sixteenths, so a centre and what is near it stay far within int64
+        return place >> _FRACTION_BITS, widths * FRACTIONS + (place & (FRACTIONS - 1))
+
+
+@dataclass(frozen=True)
+class TablePrior:
+    """One distribution a quality and latent, whatever the others are: `centres` (qualities, latent_size)."""
+
+    centres: Integers
+    starts: NDArray[np.int32]
+
+    @property
+    def places(self) -> tuple[slice, ...]:
+        """Which latents are coded together: all."""
+        return (slice(0, self.centres.shape[1]),)
+
+    def predict(self, index: int, symbols: Integers, quality: int) -> tuple[Integers, Integers]:  # noqa: ARG002
+        """Return the centre and the table row (N, size) of each latent."""
+        shape = (len(symbols), self.centres.shape[1])
+        rows = quality * shape[1] + np.arange(shape[1])
+        return np.broadcast_to(self.centres[quality], shape), np.broadcast_to(rows, shape)
+
+
+Prior = NetworkPrior | TablePrior
+
+
+def read_prior(content: bytes, latent_size: int, steps: tuple[int, ...], where: str) -> Prior:
+    """Return the prior in the bytes of a bundle's file, which `where` names in messages.
+
+    Raises BundleError if the tables or networks do not fit `latent_size` and the qualities' `steps`, or could
+    leave the range in which float32 is exact.
+    """
+    tensors = read_tensors(content, where)
+    try:
+        starts = tensors.pop("tables").astype(np.int32)
+        _require(starts.ndim == 2 and starts.shape[1] == ESCAPE + 1 and (starts[:, 0] == 0).all(), "tables")
+        starts = np.hstack([starts, np.full((len(starts), 1), TOTAL, np.int32)])
+        _require(bool((np.diff(starts) > 0).all()), "tables")
+        if "centres" in tensors:
+            centres = tensors.pop("centres").astype(np.int64)
+            _require(centres.shape == (len(steps), latent_size) and centres.size == len(starts), "centres")
+            _require(int(abs(centres).max()) <= MAX_SYMBOL - RADIUS, "centres")
+            _require(not tensors, f"no {', '.join(tensors)}")
+            return TablePrior(centres, starts)
+        narrower = tuple(tensors.pop("narrower").tolist())
+        _require(len(narrower) == len(steps) and len(starts) % FRACTIONS == 0, "narrower")
+        groups = _read_groups(tensors, latent_size, len(steps))
+        return NetworkPrior(groups, steps, narrower, starts)
+    except (KeyError, ValueError, TypeError) as error:
+        raise BundleError(f"{where}: not the prior of this bundle (it needs {error})") from None
+
+
+def _read_groups(tensors: Mapping[str, NDArray[Any]], latent_size: int, qualities: int) -> tuple[Group, ...]:
+    groups: list[Group] = []
+    before = 0
+    while before < latent_size:
+        at = f"groups.{len(groups)}"
+        hidden, outputs = tensors[f"{at}.2.weights"].shape
+        size = outputs // 2
+        _require(outputs % 2 == 0 and 1 <= size <= latent_size - before, f"{at}.2.weights")
+        first = _layer(tensors, f"{at}.0", (before, hidden), qualities, MAX_INPUT)
+        second = _layer(tensors, f"{at}.1", (hidden, hidden), 1, MAX_HIDDEN)
+        last = _layer(tensors, f"{at}.2", (hidden, outputs), 1, MAX_HIDDEN)
+        groups.append(Group(slice(before, before + size), (first, second, last)))
+        before += size
+    return tuple(groups)
+
+
+def _layer(
+    tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, int], biases: int, largest: int
+) -> Layer:
+    weights, bias, shift = (tensors[f"{name}.{part}"].astype(np.int64) for part in ("weights", "bias", "shift"))
+    _require(weights.shape == shape, f"{name}.weights")
+    _require(bias.shape == (biases, shape[1]), f"{name}.bias")
+    _require(shift.shape == (shape[1],) and bool((shift >= 0).all() and (shift < 24).all()), f"{name}.shift")
+    reach = abs(weights).sum(axis=0) * largest + abs(bias).max(axis=0)
+    _require(bool((reach < EXACT).all()), f"sums under 2^24 in {name}")
+    return Layer(weights.astype(np.float32), bias.astype(np.float32), np.exp2(-shift).astype(np.float32))
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)

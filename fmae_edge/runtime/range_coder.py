@@ -1,0 +1,145 @@
+"""A range coder: symbols as intervals of [0, 65536), and bytes that name a point inside all of them.
+
+G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised message", 1979.
+Integers alone decide, so every machine writes and reads the same bytes. `low` and `width` say which
+numbers the message may still be, seen through a window of 40 bits; whenever the window's first byte
+is settled it is shifted out. A message ends with the shortest bytes whose number lies in the last
+interval when zeros follow, so its length has to be known to the reader.
+
+Many messages are coded side by side in numpy, one or a few in Python's own integers, to the same bytes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOTAL_BITS = 16
+TOTAL = 1 << TOTAL_BITS
+_WINDOW = 1 << 40
+_SETTLED = 1 << 32  # a width below this has settled the window's first byte, but for a carry
+_TAIL_BITS = 32  # of the window, behind its first byte
+_BYTES_AT_ONCE = 5
+# Each interval shifts out at most two bytes: its width is at least 2^32 / 2^16.
+_SHIFTS = 2
+_FEW = 8  # measured: below so many messages, Python's integers are faster than numpy's calls
+
+Integers = NDArray[np.integer[Any]]
+
+
+def encode(starts: Integers, sizes: Integers) -> list[bytes]:
+    """Return the bytes of N messages: (N, S) intervals [start, start + size) of [0, 65536).
+
+    Intervals of size 0 are left out, so that messages of different lengths fit into one array.
+    """
+    if len(starts) < _FEW:
+        return [_encode_one(*pair) for pair in zip(starts.tolist(), sizes.tolist(), strict=True)]
+    count, steps = starts.shape
+    low = np.zeros(count, np.int64)
+    width = np.full(count, _WINDOW, np.int64)
+    shifted = np.zeros((count, _SHIFTS * steps + 1), np.int16)  # bytes and the carries into them
+    lengths = np.zeros(count, np.int64)
+    for step in range(steps):
+        size = sizes[:, step].astype(np.int64)
+        coded = size > 0
+        if not coded.any():
+            continue
+        unit = width >> TOTAL_BITS
+        low += np.where(coded, unit * starts[:, step], 0)
+        width = np.where(coded, unit * size, width)
+        for _ in range(_SHIFTS):
+            (rows,) = np.nonzero(width < _SETTLED)
+            shifted[rows, lengths[rows]] = low[rows] >> _TAIL_BITS
+            lengths[rows] += 1
+            low[rows] = (low[rows] & (_SETTLED - 1)) << 8
+            width[rows] <<= 8
+    shifted[np.arange(count), lengths] = _last_point(low, width) >> _TAIL_BITS
+    for column in range(int(lengths.max()), 0, -1):
+        shifted[:, column - 1] += shifted[:, column] >> 8
+    whole = shifted.astype(np.uint8)
+    ends = whole.shape[1] - np.argmax(whole[:, ::-1] != 0, axis=1)
+    ends[~whole.any(axis=1)] = 0
+    return [row[:end].tobytes() for row, end in zip(whole, ends.tolist(), strict=True)]
+
+
+def _last_point(low: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number in [low, low + width) that ends in the most zero bytes."""
+    whole_windows = (low + _WINDOW - 1) & -_WINDOW
+    return np.where(whole_windows < low + width, whole_windows, (low + _SETTLED - 1) & -_SETTLED)
+
+
+def _encode_one(starts: list[int], sizes: list[int]) -> bytes:
+    low, width, length = 0, _WINDOW, 1  # low grows as long as the message: no carries to keep
+    for start, size in zip(starts, sizes, strict=True):
+        if not size:
+            continue
+        unit = width >> TOTAL_BITS
+        low += unit * start
+        width = unit * size
+        while width < _SETTLED:
+            low <<= 8
+            width <<= 8
+            length += 1
+    point = (low + _WINDOW - 1) & -_WINDOW
+    if point >= low + width:
+        point = (low + _SETTLED - 1) & -_SETTLED
+    return (point >> _TAIL_BITS).to_bytes(length, "big").rstrip(b"\0")
+
+
+class Decoder:
+    """Reads N messages side by side; behind its end a message goes on with zeros."""
+
+    def __init__(self, messages: Sequence[bytes]) -> None:
+        longest = max(map(len, messages), default=0) + _BYTES_AT_ONCE
+        padded = b"".join(message.ljust(longest, b"\0") for message in messages)
+        self._bytes = np.frombuffer(padded, np.uint8).reshape(len(messages), longest)
+        self._read = np.full(len(messages), _BYTES_AT_ONCE)
+        self._above_low = np.zeros(len(messages), np.int64)  # the point, seen from the interval's low end
+        for column in range(_BYTES_AT_ONCE):
+            self._above_low = self._above_low << 8 | self._bytes[:, column]
+        self._width = np.full(len(messages), _WINDOW, np.int64)
+
+    def position(self) -> NDArray[np.int64]:
+        """Return (N,) positions in [0, 65536): each lies in the interval of its message's next symbol."""
+        return np.minimum(self._above_low // (self._width >> TOTAL_BITS), TOTAL - 1)
+
+    def advance(self, starts: Integers, sizes: Integers) -> None:
+        """Go past (N,) intervals that `position` lies in; messages with size 0 stay where they are."""
+        coded = sizes > 0
+        unit = self._width >> TOTAL_BITS
+        self._above_low -= np.where(coded, unit * starts, 0)
+        self._width = np.where(coded, unit * sizes, self._width)
+        np.minimum(self._above_low, self._width - 1, out=self._above_low)  # only no encoder's bytes are outside
+        last = self._bytes.shape[1] - 1  # always a zero
+        for _ in range(_SHIFTS):
+            (rows,) = np.nonzero(self._width < _SETTLED)
+            read = self._bytes[rows, np.minimum(self._read[rows], last)]
+            self._above_low[rows] = self._above_low[rows] << 8 | read
+            self._width[rows] <<= 8
+            self._read[rows] += 1
+
+
+class SingleDecoder:
+    """Reads one message as `Decoder` does, in Python's own integers."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+        self._read = _BYTES_AT_ONCE
+        self._above_low = int.from_bytes(message[:_BYTES_AT_ONCE].ljust(_BYTES_AT_ONCE, b"\0"), "big")
+        self._width = _WINDOW
+
+    def position(self) -> int:
+        """Return the position in [0, 65536) that lies in the interval of the next symbol."""
+        return min(self._above_low // (self._width >> TOTAL_BITS), TOTAL - 1)
+
+    def advance(self, start: int, size: int) -> None:
+        """Go past the interval that `position` lies in."""
+        unit = self._width >> TOTAL_BITS
+        self._width = unit * size
+        self._above_low = min(self._above_low - unit * start, self._width - 1)
+        while self._width < _SETTLED:
+            byte = self._message[self._read] if self._read < len(self._message) else 0
+            self._above_low = self._above_low << 8 | byte
+            self._width <<= 8
+            self._read += 1

@@ -1,0 +1,113 @@
+"""Symbols to bytes and back: the prior says which intervals, the range coder codes them."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.prior import ESCAPE, MAX_SYMBOL, RADIUS, Integers, Prior
+from fmae_edge.runtime.range_coder import TOTAL_BITS, Decoder, SingleDecoder, encode
+
+_IMAGES_AT_ONCE = 1000  # bounds memory, and keeps the arrays in the cache
+_FEW = 8  # measured: below so many images, Python's integers are faster than numpy's calls
+_COLUMNS = ESCAPE + 2  # of the prior's tables, with the end behind the last interval
+_ESCAPED = 1 << (TOTAL_BITS - 1)  # an escaped symbol is the interval [symbol + 32768, + 1)
+
+
+def clip_symbols(symbols: NDArray[np.floating]) -> Integers:
+    """Return whole numbers as symbols, which end at +-32767."""
+    clipped: Integers = np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
+    return clipped
+
+
+def encode_symbols(prior: Prior, symbols: Integers, quality: int) -> list[bytes]:
+    """Return the bytes of each of (N, latent_size) symbols; `quality` counts from 0."""
+    payloads: list[bytes] = []
+    for at in range(0, len(symbols), _IMAGES_AT_ONCE):
+        payloads += encode(*_intervals(prior, symbols[at : at + _IMAGES_AT_ONCE], quality))
+    return payloads
+
+
+def count_bits(prior: Prior, symbols: Integers, quality: int) -> NDArray[np.float64]:
+    """Return the bits (N,) that the intervals of (N, latent_size) symbols take, before they are made bytes of."""
+    chunks = range(0, len(symbols), _IMAGES_AT_ONCE)
+    sizes = [_intervals(prior, symbols[at : at + _IMAGES_AT_ONCE], quality)[1] for at in chunks]
+    return np.concatenate([_bits(size) for size in sizes]) if sizes else np.empty(0)
+
+
+def _bits(sizes: Integers) -> NDArray[np.float64]:
+    bits: NDArray[np.float64] = np.where(sizes > 0, TOTAL_BITS - np.log2(np.maximum(sizes, 1)), 0).sum(axis=1)
+    return bits
+
+
+def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
+    """Return starts and sizes (N, 2 latent_size): each symbol's interval, and that of its escape or none."""
+    predictions = [prior.predict(index, symbols, quality) for index in range(len(prior.places))]
+    centres, rows = (np.concatenate(parts, axis=1) for parts in zip(*predictions, strict=True))
+    away = symbols - centres
+    inside = abs(away) <= RADIUS
+    columns = np.where(inside, away + RADIUS, ESCAPE)
+    starts = np.zeros((*symbols.shape, 2), np.int64)
+    sizes = np.zeros_like(starts)
+    starts[:, :, 0] = begins = prior.starts[rows, columns]
+    sizes[:, :, 0] = prior.starts[rows, columns + 1] - begins
+    starts[:, :, 1] = np.where(inside, 0, symbols + _ESCAPED)
+    sizes[:, :, 1] = ~inside
+    return starts.reshape(len(symbols), -1), sizes.reshape(len(symbols), -1)
+
+
+def decode_symbols(prior: Prior, payloads: Sequence[bytes], latent_size: int, quality: int) -> Integers:
+    """Return the symbols (N, latent_size) of N payloads; bytes that no encoder wrote give symbols too."""
+    if len(payloads) < _FEW:
+        chunks = [_decode_one(prior, payload, latent_size, quality) for payload in payloads]
+    else:
+        chunks = [
+            _decode_many(prior, payloads[at : at + _IMAGES_AT_ONCE], latent_size, quality)
+            for at in range(0, len(payloads), _IMAGES_AT_ONCE)
+        ]
+    return np.concatenate(chunks) if chunks else np.empty((0, latent_size), np.int64)
+
+
+def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, quality: int) -> Integers:
+    decoder = Decoder(payloads)
+    symbols = np.zeros((len(payloads), latent_size), np.int64)
+    for index, place in enumerate(prior.places):
+        centres, rows = prior.predict(index, symbols, quality)
+        for column, latent in enumerate(_latents(place)):
+            row = rows[:, column]
+            starts = prior.starts[row]
+            found = (starts[:, 1:-1] <= decoder.position()[:, None]).sum(axis=1)
+            begins = np.take_along_axis(starts, found[:, None], axis=1)[:, 0]
+            ends = np.take_along_axis(starts, found[:, None] + 1, axis=1)[:, 0]
+            decoder.advance(begins, ends - begins)
+            symbols[:, latent] = centres[:, column] + found - RADIUS
+            escaped = found == ESCAPE
+            if escaped.any():
+                at = decoder.position()
+                decoder.advance(at, escaped)
+                symbols[escaped, latent] = at[escaped] - _ESCAPED
+    return symbols
+
+
+def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) -> Integers:
+    decoder = SingleDecoder(payload)
+    symbols = np.zeros((1, latent_size), np.int64)
+    starts = prior.starts.reshape(-1).data  # its items are Python's integers, one at a time
+    for index, place in enumerate(prior.places):
+        centres, rows = prior.predict(index, symbols, quality)
+        for latent, centre, row in zip(_latents(place), centres[0].tolist(), rows[0].tolist(), strict=True):
+            begin = row * _COLUMNS
+            found = bisect_right(starts, decoder.position(), begin, begin + ESCAPE + 1) - 1
+            decoder.advance(starts[found], starts[found + 1] - starts[found])
+            symbol = centre + found - begin - RADIUS
+            if found == begin + ESCAPE:
+                at = decoder.position()
+                decoder.advance(at, 1)
+                symbol = at - _ESCAPED
+            symbols[0, latent] = symbol
+    return symbols
+
+
+def _latents(place: slice) -> Iterator[int]:
+    return iter(range(place.start, place.stop))

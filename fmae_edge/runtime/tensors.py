@@ -1,0 +1,43 @@
+"""Read named arrays from the bytes of a safetensors file, every size checked before it is believed.
+
+The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and place of each
+array; the arrays. https://huggingface.co/docs/safetensors describes it. Only integers are read here.
+"""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.errors import BundleError
+
+_LENGTH_BYTES = 8
+_DTYPES = {"I8": "<i1", "U8": "<u1", "I16": "<i2", "U16": "<u2", "I32": "<i4"}
+
+
+def read_tensors(content: bytes, where: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays in `content`, read-only. `where` names the file in messages.
+
+    Raises BundleError if the bytes are not such a file, or hold anything but integers of 8, 16 and 32 bits.
+    """
+    data_at = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    try:
+        if data_at > len(content):
+            raise ValueError("shorter than its header")
+        header = json.loads(content[_LENGTH_BYTES:data_at])
+        header.pop("__metadata__", None)
+        return {name: _array(content[data_at:], **entry) for name, entry in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{where}: not a safetensors file of integers ({error!r})") from None
+
+
+def _array(data: bytes, dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
+    kind = np.dtype(_DTYPES[dtype])
+    begin, end = data_offsets
+    if any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
+        raise ValueError(shape, data_offsets)
+    if not begin <= end <= len(data) or end - begin != math.prod(shape) * kind.itemsize:
+        raise ValueError(shape, data_offsets)
+    return np.frombuffer(data[begin:end], kind).reshape(shape)

@@ -1,0 +1,117 @@
+"""The .fmae container: every byte is guarded, every kind of damage has its own sentence."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fmae_edge import InputError
+from fmae_edge.runtime.fmae_file import FmaeFile, pack_many, pack_one, unpack
+
+BUNDLE, OTHER = "0123456789abcdef", "1123456789abcdef"
+PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=40)
+
+
+@given(st.binary(max_size=300), st.integers(1, 9))
+def test_one_payload_comes_back_with_7_bytes_around_it(payload, quality):
+    content = pack_one(payload, quality, BUNDLE)
+    assert len(content) == len(payload) + 7
+    assert unpack(content, BUNDLE) == FmaeFile(quality, (payload,), None, single=True)
+
+
+@given(PAYLOADS, st.integers(1, 9))
+def test_many_payloads_come_back(payloads, quality):
+    content = pack_many(payloads, quality, BUNDLE)
+    assert unpack(content, BUNDLE) == FmaeFile(quality, tuple(payloads), None, single=False)
+
+
+@given(st.lists(NAMES.filter(lambda name: name not in (".", "..")), unique=True, max_size=10))
+def test_names_come_back(names):
+    payloads = [name.encode() for name in names]
+    assert unpack(pack_many(payloads, 3, BUNDLE, names), BUNDLE).names == tuple(names)
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ["a", "a"], ["a", ""], ["a", ".."], ["a", "b/c"], ["a", "b\0c"], ["a", "x" * 256]]
+)
+def test_names_that_are_none_are_refused(names):
+    with pytest.raises(InputError):
+        pack_many([b"1", b"2"], 3, BUNDLE, names)
+
+
+def test_the_index_takes_less_than_a_byte_an_image():
+    lengths = np.clip(np.random.default_rng(0).normal(16, 5, 1000), 1, None).astype(int)
+    payloads = [bytes([1]) * length for length in [*lengths, 400]]  # one outlier does not widen the others'
+    assert len(pack_many(payloads, 5, BUNDLE)) - sum(map(len, payloads)) < 0.8 * len(payloads)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [pack_one(b"some payload", 5, BUNDLE), pack_many([b"first", b"", b"third"], 5, BUNDLE, ["a", "b", "c"])],
+    ids=["one", "many"],
+)
+def test_any_changed_missing_or_added_byte_is_noticed(content):
+    for at in range(len(content)):
+        for bit in range(8):
+            with pytest.raises(InputError):
+                unpack(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :], BUNDLE)
+        for damaged in (
+            content[:at],
+            content[at + 1 :],
+            content[:at] + content[at + 1 :],
+            content[:at] + b"x" + content[at:],
+        ):
+            if damaged != content:
+                with pytest.raises(InputError):
+                    unpack(damaged, BUNDLE)
+
+
+def flip(content, at):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "pack", [lambda: pack_one(b"some payload", 5, BUNDLE), lambda: pack_many([b"first", b"second"], 5, BUNDLE)]
+)
+def test_each_kind_of_damage_has_its_own_sentence(pack):
+    content = pack()
+    for damaged, sentence in (
+        (b"\x93NUMPY", "not a .fmae file"),
+        (b"", "not a .fmae file"),
+        (content[:1] + bytes([content[1] + 1]) + content[2:], "version 2 of the .fmae format"),
+        (content[:5], "truncated within its header"),
+        (content[:-1], "truncated"),
+        (flip(content, len(content) - 1), "corrupted"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            unpack(damaged, BUNDLE)
+    with pytest.raises(InputError, match=r"made by the bundle whose id begins with 0123.* 1123456789abcdef"):
+        unpack(content, OTHER)
+
+
+def test_an_id_that_only_begins_alike_does_not_open_a_file():
+    with pytest.raises(InputError, match="corrupted"):
+        unpack(pack_one(b"some payload", 5, BUNDLE), BUNDLE[:4] + OTHER[4:].replace("4", "5"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=80))
+def test_no_bytes_make_it_fail_otherwise(rest):
+    for start in (
+        b"",
+        pack_one(b"", 5, BUNDLE)[:2],
+        pack_many([], 5, BUNDLE)[:7],
+        pack_many([], 5, BUNDLE, [])[:7],
+    ):
+        with contextlib.suppress(InputError):
+            unpack(start + rest, BUNDLE)
+
+
+def test_counts_are_not_believed():
+    content = bytearray(pack_many([b"a"], 5, BUNDLE))
+    content[13:14] = b"\xff\xff\xff\xff\x0f"  # 4 thousand million images
+    with pytest.raises(InputError, match="truncated or corrupted"):
+        unpack(bytes(content), BUNDLE)

@@ -1,0 +1,63 @@
+"""Search at the encoder: never worse than where it started, and at the end no single move helps."""
+
+from itertools import product
+
+import numpy as np
+
+from fmae_edge.runtime.search import search
+
+
+def linear_codec(size, pixels, seed):
+    random = np.random.default_rng(seed)
+    basis = random.normal(0, 30, (size, pixels)).astype(np.float32)
+
+    def decode(symbols):
+        return (symbols @ basis).astype(np.float32)
+
+    def count_bits(symbols):
+        return np.log2(1 + abs(symbols)).sum(axis=1) * 2
+
+    images = random.normal(0, 60, (10, pixels)).astype(np.float32)
+    return decode, count_bits, images
+
+
+def costs(symbols, images, bit_cost, decode, count_bits):
+    return np.square(decode(symbols) - images).sum(axis=1) + bit_cost * count_bits(symbols)
+
+
+def test_each_round_costs_no_more_than_the_one_before():
+    decode, count_bits, images = linear_codec(12, 40, seed=0)
+    symbols = np.random.default_rng(1).integers(-2, 3, (10, 12))
+    before = costs(symbols, images, 500.0, decode, count_bits)
+    start = before.mean()
+    for rounds in (1, 2, 5, 9):
+        now = costs(search(symbols, images, 500.0, rounds, decode, count_bits), images, 500.0, decode, count_bits)
+        assert (now <= before + 1e-3).all()
+        before = now
+    assert now.mean() < 0.7 * start
+
+
+def test_it_ends_where_no_single_move_helps():
+    decode, count_bits, images = linear_codec(5, 20, seed=2)
+    found = search(np.zeros((10, 5), np.int64), images, 300.0, 50, decode, count_bits)
+    reached = costs(found, images, 300.0, decode, count_bits)
+    for latent, by in product(range(5), (-1, 1)):
+        moved = found.copy()
+        moved[:, latent] += by
+        assert (costs(moved, images, 300.0, decode, count_bits) >= reached - 1e-3).all()
+
+
+def test_free_bits_leave_only_the_error_and_dear_ones_only_the_bits():
+    decode, count_bits, images = linear_codec(5, 20, seed=3)
+    start = np.full((10, 5), 1)
+    dear = search(start, images, 1e9, 9, decode, count_bits)
+    assert not dear.any()
+    free = search(start, images, 0.0, 9, decode, count_bits)
+    assert costs(free, images, 0, decode, count_bits).sum() < costs(dear, images, 0, decode, count_bits).sum()
+
+
+def test_no_images_and_no_rounds():
+    decode, count_bits, images = linear_codec(5, 20, seed=4)
+    assert search(np.zeros((0, 5), np.int64), images[:0], 1.0, 3, decode, count_bits).shape == (0, 5)
+    start = np.ones((10, 5), np.int64)
+    assert (search(start, images, 1.0, 0, decode, count_bits) == start).all()
