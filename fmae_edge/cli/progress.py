@@ -57,10 +57,16 @@ class TrainingProgress:
             speed=step.images_per_second,
         )
 
+    def on_fit(self, done: int, total: int) -> None:
+        """Move the bar while the prior is fitted, which has no PSNR."""
+        self._bar.update(self._task, description="fitting the prior", completed=done, total=total)
+
     def on_epoch(self, metrics: dict[str, Any]) -> None:
         """Print the line of an epoch."""
         line = (
-            "epoch {epoch:3d}  train loss {train_loss:.5f}  test MSE {test_mse:.5f}  "
+            "epoch {epoch:3d}  train loss {train_loss:.5f}  "
+            + ("{train_bytes:.2f} bytes  " if "train_bytes" in metrics else "")
+            + "test MSE {test_mse:.5f}  "
             "PSNR {test_psnr_pooled:.2f} dB pooled, {test_psnr_per_image:.2f} dB per image  "
             "SSIM {test_ssim:.4f}  {seconds:.1f} s, {images_per_second:.0f} images/s"
         ).format(**metrics)

@@ -1,9 +1,12 @@
 """`fmae-edge train`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from fmae_edge.train.recipe import Recipe
 
 
 def train(
@@ -16,6 +19,14 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images a step. [default: 256]")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate. [default: 0.004]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order. [default: 0]")] = None,
+    rate_distortion: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LAMBDA",
+            help="Train for bits a pixel + LAMBDA x 255^2 x MSE, at the middle quality. "
+            "[default: for the MSE alone]",
+        ),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"],
         typer.Option(help="Where to train; auto takes the fastest there is."),
@@ -34,6 +45,7 @@ def train(
     from fmae_edge.train.recipe import Recipe
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+    options["rate_distortion"] = rate_distortion
     given = {name: value for name, value in options.items() if value is not None}
     where = resolve_device(device)
     if resume:
@@ -56,15 +68,30 @@ def train(
     try:
         typer.echo(
             f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
-            f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, {where.type}, {precision}"
+            f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
+            f"{_objective(recipe)}, {where.type}, {precision}"
         )
         torch.manual_seed(recipe.seed)
         model = Autoencoder(config)
         with TrainingProgress() as progress:
             metrics = train_model(
-                run, model, recipe, images.train, images.test, where, progress.on_step, progress.on_epoch
+                run,
+                model,
+                recipe,
+                images.train,
+                images.test,
+                where,
+                progress.on_step,
+                progress.on_epoch,
+                progress.on_fit,
             )
     except KeyboardInterrupt:
         typer.echo(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")
+
+
+def _objective(recipe: "Recipe") -> str:
+    if recipe.rate_distortion is None:
+        return "for the error alone"
+    return f"for rate and distortion with lambda {recipe.rate_distortion}"

@@ -4,6 +4,7 @@
     recipe.json          how it is trained
     model.safetensors    the weights after the last finished epoch; what `export` reads
     resume.safetensors   the same, the optimisers' state and the metrics so far; what --resume reads
+    prior.safetensors    the prior over the quantised latents, if the recipe has a rate; written last
     metrics.jsonl        one line an epoch
 
 Only weights in safetensors and numbers in JSON: nothing here can run code when it is loaded.
@@ -18,25 +19,27 @@ from typing import Any, TypeVar
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from fmae_edge.runtime.output import write_file
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.errors import RunError
 from fmae_edge.train.model import Autoencoder
+from fmae_edge.train.prior import Prior
 from fmae_edge.train.recipe import Recipe
 
 CONFIG, RECIPE, METRICS = "config.json", "recipe.json", "metrics.jsonl"
-MODEL, RESUME = "model.safetensors", "resume.safetensors"
+MODEL, PRIOR, RESUME = "model.safetensors", "prior.safetensors", "resume.safetensors"
 
 Metrics = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with the config, recipe and metrics that lie beside it."""
+    """A trained model, and its prior if it has one, with the config, recipe and metrics that lie beside it."""
 
     model: Autoencoder
+    prior: Prior | None
     recipe: Recipe
     metrics: list[Metrics]
 
@@ -64,18 +67,26 @@ def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
     """Write what the last epoch left."""
     metadata = {"metrics": json.dumps(progress.metrics)}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in progress.tensors.items()}
-    write_file(run / RESUME, safetensors.torch.save(tensors, metadata), force=True)
+    write_file(run / RESUME, safetensors.torch.save(_on_cpu(progress.tensors), metadata), force=True)
     publish(run, model, progress.metrics)
 
 
 def publish(run: Path, model: Autoencoder, metrics: list[Metrics]) -> None:
     """Write the weights and the metrics that people and `export` read."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     epochs = {"epochs": str(len(metrics))}
-    write_file(run / MODEL, safetensors.torch.save(weights, epochs), force=True)
+    write_file(run / MODEL, safetensors.torch.save(_on_cpu(model.state_dict()), epochs), force=True)
     lines = "".join(json.dumps(entry) + "\n" for entry in metrics)
     write_file(run / METRICS, lines.encode(), force=True)
+
+
+def has_prior(run: Path) -> bool:
+    """Whether `save_prior` has written a prior in `run`."""
+    return (run / PRIOR).exists()
+
+
+def save_prior(run: Path, prior: Prior) -> None:
+    """Write the prior that was fitted to the finished encoder."""
+    write_file(run / PRIOR, safetensors.torch.save(_on_cpu(prior.state_dict())), force=True)
 
 
 def load_progress(run: Path) -> Progress | None:
@@ -112,17 +123,32 @@ def load_checkpoint(run: Path) -> Checkpoint:
     """
     if not run.is_dir():
         raise RunError(f"{run}: no such run folder; `fmae-edge train -o {run}` makes one")
+    recipe = read_recipe(run)
     model = Autoencoder(read_config(run))
-    weights, _ = _read_safetensors(run / MODEL)
-    expected = model.state_dict()
-    for name in sorted(expected.keys() | weights.keys()):
-        wants, has = (tuple(t[name].shape) if name in t else "nothing" for t in (expected, weights))
+    _load_weights(model, run, MODEL)
+    prior = None
+    if recipe.rate_distortion is not None:
+        prior = Prior(model.config.latent_size)
+        _load_weights(prior, run, PRIOR)
+        prior.eval()
+    return Checkpoint(model.eval(), prior, recipe, _read_metrics(run / METRICS))
+
+
+def _load_weights(module: nn.Module, run: Path, name: str) -> None:
+    """Read the file `name` of `run` into `module`, which config.json made."""
+    weights, _ = _read_safetensors(run / name)
+    expected = module.state_dict()
+    for key in sorted(expected.keys() | weights.keys()):
+        wants, has = (tuple(t[key].shape) if key in t else "nothing" for t in (expected, weights))
         if wants != has:
-            raise RunError(f"{run}: {MODEL} has {has} for {name} where {CONFIG} needs {wants}")
-        if not torch.isfinite(weights[name]).all():
-            raise RunError(f"{run}: {MODEL} has NaN or infinity in {name}, so the training diverged")
-    model.load_state_dict(weights)
-    return Checkpoint(model.eval(), read_recipe(run), _read_metrics(run / METRICS))
+            raise RunError(f"{run}: {name} has {has} for {key} where {CONFIG} needs {wants}")
+        if not torch.isfinite(weights[key]).all():
+            raise RunError(f"{run}: {name} has NaN or infinity in {key}, so the training diverged")
+    module.load_state_dict(weights)
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -130,7 +156,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise RunError(f"{path}: missing; has `fmae-edge train` finished an epoch there?") from None
+        raise RunError(f"{path}: missing; has `fmae-edge train` finished there?") from None
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path}: not a whole safetensors file ({error})") from None
 

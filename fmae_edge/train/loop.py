@@ -12,12 +12,23 @@ from torch.nn.functional import mse_loss
 
 from fmae_edge.evaluate.quality import Quality, measure_quality, psnr
 from fmae_edge.train.allocator import keep_freed_memory
-from fmae_edge.train.checkpoint import Metrics, Progress, load_progress, publish, save_progress
+from fmae_edge.train.checkpoint import (
+    Metrics,
+    Progress,
+    has_prior,
+    load_progress,
+    publish,
+    save_prior,
+    save_progress,
+)
 from fmae_edge.train.device import has_fast_bfloat16
 from fmae_edge.train.errors import RunError
-from fmae_edge.train.fast_pass import fast_autoencode
+from fmae_edge.train.fast_pass import fast_autoencode, fast_encode
 from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.optimiser import Optimisers
+from fmae_edge.train.prior import Prior
+from fmae_edge.train.prior_fit import fit_prior
+from fmae_edge.train.rate import START, rate_distortion
 from fmae_edge.train.recipe import Recipe
 
 _TEST_BATCH = 500
@@ -25,7 +36,7 @@ _TEST_BATCH = 500
 
 @dataclass(frozen=True)
 class Step:
-    """How far a run is: given to `on_step` after each batch. `loss` is the batch's MSE."""
+    """How far a run is: given to `on_step` after each batch. `loss` is the batch's MSE, without the rate."""
 
     epoch: int
     step: int
@@ -48,11 +59,15 @@ def train(
     device: torch.device,
     on_step: Callable[[Step], None] = lambda step: None,
     on_epoch: Callable[[Metrics], None] = lambda metrics: None,
+    on_fit: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width) and return one entry of metrics an epoch.
 
     A checkpoint lies in `run` after each epoch; if there is one already, training goes on behind it, to
     the same result as without the interruption. `test_images` are measured and decide nothing.
+
+    With a rate in the recipe, a prior over the latents is trained along, and fitted to the finished
+    encoder when the last epoch is done, which `on_fit` follows.
 
     Raises RunError if the loss is no longer finite, or the checkpoint in `run` does not fit `model`.
     """
@@ -60,34 +75,42 @@ def train(
         keep_freed_memory()
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     train_images = train_images.to(device)
-    optimisers = Optimisers(model)
+    prior = Prior(model.config.latent_size).to(device) if recipe.rate_distortion else None
+    optimisers = Optimisers(model, prior)
     progress = load_progress(run)
     metrics = list(progress.metrics) if progress else []
     if progress:
         try:
             model.load_state_dict(_with_prefix(progress.tensors, "model."))
+            if prior:
+                prior.load_state_dict(_with_prefix(progress.tensors, "prior."))
             optimisers.load_tensors(_with_prefix(progress.tensors, "optimiser."))
         except (RuntimeError, ValueError, KeyError):
             raise RunError(f"{run}: what training left there does not fit its config.json") from None
         publish(run, model, metrics)
     for epoch in range(len(metrics) + 1, recipe.epochs + 1):
         started = time.perf_counter()
-        train_loss = _train_epoch(model, optimisers, recipe, train_images, epoch, device, on_step)
+        train_loss, bits = _train_epoch(model, prior, optimisers, recipe, train_images, epoch, device, on_step)
         seconds = time.perf_counter() - started
         quality = measure_model(model, test_images, device)
         metrics.append(
             {
                 "epoch": epoch,
                 "train_loss": train_loss,
+                **({} if bits is None else {"train_bytes": bits / 8}),
                 **{f"test_{name}": value for name, value in asdict(quality).items()},
                 "seconds": round(seconds, 2),
                 "images_per_second": round(len(train_images) / seconds, 1),
             }
         )
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        if prior:
+            tensors |= {f"prior.{name}": tensor for name, tensor in prior.state_dict().items()}
         tensors |= {f"optimiser.{name}": tensor for name, tensor in optimisers.tensors().items()}
         save_progress(run, model, Progress(tensors, metrics))
         on_epoch(metrics[-1])
+    if prior and not has_prior(run):
+        save_prior(run, fit_prior(prior, encode_all(model, train_images), recipe.seed, on_fit))
     return metrics
 
 
@@ -105,6 +128,16 @@ def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> Q
     return measure_quality(originals.numpy(), reconstructions.numpy())
 
 
+def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
+    """Return the latents (N, latent_size) of uint8 images (N, height, width), in float32."""
+    model.eval()
+    with torch.inference_mode():
+        batches = [
+            fast_encode(model.encoder, batch.unsqueeze(1).float() / 255) for batch in images.split(_TEST_BATCH)
+        ]
+    return torch.cat(batches)
+
+
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
     """Return the order of the images in an epoch: of (seed, epoch) alone, so that a resumed run repeats it."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(seed + epoch))
@@ -112,34 +145,42 @@ def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
 
 def _train_epoch(
     model: Autoencoder,
+    prior: Prior | None,
     optimisers: Optimisers,
     recipe: Recipe,
     images: Tensor,
     epoch: int,
     device: torch.device,
     on_step: Callable[[Step], None],
-) -> float:
-    """Run one epoch and return the mean loss of its images."""
+) -> tuple[float, float | None]:
+    """Run one epoch and return its images' mean squared error, and their mean bits where the loss had them."""
     model.train()
     steps = math.ceil(len(images) / recipe.batch_size)
     order = epoch_order(len(images), recipe.seed, epoch).to(device)
+    draws = torch.Generator().manual_seed(recipe.seed + epoch)
     bfloat16 = has_fast_bfloat16(device)
-    total = 0.0
+    total, bits, with_rate = 0.0, 0.0, 0
     started = time.perf_counter()
     for step, chosen in enumerate(order.split(recipe.batch_size)):
         batch = images[chosen].unsqueeze(1).float() / 255
-        optimisers.set_learning_rate(recipe.learning_rate(((epoch - 1) * steps + step) / (recipe.epochs * steps)))
+        done = ((epoch - 1) * steps + step) / (recipe.epochs * steps)
+        optimisers.set_learning_rate(recipe.learning_rate(done))
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            reconstruction = fast_autoencode(model, batch)
-        loss = mse_loss(reconstruction, batch)
+            if prior and recipe.rate_distortion and done >= START:
+                costs = rate_distortion(model, prior, batch, recipe.rate_distortion, draws)
+                loss, error = costs.loss, costs.error
+                bits += costs.bits.item() * len(batch)
+                with_rate += len(batch)
+            else:
+                loss = error = mse_loss(fast_autoencode(model, batch), batch)
         optimisers.step(loss)
-        value = loss.item()
-        if not math.isfinite(value):
+        value = error.item()
+        if not math.isfinite(loss.item()):
             raise RunError(f"the loss became {value} in epoch {epoch}; start again with a lower --lr")
         total += value * len(batch)
         speed = (step + 1) * recipe.batch_size / (time.perf_counter() - started)
         on_step(Step(epoch, (epoch - 1) * steps + step + 1, recipe.epochs * steps, value, speed))
-    return total / len(images)
+    return total / len(images), bits / with_rate if with_rate else None
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -5,12 +5,16 @@ from torch.optim import AdamW
 
 from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.muon import Muon
+from fmae_edge.train.prior import Prior
 
 
 class Optimisers:
-    """Muon for the matrices and kernels inside the network, AdamW for biases and the layers that touch pixels."""
+    """Muon for the matrices and kernels inside the autoencoder, AdamW for biases and the layers that touch pixels.
 
-    def __init__(self, model: Autoencoder) -> None:
+    AdamW takes all of the prior, if one is trained along.
+    """
+
+    def __init__(self, model: Autoencoder, prior: Prior | None = None) -> None:
         pixels = (model.encoder.convs[0].weight, model.decoder.transposed[-1].weight)
         inner = [
             parameter
@@ -18,6 +22,8 @@ class Optimisers:
             if parameter.ndim > 1 and not any(parameter is weight for weight in pixels)
         ]
         outer = [parameter for parameter in model.parameters() if not any(parameter is weight for weight in inner)]
+        if prior:
+            outer += prior.parameters()
         self._all = (Muon(inner, lr=0.0), AdamW(outer, lr=0.0, weight_decay=0.0, fused=True))
 
     def set_learning_rate(self, lr: float) -> None:

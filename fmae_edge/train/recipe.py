@@ -13,13 +13,15 @@ _START = 0.04
 class Recipe:
     """Options of a training run; the defaults made the default bundle. Raises ValueError for nonsense.
 
-    `lr` is the peak of a one-cycle schedule (Smith and Topin, "Super-convergence", 2018).
+    `lr` is the peak of a one-cycle schedule (Smith and Topin, "Super-convergence", 2018). `rate_distortion` is
+    the lambda of loss = bits a pixel + lambda x 255^2 x MSE at the middle quality; without it the loss is the MSE.
     """
 
     epochs: int = 10
     batch_size: int = 256
     lr: float = 0.004
     seed: int = 0
+    rate_distortion: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "seed"):
@@ -31,6 +33,8 @@ class Recipe:
             raise ValueError(f"batch size is {self.batch_size}; at least 1 is needed")
         if not (0 < self.lr < 1):
             raise ValueError(f"learning rate is {self.lr}; it must lie between 0 and 1")
+        if self.rate_distortion is not None and not (1e-6 <= self.rate_distortion <= 1):
+            raise ValueError(f"rate-distortion lambda is {self.rate_distortion}; it must lie between 1e-6 and 1")
         if not (0 <= self.seed < 2**63):
             raise ValueError(f"seed is {self.seed}; it must be at least 0 and under 2^63")
 
