@@ -32,7 +32,7 @@ def main() -> None:
     train = load_fashion_mnist(None).train
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))
     held_out, rest = train[order[:HELD_OUT]], train[order[HELD_OUT:]]
-    steps = torch.tensor(latent_steps(model, rest))
+    steps = torch.tensor(latent_steps(encode_all(model, rest).numpy()))
     originals = held_out.unsqueeze(1)
     reals = originals.numpy() / np.float32(255)
     with torch.inference_mode():

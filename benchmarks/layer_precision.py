@@ -42,7 +42,7 @@ def main() -> None:
     network = network_of(model)
     network = replace(network, decoder=rewrite_decoder(network.decoder))
     calibration, held_out = train[order[: options.calibration_images]], train[order[-1000:]]
-    steps = torch.tensor(latent_steps(model, train))
+    steps = torch.tensor(latent_steps(encode_all(model, train).numpy()))
     int8 = Int8Network(network, calibration, steps, int8_target(options.int8_target), options.calibration)
     measure = int8.measure_on(held_out)
     variants = {"as shipped": network.faster_in_float}

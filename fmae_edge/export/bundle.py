@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,16 @@ from fmae_edge.evaluate.quality import measure_quality
 from fmae_edge.export.build import DEFAULT_OPTIONS, ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.export.parity import Parity, measure_parity
+from fmae_edge.export.prior import build_prior
+from fmae_edge.export.rate import measure_bit_costs, measure_rate
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.codec import PRECISIONS, Codec
 from fmae_edge.runtime.errors import BundleError, OutputError
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
-from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
+from fmae_edge.runtime.manifest import MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.train.checkpoint import MODEL, Checkpoint
 from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.model import Autoencoder
-
-_TORCH_BATCH = 500
+from fmae_edge.train.loop import encode_all
 
 
 def export_bundle(
@@ -57,10 +57,12 @@ def export_bundle(
     model = checkpoint.model
     require_geometry(model.config, tuple(test_images.shape[1:]))
     with _new_folder(target, force) as folder:
-        steps = latent_steps(model, train_images)
+        latents = encode_all(model, train_images).numpy()
+        steps = latent_steps(latents)
         built = build_graphs(model, train_images, torch.tensor(steps), options)
         graphs = built.graphs
-        for file_name, content in graphs.items():
+        prior, qualities = build_prior(checkpoint.prior, latents)
+        for file_name, content in {**graphs, PRIOR_NAME: prior}.items():
             (folder / file_name).write_bytes(content)
         parity = measure_parity(model, graphs, test_images, on_progress)
         if parity.failures() and not allow_parity_loss:
@@ -82,12 +84,20 @@ def export_bundle(
             image_height=model.config.image_size,
             image_width=model.config.image_size,
             latent_steps=steps,
-            files={file_name: FileEntry.of(content) for file_name, content in graphs.items()},
+            files={
+                file_name: FileEntry.of(content) for file_name, content in {**graphs, PRIOR_NAME: prior}.items()
+            },
             record=record,
+            qualities=qualities,
         )
-        # Twice: the quality is that of the bundle as the runtime reads it
+        # Again and again: what is measured is the bundle as the runtime reads it
+        _write_manifest(folder, manifest)
+        manifest = replace(
+            manifest, qualities=replace(qualities, bit_costs=measure_bit_costs(folder, train_images))
+        )
         _write_manifest(folder, manifest)
         record["quality"] = _measure_codec(folder, test_images.numpy())
+        record["rate"] = measure_rate(folder, test_images.numpy())
         _write_manifest(folder, manifest)
     return read_bundle(target).manifest, parity
 
@@ -100,15 +110,10 @@ def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
         raise ExportError(f"the model takes images of shape {needs}, and the images given have shape {found}")
 
 
-def latent_steps(model: Autoencoder, train_images: Tensor) -> tuple[float, ...]:
-    """Return the quantiser step of each latent dimension: the largest symbol reaches the training extreme."""
-    extremes = torch.zeros(model.config.latent_size)
-    with torch.inference_mode():
-        for batch in train_images.split(_TORCH_BATCH):
-            latents = model.encoder((batch.float() / 255).unsqueeze(1))
-            extremes = torch.maximum(extremes, latents.abs().amax(dim=0))
+def latent_steps(latents: NDArray[np.float32]) -> tuple[float, ...]:
+    """Return the int8 step of each latent dimension: the largest symbol reaches the training extreme."""
     smallest = 1e-30  # a dimension that is always 0 still needs a step
-    return tuple((extremes / MAX_SYMBOL).clamp(min=smallest).tolist())
+    return tuple(np.maximum(abs(latents).max(axis=0) / MAX_SYMBOL, smallest).tolist())
 
 
 def _measure_codec(folder: Path, images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,55 @@
+"""Tables of the prior: distributions as integers, counted on training images and smoothed by a formula."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.prior import ESCAPE, FRACTIONS, RADIUS, Integers
+from fmae_edge.runtime.range_coder import TOTAL
+
+COLUMNS = ESCAPE + 1
+# Widths of the logistic distributions: from 1/16 of a symbol, in steps of a quarter of an octave.
+_NARROWEST_LOG2 = -4
+WIDTHS_PER_OCTAVE = 4
+_WIDTHS = 32
+# How many counts the formula weighs as much as.
+_FORMULA_COUNTS = 500
+
+Masses = NDArray[np.float64]
+
+
+def logistic_masses() -> Masses:
+    """Return logistic distributions, (widths x fractions, columns): a row for each that a prior can choose."""
+    log2_widths = _NARROWEST_LOG2 + np.arange(_WIDTHS) / WIDTHS_PER_OCTAVE
+    means = (np.arange(FRACTIONS) + 0.5) / FRACTIONS - 0.5
+    edges = np.arange(-RADIUS, RADIUS + 2) - 0.5
+    z = (edges - means[:, None]) / np.exp2(log2_widths)[:, None, None]
+    below = 0.5 + 0.5 * np.tanh(z / 2)
+    inside = np.diff(below, axis=-1)
+    outside = 1 - below[..., -1:] + below[..., :1]
+    masses = np.concatenate([inside, outside], axis=-1)
+    return masses.reshape(-1, COLUMNS)
+
+
+def widths_below(step: int) -> int:
+    """Return by how many widths a distribution counted in units gets narrower when counted in `step` units."""
+    return round(WIDTHS_PER_OCTAVE * (float(np.log2(step)) + _NARROWEST_LOG2))
+
+
+def count_columns(symbols: Integers, centres: Integers, rows: Integers, table_rows: int) -> Integers:
+    """Return how often each column of each row was seen, (table_rows, columns); all arguments alike in shape."""
+    away = symbols - centres
+    columns = np.where(abs(away) <= RADIUS, away + RADIUS, ESCAPE)
+    counts = np.bincount((rows * COLUMNS + columns).ravel(), minlength=table_rows * COLUMNS)
+    return counts.reshape(table_rows, COLUMNS)
+
+
+def to_starts(counts: Integers, formula: Masses) -> NDArray[np.uint16]:
+    """Return where the columns' intervals of [0, 65536) begin, (rows, columns): no interval is empty.
+
+    Rows seen often follow their `counts`, others the `formula`'s masses.
+    """
+    masses = counts + _FORMULA_COUNTS * formula
+    masses /= masses.sum(axis=1, keepdims=True)
+    sizes = 1 + np.floor(masses * (TOTAL - COLUMNS)).astype(np.int64)
+    sizes[np.arange(len(sizes)), sizes.argmax(axis=1)] += TOTAL - sizes.sum(axis=1)
+    return (np.cumsum(sizes, axis=1) - sizes).astype(np.uint16)
