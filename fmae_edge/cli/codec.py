@@ -32,10 +32,23 @@ def compress(
         list[Path], typer.Argument(metavar="IMAGE...", help="Image files, folders, or -.", readable=False)
     ],
     output: Output = None,
+    quality: Annotated[
+        int | None, typer.Option(min=1, max=9, help=".fmae: 1 (fewest bytes) to 9. [default: 5]")
+    ] = None,
+    effort: Annotated[
+        int | None, typer.Option(min=0, max=9, help=".fmae: rounds of search for fewer bytes. [default: 0]")
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help=".fmae: the highest quality in at most N bytes a file.")
+    ] = None,
+    names: Annotated[bool, typer.Option("--names", help=".fmae of several images: keep their names.")] = False,
     dtype: Annotated[
-        Literal["float32", "float16", "int8"],
-        typer.Option(help="What the latent is stored as; int8: symbols in the bundle's quantiser steps."),
-    ] = "float32",
+        Literal["float32", "float16", "int8"] | None,
+        typer.Option(
+            help=".npy: what the latent is stored as; int8: symbols in the bundle's quantiser steps. "
+            "[default: float32]"
+        ),
+    ] = None,
     precision: PrecisionOption = "int8",
     fit: Fit = None,
     bundle: BundleOption = None,
@@ -43,18 +56,22 @@ def compress(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Compress images to latents: img.png -> img.npy.
+    """Compress images to latents, img.png -> img.npy, or to files of some 20 bytes: -o img.fmae.
 
-    Several images and an output that ends in .npy make one file with a row an image.
+    Several images and an output that ends in .npy or .fmae make one file of all. An option that only
+    .fmae files have asks for them: --quality 5 writes img.fmae beside img.png.
     """
-    from fmae_edge.cli.convert import compress_files
+    from fmae_edge.cli.convert import FmaeOptions, compress_files
 
-    compress_files(images, output, dtype, precision, fit, bundle, recursive, force, json)
+    if quality is not None and max_bytes is not None:
+        raise typer.BadParameter("--max-bytes finds the quality; give it or --quality, not both")
+    fmae = FmaeOptions(quality, effort, max_bytes, names)
+    compress_files(images, output, dtype, precision, fit, bundle, recursive, force, json, fmae)
 
 
 def decompress(
-    latents: Annotated[
-        list[Path], typer.Argument(metavar="LATENT...", help=".npy files, folders, or -.", readable=False)
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help=".npy and .fmae files, folders, or -.", readable=False)
     ],
     output: Output = None,
     precision: PrecisionOption = "int8",
@@ -62,11 +79,14 @@ def decompress(
     recursive: Recursive = False,
     force: Force = False,
     json: Json = False,
+    index: Annotated[
+        int | None, typer.Option(min=0, metavar="K", help="Of a file of several images, only this, from 0.")
+    ] = None,
 ) -> None:
-    """Decompress latents to images: latent.npy -> latent.png, or latent.decoded.png beside a latent.png.
+    """Decompress files to images: img.fmae or img.npy -> img.png, or img.decoded.png beside an img.png.
 
-    A file with a row an image gives several: all.npy -> all.0.png, all.1.png, ...
+    A file of several images gives several: all.fmae -> all.0.png, all.1.png, ..., or their names if it has them.
     """
     from fmae_edge.cli.convert import decompress_files
 
-    decompress_files(latents, output, precision, bundle, recursive, force, json)
+    decompress_files(files, output, precision, bundle, recursive, force, json, index)
