@@ -19,6 +19,7 @@ from fmae_edge.export.calibration import CALIBRATION_METHODS
 from fmae_edge.runtime.sessions import available_cpus, open_session
 from fmae_edge.train.checkpoint import load_checkpoint
 from fmae_edge.train.data import load_fashion_mnist
+from fmae_edge.train.fast_pass import encode_all
 
 ROOT = Path(__file__).parent.parent
 HELD_OUT = 5000

@@ -24,6 +24,7 @@ from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.checkpoint import load_checkpoint
 from fmae_edge.train.data import load_fashion_mnist
+from fmae_edge.train.fast_pass import encode_all
 
 ROOT = Path(__file__).parent.parent
 BATCHES = (1, 4, 16, 64)

@@ -19,8 +19,8 @@ LAYERS = {
     "cli": ("runtime", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
-# train and export meet only through a checkpoint, the model class, and the algebra of its layers.
-EXPORT_MAY_IMPORT_OF_TRAIN = {"algebra", "checkpoint", "config", "model"}
+# train and export meet only through a checkpoint, the model and the prior, and the algebra of their layers.
+EXPORT_MAY_IMPORT_OF_TRAIN = {"algebra", "checkpoint", "config", "fast_pass", "model", "prior"}
 
 
 def imported(path):

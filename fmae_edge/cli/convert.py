@@ -2,7 +2,8 @@
 
 import json as json_format
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,8 @@ def compress_files(
         pixels, notes = load_gray(read(source), str(source), size, fit)
         target = outputs.path(source, lambda stem: stem.with_name(stem.name + suffix))
         if suffix == FMAE_SUFFIX:
-            content = codec.compress(pixels, quality, effort, fmae.max_bytes)
+            with _named(source):
+                content = codec.compress(pixels, quality, effort, fmae.max_bytes)
             notes = [*notes, f"{len(content)} bytes"]
         else:
             content = dump_latents(codec.encode(pixels, dtype or "float32"))
@@ -142,11 +144,9 @@ def _read_images(codec: Codec, source: Path, index: int | None) -> tuple[NDArray
     """Return the image of `index`, or all that a file holds, and their names if it has them."""
     content = read(source)
     if is_fmae(content):
-        try:
+        with _named(source):
             names = codec.names(content)
             images = codec.decompress(content, index)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from None
         return images, names if names is None or index is None else [names[index]]
     rows = load_latents(content, codec.manifest.latent_size, str(source))
     if index is not None:
@@ -154,6 +154,15 @@ def _read_images(codec: Codec, source: Path, index: int | None) -> tuple[NDArray
             raise InputError(f"{source}: has no image {index}")
         rows = rows[index]
     return codec.decode(rows), None
+
+
+@contextmanager
+def _named(source: Path) -> Iterator[None]:
+    """Put the name of a file in front of what is wrong with its content."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
 
 
 def gray_image_size(manifest: Manifest) -> tuple[int, int]:

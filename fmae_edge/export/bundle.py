@@ -30,7 +30,7 @@ from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
 from fmae_edge.runtime.manifest import MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.train.checkpoint import MODEL, Checkpoint
 from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.loop import encode_all
+from fmae_edge.train.fast_pass import encode_all
 
 
 def export_bundle(

@@ -104,8 +104,9 @@ def _count(tensors: Tensors, latents: NDArray[np.float32]) -> Integers:
     for quality, step in enumerate(QUALITY_STEPS):
         for at in range(0, len(latents), _IMAGES_AT_ONCE):
             symbols = _symbols(latents[at : at + _IMAGES_AT_ONCE], step)
+            known = prior.known(symbols, quality)
             for index, place in enumerate(prior.places):
-                centres, rows = prior.predict(index, symbols, quality)
+                centres, rows = prior.predict(index, known, quality)
                 counts += count_columns(symbols[:, place], centres, rows, len(counts))
     return counts
 

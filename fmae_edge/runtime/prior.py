@@ -33,17 +33,18 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Layer:
-    """x -> floor((x weights + bias) / 2^shift): integers in float32. `bias` has a row a quality, or one."""
+    """x -> floor((x weights + bias) / 2^shift): integers in float32.
+
+    `weights` and `bias`, which has a row a quality or one, are divided by 2^shift already: floats do not mind.
+    """
 
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
-    scale: NDArray[np.float32]  # 2^-shift, exact
 
     def __call__(self, x: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
         """Apply the layer to (N, inputs); `quality` counts from 0."""
         y: NDArray[np.float32] = x @ self.weights
         y += self.bias[quality % len(self.bias)]
-        y *= self.scale
         return np.floor(y, out=y)
 
 
@@ -55,18 +56,16 @@ class Group:
     layers: tuple[Layer, Layer, Layer]
 
     def __call__(self, latents: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
-        """Return (N, 2 size): means in sixteenths of a unit, then widths in table rows. Changes `latents`."""
+        """Return (N, 2 size): means in sixteenths of a unit, then widths in table rows."""
         first, second, last = self.layers
-        x = _clip(latents, -MAX_INPUT, MAX_INPUT)
-        x = _clip(first(x, quality), 0, MAX_HIDDEN)
-        x = _clip(second(x, quality), 0, MAX_HIDDEN)
-        return last(x, quality)
+        hidden = _clip(first(latents[:, : self.place.start], quality))
+        return last(_clip(second(hidden, quality)), quality)
 
 
-def _clip(x: NDArray[np.float32], least: int, most: int) -> NDArray[np.float32]:
+def _clip(hidden: NDArray[np.float32]) -> NDArray[np.float32]:
     """Clip in place: of one image, np.clip takes longer than a layer's product."""
-    np.maximum(x, least, out=x)
-    return np.minimum(x, most, out=x)
+    np.maximum(hidden, 0, out=hidden)
+    return np.minimum(hidden, MAX_HIDDEN, out=hidden)
 
 
 @dataclass(frozen=True)
@@ -87,18 +86,20 @@ class NetworkPrior:
         """Which latents are coded together, in order."""
         return tuple(group.place for group in self.groups)
 
-    def predict(self, index: int, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
+    def known(self, symbols: Integers, quality: int) -> NDArray[np.float32]:
+        """Return what symbols (..., any) tell the networks: latents in units, clipped."""
+        step = self.steps[quality]
+        return np.clip(symbols * step, -MAX_INPUT, MAX_INPUT).astype(np.float32)
+
+    def predict(self, index: int, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
         """Return the centre and the table row (N, size) of each latent of group `index`.
 
-        `symbols` (N, latent_size) are known up to that group; the others are not looked at.
+        `known` (N, latent_size) has what the groups before it tell; the others are not looked at.
         """
         group = self.groups[index]
-        step = self.steps[quality]
-        known = symbols[:, : group.place.start].astype(np.float32)
-        known *= step
         answers = group(known, quality).astype(np.int64)
         size = group.place.stop - group.place.start
-        place = answers[:, :size] // step
+        place = answers[:, :size] // self.steps[quality]
         place += FRACTIONS // 2
         widths = answers[:, size:]
         widths -= self.narrower[quality]
@@ -120,9 +121,13 @@ class TablePrior:
         """Which latents are coded together: all."""
         return (slice(0, self.centres.shape[1]),)
 
-    def predict(self, index: int, symbols: Integers, quality: int) -> tuple[Integers, Integers]:  # noqa: ARG002
+    def known(self, symbols: Integers, quality: int) -> NDArray[np.float32]:  # noqa: ARG002
+        """Return what symbols tell of others here: nothing."""
+        return np.zeros(symbols.shape, np.float32)
+
+    def predict(self, index: int, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:  # noqa: ARG002
         """Return the centre and the table row (N, size) of each latent."""
-        shape = (len(symbols), self.centres.shape[1])
+        shape = (len(known), self.centres.shape[1])
         rows = quality * shape[1] + np.arange(shape[1])
         return np.broadcast_to(self.centres[quality], shape), np.broadcast_to(rows, shape)
 
@@ -181,7 +186,8 @@ def _layer(
     _require(shift.shape == (shape[1],) and bool((shift >= 0).all() and (shift < 24).all()), f"{name}.shift")
     reach = abs(weights).sum(axis=0) * largest + abs(bias).max(axis=0)
     _require(bool((reach < EXACT).all()), f"sums under 2^24 in {name}")
-    return Layer(weights.astype(np.float32), bias.astype(np.float32), np.exp2(-shift).astype(np.float32))
+    scale = np.exp2(-shift)  # a power of two: every product and sum below stays exact
+    return Layer((weights * scale).astype(np.float32), (bias * scale).astype(np.float32))
 
 
 def _require(holds: bool, what: str) -> None:

@@ -43,7 +43,8 @@ def _bits(sizes: Integers) -> NDArray[np.float64]:
 
 def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
     """Return starts and sizes (N, 2 latent_size): each symbol's interval, and that of its escape or none."""
-    predictions = [prior.predict(index, symbols, quality) for index in range(len(prior.places))]
+    known = prior.known(symbols, quality)
+    predictions = [prior.predict(index, known, quality) for index in range(len(prior.places))]
     centres, rows = (np.concatenate(parts, axis=1) for parts in zip(*predictions, strict=True))
     away = symbols - centres
     inside = abs(away) <= RADIUS
@@ -72,8 +73,9 @@ def decode_symbols(prior: Prior, payloads: Sequence[bytes], latent_size: int, qu
 def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, quality: int) -> Integers:
     decoder = Decoder(payloads)
     symbols = np.zeros((len(payloads), latent_size), np.int64)
+    known = np.zeros((len(payloads), latent_size), np.float32)
     for index, place in enumerate(prior.places):
-        centres, rows = prior.predict(index, symbols, quality)
+        centres, rows = prior.predict(index, known, quality)
         for column, latent in enumerate(_latents(place)):
             row = rows[:, column]
             starts = prior.starts[row]
@@ -87,16 +89,18 @@ def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, qual
                 at = decoder.position()
                 decoder.advance(at, escaped)
                 symbols[escaped, latent] = at[escaped] - _ESCAPED
+        known[:, place] = prior.known(symbols[:, place], quality)
     return symbols
 
 
 def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) -> Integers:
     decoder = SingleDecoder(payload)
-    symbols = np.zeros((1, latent_size), np.int64)
+    symbols: list[int] = []
+    known = np.zeros((1, latent_size), np.float32)
     starts = prior.starts.reshape(-1).data  # its items are Python's integers, one at a time
     for index, place in enumerate(prior.places):
-        centres, rows = prior.predict(index, symbols, quality)
-        for latent, centre, row in zip(_latents(place), centres[0].tolist(), rows[0].tolist(), strict=True):
+        centres, rows = prior.predict(index, known, quality)
+        for centre, row in zip(centres[0].tolist(), rows[0].tolist(), strict=True):
             begin = row * _COLUMNS
             found = bisect_right(starts, decoder.position(), begin, begin + ESCAPE + 1) - 1
             decoder.advance(starts[found], starts[found + 1] - starts[found])
@@ -105,8 +109,9 @@ def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) ->
                 at = decoder.position()
                 decoder.advance(at, 1)
                 symbol = at - _ESCAPED
-            symbols[0, latent] = symbol
-    return symbols
+            symbols.append(symbol)
+        known[0, place] = prior.known(np.array(symbols[place]), quality)
+    return np.array([symbols])
 
 
 def _latents(place: slice) -> Iterator[int]:

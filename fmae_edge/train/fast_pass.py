@@ -12,6 +12,8 @@ from torch.nn.functional import max_pool2d
 from fmae_edge.train.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
 from fmae_edge.train.model import Autoencoder, Decoder, Encoder
 
+_BATCH = 500
+
 
 def fast_autoencode(model: Autoencoder, images: Tensor) -> Tensor:
     """Return model(images), up to rounding."""
@@ -25,6 +27,14 @@ def fast_encode(encoder: Encoder, images: Tensor) -> Tensor:
         x = torch.relu(max_pool2d(conv(x), 2))
     x = torch.relu(encoder.convs[-1](x))
     return encoder.dense(x.flatten(1))
+
+
+def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
+    """Return the latents (N, latent_size) of uint8 images (N, height, width), a batch at a time."""
+    model.eval()
+    with torch.inference_mode():
+        batches = [fast_encode(model.encoder, batch.unsqueeze(1).float() / 255) for batch in images.split(_BATCH)]
+    return torch.cat(batches)
 
 
 def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:

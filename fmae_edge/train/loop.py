@@ -23,7 +23,7 @@ from fmae_edge.train.checkpoint import (
 )
 from fmae_edge.train.device import has_fast_bfloat16
 from fmae_edge.train.errors import RunError
-from fmae_edge.train.fast_pass import fast_autoencode, fast_encode
+from fmae_edge.train.fast_pass import encode_all, fast_autoencode
 from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.optimiser import Optimisers
 from fmae_edge.train.prior import Prior
@@ -126,16 +126,6 @@ def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> Q
             ]
         )
     return measure_quality(originals.numpy(), reconstructions.numpy())
-
-
-def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
-    """Return the latents (N, latent_size) of uint8 images (N, height, width), in float32."""
-    model.eval()
-    with torch.inference_mode():
-        batches = [
-            fast_encode(model.encoder, batch.unsqueeze(1).float() / 255) for batch in images.split(_TEST_BATCH)
-        ]
-    return torch.cat(batches)
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:

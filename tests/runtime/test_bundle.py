@@ -8,7 +8,7 @@ import pytest
 
 from fmae_edge import BundleError, Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, FileEntry, Manifest
+from fmae_edge.runtime.manifest import FORMAT_VERSION, GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 
 
 def rewrite(bundle, change, checksum=True):
@@ -25,7 +25,7 @@ def rewrite(bundle, change, checksum=True):
 
 def test_the_shipped_bundle_is_whole():
     bundle = read_bundle(DEFAULT_BUNDLE)
-    assert set(bundle.files) == set(GRAPH_NAMES)
+    assert set(bundle.files) == {*GRAPH_NAMES, PRIOR_NAME}
 
 
 @pytest.mark.parametrize("name", GRAPH_NAMES)
@@ -85,8 +85,10 @@ def test_every_changed_byte_of_the_manifest_is_noticed_or_harmless(bundle):
 
 
 def test_a_newer_format_is_told_apart_from_a_damaged_one(bundle):
-    rewrite(bundle, lambda content: content.update(format_version=3, anything="else"), checksum=False)
-    with pytest.raises(BundleError, match=r"format version is 3.*up to 2.*upgrade"):
+    rewrite(
+        bundle, lambda content: content.update(format_version=FORMAT_VERSION + 1, anything="else"), checksum=False
+    )
+    with pytest.raises(BundleError, match=r"format version is 4.*up to 3.*upgrade"):
         Codec(bundle)
 
 

@@ -1,0 +1,58 @@
+"""`fmae-edge evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmae_edge.cli.codec import BundleArgument, Force
+
+RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
+_PLOT_RANGE = (18.5, 27.0)  # dB
+
+
+def evaluate(
+    bundle: BundleArgument = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for evaluation.json, .md and .png.", readable=False)
+    ] = Path("evaluation"),
+    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
+    effort: Annotated[
+        int, typer.Option(min=0, max=9, help="Measure the bundle with this effort too; 9 takes hours.")
+    ] = 0,
+    images: Annotated[
+        int, typer.Option(min=100, max=10000, help="How many test images, a multiple of 100.")
+    ] = 10000,
+    force: Force = False,
+) -> None:
+    """Measure real file bytes and quality of a bundle, and of PNG, JPEG, WebP, AVIF, JPEG XL and PCA."""
+    if images % 100:
+        raise typer.BadParameter(f"--images is {images}; expected a multiple of 100")
+    from json import dumps
+
+    from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.evaluate.bench_plot import png_of
+    from fmae_edge.evaluate.evaluation import PACKINGS, to_markdown
+    from fmae_edge.evaluate.evaluation import evaluate as measure
+    from fmae_edge.evaluate.rate_plot import plot_rate
+    from fmae_edge.runtime.codec import Codec
+    from fmae_edge.runtime.output import refuse_existing, write_file
+    from fmae_edge.train.data import load_fashion_mnist
+
+    codec = Codec(bundle, threads=1)
+    targets = [output / name for name in RESULTS]
+    for target in targets:  # before an hour of measuring
+        refuse_existing(target, force)
+    loaded = load_fashion_mnist(data)
+    with progress_bar("measuring") as on_progress:
+        done = measure(codec, loaded.train.numpy(), loaded.test.numpy()[:images], effort, on_progress)
+    curves = [[done.curve(name, packing) for name in done.codecs()] for packing in PACKINGS]
+    single, amortised = ([curve for curve in panel if curve.points] for panel in curves)
+    markdown = to_markdown(done)
+    picture = png_of(plot_rate(single, amortised, _PLOT_RANGE))
+    output.mkdir(parents=True, exist_ok=True)
+    contents = (dumps(done.to_record(), indent=1).encode() + b"\n", markdown.encode(), picture)
+    for target, content in zip(targets, contents, strict=True):
+        write_file(target, content, force)
+    typer.echo(markdown)
+    typer.echo(f"wrote {', '.join(map(str, targets))}", err=True)

@@ -1,0 +1,57 @@
+"""Bjontegaard's rate difference: how many bytes more or fewer one codec needs for equal PSNR.
+
+G. Bjontegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001; computed by the
+`bjontegaard` library with piecewise cubic (PCHIP) interpolation, as the standards' test conditions now do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import bjontegaard
+
+Point = tuple[float, float]
+
+FEWEST_POINTS = 4
+
+
+@dataclass(frozen=True)
+class RateDifference:
+    """The mean rate difference in percent (negative: fewer bytes) between `low_db` and `high_db` of PSNR."""
+
+    percent: float
+    low_db: float
+    high_db: float
+
+
+def rate_difference(anchor: Sequence[Point], test: Sequence[Point]) -> RateDifference:
+    """Compare two curves of (bytes, PSNR in dB) points over the PSNR that both reach.
+
+    Each curve counts as its Pareto front: a setting that another beats in both bytes and PSNR is left out, so
+    that what remains rises and can be interpolated. Rates are averaged by their logarithm.
+
+    Raises ValueError where a front has under four points or the two share no PSNR.
+    """
+    fronts = [pareto_front(curve) for curve in (anchor, test)]
+    for name, curve, front in zip(("anchor", "test"), (anchor, test), fronts, strict=True):
+        if len(front) < FEWEST_POINTS:
+            raise ValueError(
+                f"the {name} curve has {len(front)} of {len(curve)} points on its Pareto front; "
+                f"a rate difference needs {FEWEST_POINTS}"
+            )
+    low = max(front[0][1] for front in fronts)
+    high = min(front[-1][1] for front in fronts)
+    if low >= high:
+        ranges = " and ".join(f"{front[0][1]:.2f} to {front[-1][1]:.2f} dB" for front in fronts)
+        raise ValueError(f"the curves share no PSNR: {ranges}")
+    coordinates = [axis for front in fronts for axis in zip(*front, strict=True)]
+    percent = bjontegaard.bd_rate(*coordinates, method="pchip", require_matching_points=False, min_overlap=0)
+    return RateDifference(float(percent), low, high)
+
+
+def pareto_front(curve: Sequence[Point]) -> list[Point]:
+    """Return the (bytes, PSNR) points that no other point beats, by rising bytes and so by rising PSNR."""
+    front: list[Point] = []
+    for size, psnr in sorted(curve, key=lambda point: (point[0], -point[1])):
+        if not front or psnr > front[-1][1]:
+            front.append((size, psnr))
+    return front

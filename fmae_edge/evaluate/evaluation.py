@@ -1,0 +1,186 @@
+"""A bundle's files against those of other codecs: every point, and who needs fewer bytes."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
+from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS
+from fmae_edge.evaluate.pca_codec import fit_pca_codecs
+from fmae_edge.evaluate.rate import (
+    OURS,
+    Packing,
+    Pixels,
+    RatePoint,
+    measure_amortised,
+    measure_bundle,
+    measure_pca,
+    measure_single,
+)
+from fmae_edge.evaluate.rate_plot import Curve
+from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.manifest import QUALITIES
+
+PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
+# At this PSNR, codecs are compared in bytes: where the general ones begin and the latents are far from exact
+REFERENCE_DB = 22.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How many bytes more or fewer `codec` needs than `anchor`; `difference` is None where they share no PSNR."""
+
+    codec: str
+    anchor: str
+    packing: Packing
+    difference: RateDifference | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All measured points of one bundle and the codecs it is compared with."""
+
+    bundle_id: str
+    points: list[RatePoint]
+
+    def curve(self, codec: str, packing: Packing) -> Curve:
+        """Return the lossy points of a codec, by rising bytes."""
+        found = [
+            (point.bytes_per_image, point.quality.psnr_pooled)
+            for point in self.points
+            if (point.codec, point.packing) == (codec, packing) and math.isfinite(point.quality.psnr_pooled)
+        ]
+        return Curve(codec, sorted(found))
+
+    def codecs(self) -> list[str]:
+        """Return the codecs' names, ours first."""
+        return list(dict.fromkeys(point.codec for point in self.points))
+
+    def comparisons(self) -> list[Comparison]:
+        """Compare each curve of the bundle with each other codec's, in both packings."""
+        ours = [codec for codec in self.codecs() if codec.startswith(OURS)]
+        others = [codec for codec in self.codecs() if not codec.startswith(OURS)]
+        compared = []
+        for packing in PACKINGS:
+            for codec in ours:
+                for anchor in others:
+                    curves = [self.curve(name, packing).points for name in (anchor, codec)]
+                    try:
+                        difference = rate_difference(*curves)
+                    except ValueError:  # too few lossy points, or no PSNR in common
+                        difference = None
+                    compared.append(Comparison(codec, anchor, packing, difference))
+        return compared
+
+    def to_record(self) -> dict[str, Any]:
+        """Return everything as JSON has it."""
+        return {
+            "bundle_id": self.bundle_id,
+            "points": [point.to_record() for point in self.points],
+            "comparisons": [asdict(comparison) for comparison in self.comparisons()],
+            "bytes_at_reference": {
+                packing: {
+                    codec: bytes_at(self.curve(codec, packing).points, REFERENCE_DB) for codec in self.codecs()
+                }
+                for packing in PACKINGS
+            },
+            "reference_db": REFERENCE_DB,
+        }
+
+
+def evaluate(
+    codec: Codec,
+    train_images: Pixels,
+    test_images: Pixels,
+    effort: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure a bundle and all other codecs on uint8 test images (N, height, width), N a multiple of 100.
+
+    The bundle is measured with no effort and, if it is not 0, with `effort`; PCA is fitted to `train_images`.
+    """
+    efforts = [0, effort] if effort else [0]
+    own = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
+    general = (*LOSSY_CODECS, *LOSSLESS_CODECS)
+    pca = fit_pca_codecs(train_images)
+    total = len(own) + len(pca) + len(general)
+    points: list[RatePoint] = []
+
+    def add(*measured: RatePoint) -> None:
+        points.extend(measured)
+        on_progress(len(points) // len(PACKINGS), total)
+
+    for quality, each in own:
+        add(*measure_bundle(codec, quality, each, test_images))
+    for fitted in pca:
+        add(*measure_pca(fitted, test_images))
+    for other in general:
+        add(measure_single(other, test_images), measure_amortised(other, test_images))
+    return Evaluation(codec.manifest.bundle_id, points)
+
+
+def bytes_at(points: Sequence[tuple[float, float]], psnr: float) -> float | None:
+    """Return the bytes at which a curve of (bytes, PSNR in dB) points reaches `psnr`, None outside of it.
+
+    Bytes are interpolated by their logarithm between two neighbours on the Pareto front.
+    """
+    front = pareto_front(points)
+    if not front or not front[0][1] <= psnr <= front[-1][1]:
+        return None
+    sizes, levels = zip(*front, strict=True)
+    return float(np.exp(np.interp(psnr, levels, np.log(sizes))))
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    """Return the comparison and all points as Markdown tables."""
+    record = evaluation.to_record()
+    lines = [
+        f"Bundle {evaluation.bundle_id}. Bytes are those of files, headers included; PSNR is in dB.",
+        "",
+        f"| codec | bytes at {REFERENCE_DB} dB: one image a file | 100 a file |",
+        "| --- | --- | --- |",
+    ]
+    for codec in evaluation.codecs():
+        sizes = (record["bytes_at_reference"][packing][codec] for packing in PACKINGS)
+        lines.append(f"| {codec} | {' | '.join(_cell(size, '.1f') for size in sizes)} |")
+    lines += ["", "| rate difference (Bjontegaard) | one image a file | 100 a file |", "| --- | --- | --- |"]
+    compared = {(each.codec, each.anchor, each.packing): each.difference for each in evaluation.comparisons()}
+    for codec, anchor in dict.fromkeys((codec, anchor) for codec, anchor, _ in compared):
+        differences = (_difference(compared[codec, anchor, packing]) for packing in PACKINGS)
+        lines.append(f"| {codec} against {anchor} | {' | '.join(differences)} |")
+    lines += [
+        "",
+        "| codec | setting | images a file | images | bytes an image | bits a pixel | PSNR pooled | PSNR an image "
+        "| SSIM | encode ms | decode ms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for point in evaluation.points:
+        quality = point.quality
+        cells = (
+            point.codec,
+            point.setting,
+            "1" if point.packing == "single" else "100",
+            str(point.images),
+            f"{point.bytes_per_image:.2f}",
+            f"{point.bits_per_pixel:.4f}",
+            _cell(quality.psnr_pooled, ".2f"),
+            _cell(quality.psnr_per_image, ".2f"),
+            f"{quality.ssim:.4f}",
+            f"{point.encode_ms:.3f}",
+            f"{point.decode_ms:.3f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)
+
+
+def _difference(difference: RateDifference | None) -> str:
+    if difference is None:
+        return "-"
+    return f"{difference.percent:+.1f} % ({difference.low_db:.1f} to {difference.high_db:.1f} dB)"

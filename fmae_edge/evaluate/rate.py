@@ -1,0 +1,197 @@
+"""What a codec's files weigh and how good their pixels are: real files, decoded again.
+
+At 28x28 a file is mostly its header, so each codec is measured twice: "single", one image a file, and
+"amortised", where 100 images share one header: a .fmae file of 100, or an atlas of 10x10 tiles for general codecs.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.evaluate.general_codecs import GeneralCodec
+from fmae_edge.evaluate.pca_codec import PcaCodec
+from fmae_edge.evaluate.quality import Quality, measure_quality
+from fmae_edge.runtime.codec import Codec
+
+Pixels = NDArray[np.uint8]
+Packing = Literal["single", "amortised"]
+
+OURS = "fmae-edge"
+ATLAS_SIDE = 10
+IMAGES_IN_ATLAS = ATLAS_SIDE**2
+
+# What a .fmae file has beside the payload, granted to PCA alike: a header if single, else a length an image
+_HEADER_BYTES = 7
+_LENGTH_BYTES = 1
+_IMAGES_TIMED = 100
+
+
+@dataclass(frozen=True)
+class RatePoint:
+    """A codec at one setting over `images` images: mean file bytes, quality, milliseconds an image (median).
+
+    `bytes_per_image` counts whole files, headers included.
+    """
+
+    codec: str
+    setting: str
+    packing: Packing
+    images: int
+    bytes_per_image: float
+    bits_per_pixel: float
+    quality: Quality
+    encode_ms: float
+    decode_ms: float
+
+    def to_record(self) -> dict[str, Any]:
+        """Return everything as JSON has it, with None for the infinite PSNR of a lossless codec."""
+        record = asdict(self)
+        record["quality"] = {
+            name: value if math.isfinite(value) else None for name, value in record["quality"].items()
+        }
+        return record
+
+
+def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
+    """Measure a file for each of (N, height, width) uint8 images, or for every `codec.single_every`-th.
+
+    Raises ValueError where a codec that is called lossless changes a pixel.
+    """
+    return _measure(codec, "single", images[:: codec.single_every])
+
+
+def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
+    """Measure a file for each 100 of (N, height, width) uint8 images; N must be a multiple of 100.
+
+    Raises ValueError for another N, and where a codec that is called lossless changes a pixel.
+    """
+    return _measure(codec, "amortised", images)
+
+
+def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> tuple[RatePoint, RatePoint]:
+    """Measure .fmae files of (N, height, width) uint8 images, N a multiple of 100: one each, and 100 each.
+
+    With effort, files of one image are measured for every tenth.
+    """
+    name = OURS if effort == 0 else f"{OURS}, effort {effort}"
+    alone = GeneralCodec(
+        name,
+        f"quality {quality}",
+        partial(codec.compress, quality=quality, effort=effort),
+        codec.decompress,
+        single_every=10 if effort else 1,
+    )
+    stacks = images.reshape(-1, IMAGES_IN_ATLAS, *images.shape[1:])
+    encode = partial(codec.compress_batch, quality=quality, effort=effort)
+    file_bytes, decoded, *seconds = _round_trip(encode, codec.decompress, stacks)
+    times = (_median_ms(seconds[0], IMAGES_IN_ATLAS), _median_ms(seconds[1], IMAGES_IN_ATLAS))
+    amortised = rate_point(
+        name, alone.setting, "amortised", images, decoded.reshape(images.shape), file_bytes, times
+    )
+    return measure_single(alone, images), amortised
+
+
+def measure_pca(codec: PcaCodec, images: Pixels) -> tuple[RatePoint, RatePoint]:
+    """Measure (N, height, width) uint8 images: payloads and a header each; payloads and a length byte each.
+
+    The first is timed one image at a time over the first 100, the second over all in one call.
+    """
+    started = time.perf_counter()
+    payloads = codec.encode(images)
+    encoded = time.perf_counter()
+    decoded = codec.decode(payloads)
+    batch_ms = ((encoded - started) * 1e3 / len(images), (time.perf_counter() - encoded) * 1e3 / len(images))
+    _, _, encode_seconds, decode_seconds = _round_trip(
+        lambda image: codec.encode(image[None])[0],
+        lambda payload: codec.decode([payload])[0],
+        images[:_IMAGES_TIMED],
+    )
+    single_ms = (_median_ms(encode_seconds, 1), _median_ms(decode_seconds, 1))
+    payload_bytes = sum(map(len, payloads))
+    single_bytes, amortised_bytes = (payload_bytes + each * len(images) for each in (_HEADER_BYTES, _LENGTH_BYTES))
+    setting = f"step {codec.step:g}"
+    return (
+        rate_point("PCA", setting, "single", images, decoded, single_bytes, single_ms),
+        rate_point("PCA", setting, "amortised", images, decoded, amortised_bytes, batch_ms),
+    )
+
+
+def to_atlases(images: Pixels) -> Pixels:
+    """Lay (100 * A, height, width) images out as A pictures of 10x10 tiles, row by row."""
+    count, height, width = images.shape
+    if count % IMAGES_IN_ATLAS:
+        raise ValueError(f"an atlas holds {IMAGES_IN_ATLAS} images; {count} is no multiple of that")
+    tiles = images.reshape(-1, ATLAS_SIDE, ATLAS_SIDE, height, width)
+    return tiles.swapaxes(2, 3).reshape(-1, ATLAS_SIDE * height, ATLAS_SIDE * width)
+
+
+def from_atlases(atlases: Pixels) -> Pixels:
+    """Cut A pictures of 10x10 tiles into (100 * A, height, width) images: what `to_atlases` undoes."""
+    height, width = (side // ATLAS_SIDE for side in atlases.shape[1:])
+    rows = atlases.reshape(-1, ATLAS_SIDE, height, ATLAS_SIDE, width)
+    return rows.swapaxes(2, 3).reshape(-1, height, width)
+
+
+def rate_point(
+    codec: str,
+    setting: str,
+    packing: Packing,
+    originals: Pixels,
+    decoded: Pixels,
+    file_bytes: int,
+    milliseconds: tuple[float, float],
+) -> RatePoint:
+    """Return the point of a codec that wrote N (height, width) uint8 `originals` to `file_bytes` in all.
+
+    `milliseconds` are what it took to encode and to decode an image.
+    """
+    return RatePoint(
+        codec=codec,
+        setting=setting,
+        packing=packing,
+        images=len(originals),
+        bytes_per_image=file_bytes / len(originals),
+        bits_per_pixel=8 * file_bytes / originals.size,
+        quality=measure_quality(originals / np.float32(255), decoded / np.float32(255)),
+        encode_ms=milliseconds[0],
+        decode_ms=milliseconds[1],
+    )
+
+
+def _measure(codec: GeneralCodec, packing: Packing, originals: Pixels) -> RatePoint:
+    pictures = to_atlases(originals) if packing == "amortised" else originals
+    file_bytes, decoded, encode_seconds, decode_seconds = _round_trip(codec.encode, codec.decode, pictures)
+    if codec.lossless and (decoded != pictures).any():
+        raise ValueError(f"{codec.name}, {codec.setting}: the decoded pixels are not those encoded")
+    if packing == "amortised":
+        decoded = from_atlases(decoded)
+    images_a_file = len(originals) // len(pictures)
+    times = (_median_ms(encode_seconds, images_a_file), _median_ms(decode_seconds, images_a_file))
+    return rate_point(codec.name, codec.setting, packing, originals, decoded, file_bytes, times)
+
+
+def _round_trip(
+    encode: Callable[[Pixels], bytes], decode: Callable[[bytes], Pixels], pictures: Pixels
+) -> tuple[int, Pixels, list[float], list[float]]:
+    """Return the bytes of all files, the decoded pictures, and the seconds each took to encode and to decode."""
+    file_bytes, decoded, encode_seconds, decode_seconds = 0, np.empty_like(pictures), [], []
+    for picture, slot in zip(pictures, decoded, strict=True):
+        started = time.perf_counter()
+        file = encode(picture)
+        encoded = time.perf_counter()
+        slot[:] = decode(file)
+        decode_seconds.append(time.perf_counter() - encoded)
+        encode_seconds.append(encoded - started)
+        file_bytes += len(file)
+    return file_bytes, decoded, encode_seconds, decode_seconds
+
+
+def _median_ms(seconds: Sequence[float], images: int) -> float:
+    return statistics.median(seconds) * 1e3 / images

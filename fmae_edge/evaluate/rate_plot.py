@@ -1,0 +1,106 @@
+"""Rate and distortion of codecs as a picture: bytes an image against PSNR, single files beside amortised ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Point = tuple[float, float]
+Floats = NDArray[np.float64]
+
+# Okabe and Ito's palette, which colour-blind people can tell apart, less the yellow that pales on white
+_COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MARKERS = "osD^vPX"
+_BYTES_RANGE = (4, 500)
+_TICKS = (5, 10, 20, 50, 100, 200, 500)
+_POINTS_AN_INCH = 72
+_POINTS_A_LINE = 200
+# A label's room at 9 points a letter, and where it may stand, as seen from an end of its curve: the first is best
+_LETTER_WIDTH, _LINE_HEIGHT, _GAP = 6.5, 11, 4
+_SIDES = np.array([(0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)])
+_CORNERS = np.stack(np.meshgrid(np.linspace(-1, 1, 9), (-1, 0, 1)), axis=-1).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A codec's name and its (bytes an image, pooled PSNR in dB) points."""
+
+    name: str
+    points: Sequence[Point]
+
+
+def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]) -> Figure:
+    """Draw the curves of single files and of many images a file; the very first is drawn as the one to look at.
+
+    A name has the same colour in both panels. What lies outside `psnr_range`, in dB, is cut off. Raises
+    ValueError for more names than there are colours.
+    """
+    names = list(dict.fromkeys(curve.name for curve in (*single, *amortised)))
+    if len(names) > len(_COLOURS):
+        raise ValueError(f"{len(names)} curves, but only {len(_COLOURS)} colours that everyone can tell apart")
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    panels[0].set_xscale("log")
+    panels[0].set_xlim(*_BYTES_RANGE)
+    panels[0].set_ylim(*psnr_range)
+    titles = ("one image a file", "headers amortised over 100 images")
+    for panel, title, curves in zip(panels, titles, (single, amortised), strict=True):
+        for curve in curves:
+            index = names.index(curve.name)
+            panel.plot(
+                *zip(*sorted(curve.points), strict=True),
+                color=_COLOURS[index],
+                marker=_MARKERS[index],
+                markersize=5,
+                linewidth=1.5 if index else 2.5,
+            )
+        panel.set_title(title)
+        panel.set_xlabel("bytes an image")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("PSNR in dB, pooled over all images")
+    panels[0].set_xticks(_TICKS, [str(tick) for tick in _TICKS])
+    panels[0].minorticks_off()
+    figure.draw_without_rendering()  # lays the panels out, which says where labels would meet
+    for panel, curves in zip(panels, (single, amortised), strict=True):
+        _label(panel, curves, names)
+    return figure
+
+
+def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
+    """Write each name beside an end of its curve, in its colour, where it hits no line and no other name."""
+    paths = [_path(panel, curve) for curve in curves]
+    obstacles = np.concatenate(paths)
+    inside = np.array(panel.get_window_extent().extents) * _POINTS_AN_INCH / panel.figure.dpi
+    for curve, path in zip(curves, paths, strict=True):
+        half = np.array([len(curve.name) * _LETTER_WIDTH / 2, _LINE_HEIGHT / 2])
+        visible = path[(path[:, 1] >= inside[1]) & (path[:, 1] <= inside[3])]
+        places = [end + side * (half + _GAP) for end in (visible[0], visible[-1]) for side in _SIDES]
+        free = [place for place in places if _is_free(place, half, obstacles, inside)]
+        place = free[0] if free else places[0]
+        obstacles = np.concatenate([obstacles, place + half * _CORNERS])
+        index = names.index(curve.name)
+        panel.annotate(
+            curve.name,
+            place,
+            xycoords="figure points",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=_COLOURS[index],
+            fontweight="normal" if index else "bold",
+        )
+
+
+def _path(panel: Axes, curve: Curve) -> Floats:
+    """Return points along the curve's line, closer together than a letter, in the figure's points of 1/72 inch."""
+    corners = panel.transData.transform(sorted(curve.points)) * _POINTS_AN_INCH / panel.figure.dpi
+    steps = np.linspace(0, len(corners) - 1, _POINTS_A_LINE)
+    return np.stack([np.interp(steps, range(len(corners)), axis) for axis in corners.T], axis=1)
+
+
+def _is_free(place: Floats, half: Floats, obstacles: Floats, inside: Floats) -> bool:
+    hit = (np.abs(obstacles - place) < half + 1).all(axis=1).any()
+    return not hit and bool((place - half > inside[:2]).all() and (place + half < inside[2:]).all())

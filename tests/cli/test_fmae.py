@@ -1,0 +1,124 @@
+""".fmae files on the command line, as a user types it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import REPOSITORY
+
+SAMPLES = sorted((REPOSITORY / "samples").glob("*.png"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for sample in SAMPLES[:3]:
+        shutil.copy(sample, tmp_path)
+    return tmp_path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_there_and_back(cli, folder):
+    done = cli("compress", "bag.png", "-o", "bag.fmae")
+    assert done.returncode == 0
+    size = (folder / "bag.fmae").stat().st_size
+    assert size < 40
+    assert done.stdout == f"bag.png -> bag.fmae  ({size} bytes)\n"
+    done = cli("decompress", "bag.fmae")
+    assert done.stdout == "bag.fmae -> bag.decoded.png\n"
+    images = [np.asarray(Image.open(folder / name), float) for name in ("bag.png", "bag.decoded.png")]
+    assert np.sqrt(np.square(images[0] - images[1]).mean()) < 40
+
+
+def test_an_option_of_fmae_files_asks_for_them(cli, folder):
+    sizes = []
+    for quality in ("1", "9"):
+        assert cli("compress", "coat.png", "--quality", quality, "--force").returncode == 0
+        sizes.append((folder / "coat.fmae").stat().st_size)
+    assert sizes[0] < sizes[1]
+    assert "coat.npy" not in names(folder)
+    cli("compress", "coat.png", "--quality", "9", "--effort", "1", "-o", "better.fmae")
+    assert (folder / "better.fmae").exists()
+
+
+def test_a_limit_of_bytes(cli, folder):
+    assert cli("compress", "coat.png", "--max-bytes", "30").returncode == 0
+    assert (folder / "coat.fmae").stat().st_size <= 30
+    done = cli("compress", "bag.png", "--max-bytes", "3")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: bag.png: max_bytes is 3, and the lowest quality takes")
+    assert "bag.fmae" not in names(folder)
+
+
+def test_many_images_in_one_file(cli, folder):
+    images = [f"{sample.stem}.png" for sample in SAMPLES[:3]]
+    assert cli("compress", *images, "-o", "all.fmae").returncode == 0
+    (folder / "out").mkdir()
+    cli("decompress", "all.fmae", "-o", "out")
+    assert names(folder / "out") == ["all.0.png", "all.1.png", "all.2.png"]
+    done = cli("decompress", "all.fmae", "--index", "1", "-o", "one.png")
+    assert done.returncode == 0
+    assert (folder / "one.png").read_bytes() == (folder / "out" / "all.1.png").read_bytes()
+    done = cli("decompress", "all.fmae", "--index", "3")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: all.fmae: holds 3 images")
+
+
+def test_names_are_kept_if_asked_for(cli, folder):
+    images = [f"{sample.stem}.png" for sample in SAMPLES[:3]]
+    assert cli("compress", *images, "-o", "all.fmae", "--names").returncode == 0
+    (folder / "out").mkdir()
+    cli("decompress", "all.fmae", "-o", "out")
+    assert names(folder / "out") == images
+    cli("decompress", "all.fmae")  # beside the originals, which stay
+    assert {f"{sample.stem}.decoded.png" for sample in SAMPLES[:3]} <= set(names(folder))
+
+
+def test_pipes(cli, folder):
+    done = cli("compress", "-", "--quality", "5", "-o", "piped.fmae", stdin=(folder / "bag.png").read_bytes())
+    assert done.returncode == 0
+    done = cli("decompress", "-", "-o", "back.png", stdin=(folder / "piped.fmae").read_bytes())
+    assert done.returncode == 0
+    assert Image.open(folder / "back.png").size == (28, 28)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-o", "x.npy", "--quality", "3"], "x.npy: quality, effort, max-bytes and names are of .fmae files"),
+        (["-o", "x.fmae", "--dtype", "int8"], "a dtype is of .npy files"),
+        (["--names"], "names are kept in one .fmae file of several images"),
+    ],
+)
+def test_options_that_contradict_each_other(cli, folder, arguments, sentence):
+    done = cli("compress", "bag.png", *arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert names(folder) == [sample.name for sample in SAMPLES[:3]]
+
+
+def test_quality_and_max_bytes_are_not_given_together(cli, folder):
+    done = cli("compress", "bag.png", "--quality", "3", "--max-bytes", "30")
+    assert done.returncode == 2
+    assert "not both" in done.stderr
+
+
+def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
+    for name in ("bag", "coat"):
+        cli("compress", f"{name}.png", "-o", f"{name}.fmae")
+    whole = (folder / "bag.fmae").read_bytes()
+    (folder / "cut.fmae").write_bytes(whole[:-1])
+    (folder / "flipped.fmae").write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
+    (folder / "text.fmae").write_bytes(b"hello, world")
+    done = cli("decompress", "cut.fmae", "flipped.fmae", "text.fmae", "coat.fmae", "--json")
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
+    assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
+    assert lines[2].startswith("fmae-edge: text.fmae: not a .")
+    assert json.loads(done.stdout)["output"] == "coat.decoded.png"

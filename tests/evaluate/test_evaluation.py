@@ -1,0 +1,75 @@
+"""The evaluation as a whole: real files of the shipped bundle beside a few others, and what is said of them."""
+
+import json
+
+import pytest
+
+from fmae_edge import Codec
+from fmae_edge.evaluate import evaluation as module
+from fmae_edge.evaluate.evaluation import Evaluation, bytes_at, evaluate, to_markdown
+from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS
+from fmae_edge.evaluate.pca_codec import fit_pca_codecs
+from fmae_edge.evaluate.rate import measure_bundle
+
+
+@pytest.fixture(scope="module")
+def done(images):
+    patch = pytest.MonkeyPatch()
+    patch.setattr(module, "LOSSY_CODECS", [codec for codec in LOSSY_CODECS if codec.name == "WebP"])
+    patch.setattr(module, "LOSSLESS_CODECS", [codec for codec in LOSSLESS_CODECS if codec.name == "PNG"])
+    patch.setattr(module, "fit_pca_codecs", lambda images: fit_pca_codecs(images, (60, 90, 130, 200)))
+    yield evaluate(Codec(threads=1), images[100:], images[:100], effort=0)
+    patch.undo()
+
+
+def test_a_point_is_what_files_weigh(done, images):
+    codec = Codec(threads=1)
+    sizes = [len(codec.compress(image, 3)) for image in images[:100]]
+    (single,) = [p for p in done.points if (p.codec, p.setting, p.packing) == ("fmae-edge", "quality 3", "single")]
+    assert single.bytes_per_image == sum(sizes) / 100
+    assert single.bits_per_pixel == pytest.approx(single.bytes_per_image * 8 / 784)
+    (stack,) = [
+        p for p in done.points if (p.codec, p.setting, p.packing) == ("fmae-edge", "quality 3", "amortised")
+    ]
+    assert stack.bytes_per_image == len(codec.compress_batch(images[:100], 3)) / 100
+    # 7 bytes a file against a header once and a length each; the pixels are the same within a level
+    assert 5 < single.bytes_per_image - stack.bytes_per_image < 6.5
+    assert single.quality.psnr_pooled == pytest.approx(stack.quality.psnr_pooled, abs=0.02)
+
+
+def test_effort_is_measured_beside_no_effort(images):
+    alone, stack = measure_bundle(Codec(threads=1), 3, 1, images[:100])
+    assert alone.codec == stack.codec == "fmae-edge, effort 1"
+    assert (alone.images, stack.images) == (10, 100)
+
+
+def test_the_record_is_json_and_has_every_point_and_comparison(done):
+    record = json.loads(json.dumps(done.to_record(), allow_nan=False))
+    assert len(record["points"]) == 2 * (9 + 4 + len([c for c in LOSSY_CODECS if c.name == "WebP"]) + 1)
+    pairs = {(each["codec"], each["anchor"], each["packing"]) for each in record["comparisons"]}
+    assert ("fmae-edge", "WebP", "single") in pairs
+    (webp,) = [c for c in done.comparisons() if (c.anchor, c.packing) == ("WebP", "single")]
+    assert webp.difference.percent < -60
+    (png,) = [c for c in done.comparisons() if (c.anchor, c.packing) == ("PNG", "single")]
+    assert png.difference is None
+
+
+def test_the_table_says_what_the_record_says(done):
+    text = to_markdown(done)
+    size = done.to_record()["bytes_at_reference"]["single"]["fmae-edge"]
+    assert f"| fmae-edge | {size:.1f} |" in text
+    assert text.count("\n| PNG | lossless |") == 2
+    assert "nan" not in text
+    assert "inf" not in text
+
+
+def test_bytes_at_a_psnr_lie_between_neighbours():
+    points = [(10.0, 20.0), (40.0, 24.0), (50.0, 23.0)]  # the last is beaten
+    assert bytes_at(points, 22.0) == pytest.approx(20.0)
+    assert bytes_at(points, 24.0) == pytest.approx(40.0)
+    assert bytes_at(points, 24.1) is None
+    assert bytes_at([], 22.0) is None
+
+
+def test_an_evaluation_of_nothing_compares_nothing():
+    assert Evaluation("0", []).comparisons() == []

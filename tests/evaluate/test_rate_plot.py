@@ -1,0 +1,56 @@
+"""The picture shows every curve in both panels, under one colour a codec, with names that hit nothing."""
+
+from itertools import combinations
+
+import pytest
+
+from fmae_edge.evaluate.bench_plot import png_of
+from fmae_edge.evaluate.rate_plot import Curve, plot_rate
+
+SINGLE = [
+    Curve("fmae-edge", [(18, 20.8), (21, 21.5), (24, 22.1), (30, 22.7)]),
+    Curve("WebP", [(98, 23.2), (84, 21.0), (162, 30.1)]),
+    Curve("PCA", [(21, 19.1), (41, 21.8), (82, 25.3)]),
+]
+AMORTISED = [
+    Curve("WebP", [(35, 21.0), (49, 23.2), (106, 30.2)]),
+    Curve("fmae-edge", [(12, 20.8), (15, 21.5), (18, 22.1), (24, 22.7)]),
+    Curve("AVIF", [(25, 20.7), (35, 23.1), (77, 29.8)]),
+]
+
+
+@pytest.fixture(scope="module")
+def figure():
+    return plot_rate(SINGLE, AMORTISED, (18, 31))
+
+
+def test_every_curve_is_drawn_from_low_to_high(figure):
+    for panel, curves in zip(figure.axes, (SINGLE, AMORTISED), strict=True):
+        drawn = [list(zip(*line.get_data(), strict=True)) for line in panel.get_lines()]
+        assert drawn == [sorted(curve.points) for curve in curves]
+        assert panel.get_xscale() == "log"
+        assert panel.get_ylim() == (18, 31)
+
+
+def test_a_name_has_one_colour_and_stands_once_in_each_panel(figure):
+    colours = {}
+    for panel, curves in zip(figure.axes, (SINGLE, AMORTISED), strict=True):
+        assert [text.get_text() for text in panel.texts] == [curve.name for curve in curves]
+        for line, text in zip(panel.get_lines(), panel.texts, strict=True):
+            assert text.get_color() == line.get_color()
+            assert colours.setdefault(text.get_text(), text.get_color()) == text.get_color()
+    assert len(set(colours.values())) == 4
+
+
+def test_names_are_inside_and_apart(figure):
+    assert png_of(figure).startswith(b"\x89PNG")
+    for panel in figure.axes:
+        boxes = [text.get_window_extent() for text in panel.texts]
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+        frame = panel.get_window_extent()
+        assert all(frame.containsx(x) and frame.containsy(y) for box in boxes for x, y in box.corners())
+
+
+def test_more_curves_than_colours():
+    with pytest.raises(ValueError, match="8 curves, but only 7 colours"):
+        plot_rate([Curve(str(number), [(10, 20)]) for number in range(8)], [], (18, 31))

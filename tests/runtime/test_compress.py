@@ -1,0 +1,145 @@
+"""Codec.compress and decompress: images to .fmae files and back."""
+
+import numpy as np
+import pytest
+
+from fmae_edge import BundleError, Codec, InputError
+from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.runtime.codec import PRECISIONS
+from fmae_edge.runtime.fmae_file import unpack
+from fmae_edge.runtime.manifest import PRIOR_NAME
+from tests.runtime.test_bundle import rewrite
+
+CODEC = Codec()
+
+
+def psnr_of(content, images):
+    return pooled_psnr(images / 255, CODEC.decompress(content) / 255)
+
+
+def strange_images():
+    """Nothing that the model was trained on: constant, noise, a chequerboard, a photo's gradient."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 28, 28))
+    chequer = np.indices((28, 28)).sum(axis=0) % 2 * 255
+    gradient = np.add.outer(np.arange(28), np.arange(28)) * 4
+    return np.stack([np.zeros((28, 28)), np.full((28, 28), 255), *noise, chequer, gradient]).astype(np.uint8)
+
+
+def test_one_image_comes_back(images):
+    for image in (*images[:5], *strange_images()):
+        decoded = CODEC.decompress(CODEC.compress(image))
+        assert decoded.shape == (28, 28)
+        assert decoded.dtype == np.uint8
+
+
+def test_a_stack_comes_back_as_its_images_alone_do(images):
+    stack = np.concatenate([images[:20], strange_images()])
+    content = CODEC.compress_batch(stack, quality=6)
+    decoded = CODEC.decompress(content)
+    assert decoded.shape == stack.shape
+    for k in (0, 7, len(stack) - 1):
+        np.testing.assert_allclose(CODEC.decompress(content, k).astype(int), decoded[k], atol=1)
+    one = CODEC.decompress(CODEC.compress(stack[3], quality=6))
+    assert np.abs(one.astype(int) - decoded[3]).mean() < 1
+
+
+def test_stacks_of_one_and_none():
+    for count in (0, 1):
+        images = np.zeros((count, 28, 28), np.uint8)
+        assert CODEC.decompress(CODEC.compress_batch(images)).shape == (count, 28, 28)
+
+
+def test_bytes_and_quality_rise_together(images):
+    sizes = [len(CODEC.compress_batch(images, quality)) for quality in range(1, 10)]
+    psnrs = [psnr_of(CODEC.compress_batch(images, quality), images) for quality in range(1, 10)]
+    assert sizes == sorted(sizes)
+    assert psnrs == sorted(psnrs)
+    assert sizes[0] / len(images) < 12
+    assert sizes[-1] / len(images) > 32
+    assert psnrs[4] > 22.0
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_symbols_of_a_file_do_not_depend_on_graphs_or_threads(images, precision):
+    content = CODEC.compress_batch(images)
+    expected = CODEC.symbols(content)
+    for threads in (1, 2):
+        np.testing.assert_array_equal(Codec(precision=precision, threads=threads).symbols(content), expected)
+
+
+def test_effort_costs_less_for_error_and_bits_together(images):
+    some = images[:24]
+    cost = CODEC.manifest.qualities.bit_costs[3]
+
+    def cost_of(content):
+        file = unpack(content, CODEC.manifest.bundle_id)
+        bits = 8 * sum(map(len, file.payloads)) / len(some)
+        return np.square((some - CODEC.decompress(content).astype(float)) / 255).mean() + cost * bits
+
+    costs = [cost_of(CODEC.compress_batch(some, 4, effort)) for effort in (0, 1, 3)]
+    assert costs[0] > costs[1] >= costs[2]
+    assert costs[2] < 0.93 * costs[0]
+
+
+def test_the_most_bytes_are_kept_and_used(images):
+    for image in images[:10]:
+        fewest = len(CODEC.compress(image, 1))
+        for most in (fewest, fewest + 5, 70):
+            content = CODEC.compress(image, max_bytes=most)
+            assert len(content) <= most
+            quality = unpack(content, CODEC.manifest.bundle_id).quality
+            assert content == CODEC.compress(image, quality)
+            assert quality == 9 or len(CODEC.compress(image, quality + 1)) > most
+    content = CODEC.compress_batch(images, max_bytes=20 * len(images))
+    assert 17 * len(images) < len(content) <= 20 * len(images)
+    with pytest.raises(InputError, match="max_bytes is 7, and the lowest quality takes"):
+        CODEC.compress(images[0], max_bytes=7)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 0},
+        {"quality": 10},
+        {"quality": 2.0},
+        {"quality": True},
+        {"effort": 10},
+        {"effort": -1},
+        {"max_bytes": 0},
+        {"max_bytes": "20"},
+    ],
+)
+def test_options_out_of_range_are_refused(images, options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        CODEC.compress(images[0], **options)
+
+
+def test_one_and_many_are_not_confused(images):
+    with pytest.raises(InputError, match="compress_batch"):
+        CODEC.compress(images[:2])
+    with pytest.raises(InputError, match="compress for one"):
+        CODEC.compress_batch(images[0])
+    content = CODEC.compress_batch(images[:2])
+    for index in (2, -1, True, "0"):
+        with pytest.raises(InputError, match="holds 2 images"):
+            CODEC.decompress(content, index)
+
+
+def test_names_travel(images):
+    assert CODEC.names(CODEC.compress_batch(images[:2], names=["a", "b"])) == ("a", "b")
+    assert CODEC.names(CODEC.compress_batch(images[:2])) is None
+    with pytest.raises(InputError, match="different names"):
+        CODEC.compress_batch(images[:2], names=["a"])
+
+
+def test_a_bundle_of_format_2_has_no_prior_and_says_so(images, bundle):
+    def as_version_2(content):
+        content["format_version"] = 2
+        del content["qualities"], content["files"][PRIOR_NAME]
+
+    rewrite(bundle, as_version_2)
+    codec = Codec(bundle)
+    codec.encode(images[:1])
+    for call in (lambda: codec.compress(images[0]), lambda: codec.compress_batch(images[:2])):
+        with pytest.raises(BundleError, match="no prior"):
+            call()

@@ -1,0 +1,147 @@
+"""The rate in the loss, and the prior that gives it: training with it runs, resumes and lowers the bits."""
+
+import pytest
+import torch
+
+from fmae_edge.train.checkpoint import PRIOR, RESUME, load_checkpoint, read_config, start_run
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.errors import RunError
+from fmae_edge.train.fast_pass import encode_all
+from fmae_edge.train.loop import train
+from fmae_edge.train.model import Autoencoder
+from fmae_edge.train.prior import QUALITY_STEPS, UNITS, Prior, group_sizes
+from fmae_edge.train.prior_fit import fit_prior
+from fmae_edge.train.rate import quantise, rate_distortion
+from fmae_edge.train.recipe import Recipe
+
+torch.set_num_threads(1)  # two workers with a thread for each CPU would wait for each other
+
+CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
+RECIPE = Recipe(epochs=3, batch_size=32, lr=0.01, seed=3, rate_distortion=0.003)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def short_fit(monkeypatch):
+    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", lambda *a: fit_prior(*a[:3], steps=20))
+
+
+@pytest.fixture
+def tensors(images):
+    pixels = torch.from_numpy(images.copy())
+    return pixels[:100], pixels[100:150]
+
+
+def run_once(run, tensors, stop_after=None):
+    def on_epoch(metrics):
+        if metrics["epoch"] == stop_after:
+            raise KeyboardInterrupt
+
+    torch.manual_seed(RECIPE.seed)
+    return train(run, Autoencoder(read_config(run)), RECIPE, *tensors, CPU, on_epoch=on_epoch)
+
+
+def bits_of(prior, latents, quality):
+    steps = torch.tensor(float(QUALITY_STEPS[quality]))
+    rounded = quantise(latents, steps)
+    return prior.bits(rounded, rounded, torch.full((len(latents),), quality))
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 10, 64, 65])
+def test_groups_cover_all_latents_in_few_steps(size):
+    sizes = group_sizes(size)
+    assert sum(sizes) == size
+    assert min(sizes) >= 1
+    assert len(sizes) <= 12
+    assert max(sizes) <= max(1, size // 8)
+
+
+def test_a_group_sees_only_earlier_latents():
+    torch.manual_seed(0)
+    prior = Prior(16)
+    latents = torch.randn(5, 16) * 40
+    quality = torch.arange(5)
+    before = [values.detach() for values in prior(latents, quality)]
+    changed = latents.clone()
+    changed[:, 6:] += 100
+    first_of_group = [sum(group_sizes(16)[:index]) for index in range(len(group_sizes(16)))]
+    unaware = max(start + size for start, size in zip(first_of_group, group_sizes(16), strict=True) if start <= 6)
+    for values, after in zip(before, prior(changed, quality), strict=True):
+        torch.testing.assert_close(values[:, :unaware], after[:, :unaware])
+        assert (values[:, unaware:] != after[:, unaware:]).any()
+
+
+@torch.no_grad()
+def test_probabilities_of_all_symbols_sum_to_one():
+    torch.manual_seed(0)
+    prior = Prior(1)
+    for quality, step in enumerate(QUALITY_STEPS):
+        symbols = torch.arange(-6000, 6001).unsqueeze(1) * step
+        bits = prior.bits(
+            symbols.float(), torch.zeros(1, 1).expand(len(symbols), 1), torch.full((len(symbols),), quality)
+        )
+        # What an unlikely symbol is granted adds 2^-20 for each
+        assert torch.exp2(-bits.double()).sum().item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_loss_is_error_plus_weighed_bits(images):
+    torch.manual_seed(0)
+    model, prior = Autoencoder(CONFIG), Prior(8)
+    batch = torch.from_numpy(images[:64].copy()).unsqueeze(1).float() / 255
+
+    def costs(weight):
+        return rate_distortion(model, prior, batch, weight, torch.Generator().manual_seed(1))
+
+    dear, cheap = costs(0.001), costs(0.01)
+    assert dear.error == cheap.error
+    assert dear.bits == cheap.bits
+    assert (dear.loss - dear.error).item() == pytest.approx(10 * (cheap.loss - cheap.error).item(), rel=1e-4)
+    dear.loss.backward()
+    for parameter in (*model.parameters(), *prior.parameters()):
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+
+
+def test_fitting_lowers_the_bits_and_leaves_the_prior_alone():
+    torch.manual_seed(0)
+    latents = torch.randn(400, 1).expand(400, 8) * torch.linspace(0.1, 1, 8)  # each tells all others
+    prior = Prior(8)
+    before = bits_of(prior, latents * UNITS, 4).mean()
+    fitted = fit_prior(prior, latents, seed=0, steps=150)
+    assert bits_of(fitted, latents * UNITS, 4).mean() < 0.6 * before
+    assert bits_of(prior, latents * UNITS, 4).mean() == before
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, tensors):
+    for name in ("whole", "parts"):
+        start_run(tmp_path / name, CONFIG, RECIPE)
+    metrics = run_once(tmp_path / "whole", tensors)
+    assert metrics[-1]["train_bytes"] > 0
+    with pytest.raises(KeyboardInterrupt):
+        run_once(tmp_path / "parts", tensors, stop_after=2)
+    with pytest.raises(RunError, match=rf"{PRIOR}: missing"):
+        load_checkpoint(tmp_path / "parts")
+    run_once(tmp_path / "parts", tensors)
+    for name in (PRIOR, "model.safetensors"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    loaded = load_checkpoint(tmp_path / "whole")
+    assert loaded.prior is not None
+    with torch.no_grad():
+        assert bits_of(loaded.prior, encode_all(loaded.model, tensors[0]) * UNITS, 4).isfinite().all()
+
+
+def test_what_a_run_without_a_rate_left_does_not_go_on_with_one(tmp_path, tensors):
+    plain = Recipe(epochs=1, batch_size=32)
+    start_run(tmp_path / "run", CONFIG, plain)
+    train(tmp_path / "run", Autoencoder(CONFIG), plain, *tensors, CPU)
+    assert not (tmp_path / "run" / PRIOR).exists()
+    assert load_checkpoint(tmp_path / "run").prior is None
+    assert (tmp_path / "run" / RESUME).exists()
+    with pytest.raises(RunError, match="does not fit"):
+        run_once(tmp_path / "run", tensors)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, 2.0, float("nan")])
+def test_a_lambda_out_of_range_is_refused(weight):
+    with pytest.raises(ValueError, match="rate-distortion lambda"):
+        Recipe(rate_distortion=weight)
