@@ -8,7 +8,7 @@ import typer
 from fmae_edge.cli.codec import BundleArgument, Force
 
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
-_PLOT_RANGE = (18.5, 27.0)  # dB
+_PLOT_RANGE = (17.0, 27.0)  # dB
 
 
 def evaluate(
@@ -21,13 +21,13 @@ def evaluate(
         int, typer.Option(min=0, max=9, help="Measure the bundle with this effort too; 9 takes hours.")
     ] = 0,
     images: Annotated[
-        int, typer.Option(min=100, max=10000, help="How many test images, a multiple of 100.")
+        int, typer.Option(min=500, max=10000, help="How many test images, a multiple of 500.")
     ] = 10000,
     force: Force = False,
 ) -> None:
     """Measure real file bytes and quality of a bundle, and of PNG, JPEG, WebP, AVIF, JPEG XL and PCA."""
-    if images % 100:
-        raise typer.BadParameter(f"--images is {images}; expected a multiple of 100")
+    if images % 500:
+        raise typer.BadParameter(f"--images is {images}; expected a multiple of 500")
     from json import dumps
 
     from fmae_edge.cli.progress import progress_bar

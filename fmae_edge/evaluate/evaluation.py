@@ -98,7 +98,7 @@ def evaluate(
     effort: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Measure a bundle and all other codecs on uint8 test images (N, height, width), N a multiple of 100.
+    """Measure a bundle and all other codecs on uint8 test images (N, height, width), N a multiple of 500.
 
     The bundle is measured with no effort and, if it is not 0, with `effort`; PCA is fitted to `train_images`.
     """

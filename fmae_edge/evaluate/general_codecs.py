@@ -33,8 +33,8 @@ Pixels = NDArray[np.uint8]
 class GeneralCodec:
     """One codec at one setting: `encode` takes (height, width) uint8 to a file's bytes, `decode` back.
 
-    `single_every` is how many images apart single files are measured, 1 for all: AVIF takes some 50 ms for
-    one of 28x28.
+    `every` is how many images apart single files are measured, and how many apart the images are that atlases are
+    made of: (1, 1) for all. AVIF takes some 50 ms for an image either way.
     """
 
     name: str
@@ -42,7 +42,7 @@ class GeneralCodec:
     encode: Callable[[Pixels], bytes]
     decode: Callable[[bytes], Pixels]
     lossless: bool = False
-    single_every: int = 1
+    every: tuple[int, int] = (1, 1)
 
 
 def _png(image: Pixels) -> bytes:
@@ -115,7 +115,7 @@ JPEG_XL_DISTANCES = (25, 19, 15, 12, 9, 6, 4)
 LOSSY_CODECS: tuple[GeneralCodec, ...] = (
     *(GeneralCodec("JPEG", f"step {step}", partial(_jpeg, step), _open) for step in JPEG_STEPS),
     *(GeneralCodec("WebP", f"quality {q}", partial(_webp, q), _open) for q in WEBP_QUALITIES),
-    *(GeneralCodec("AVIF", f"quality {q}", partial(_avif, q), _open, single_every=10) for q in AVIF_QUALITIES),
+    *(GeneralCodec("AVIF", f"quality {q}", partial(_avif, q), _open, every=(10, 5)) for q in AVIF_QUALITIES),
     *(GeneralCodec("JPEG XL", f"distance {d}", partial(_jpeg_xl, d), _open_jpeg_xl) for d in JPEG_XL_DISTANCES),
 )
 

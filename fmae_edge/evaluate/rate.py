@@ -60,19 +60,20 @@ class RatePoint:
 
 
 def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure a file for each of (N, height, width) uint8 images, or for every `codec.single_every`-th.
+    """Measure a file for each of (N, height, width) uint8 images, or for as many as `codec.every` says.
 
     Raises ValueError where a codec that is called lossless changes a pixel.
     """
-    return _measure(codec, "single", images[:: codec.single_every])
+    return _measure(codec, "single", images[:: codec.every[0]])
 
 
 def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure a file for each 100 of (N, height, width) uint8 images; N must be a multiple of 100.
+    """Measure a file for each 100 of (N, height, width) uint8 images, or of as many as `codec.every` says.
 
-    Raises ValueError for another N, and where a codec that is called lossless changes a pixel.
+    Their number must be a multiple of 100. Raises ValueError for another, and where a codec that is called
+    lossless changes a pixel.
     """
-    return _measure(codec, "amortised", images)
+    return _measure(codec, "amortised", images[:: codec.every[1]])
 
 
 def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> tuple[RatePoint, RatePoint]:
@@ -86,7 +87,7 @@ def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> t
         f"quality {quality}",
         partial(codec.compress, quality=quality, effort=effort),
         codec.decompress,
-        single_every=10 if effort else 1,
+        every=(10 if effort else 1, 1),
     )
     stacks = images.reshape(-1, IMAGES_IN_ATLAS, *images.shape[1:])
     encode = partial(codec.compress_batch, quality=quality, effort=effort)

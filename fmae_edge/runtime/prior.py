@@ -58,14 +58,14 @@ class Group:
     def __call__(self, latents: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
         """Return (N, 2 size): means in sixteenths of a unit, then widths in table rows."""
         first, second, last = self.layers
-        hidden = _clip(first(latents[:, : self.place.start], quality))
-        return last(_clip(second(hidden, quality)), quality)
+        hidden = _clip(first(latents[:, : self.place.start], quality), 0, MAX_HIDDEN)
+        return last(_clip(second(hidden, quality), 0, MAX_HIDDEN), quality)
 
 
-def _clip(hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+def _clip(values: NDArray[np.float32], least: int, most: int) -> NDArray[np.float32]:
     """Clip in place: of one image, np.clip takes longer than a layer's product."""
-    np.maximum(hidden, 0, out=hidden)
-    return np.minimum(hidden, MAX_HIDDEN, out=hidden)
+    np.maximum(values, least, out=values)
+    return np.minimum(values, most, out=values)
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class NetworkPrior:
 
     def known(self, symbols: Integers, quality: int) -> NDArray[np.float32]:
         """Return what symbols (..., any) tell the networks: latents in units, clipped."""
-        step = self.steps[quality]
-        return np.clip(symbols * step, -MAX_INPUT, MAX_INPUT).astype(np.float32)
+        known = (symbols * self.steps[quality]).astype(np.float32)
+        return _clip(known, -MAX_INPUT, MAX_INPUT)
 
     def predict(self, index: int, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
         """Return the centre and the table row (N, size) of each latent of group `index`.

@@ -1,0 +1,84 @@
+"""What the latents of the default bundle cost under each prior, and how long coding them takes.
+
+    python benchmarks/priors.py
+
+A table for each latent, the trained network in float32, and the same network in integers as the bundle has it:
+bytes an image as cross-entropy, then as coded. Test images; the table is counted on training images.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fmae_edge.cli.table import format_table
+from fmae_edge.export.prior import table_prior
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.manifest import PRIOR_NAME
+from fmae_edge.runtime.prior import read_prior
+from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
+from fmae_edge.train.checkpoint import load_checkpoint
+from fmae_edge.train.data import load_fashion_mnist
+from fmae_edge.train.fast_pass import encode_all
+from fmae_edge.train.prior import QUALITY_STEPS, UNITS
+
+CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "fashion-mnist"
+REPETITIONS = 100
+MIDDLE = len(QUALITY_STEPS) // 2
+
+
+def microseconds(call: Callable[[], object], repetitions: int) -> float:
+    """Return the median of what a call takes."""
+    seconds = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds) * 1e6
+
+
+def main() -> None:
+    """Print both tables."""
+    images = load_fashion_mnist(None)
+    checkpoint = load_checkpoint(CHECKPOINT)
+    assert checkpoint.prior is not None
+    train, test = (
+        encode_all(checkpoint.model, each).numpy() * np.float32(UNITS) for each in (images.train, images.test)
+    )
+    size = test.shape[1]
+    table = read_prior(table_prior(train), size, QUALITY_STEPS, "tables")
+    shipped = read_bundle(DEFAULT_BUNDLE, only=[PRIOR_NAME]).files[PRIOR_NAME]
+    network = read_prior(shipped, size, QUALITY_STEPS, PRIOR_NAME)
+    rows = []
+    for quality, step in enumerate(QUALITY_STEPS):
+        symbols = clip_symbols(np.rint(test / step))
+        rounded = torch.from_numpy(symbols).float() * step
+        with torch.inference_mode():
+            floats = checkpoint.prior.bits(rounded, rounded, torch.full((len(rounded),), quality)).mean().item()
+        coded = np.mean([len(payload) for payload in encode_symbols(network, symbols, quality)])
+        costs = (
+            count_bits(table, symbols, quality).mean(),
+            floats,
+            count_bits(network, symbols, quality).mean(),
+        )
+        rows.append((f"quality {quality + 1}", *(f"{bits / 8:.2f}" for bits in costs), f"{coded:.2f}"))
+    print(format_table(("bytes an image", "tables", "network, float32", "network, integers", "coded"), rows))
+    symbols = clip_symbols(np.rint(test / QUALITY_STEPS[MIDDLE]))
+    payloads = encode_symbols(network, symbols, MIDDLE)
+    times = []
+    for count, repetitions in ((1, REPETITIONS), (len(symbols), 5)):
+        some, files = symbols[:count], payloads[:count]
+        encode = microseconds(lambda some=some: encode_symbols(network, some, MIDDLE), repetitions)
+        decode = microseconds(lambda files=files: decode_symbols(network, files, size, MIDDLE), repetitions)
+        times.append(
+            (f"{count} images" if count > 1 else "one image", f"{encode / count:.0f}", f"{decode / count:.0f}")
+        )
+    print()
+    print(format_table(("microseconds an image", "symbols to bytes", "bytes to symbols"), times))
+
+
+if __name__ == "__main__":
+    main()
