@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME
+from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME
 from tests.conftest import REPOSITORY
 
 _EXAMPLE = """
@@ -48,10 +48,11 @@ def wheel(tmp_path_factory):
 def test_it_carries_the_bundle_and_no_more_than_it_should(wheel):
     assert wheel.stat().st_size < 6_000_000
     names = zipfile.ZipFile(wheel).namelist()
-    for name in (*GRAPH_NAMES, MANIFEST_NAME):
+    for name in (*GRAPH_NAMES, PRIOR_NAME, MANIFEST_NAME):
         assert f"fmae_edge/bundles/default/{name}" in names
     assert "fmae_edge/py.typed" in names
-    assert not [name for name in names if name.endswith(".safetensors") or name.startswith(("tests", "samples"))]
+    assert [name for name in names if name.endswith(".safetensors")] == [f"fmae_edge/bundles/default/{PRIOR_NAME}"]
+    assert not [name for name in names if name.startswith(("tests", "samples", "checkpoints"))]
 
 
 def test_it_runs_with_numpy_and_onnxruntime_alone(wheel, tmp_path):

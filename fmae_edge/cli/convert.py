@@ -34,6 +34,9 @@ class FmaeOptions:
     names: bool = False
 
 
+NOTHING_SAID = FmaeOptions()
+
+
 def compress_files(
     images: Sequence[Path],
     output: Path | None = None,
@@ -44,10 +47,9 @@ def compress_files(
     recursive: bool = False,
     force: bool = False,
     json: bool = False,
-    fmae: FmaeOptions | None = None,
+    fmae: FmaeOptions = NOTHING_SAID,
 ) -> None:
     """Compress image files to latent or .fmae files; the options are those of `fmae-edge compress`."""
-    fmae = fmae or FmaeOptions()
     suffix = _result_suffix(output, dtype, fmae)
     sources = expand(images, recursive, SUFFIXES)
     joined = len(sources) > 1 and output is not None and output.suffix.lower() == suffix and not output.is_dir()
@@ -92,7 +94,7 @@ def compress_files(
 def _result_suffix(output: Path | None, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
     """Return what results end in: an option that only one of the formats has asks for that one."""
     asked = output.suffix.lower() if output is not None and not output.is_dir() else ""
-    if fmae == FmaeOptions() and asked != FMAE_SUFFIX:
+    if fmae == NOTHING_SAID and asked != FMAE_SUFFIX:
         return LATENT_SUFFIX
     if asked == LATENT_SUFFIX:
         raise InputError(f"{output}: quality, effort, max-bytes and names are of {FMAE_SUFFIX} files")

@@ -43,9 +43,10 @@ def _print(path: Path, manifest: "Manifest") -> None:
     typer.echo(f"images    {width}x{height}, {manifest.image_channels} channel(s)")
     typer.echo(f"latents   {manifest.latent_size} values")
     recipe, metrics = record["training"]["recipe"], record["training"]["metrics"]
+    rate = f", rate-distortion {recipe['rate_distortion']}" if recipe.get("rate_distortion") else ""
     typer.echo(
         f"training  {len(metrics)} of {recipe['epochs']} epochs, batch {recipe['batch_size']}, lr {recipe['lr']}, "
-        f"seed {recipe['seed']}; test MSE {metrics[-1]['test_mse']:.5f}"
+        f"seed {recipe['seed']}{rate}; test MSE {metrics[-1]['test_mse']:.5f}"
     )
     parity = record["parity"]
     verdict = "every gate held" if not parity["failures"] else "; ".join(parity["failures"])
@@ -63,3 +64,10 @@ def _print(path: Path, manifest: "Manifest") -> None:
         for name, q in record["quality"].items()
     ]
     typer.echo(format_table(("measured on 8-bit test images", "PSNR pooled", "per image", "SSIM"), rows))
+    if manifest.qualities:
+        typer.echo("")
+        rows = [
+            (name, f"{q['bytes_per_image']:.2f}", f"{q['psnr_pooled']:.3f} dB", f"{q['ssim']:.4f}")
+            for name, q in record["rate"].items()
+        ]
+        typer.echo(format_table(("one .fmae file of them", "bytes an image", "PSNR pooled", "SSIM"), rows))

@@ -108,7 +108,7 @@ def test_bad_latents(cli, tmp_path, name):
         ("taken.npy", "taken.npy: exists already; use --force"),
         ("missing/img.npy", "its folder missing does not exist"),
         ("missing", "missing: is no existing folder, and the name of a result must end in .npy"),
-        ("img.fmae", "must end in .npy"),
+        ("img.txt", "must end in .npy"),
         ("taken.npy/img.npy", "taken.npy is not a folder"),
         ("/proc/img.npy", "cannot be written|does not exist"),
     ],

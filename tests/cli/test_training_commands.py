@@ -27,7 +27,7 @@ def few_images(images, monkeypatch):
 def test_train_follows_its_options(tmp_path, capsys):
     run = tmp_path / "run"
     train(run, epochs=1, batch_size=100, lr=0.001, seed=5, device="cpu")
-    recipe = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5}
+    recipe = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5, "rate_distortion": None}
     assert json.loads((run / "recipe.json").read_text()) == recipe
     out = capsys.readouterr().out
     assert "epoch   1  train loss " in out

@@ -9,6 +9,7 @@ from onnx import numpy_helper
 
 from fmae_edge.export.parity import BATCHES, measure_parity
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.manifest import GRAPH_NAMES
 from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.checkpoint import load_checkpoint
 from fmae_edge.train.data import DEBIAN_FOLDER, load_fashion_mnist
@@ -22,7 +23,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def files():
-    return read_bundle(DEFAULT_BUNDLE).files
+    return read_bundle(DEFAULT_BUNDLE, only=GRAPH_NAMES).files
 
 
 @pytest.fixture
