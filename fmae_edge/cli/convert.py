@@ -52,9 +52,12 @@ def compress_files(
     """Compress image files to latent or .fmae files; the options are those of `fmae-edge compress`."""
     suffix = _result_suffix(output, dtype, fmae)
     sources = expand(images, recursive, SUFFIXES)
-    joined = len(sources) > 1 and output is not None and output.suffix.lower() == suffix and not output.is_dir()
+    several = len(sources) > 1 or fmae.names
+    joined = several and output is not None and output.suffix.lower() == suffix and not output.is_dir()
     if fmae.names and not joined:
-        raise InputError(f"names are kept in one {FMAE_SUFFIX} file of several images: name it with -o")
+        raise InputError(
+            f"names are kept in one {FMAE_SUFFIX} file of all images: name it with -o FILE{FMAE_SUFFIX}"
+        )
     codec = Codec(bundle, precision=precision)
     size = gray_image_size(codec.manifest)
     quality = DEFAULT_QUALITY if fmae.quality is None else fmae.quality
@@ -122,7 +125,8 @@ def decompress_files(
     def decompress_one(source: Path) -> None:
         images, names = _read_images(codec, source, index)
         if images.ndim == 2:
-            target = outputs.path(source, partial(_name_decoded, name=names[0] if names else None))
+            chosen = None if index is None else str(index)
+            target = outputs.path(source, partial(_name_row, row=chosen, name=names[0] if names else None))
             outputs.write(target, png_bytes(images))
             _say(str(source), str(target), [], json)
             return
@@ -145,15 +149,16 @@ def decompress_files(
 def _read_images(codec: Codec, source: Path, index: int | None) -> tuple[NDArray[np.uint8], Sequence[str] | None]:
     """Return the image of `index`, or all that a file holds, and their names if it has them."""
     content = read(source)
-    if is_fmae(content):
+    if is_fmae(content) or source.suffix.lower() == FMAE_SUFFIX:
         with _named(source):
             names = codec.names(content)
             images = codec.decompress(content, index)
         return images, names if names is None or index is None else [names[index]]
     rows = load_latents(content, codec.manifest.latent_size, str(source))
     if index is not None:
-        if rows.ndim == 1 or not 0 <= index < len(rows):
-            raise InputError(f"{source}: has no image {index}")
+        rows = np.atleast_2d(rows)
+        if not 0 <= index < len(rows):
+            raise InputError(f"{source}: holds {len(rows)} images, and no image {index}; they count from 0")
         rows = rows[index]
     return codec.decode(rows), None
 
@@ -183,8 +188,11 @@ def _name_decoded(stem: Path, name: str | None) -> Path:
     return plain.with_suffix(".decoded.png") if plain.exists() else plain
 
 
-def _name_row(stem: Path, row: str, name: str | None) -> Path:
-    return stem.with_name(f"{stem.name}.{row}.png") if name is None else _name_decoded(stem, name)
+def _name_row(stem: Path, row: str | None, name: str | None) -> Path:
+    """Name the image of a stack's `row`, or of no stack at all."""
+    return (
+        stem.with_name(f"{stem.name}.{row}.png") if row is not None and name is None else _name_decoded(stem, name)
+    )
 
 
 def _say(source: str, target: str, notes: list[str], json: bool) -> None:

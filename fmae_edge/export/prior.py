@@ -66,7 +66,9 @@ def network_prior(prior: Prior, latents: NDArray[np.float32]) -> bytes:
     quality = torch.arange(len(QUALITY_STEPS)).repeat_interleave(len(shown))
     for index, group in enumerate(prior.groups):
         assert isinstance(group, GroupPrior)
-        tensors |= _integer_group(group, torch.from_numpy(known).float(), quality, f"groups.{index}")
+        tensors |= _integer_group(
+            group, torch.from_numpy(known).float().clamp(-MAX_INPUT, MAX_INPUT), quality, f"groups.{index}"
+        )
     formula = logistic_masses()
     tensors["tables"] = to_starts(np.zeros(formula.shape, np.int64), formula)
     tensors["tables"] = to_starts(_count(tensors, latents), formula)
@@ -162,5 +164,5 @@ def _integer_layer(
     return {
         f"{name}.weights": np.rint(weights * gain).astype(dtype, order="C"),  # safetensors writes the buffer
         f"{name}.bias": np.rint(bias * gain).astype(np.int32),
-        f"{name}.shift": np.minimum(shift, 23).astype(np.uint8),
+        f"{name}.shift": shift.astype(np.uint8),
     }

@@ -1,6 +1,6 @@
 """Turn what a caller gives into an array."""
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,3 +14,10 @@ def to_array(values: object, what: str) -> NDArray[Any]:
         return np.asarray(values)
     except (ValueError, TypeError) as error:
         raise InputError(f"{what} cannot be made into one array ({error})") from None
+
+
+def as_integer(name: str, value: object) -> int:
+    """Return an integer of Python's or numpy's as an int. Raises InputError for anything else, and for a bool."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise InputError(f"{name} is {value!r}; expected an integer")
+    return value.__index__()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fmae_edge.runtime.arrays import as_integer
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle, read_checked
 from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.fmae_file import pack_many, pack_one, unpack
+from fmae_edge.runtime.fmae_file import FmaeFile, pack_many, pack_one, unpack
 from fmae_edge.runtime.images import as_batch, to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, to_dtype, to_values
 from fmae_edge.runtime.manifest import PRIOR_NAME, QUALITIES, Manifest, Qualities
@@ -36,6 +37,9 @@ _IMAGES_PER_RUN = 64
 _IMAGES_FOR_THREADS = 8
 _MAX_THREADS = 1024
 DEFAULT_QUALITY = 5
+# A symbol's interval and that of its escape shift out two bytes each, and a message ends with one
+_PAYLOAD_BYTES_A_LATENT = 4
+_LEVELS_THAT_EFFORT_SAVES = 2
 
 
 class Codec:
@@ -183,15 +187,22 @@ class Codec:
 
     def names(self, content: bytes) -> tuple[str, ...] | None:
         """Return the images' names in a .fmae file, None if they were not kept. Raises as `decompress` does."""
-        return unpack(content, self.manifest.bundle_id).names
+        return self._unpack(content).names
+
+    def _unpack(self, content: bytes) -> FmaeFile:
+        if not isinstance(content, bytes | bytearray | memoryview):
+            raise InputError(f"the content of a .fmae file is bytes, not {type(content).__name__}")
+        return unpack(bytes(content), self.manifest.bundle_id)
 
     def _read_symbols(self, content: bytes, index: int | None = None) -> tuple[Integers, float, bool]:
-        file = unpack(content, self.manifest.bundle_id)
-        if not 1 <= file.quality <= QUALITIES:
-            raise InputError(f"corrupted, it has quality {file.quality}")
+        file = self._unpack(content)
         payloads, single = file.payloads, file.single
+        longest = max(map(len, payloads), default=0)
+        if longest > _PAYLOAD_BYTES_A_LATENT * self.manifest.latent_size + 1:
+            raise InputError(f"corrupted, {longest} bytes are more than an image's payload can have")
         if index is not None:
-            if type(index) is not int or not 0 <= index < len(payloads):
+            index = as_integer("index", index)
+            if not 0 <= index < len(payloads):
                 raise InputError(f"holds {len(payloads)} images, and no image {index!r}; they count from 0")
             payloads, single = payloads[index : index + 1], True
         symbols = decode_symbols(self._prior, payloads, self.manifest.latent_size, file.quality - 1)
@@ -205,23 +216,30 @@ class Codec:
         max_bytes: int | None,
         pack: Callable[[list[bytes], int], bytes],
     ) -> bytes:
+        quality, effort = as_integer("quality", quality), as_integer("effort", effort)
         for name, value, least, most in (("quality", quality, 1, QUALITIES), ("effort", effort, 0, MAX_EFFORT)):
-            if type(value) is not int or not least <= value <= most:
-                raise InputError(f"{name} is {value!r}; expected an integer from {least} to {most}")
-        if max_bytes is not None and (type(max_bytes) is not int or max_bytes < 1):
-            raise InputError(f"max_bytes is {max_bytes!r}; expected a positive integer")
-        prior = self._prior
+            if not least <= value <= most:
+                raise InputError(f"{name} is {value}; expected an integer from {least} to {most}")
         latents = self.encode(batch)
-        smallest = 0
-        for at in [quality] if max_bytes is None else range(QUALITIES, 0, -1):
-            symbols = clip_symbols(np.rint(latents / np.float32(self._step(at))))
+
+        def content_at(quality: int, effort: int) -> bytes:
+            symbols = clip_symbols(np.rint(latents / np.float32(self._step(quality))))
             if effort:
-                symbols = self._search(symbols, batch, at, effort)
-            content = pack(encode_symbols(prior, symbols, at - 1), at)
-            if max_bytes is None or len(content) <= max_bytes:
+                symbols = self._search(symbols, batch, quality, effort)
+            return pack(encode_symbols(self._prior, symbols, quality - 1), quality)
+
+        if max_bytes is None:
+            return content_at(quality, effort)
+        most_bytes = as_integer("max_bytes", max_bytes)
+        levels = range(QUALITIES, 0, -1)
+        highest = next((at for at in levels if len(content_at(at, 0)) <= most_bytes), 1)
+        if effort:  # saves little more than a level takes, so only the next ones above can fit as well
+            highest = min(highest + _LEVELS_THAT_EFFORT_SAVES, QUALITIES)
+        for at in range(highest, 0, -1):
+            content = content_at(at, effort)
+            if len(content) <= most_bytes:
                 return content
-            smallest = len(content)
-        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {smallest} bytes")
+        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {len(content)} bytes")
 
     def _search(self, symbols: Integers, batch: NDArray[Any], quality: int, effort: int) -> Integers:
         pixels = to_levels(batch, self.manifest.image_channels).reshape(len(batch), math.prod(batch.shape[1:]))

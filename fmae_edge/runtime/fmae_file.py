@@ -5,6 +5,7 @@ an image, from which the place of each payload follows without decoding another.
 """
 
 from binascii import crc_hqx
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.manifest import QUALITIES
 
 SUFFIX = ".fmae"
 VERSION = 1
@@ -21,11 +23,13 @@ _START_BYTES = 3  # magic, version, and one byte of quality and kind
 _ID_BYTES, _MANY_ID_BYTES = 2, 4
 _CHECK_BYTES, _PAYLOAD_CHECK_BYTES = 2, 4
 _QUALITY_BITS = 4
-_MANY, _NAMED = 0x80, 0x10
+_MANY, _NAMED, _RESERVED = 0x80, 0x10, 0x60
 _LENGTH_MODULUS = 8  # a lone payload's length is told by this much, so that most cuts are seen as cuts
 _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
-_MAX_NAME_BYTES = 255
+_MAX_NAME_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
+_MAX_IMAGES = 1 << 20
+MAX_PAYLOAD_BYTES = 65535
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ def pack_many(
 
     Raises InputError for names that could not be names of files in one folder.
     """
+    if len(payloads) > _MAX_IMAGES:
+        raise InputError(f"a file holds at most {_MAX_IMAGES} images, got {len(payloads)}")
     if names is not None:
         _require_names(names, len(payloads))
     body = b"".join(payloads)
@@ -84,6 +90,8 @@ def unpack(content: bytes, bundle_id: str) -> FmaeFile:
             "upgrade fmae-edge"
         )
     many = bool(content[2] & _MANY)
+    if not 1 <= content[2] & 15 <= QUALITIES or (many and content[2] & _RESERVED):
+        raise InputError("corrupted, its third byte is none that this version has")
     id_end = _START_BYTES + (_MANY_ID_BYTES if many else _ID_BYTES)
     if len(content) < id_end + _CHECK_BYTES + (_PAYLOAD_CHECK_BYTES if many else 0):
         raise InputError("truncated within its header")
@@ -99,7 +107,7 @@ def unpack(content: bytes, bundle_id: str) -> FmaeFile:
 def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
     check, payload = content[id_end : id_end + _CHECK_BYTES], content[id_end + _CHECK_BYTES :]
     quality, length = content[2] & 15, content[2] >> _QUALITY_BITS
-    if check != _check(content[:id_end] + payload, bundle_id):
+    if len(payload) > MAX_PAYLOAD_BYTES or check != _check(content[:id_end] + payload, bundle_id):
         if len(payload) % _LENGTH_MODULUS != length:
             raise InputError("truncated, or with bytes added: its payload has not the length it was given")
         raise InputError("corrupted, its check code does not match")
@@ -123,6 +131,8 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
         raise InputError(f"truncated, it has {len(body)} of {needed} bytes of payload")
     if content[check_end : check_end + _PAYLOAD_CHECK_BYTES] != crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big"):
         raise InputError("corrupted, the check code of its payload does not match")
+    if len(body) > needed:
+        raise InputError(f"corrupted, it has {len(body) - needed} bytes behind its payload")
     payloads = tuple(body[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
     names = None
     if listed is not None:
@@ -144,11 +154,28 @@ def _check(checked: bytes, bundle_id: str) -> bytes:
 
 
 def _require_names(names: Sequence[str], images: int) -> None:
-    if len(names) != images or len(set(names)) != images:
-        raise InputError(f"{images} images need {images} different names, got {len(set(names))}")
+    if isinstance(names, str) or len(names) != images:
+        raise InputError(f"{images} images need a list of {images} names")
     for name in names:
-        if not name or name in (".", "..") or set(name) & set("/\\\0") or len(name.encode()) > _MAX_NAME_BYTES:
+        if not isinstance(name, str) or not _is_file_name(name):
             raise InputError(f"{name!r} cannot be the name of a file in a folder")
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"images need different names, and {twice!r} is there twice")
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether `name` is one on any system, and prints as what it is."""
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:  # a name in the file system that is no text
+        return False
+    return (
+        name.isprintable()
+        and 0 < len(encoded) <= _MAX_NAME_BYTES
+        and name not in (".", "..")
+        and not set(name) & set("/\\")
+    )
 
 
 def _varint(number: int) -> bytes:
@@ -161,7 +188,7 @@ def _varint(number: int) -> bytes:
 
 
 class _Reader:
-    """Takes a header apart. Raises EOFError where the bytes end before it does."""
+    """Takes a header apart. Raises EOFError where the bytes end before it does, or hold what no header has."""
 
     def __init__(self, content: bytes, at: int) -> None:
         self._content, self.at = content, at
@@ -181,14 +208,19 @@ class _Reader:
                 return number
         raise EOFError
 
-    def unary(self, count: int) -> NDArray[np.int64]:
-        """Take `count` numbers, each as so many zero bits and a one; the last byte is filled with zeros."""
-        bits = np.unpackbits(np.frombuffer(self._content, np.uint8, offset=self.at))
-        ones = np.flatnonzero(bits)[:count]
-        if len(ones) < count:
-            raise EOFError
-        self.take(-(-(int(ones[-1]) + 1) // 8))
-        return np.diff(ones, prepend=-1) - 1
+    def unary(self, count: int, largest: int) -> NDArray[np.int64]:
+        """Take `count` numbers up to `largest`, each as so many zero bits and a one; zeros fill the last byte."""
+        most = -(-count * (largest + 1) // 8)
+        size = min(most, count)  # a byte each is more than most need; what follows is not looked at
+        while True:
+            packed = np.frombuffer(self._content[self.at : self.at + size], np.uint8)
+            ones = np.flatnonzero(np.unpackbits(packed))[:count]
+            if len(ones) == count:
+                self.take(-(-(int(ones[-1]) + 1) // 8))
+                return np.diff(ones, prepend=-1) - 1
+            if size >= most or len(packed) < size:
+                raise EOFError
+            size = min(most, 2 * size)
 
 
 def _pack_lengths(lengths: Sequence[int]) -> bytes:
@@ -207,13 +239,17 @@ def _pack_lengths(lengths: Sequence[int]) -> bytes:
 
 def _read_lengths(reader: _Reader) -> NDArray[np.int64]:
     count = reader.varint()
+    if count > _MAX_IMAGES:
+        raise EOFError
     if not count:
         return np.empty(0, np.int64)
     shortest = reader.varint()
+    if shortest > MAX_PAYLOAD_BYTES:
+        raise EOFError
     (low_bits,) = reader.take(1)
     if low_bits > _MAX_LOW_BITS:
         raise EOFError
     packed = reader.take(-(-count * low_bits // 8))
     low = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * low_bits).reshape(count, low_bits)
-    high = reader.unary(count)
+    high = reader.unary(count, MAX_PAYLOAD_BYTES >> low_bits)
     return shortest + (high << low_bits) + low @ (1 << np.arange(low_bits, dtype=np.int64)[::-1])

@@ -26,6 +26,7 @@ _FRACTION_BITS = 4
 FRACTIONS = 1 << _FRACTION_BITS  # of a symbol: how finely a distribution's mean is placed between two symbols
 MAX_INPUT = 2047  # latents in units, as the first layer sees them
 MAX_HIDDEN = 1023
+_TENSORS_A_GROUP = 9  # weights, bias and shift of three layers
 EXACT = 1 << 24  # float32 holds every integer up to here
 
 Integers = NDArray[np.int64]
@@ -55,11 +56,15 @@ class Group:
     place: slice
     layers: tuple[Layer, Layer, Layer]
 
-    def __call__(self, latents: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
-        """Return (N, 2 size): means in sixteenths of a unit, then widths in table rows."""
+    def __call__(
+        self, latents: NDArray[np.float32], quality: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return means in sixteenths of a unit and widths in table rows, (N, size) both."""
         first, second, last = self.layers
         hidden = _clip(first(latents[:, : self.place.start], quality), 0, MAX_HIDDEN)
-        return last(_clip(second(hidden, quality), 0, MAX_HIDDEN), quality)
+        answers = last(_clip(second(hidden, quality), 0, MAX_HIDDEN), quality)
+        size = self.place.stop - self.place.start
+        return answers[:, :size], answers[:, size:]
 
 
 def _clip(values: NDArray[np.float32], least: int, most: int) -> NDArray[np.float32]:
@@ -96,17 +101,36 @@ class NetworkPrior:
 
         `known` (N, latent_size) has what the groups before it tell; the others are not looked at.
         """
-        group = self.groups[index]
-        answers = group(known, quality).astype(np.int64)
-        size = group.place.stop - group.place.start
-        place = answers[:, :size] // self.steps[quality]
-        place += FRACTIONS // 2
-        widths = answers[:, size:]
-        widths -= self.narrower[quality]
-        np.maximum(widths, 0, out=widths)
-        np.minimum(widths, len(self.starts) // FRACTIONS - 1, out=widths)
+        return self._locate(*self.groups[index](known, quality), quality)
+
+    def predict_all(self, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
+        """Return what `predict` does for all groups, (N, latent_size): an encoder knows everything."""
+        answers = zip(*(group(known, quality) for group in self.groups), strict=True)
+        means, widths = (np.concatenate(parts, axis=1) for parts in answers)
+        return self._locate(means, widths, quality)
+
+    def predict_one(self, index: int, known: NDArray[np.float32], quality: int) -> list[tuple[int, int]]:
+        """Return what `predict` does for one image, (1, latent_size), in Python's integers: that is faster."""
+        means, widths = self.groups[index](known, quality)
+        step, narrower, widest = self.steps[quality], self.narrower[quality], self._widest
+        located = []
+        for mean, width in zip(means[0].tolist(), widths[0].tolist(), strict=True):
+            place = int(mean) // step + FRACTIONS // 2
+            row = min(max(int(width) - narrower, 0), widest) * FRACTIONS + (place & (FRACTIONS - 1))
+            located.append((place >> _FRACTION_BITS, row))
+        return located
+
+    @property
+    def _widest(self) -> int:
+        return len(self.starts) // FRACTIONS - 1
+
+    def _locate(
+        self, means: NDArray[np.float32], widths: NDArray[np.float32], quality: int
+    ) -> tuple[Integers, Integers]:
         # A mean is under 2^24 sixteenths, so a centre and what is near it stay far within int64
-        return place >> _FRACTION_BITS, widths * FRACTIONS + (place & (FRACTIONS - 1))
+        place = means.astype(np.int64) // self.steps[quality] + FRACTIONS // 2
+        width = np.clip(widths.astype(np.int64) - self.narrower[quality], 0, self._widest)
+        return place >> _FRACTION_BITS, width * FRACTIONS + (place & (FRACTIONS - 1))
 
 
 @dataclass(frozen=True)
@@ -131,6 +155,15 @@ class TablePrior:
         rows = quality * shape[1] + np.arange(shape[1])
         return np.broadcast_to(self.centres[quality], shape), np.broadcast_to(rows, shape)
 
+    def predict_all(self, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
+        """Return what `predict` does: there is one group."""
+        return self.predict(0, known, quality)
+
+    def predict_one(self, index: int, known: NDArray[np.float32], quality: int) -> list[tuple[int, int]]:
+        """Return what `predict` does for one image, (1, latent_size), as pairs."""
+        centres, rows = self.predict(index, known, quality)
+        return list(zip(centres[0].tolist(), rows[0].tolist(), strict=True))
+
 
 Prior = NetworkPrior | TablePrior
 
@@ -143,8 +176,10 @@ def read_prior(content: bytes, latent_size: int, steps: tuple[int, ...], where: 
     """
     tensors = read_tensors(content, where)
     try:
-        starts = tensors.pop("tables").astype(np.int32)
-        _require(starts.ndim == 2 and starts.shape[1] == ESCAPE + 1 and (starts[:, 0] == 0).all(), "tables")
+        tables = tensors.pop("tables")
+        _require(tables.dtype == np.uint16 and tables.ndim == 2 and tables.shape[1] == ESCAPE + 1, "tables")
+        starts = tables.astype(np.int32)
+        _require(len(starts) >= FRACTIONS and bool((starts[:, 0] == 0).all()), "tables")
         starts = np.hstack([starts, np.full((len(starts), 1), TOTAL, np.int32)])
         _require(bool((np.diff(starts) > 0).all()), "tables")
         if "centres" in tensors:
@@ -153,10 +188,12 @@ def read_prior(content: bytes, latent_size: int, steps: tuple[int, ...], where: 
             _require(int(abs(centres).max()) <= MAX_SYMBOL - RADIUS, "centres")
             _require(not tensors, f"no {', '.join(tensors)}")
             return TablePrior(centres, starts)
-        narrower = tuple(tensors.pop("narrower").tolist())
-        _require(len(narrower) == len(steps) and len(starts) % FRACTIONS == 0, "narrower")
+        narrower = tensors.pop("narrower")
+        _require(narrower.shape == (len(steps),), "narrower")
+        _require(len(starts) % FRACTIONS == 0, "tables")
         groups = _read_groups(tensors, latent_size, len(steps))
-        return NetworkPrior(groups, steps, narrower, starts)
+        _require(len(tensors) == len(groups) * _TENSORS_A_GROUP, "no other tensors")
+        return NetworkPrior(groups, steps, tuple(narrower.tolist()), starts)
     except (KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{where}: not the prior of this bundle (it needs {error})") from None
 

@@ -43,9 +43,7 @@ def _bits(sizes: Integers) -> NDArray[np.float64]:
 
 def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
     """Return starts and sizes (N, 2 latent_size): each symbol's interval, and that of its escape or none."""
-    known = prior.known(symbols, quality)
-    predictions = [prior.predict(index, known, quality) for index in range(len(prior.places))]
-    centres, rows = (np.concatenate(parts, axis=1) for parts in zip(*predictions, strict=True))
+    centres, rows = prior.predict_all(prior.known(symbols, quality), quality)
     away = symbols - centres
     inside = abs(away) <= RADIUS
     columns = np.where(inside, away + RADIUS, ESCAPE)
@@ -99,8 +97,7 @@ def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) ->
     known = np.zeros((1, latent_size), np.float32)
     starts = prior.starts.reshape(-1).data  # its items are Python's integers, one at a time
     for index, place in enumerate(prior.places):
-        centres, rows = prior.predict(index, known, quality)
-        for centre, row in zip(centres[0].tolist(), rows[0].tolist(), strict=True):
+        for centre, row in prior.predict_one(index, known, quality):
             begin = row * _COLUMNS
             found = bisect_right(starts, decoder.position(), begin, begin + ESCAPE + 1) - 1
             decoder.advance(starts[found], starts[found + 1] - starts[found])

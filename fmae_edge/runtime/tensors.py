@@ -28,12 +28,13 @@ def read_tensors(content: bytes, where: str) -> dict[str, NDArray[Any]]:
             raise ValueError("shorter than its header")
         header = json.loads(content[_LENGTH_BYTES:data_at])
         header.pop("__metadata__", None)
-        return {name: _array(content[data_at:], **entry) for name, entry in header.items()}
+        data = memoryview(content)[data_at:]
+        return {name: _array(data, **entry) for name, entry in header.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BundleError(f"{where}: not a safetensors file of integers ({error!r})") from None
 
 
-def _array(data: bytes, dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
+def _array(data: memoryview, dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
     kind = np.dtype(_DTYPES[dtype])
     begin, end = data_offsets
     if any(type(number) is not int or number < 0 for number in (*shape, begin, end)):

@@ -64,6 +64,7 @@ def test_many_images_in_one_file(cli, folder):
     done = cli("decompress", "all.fmae", "--index", "1", "-o", "one.png")
     assert done.returncode == 0
     assert (folder / "one.png").read_bytes() == (folder / "out" / "all.1.png").read_bytes()
+    assert cli("decompress", "all.fmae", "--index", "2").stdout == "all.fmae -> all.2.png\n"
     done = cli("decompress", "all.fmae", "--index", "3")
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: all.fmae: holds 3 images")
@@ -79,6 +80,15 @@ def test_names_are_kept_if_asked_for(cli, folder):
     assert {f"{sample.stem}.decoded.png" for sample in SAMPLES[:3]} <= set(names(folder))
 
 
+def test_a_name_that_is_no_text_or_would_forge_output_is_refused(cli, folder):
+    for name in ("line\nbreak", "esc\x1b[31m", b"\xff".decode(errors="surrogateescape")):
+        shutil.copy(folder / "bag.png", folder / f"{name}.png")
+        done = cli("compress", "bag.png", f"{name}.png", "-o", "all.fmae", "--names")
+        assert done.returncode == 1
+        assert "cannot be the name of a file" in done.stderr
+        assert not (folder / "all.fmae").exists()
+
+
 def test_pipes(cli, folder):
     done = cli("compress", "-", "--quality", "5", "-o", "piped.fmae", stdin=(folder / "bag.png").read_bytes())
     assert done.returncode == 0
@@ -92,7 +102,7 @@ def test_pipes(cli, folder):
     [
         (["-o", "x.npy", "--quality", "3"], "x.npy: quality, effort, max-bytes and names are of .fmae files"),
         (["-o", "x.fmae", "--dtype", "int8"], "a dtype is of .npy files"),
-        (["--names"], "names are kept in one .fmae file of several images"),
+        (["--names"], "names are kept in one .fmae file of all images"),
     ],
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):
@@ -120,5 +130,5 @@ def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
     lines = done.stderr.splitlines()
     assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
     assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
-    assert lines[2].startswith("fmae-edge: text.fmae: not a .")
+    assert lines[2] == "fmae-edge: text.fmae: not a .fmae file"
     assert json.loads(done.stdout)["output"] == "coat.decoded.png"

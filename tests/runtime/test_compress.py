@@ -1,12 +1,14 @@
 """Codec.compress and decompress: images to .fmae files and back."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from fmae_edge import BundleError, Codec, InputError
 from fmae_edge.evaluate.quality import pooled_psnr
 from fmae_edge.runtime.codec import PRECISIONS
-from fmae_edge.runtime.fmae_file import unpack
+from fmae_edge.runtime.fmae_file import pack_many, unpack
 from fmae_edge.runtime.manifest import PRIOR_NAME
 from tests.runtime.test_bundle import rewrite
 
@@ -62,9 +64,12 @@ def test_bytes_and_quality_rise_together(images):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_symbols_of_a_file_do_not_depend_on_graphs_or_threads(images, precision):
     content = CODEC.compress_batch(images)
-    expected = CODEC.symbols(content)
+    expected, pixels = CODEC.symbols(content), CODEC.decompress(content).astype(int)
     for threads in (1, 2):
-        np.testing.assert_array_equal(Codec(precision=precision, threads=threads).symbols(content), expected)
+        codec = Codec(precision=precision, threads=threads)
+        decoded = codec.decompress(content)  # the graphs have run
+        np.testing.assert_array_equal(codec.symbols(content), expected)
+        assert np.abs(decoded - pixels).mean() < 2
 
 
 def test_effort_costs_less_for_error_and_bits_together(images):
@@ -121,14 +126,36 @@ def test_one_and_many_are_not_confused(images):
         CODEC.compress_batch(images[0])
     content = CODEC.compress_batch(images[:2])
     for index in (2, -1, True, "0"):
-        with pytest.raises(InputError, match="holds 2 images"):
+        with pytest.raises(InputError, match="holds 2 images|expected an integer"):
             CODEC.decompress(content, index)
+
+
+def test_a_payload_longer_than_any_is_refused(images):
+    content = pack_many([bytes(4 * 64 + 2), b""], 5, CODEC.manifest.bundle_id)
+    with pytest.raises(InputError, match="258 bytes are more than"):
+        CODEC.decompress(content)
+
+
+def test_numpy_integers_are_integers_and_other_content_is_none(images):
+    content = CODEC.compress(images[0], quality=np.int64(3), max_bytes=None)
+    assert content == CODEC.compress(images[0], 3)
+    np.testing.assert_array_equal(CODEC.decompress(memoryview(content)), CODEC.decompress(content))
+    for wrong in (None, "abc", 5):
+        with pytest.raises(InputError, match="is bytes, not"):
+            CODEC.decompress(wrong)
+
+
+def test_many_threads_share_a_codec(images):
+    codec = Codec()
+    expected = [codec.compress(image) for image in images[:32]]
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(codec.compress, images[:32])) == expected
 
 
 def test_names_travel(images):
     assert CODEC.names(CODEC.compress_batch(images[:2], names=["a", "b"])) == ("a", "b")
     assert CODEC.names(CODEC.compress_batch(images[:2])) is None
-    with pytest.raises(InputError, match="different names"):
+    with pytest.raises(InputError, match="list of 2 names"):
         CODEC.compress_batch(images[:2], names=["a"])
 
 

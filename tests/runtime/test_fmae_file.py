@@ -1,6 +1,9 @@
 """The .fmae container: every byte is guarded, every kind of damage has its own sentence."""
 
 import contextlib
+import time
+from binascii import crc_hqx
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from fmae_edge.runtime.fmae_file import FmaeFile, pack_many, pack_one, unpack
 
 BUNDLE, OTHER = "0123456789abcdef", "1123456789abcdef"
 PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)
-NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=40)
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/\\"), min_size=1, max_size=40)
 
 
 @given(st.binary(max_size=300), st.integers(1, 9))
@@ -35,7 +38,20 @@ def test_names_come_back(names):
 
 
 @pytest.mark.parametrize(
-    "names", [["a"], ["a", "a"], ["a", ""], ["a", ".."], ["a", "b/c"], ["a", "b\0c"], ["a", "x" * 256]]
+    "names",
+    [
+        ["a"],
+        ["a", "a"],
+        ["a", ""],
+        ["a", ".."],
+        ["a", "b/c"],
+        ["a", "b\0c"],
+        ["a", "x" * 201],
+        ["a", "\x1b[31m"],
+        ["a", "\ud800"],
+        ["a", 5],
+        "ab",
+    ],
 )
 def test_names_that_are_none_are_refused(names):
     with pytest.raises(InputError):
@@ -108,6 +124,37 @@ def test_no_bytes_make_it_fail_otherwise(rest):
     ):
         with contextlib.suppress(InputError):
             unpack(start + rest, BUNDLE)
+
+
+def with_right_checks(kind, index, body):
+    """A stack whose header says anything, with the check codes that it should have."""
+    start = bytes([0xFA, 0xE1, kind]) + bytes.fromhex(BUNDLE)[:4]
+    rest = crc32(body).to_bytes(4, "big") + index
+    check = crc_hqx(bytes.fromhex(BUNDLE) + start + rest, 0).to_bytes(2, "big")
+    return start + check + rest + body
+
+
+@pytest.mark.parametrize(
+    ("kind", "index", "body"),
+    [
+        (0x80 | 5, b"\x81\x80\x40" + b"\0\0" + b"\xff" * 140_000, b""),  # more images than a file may have
+        (0x80 | 5, b"\x01" + b"\xff\xff\xff\xff\x0f" + b"\0\x80", b""),  # a payload of gigabytes
+        (0x80 | 5, b"\x01\x00\x00" + b"\0" * 100_000 + b"\x80", b""),  # a length in unary without end
+        (0x80 | 5, b"\x01\x01\x00\x80", b"ab"),  # a byte behind the payload
+        (0x80 | 5, b"\x01\x01\x10\x80", b"a"),  # 16 low bits
+        (0x80, b"\x01\x01\x00\x80", b"a"),  # quality 0
+        (0x80 | 15, b"\x01\x01\x00\x80", b"a"),  # quality 15
+        (0xC0 | 5, b"\x01\x01\x00\x80", b"a"),  # a reserved bit
+        (0x90 | 5, b"\x01\x01\x00\x80" + b"\x05a/b/c", b"a"),  # a name that is a path
+        (0x90 | 5, b"\x01\x01\x00\x80" + b"\x01\xff", b"a"),  # a name that is not UTF-8
+    ],
+)
+def test_headers_with_right_check_codes_are_not_believed_either(kind, index, body):
+    unpack(with_right_checks(0x80 | 5, b"\x01\x01\x00\x80", b"a"), BUNDLE)  # so written, it is one
+    started = time.perf_counter()
+    with pytest.raises(InputError, match="corrupted|names that are none"):
+        unpack(with_right_checks(kind, index, body), BUNDLE)
+    assert time.perf_counter() - started < 1
 
 
 def test_counts_are_not_believed():

@@ -84,10 +84,12 @@ def test_rows_are_the_same_in_float64_and_for_one_image_and_many():
     symbols = some_symbols(300)
     for quality in range(9):
         expected = rows_of(PRIOR, symbols, quality)
-        for other in (rows_of(exact, symbols, quality), rows_of(PRIOR, symbols[::-1], quality)):
-            order = slice(None) if other[0][0].tolist() == expected[0][0].tolist() else slice(None, None, -1)
-            np.testing.assert_array_equal(other[0][order], expected[0])
-            np.testing.assert_array_equal(other[1][order], expected[1])
+        backwards = rows_of(PRIOR, symbols[::-1], quality)
+        for each, wider_each, reversed_each in zip(
+            expected, rows_of(exact, symbols, quality), backwards, strict=True
+        ):
+            np.testing.assert_array_equal(wider_each, each)
+            np.testing.assert_array_equal(reversed_each[::-1], each)
         alone = rows_of(PRIOR, symbols[7:8], quality)
         np.testing.assert_array_equal(alone[0][0], expected[0][7])
         np.testing.assert_array_equal(alone[1][0], expected[1][7])
@@ -177,6 +179,9 @@ def outgrow(tensors):
         (outgrow, "sums under 2\\^24 in groups.3.1"),
         (lambda tensors: tensors.pop("groups.2.0.bias"), "groups.2.0.bias"),
         (lambda tensors: tensors.update(narrower=np.zeros(8, np.int32)), "narrower"),
+        (lambda tensors: tensors.update(narrower=np.zeros((9, 1), np.int32)), "narrower"),
+        (lambda tensors: tensors.update(tables=tensors["tables"][:0]), "tables"),
+        (lambda tensors: tensors.update(another=np.zeros(1, np.int32)), "no other tensors"),
         (lambda tensors: tensors["tables"][5, 10:12].fill(7), "tables"),
         (lambda tensors: tensors.update(tables=tensors["tables"][:, :-1]), "tables"),
         (lambda tensors: tensors["groups.1.2.shift"].fill(40), "shift"),
