@@ -96,6 +96,11 @@ class NetworkPrior:
         known = (symbols * self.steps[quality]).astype(np.float32)
         return _clip(known, -MAX_INPUT, MAX_INPUT)
 
+    def known_one(self, symbols: list[int], quality: int) -> list[int]:
+        """Return what `known` does for a few symbols of one image: in Python's integers that is faster."""
+        step = self.steps[quality]
+        return [min(max(symbol * step, -MAX_INPUT), MAX_INPUT) for symbol in symbols]
+
     def predict(self, index: int, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
         """Return the centre and the table row (N, size) of each latent of group `index`.
 
@@ -148,6 +153,10 @@ class TablePrior:
     def known(self, symbols: Integers, quality: int) -> NDArray[np.float32]:  # noqa: ARG002
         """Return what symbols tell of others here: nothing."""
         return np.zeros(symbols.shape, np.float32)
+
+    def known_one(self, symbols: list[int], quality: int) -> list[int]:  # noqa: ARG002
+        """Return what `known` does for one image."""
+        return [0] * len(symbols)
 
     def predict(self, index: int, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:  # noqa: ARG002
         """Return the centre and the table row (N, size) of each latent."""

@@ -107,7 +107,7 @@ def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) ->
                 decoder.advance(at, 1)
                 symbol = at - _ESCAPED
             symbols.append(symbol)
-        known[0, place] = prior.known(np.array(symbols[place]), quality)
+        known[0, place] = prior.known_one(symbols[place], quality)
     return np.array([symbols])
 
 
