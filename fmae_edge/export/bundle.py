@@ -62,7 +62,8 @@ def export_bundle(
         built = build_graphs(model, train_images, torch.tensor(steps), options)
         graphs = built.graphs
         prior, qualities = build_prior(checkpoint.prior, latents)
-        for file_name, content in {**graphs, PRIOR_NAME: prior}.items():
+        files = {**graphs, PRIOR_NAME: prior}
+        for file_name, content in files.items():
             (folder / file_name).write_bytes(content)
         parity = measure_parity(model, graphs, test_images, on_progress)
         if parity.failures() and not allow_parity_loss:
@@ -84,9 +85,7 @@ def export_bundle(
             image_height=model.config.image_size,
             image_width=model.config.image_size,
             latent_steps=steps,
-            files={
-                file_name: FileEntry.of(content) for file_name, content in {**graphs, PRIOR_NAME: prior}.items()
-            },
+            files={file_name: FileEntry.of(content) for file_name, content in files.items()},
             record=record,
             qualities=qualities,
         )

@@ -62,13 +62,12 @@ def network_prior(prior: Prior, latents: NDArray[np.float32]) -> bytes:
     """Return the file of `prior` in integers, its tables counted on latents (N, latent_size) in units."""
     tensors: Tensors = {"narrower": np.array([widths_below(step) for step in QUALITY_STEPS], np.int32)}
     shown = latents[:_RANGE_IMAGES]
-    known = np.concatenate([_symbols(shown, step) * step for step in QUALITY_STEPS])
+    in_steps = np.concatenate([_symbols(shown, step) * step for step in QUALITY_STEPS])
+    known = torch.from_numpy(in_steps).float().clamp(-MAX_INPUT, MAX_INPUT)
     quality = torch.arange(len(QUALITY_STEPS)).repeat_interleave(len(shown))
     for index, group in enumerate(prior.groups):
         assert isinstance(group, GroupPrior)
-        tensors |= _integer_group(
-            group, torch.from_numpy(known).float().clamp(-MAX_INPUT, MAX_INPUT), quality, f"groups.{index}"
-        )
+        tensors |= _integer_group(group, known, quality, f"groups.{index}")
     formula = logistic_masses()
     tensors["tables"] = to_starts(np.zeros(formula.shape, np.int64), formula)
     tensors["tables"] = to_starts(_count(tensors, latents), formula)
@@ -79,7 +78,7 @@ def table_prior(latents: NDArray[np.float32]) -> bytes:
     """Return the file of a prior that has one distribution a quality and latent, counted on latents in units."""
     size = latents.shape[1]
     rows = np.broadcast_to(np.arange(size), latents.shape)
-    narrow = logistic_masses().reshape(-1, FRACTIONS, logistic_masses().shape[-1])[:, FRACTIONS // 2]
+    narrow = logistic_masses()[FRACTIONS // 2 :: FRACTIONS]
     centres, starts = [], []
     for step in QUALITY_STEPS:
         symbols = _symbols(latents, step)
@@ -106,10 +105,8 @@ def _count(tensors: Tensors, latents: NDArray[np.float32]) -> Integers:
     for quality, step in enumerate(QUALITY_STEPS):
         for at in range(0, len(latents), _IMAGES_AT_ONCE):
             symbols = _symbols(latents[at : at + _IMAGES_AT_ONCE], step)
-            known = prior.known(symbols, quality)
-            for index, place in enumerate(prior.places):
-                centres, rows = prior.predict(index, known, quality)
-                counts += count_columns(symbols[:, place], centres, rows, len(counts))
+            centres, rows = prior.predict_all(prior.known(symbols, quality), quality)
+            counts += count_columns(symbols, centres, rows, len(counts))
     return counts
 
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.prior import ESCAPE, FRACTIONS, RADIUS, Integers
 from fmae_edge.runtime.range_coder import TOTAL
+from fmae_edge.runtime.symbol_coder import columns_of
 
 COLUMNS = ESCAPE + 1
 # Widths of the logistic distributions: from 1/16 of a symbol, in steps of a quarter of an octave.
@@ -37,9 +38,7 @@ def widths_below(step: int) -> int:
 
 def count_columns(symbols: Integers, centres: Integers, rows: Integers, table_rows: int) -> Integers:
     """Return how often each column of each row was seen, (table_rows, columns); all arguments alike in shape."""
-    away = symbols - centres
-    columns = np.where(abs(away) <= RADIUS, away + RADIUS, ESCAPE)
-    counts = np.bincount((rows * COLUMNS + columns).ravel(), minlength=table_rows * COLUMNS)
+    counts = np.bincount((rows * COLUMNS + columns_of(symbols, centres)).ravel(), minlength=table_rows * COLUMNS)
     return counts.reshape(table_rows, COLUMNS)
 
 

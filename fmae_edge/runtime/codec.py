@@ -232,10 +232,10 @@ class Codec:
             return content_at(quality, effort)
         most_bytes = as_integer("max_bytes", max_bytes)
         levels = range(QUALITIES, 0, -1)
-        highest = next((at for at in levels if len(content_at(at, 0)) <= most_bytes), 1)
-        if effort:  # saves little more than a level takes, so only the next ones above can fit as well
-            highest = min(highest + _LEVELS_THAT_EFFORT_SAVES, QUALITIES)
-        for at in range(highest, 0, -1):
+        if effort:  # saves little more than a level takes, so only the next above what fits without can fit too
+            highest = next((at for at in levels if len(content_at(at, 0)) <= most_bytes), 1)
+            levels = range(min(highest + _LEVELS_THAT_EFFORT_SAVES, QUALITIES), 0, -1)
+        for at in levels:
             content = content_at(at, effort)
             if len(content) <= most_bytes:
                 return content

@@ -1,7 +1,7 @@
 """Symbols to bytes and back: the prior says which intervals, the range coder codes them."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,12 @@ def clip_symbols(symbols: NDArray[np.floating]) -> Integers:
     """Return whole numbers as symbols, which end at +-32767."""
     clipped: Integers = np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
     return clipped
+
+
+def columns_of(symbols: Integers, centres: Integers) -> Integers:
+    """Return the table columns of symbols, given the centres of their distributions: the escape's if far away."""
+    away = symbols - centres
+    return np.where(abs(away) <= RADIUS, away + RADIUS, ESCAPE)
 
 
 def encode_symbols(prior: Prior, symbols: Integers, quality: int) -> list[bytes]:
@@ -44,9 +50,8 @@ def _bits(sizes: Integers) -> NDArray[np.float64]:
 def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
     """Return starts and sizes (N, 2 latent_size): each symbol's interval, and that of its escape or none."""
     centres, rows = prior.predict_all(prior.known(symbols, quality), quality)
-    away = symbols - centres
-    inside = abs(away) <= RADIUS
-    columns = np.where(inside, away + RADIUS, ESCAPE)
+    columns = columns_of(symbols, centres)
+    inside = columns != ESCAPE
     starts = np.zeros((*symbols.shape, 2), np.int64)
     sizes = np.zeros_like(starts)
     starts[:, :, 0] = begins = prior.starts[rows, columns]
@@ -74,7 +79,7 @@ def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, qual
     known = np.zeros((len(payloads), latent_size), np.float32)
     for index, place in enumerate(prior.places):
         centres, rows = prior.predict(index, known, quality)
-        for column, latent in enumerate(_latents(place)):
+        for column, latent in enumerate(range(place.start, place.stop)):
             row = rows[:, column]
             starts = prior.starts[row]
             found = (starts[:, 1:-1] <= decoder.position()[:, None]).sum(axis=1)
@@ -109,7 +114,3 @@ def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) ->
             symbols.append(symbol)
         known[0, place] = prior.known_one(symbols[place], quality)
     return np.array([symbols])
-
-
-def _latents(place: slice) -> Iterator[int]:
-    return iter(range(place.start, place.stop))
