@@ -9,6 +9,7 @@ interval when zeros follow, so its length has to be known to the reader.
 Many messages are coded side by side in numpy, one or a few in Python's own integers, to the same bytes.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,17 +130,31 @@ class SingleDecoder:
         self._above_low = int.from_bytes(message[:_BYTES_AT_ONCE].ljust(_BYTES_AT_ONCE, b"\0"), "big")
         self._width = _WINDOW
 
-    def position(self) -> int:
-        """Return the position in [0, 65536) that lies in the interval of the next symbol."""
-        return min(self._above_low // (self._width >> TOTAL_BITS), TOTAL - 1)
+    def next_of(self, starts: Sequence[int], begin: int, end: int) -> int:
+        """Return which of starts[begin:end] the next symbol's interval begins at, and go past it.
 
-    def advance(self, start: int, size: int) -> None:
-        """Go past the interval that `position` lies in."""
+        The interval ends where the next of `starts` begins.
+        """
         unit = self._width >> TOTAL_BITS
-        self._width = unit * size
-        self._above_low = min(self._above_low - unit * start, self._width - 1)
-        while self._width < _SETTLED:
+        found = bisect_right(starts, self._above_low // unit, begin, end) - 1
+        self._advance(unit, starts[found], starts[found + 1])
+        return found
+
+    def next_of_all(self) -> int:
+        """Return the next symbol, of [0, 65536) all alike, and go past it."""
+        unit = self._width >> TOTAL_BITS
+        symbol = min(self._above_low // unit, TOTAL - 1)
+        self._advance(unit, symbol, symbol + 1)
+        return symbol
+
+    def _advance(self, unit: int, start: int, end: int) -> None:
+        width = unit * (end - start)
+        above_low = self._above_low - unit * start
+        if above_low >= width:  # only no encoder's bytes are outside
+            above_low = width - 1
+        while width < _SETTLED:
             byte = self._message[self._read] if self._read < len(self._message) else 0
-            self._above_low = self._above_low << 8 | byte
-            self._width <<= 8
+            above_low = above_low << 8 | byte
+            width <<= 8
             self._read += 1
+        self._above_low, self._width = above_low, width

@@ -1,6 +1,5 @@
 """Symbols to bytes and back: the prior says which intervals, the range coder codes them."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -99,18 +98,12 @@ def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, qual
 def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) -> Integers:
     decoder = SingleDecoder(payload)
     symbols: list[int] = []
-    known = np.zeros((1, latent_size), np.float32)
+    known = np.zeros(latent_size, np.float32)
     starts = prior.starts.reshape(-1).data  # its items are Python's integers, one at a time
     for index, place in enumerate(prior.places):
         for centre, row in prior.predict_one(index, known, quality):
             begin = row * _COLUMNS
-            found = bisect_right(starts, decoder.position(), begin, begin + ESCAPE + 1) - 1
-            decoder.advance(starts[found], starts[found + 1] - starts[found])
-            symbol = centre + found - begin - RADIUS
-            if found == begin + ESCAPE:
-                at = decoder.position()
-                decoder.advance(at, 1)
-                symbol = at - _ESCAPED
-            symbols.append(symbol)
-        known[0, place] = prior.known_one(symbols[place], quality)
+            column = decoder.next_of(starts, begin, begin + ESCAPE + 1) - begin
+            symbols.append(centre + column - RADIUS if column < ESCAPE else decoder.next_of_all() - _ESCAPED)
+        known[place] = prior.known_one(symbols[place], quality)
     return np.array([symbols])
