@@ -51,7 +51,7 @@ def bench(
 
 def _print(bench: "Bench") -> None:
     from fmae_edge.cli.table import format_table
-    from fmae_edge.runtime.codec import PRECISIONS
+    from fmae_edge.runtime.graphs import PRECISIONS
 
     machine = bench.machine
     typer.echo(f"bundle {bench.bundle_id} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}")

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from fmae_edge.cli.files import STREAM, Outputs, expand, for_each, read
 from fmae_edge.cli.image_file import SUFFIXES, Fit, load_gray, png_bytes
-from fmae_edge.runtime.codec import DEFAULT_QUALITY, Codec, Precision
+from fmae_edge.runtime.codec import DEFAULT_QUALITY, Codec
 from fmae_edge.runtime.errors import InputError, OutputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.fmae_file import is_fmae
+from fmae_edge.runtime.graphs import Precision
 from fmae_edge.runtime.latent_file import dump_latents, load_latents
 from fmae_edge.runtime.latents import LatentDtype
 from fmae_edge.runtime.manifest import Manifest

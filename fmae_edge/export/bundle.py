@@ -24,8 +24,9 @@ from fmae_edge.export.parity import Parity, measure_parity
 from fmae_edge.export.prior import build_prior
 from fmae_edge.export.rate import measure_bit_costs, measure_rate
 from fmae_edge.runtime.bundle import read_bundle
-from fmae_edge.runtime.codec import PRECISIONS, Codec
+from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import BundleError, OutputError
+from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
 from fmae_edge.runtime.manifest import MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.train.checkpoint import MODEL, Checkpoint

@@ -18,7 +18,7 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from fmae_edge.evaluate.quality import pooled_psnr
-from fmae_edge.runtime.codec import GRAPHS, PRECISIONS, Precision
+from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Precision
 from fmae_edge.runtime.sessions import available_cpus, open_session, takes_levels
 from fmae_edge.train.model import Autoencoder
 

@@ -29,7 +29,7 @@ _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
 _MAX_NAME_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
 _MAX_IMAGES = 1 << 20
-MAX_PAYLOAD_BYTES = 65535
+_MAX_PAYLOAD_BYTES = 65535
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def unpack(content: bytes, bundle_id: str) -> FmaeFile:
 def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
     check, payload = content[id_end : id_end + _CHECK_BYTES], content[id_end + _CHECK_BYTES :]
     quality, length = content[2] & 15, content[2] >> _QUALITY_BITS
-    if len(payload) > MAX_PAYLOAD_BYTES or check != _check(content[:id_end] + payload, bundle_id):
+    if len(payload) > _MAX_PAYLOAD_BYTES or check != _check(content[:id_end] + payload, bundle_id):
         if len(payload) % _LENGTH_MODULUS != length:
             raise InputError("truncated, or with bytes added: its payload has not the length it was given")
         raise InputError("corrupted, its check code does not match")
@@ -244,12 +244,12 @@ def _read_lengths(reader: _Reader) -> NDArray[np.int64]:
     if not count:
         return np.empty(0, np.int64)
     shortest = reader.varint()
-    if shortest > MAX_PAYLOAD_BYTES:
+    if shortest > _MAX_PAYLOAD_BYTES:
         raise EOFError
     (low_bits,) = reader.take(1)
     if low_bits > _MAX_LOW_BITS:
         raise EOFError
     packed = reader.take(-(-count * low_bits // 8))
     low = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * low_bits).reshape(count, low_bits)
-    high = reader.unary(count, MAX_PAYLOAD_BYTES >> low_bits)
+    high = reader.unary(count, _MAX_PAYLOAD_BYTES >> low_bits)
     return shortest + (high << low_bits) + low @ (1 << np.arange(low_bits, dtype=np.int64)[::-1])

@@ -7,8 +7,8 @@ import pytest
 
 from fmae_edge import BundleError, Codec, InputError
 from fmae_edge.evaluate.quality import pooled_psnr
-from fmae_edge.runtime.codec import PRECISIONS
 from fmae_edge.runtime.fmae_file import pack_many, unpack
+from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.manifest import PRIOR_NAME
 from tests.runtime.test_bundle import rewrite
 

@@ -39,7 +39,7 @@ def test_few_images_run_on_one_thread_and_many_on_those_asked_for(monkeypatch, i
         opened.append((where.rpartition(" ")[2], threads))
         return open_session(model, where, threads, optimise)
 
-    monkeypatch.setattr("fmae_edge.runtime.codec.open_session", note)
+    monkeypatch.setattr("fmae_edge.runtime.graphs.open_session", note)
     codec = Codec(threads=3)
     latents = codec.encode(images[:7])
     assert opened == [("encoder.onnx", 1)]

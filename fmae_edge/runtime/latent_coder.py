@@ -1,0 +1,108 @@
+"""Images to the payloads of .fmae files and back: the graphs, the quantiser of a quality, and the prior."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.bundle import Bundle, read_checked
+from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.graphs import Graphs
+from fmae_edge.runtime.images import to_levels
+from fmae_edge.runtime.manifest import PRIOR_NAME, QUALITIES, Qualities
+from fmae_edge.runtime.prior import Integers, Prior, read_prior
+from fmae_edge.runtime.search import search
+from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
+
+# A symbol's interval and that of its escape shift out two bytes each, and a message ends with one
+_PAYLOAD_BYTES_A_LATENT = 4
+_LEVELS_THAT_EFFORT_SAVES = 2
+
+
+class LatentCoder:
+    """Codes with the prior of a bundle, which is read at its first use: latents in .npy files need none."""
+
+    def __init__(self, bundle: Bundle, graphs: Graphs) -> None:
+        self._bundle = bundle
+        self._graphs = graphs
+
+    def compress(
+        self,
+        images: NDArray[Any],
+        quality: int,
+        effort: int,
+        max_bytes: int | None,
+        pack: Callable[[list[bytes], int], bytes],
+    ) -> bytes:
+        """Return what `pack` makes of the payloads of checked images and their quality.
+
+        With `max_bytes` that is the highest quality with so many bytes at most; InputError if there is none.
+        """
+        latents = self._graphs.encode(images)
+
+        def content_at(quality: int, effort: int) -> bytes:
+            symbols = clip_symbols(np.rint(latents / self._step(quality)))
+            if effort:
+                symbols = self._search(symbols, images, quality, effort)
+            return pack(encode_symbols(self._prior, symbols, quality - 1), quality)
+
+        if max_bytes is None:
+            return content_at(quality, effort)
+        levels = range(QUALITIES, 0, -1)
+        if effort:  # saves little more than a level takes, so only the next above what fits without can fit too
+            highest = next((at for at in levels if len(content_at(at, 0)) <= max_bytes), 1)
+            levels = range(min(highest + _LEVELS_THAT_EFFORT_SAVES, QUALITIES), 0, -1)
+        for at in levels:
+            content = content_at(at, effort)
+            if len(content) <= max_bytes:
+                return content
+        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {len(content)} bytes")
+
+    def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
+        """Return the quantised latents (N, latent_size) in payloads; InputError if one is too long."""
+        size = self._bundle.manifest.latent_size
+        longest = max(map(len, payloads), default=0)
+        if longest > _PAYLOAD_BYTES_A_LATENT * size + 1:
+            raise InputError(f"corrupted, {longest} bytes are more than an image's payload can have")
+        return decode_symbols(self._prior, payloads, size, quality - 1)
+
+    def decompress(self, payloads: Sequence[bytes], quality: int) -> NDArray[np.uint8]:
+        """Return the images in payloads. Raises InputError as `symbols` and `Graphs.decode` do."""
+        return self._images(self.symbols(payloads, quality), quality)
+
+    def _images(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
+        return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))
+
+    def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
+        channels = self._bundle.manifest.image_channels
+        pixels = to_levels(images, channels).reshape(len(images), math.prod(images.shape[1:]))
+
+        def decode(tried: Integers) -> NDArray[np.float32]:
+            return self._images(tried, quality).reshape(len(tried), -1).astype(np.float32)
+
+        # From mean squared error of pixels in [0, 1] to summed squared error of levels
+        bit_cost = self._qualities.bit_costs[quality - 1] * pixels.shape[1] * 255**2
+        count = partial(count_bits, self._prior, quality=quality - 1)
+        return search(symbols, pixels.astype(np.float32), bit_cost, effort, decode, count)
+
+    def _step(self, quality: int) -> np.float32:
+        return np.float32(self._qualities.steps[quality - 1] * self._qualities.unit)
+
+    @property
+    def _qualities(self) -> Qualities:
+        qualities = self._bundle.manifest.qualities
+        if qualities is None:
+            raise BundleError(
+                f"{self._bundle.path}: has no prior, which .fmae files need; export the bundle again"
+            )
+        return qualities
+
+    @cached_property
+    def _prior(self) -> Prior:
+        manifest, path = self._bundle.manifest, self._bundle.path
+        steps = self._qualities.steps
+        content = read_checked(path, PRIOR_NAME, manifest.files[PRIOR_NAME])
+        return read_prior(content, manifest.latent_size, steps, f"{path}: {PRIOR_NAME}")
