@@ -20,8 +20,8 @@ from PIL import Image
 from fmae_edge.evaluate.timing import interleave
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.graphs import PRECISIONS, Precision
-from fmae_edge.runtime.sessions import available_cpus
 
 Task = Literal["encode", "decode"]
 BATCHES = (1, 4, 16, 64)

@@ -5,15 +5,16 @@ from collections.abc import Collection
 from pathlib import Path
 
 import onnx
-import onnxruntime as ort
 
 from fmae_edge.export.errors import ExportError
+from fmae_edge.runtime.sessions import load_onnxruntime
 
 _INT8_OPS = {"QLinearConv", "QGemm"}
 
 
 def optimised_graph(graph: bytes) -> onnx.GraphProto:
     """Return the graph that onnxruntime makes of `graph` and runs on this machine."""
+    ort = load_onnxruntime()
     with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
         optimised = Path(folder, "optimised.onnx")
         options = ort.SessionOptions()

@@ -9,18 +9,21 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
 from torch import Tensor
 
 from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Precision
-from fmae_edge.runtime.sessions import available_cpus, open_session, takes_levels
+from fmae_edge.runtime.sessions import open_session, takes_levels
 from fmae_edge.train.model import Autoencoder
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 BATCHES = (1, 7, 256)
 MAX_PIXEL_DIFFERENCE = 1e-5
@@ -172,7 +175,7 @@ def _compare(
     )
 
 
-def _run(session: InferenceSession, values: NDArray[Any], batch: int) -> NDArray[Any]:
+def _run(session: "InferenceSession", values: NDArray[Any], batch: int) -> NDArray[Any]:
     (port,) = session.get_inputs()
     parts = [session.run(None, {port.name: values[at : at + batch]})[0] for at in range(0, len(values), batch)]
     return np.concatenate(parts)

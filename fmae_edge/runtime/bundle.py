@@ -1,5 +1,6 @@
 """Read a bundle: every file into memory, checked against its hash, before anything is given to onnxruntime."""
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +15,37 @@ _MAX_MANIFEST_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory: its manifest and the bytes of the files that were asked for."""
+    """A bundle in memory: its manifest and the bytes of the files that were asked for.
+
+    `sha256` is that of manifest.json, which has those of all other files: it stands for the whole bundle.
+    """
 
     path: Path
     manifest: Manifest
+    sha256: str
     files: dict[str, bytes]
 
 
-def read_bundle(path: Path, only: Collection[str] | None = None) -> Bundle:
+def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str | None = None) -> Bundle:
     """Read the bundle in folder `path` and check each of its files, or those whose names are in `only`.
 
+    `expect_id` is the bundle id, which covers what decides decoding, or the SHA-256 of manifest.json.
+
     Raises BundleError if a file is missing, has another size or hash than the manifest says, or keeps
-    tensors outside itself.
+    tensors outside itself, or if it is not the bundle of `expect_id`.
     """
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle folder")
-    manifest = Manifest.from_json(_read(path, MANIFEST_NAME, limit=_MAX_MANIFEST_BYTES), str(path))
+    content = _read(path, MANIFEST_NAME, limit=_MAX_MANIFEST_BYTES)
+    sha256 = hashlib.sha256(content).hexdigest()
+    manifest = Manifest.from_json(content, str(path))
+    if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
+        raise BundleError(
+            f"{path}: expected bundle {expect_id}, and this is {manifest.bundle_id}, its manifest {sha256}"
+        )
     wanted = manifest.files if only is None else only
     files = {name: read_checked(path, name, manifest.files[name]) for name in wanted}
-    return Bundle(path, manifest, files)
+    return Bundle(path, manifest, sha256, files)
 
 
 def read_checked(path: Path, name: str, entry: FileEntry) -> bytes:

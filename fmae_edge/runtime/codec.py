@@ -1,15 +1,17 @@
 """The codec: images to latents and .fmae files, and back, with the graphs and the prior of a bundle."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.arrays import as_integer
+from fmae_edge.runtime.arrays import as_integer, slices
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.cpus import choose_threads
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import FmaeFile, pack_many, pack_one, unpack
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Graphs, Precision
@@ -18,19 +20,26 @@ from fmae_edge.runtime.latent_coder import LatentCoder
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, to_dtype
 from fmae_edge.runtime.manifest import QUALITIES, Manifest
 from fmae_edge.runtime.search import MAX_EFFORT
-from fmae_edge.runtime.sessions import available_cpus
+from fmae_edge.runtime.streams import as_batch_size, group_ahead, numbered
 
-_MAX_THREADS = 1024
+_IMAGES_AT_ONCE = 1024  # bounds memory: float32 latents of more are never held beside those asked for
 DEFAULT_QUALITY = 5
 
 
 class Codec:
     """Compress images to latents and back with the bundle in folder `bundle`, by default the one in the wheel.
 
-    `precision` chooses the int8 or the float32 graphs, `threads` how many threads onnxruntime may use
-    (by default the CPUs that this process may run on); a few images alone always run on one.
+    `precision` chooses the int8 or the float32 graphs, `threads` how many threads onnxruntime may use: by
+    default FMAE_EDGE_THREADS, or the CPUs that this process may use. A few images alone always run on one.
+    `expect_id` pins the bundle: its id, which covers what decides decoding, or the SHA-256 of its manifest.json,
+    which covers every byte.
 
-    Raises BundleError if the bundle is not whole, InputError if an argument is none of the above.
+    One codec serves any number of threads at once. It can be pickled, and used after a fork: a process loads the
+    graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
+    number of images and needs little memory beside its arguments and result.
+
+    Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is none of
+    the above.
 
     Example::
 
@@ -47,15 +56,25 @@ class Codec:
         *,
         precision: Precision = "int8",
         threads: int | None = None,
+        expect_id: str | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
-        if threads is not None and (type(threads) is not int or not 1 <= threads <= _MAX_THREADS):
-            raise InputError(f"threads is {threads!r}; expected an integer from 1 to {_MAX_THREADS}")
+        path = DEFAULT_BUNDLE if bundle is None else Path(bundle).absolute()
         # The graphs of the other precision are not run, so they are not read either
-        self._bundle = read_bundle(DEFAULT_BUNDLE if bundle is None else Path(bundle), only=GRAPHS[precision])
-        self._graphs = Graphs(self._bundle, precision, threads or available_cpus())
+        self._bundle = read_bundle(path, only=GRAPHS[precision], expect_id=expect_id)
+        self._graphs = Graphs(self._bundle, precision, choose_threads(threads)[0])
         self._coder = LatentCoder(self._bundle, self._graphs)
+        # What pickling keeps: whoever unpickles it reads the bundle again, which has to be the same
+        self._options: dict[str, Any] = {
+            "bundle": None if bundle is None else path,
+            "precision": precision,
+            "threads": threads,
+            "expect_id": self._bundle.sha256,
+        }
+
+    def __reduce__(self) -> tuple[partial["Codec"], tuple[()]]:
+        return partial(type(self), **self._options), ()
 
     @property
     def manifest(self) -> Manifest:
@@ -74,7 +93,9 @@ class Codec:
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
         steps = np.array(self.manifest.latent_steps, np.float32)
-        latents = to_dtype(self._graphs.encode(batch), stored_as, steps)
+        latents = np.empty((len(batch), self.manifest.latent_size), stored_as)
+        for part in slices(len(batch), _IMAGES_AT_ONCE):
+            latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, steps)
         return latents[0] if single else latents
 
     def decode(self, latents: object) -> NDArray[np.uint8]:
@@ -99,16 +120,8 @@ class Codec:
         Raises InputError if an argument is none of these or no quality fits, BundleError if the bundle has no
         prior.
         """
-        batch, single = as_batch(image, self.manifest.image_shape)
-        if not single:
-            raise InputError(
-                f"compress takes one image of {self.manifest.image_shape}; use compress_batch for a stack"
-            )
-
-        def pack(payloads: list[bytes], quality: int) -> bytes:
-            return pack_one(payloads[0], quality, self.manifest.bundle_id)
-
-        return self._compress(batch, quality, effort, max_bytes, pack)
+        options = _as_options(quality, effort, max_bytes)
+        return next(self._compress_each(self._as_one(image), *options))
 
     def compress_batch(
         self,
@@ -122,6 +135,7 @@ class Codec:
 
         The options are those of `compress`; `max_bytes` is for the whole file. Raises as `compress` does.
         """
+        quality, effort, max_bytes = _as_options(quality, effort, max_bytes)
         batch, single = as_batch(images, self.manifest.image_shape)
         if single:
             raise InputError("compress_batch takes a stack of images; use compress for one")
@@ -129,7 +143,9 @@ class Codec:
         def pack(payloads: list[bytes], quality: int) -> bytes:
             return pack_many(payloads, quality, self.manifest.bundle_id, names)
 
-        return self._compress(batch, quality, effort, max_bytes, pack)
+        if max_bytes is not None:
+            return self._coder.fit(batch, effort, max_bytes, pack)
+        return pack(self._coder.payloads(batch, quality, effort), quality)
 
     def decompress(self, content: bytes, index: int | None = None) -> NDArray[np.uint8]:
         """Return the image (28, 28) of a .fmae file's bytes, or the stack (N, 28, 28) that the file holds.
@@ -145,7 +161,7 @@ class Codec:
             if not 0 <= index < len(payloads):
                 raise InputError(f"holds {len(payloads)} images, and no image {index!r}; they count from 0")
             payloads, single = payloads[index : index + 1], True
-        images = self._coder.decompress(payloads, file.quality)
+        images = self._coder.images(payloads, file.quality)
         return images[0] if single else images
 
     def symbols(self, content: bytes) -> NDArray[np.int64]:
@@ -160,23 +176,88 @@ class Codec:
         """Return the images' names in a .fmae file, None if they were not kept. Raises as `decompress` does."""
         return self._unpack(content).names
 
-    def _compress(
+    def compress_iter(
         self,
-        batch: NDArray[Any],
-        quality: int,
-        effort: int,
-        max_bytes: int | None,
-        pack: Callable[[list[bytes], int], bytes],
-    ) -> bytes:
-        quality, effort = as_integer("quality", quality), as_integer("effort", effort)
-        for name, value, least, most in (("quality", quality, 1, QUALITIES), ("effort", effort, 0, MAX_EFFORT)):
-            if not least <= value <= most:
-                raise InputError(f"{name} is {value}; expected an integer from {least} to {most}")
+        images: Iterable[object],
+        quality: int = DEFAULT_QUALITY,
+        effort: int = 0,
+        max_bytes: int | None = None,
+        *,
+        batch_size: int = 64,
+    ) -> Iterator[bytes]:
+        """Yield what `compress` returns for each of `images`, with that many at most taken ahead.
+
+        The options are those of `compress`; many images at once are coded several times faster. Raises as
+        `compress` does: at the call for an option, and for the image of number k, counted from 0, after
+        all before it.
+        """
+        quality, effort, max_bytes = _as_options(quality, effort, max_bytes)
+        batch_size = as_batch_size(batch_size)
+
+        def batches() -> Iterator[NDArray[Any]]:
+            for number, image in enumerate(images):
+                with numbered("image", number):
+                    yield self._as_one(image)
+
+        def files() -> Iterator[bytes]:
+            for group in group_ahead(batches(), batch_size, lambda batch: batch.dtype):
+                yield from self._compress_each(np.concatenate(group), quality, effort, max_bytes)
+
+        return files()
+
+    def decompress_iter(self, contents: Iterable[bytes], *, batch_size: int = 64) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images (28, 28) in .fmae files, every one of a stack, with that many at most taken ahead.
+
+        Raises as `decompress` does, for the file of number k, counted from 0, after all images before it.
+        """
+        batch_size = as_batch_size(batch_size)
+
+        def payloads() -> Iterator[tuple[int, bytes]]:
+            for number, content in enumerate(contents):
+                with numbered("file", number):
+                    file = self._unpack(content)
+                yield from ((file.quality, payload) for payload in file.payloads)
+
+        def images() -> Iterator[NDArray[np.uint8]]:
+            for group in group_ahead(payloads(), batch_size, lambda pair: pair[0]):
+                yield from self._coder.images([payload for _, payload in group], group[0][0])
+
+        return images()
+
+    def _as_one(self, image: object) -> NDArray[Any]:
+        """Return one image, checked, as a batch of one."""
+        batch, single = as_batch(image, self.manifest.image_shape)
+        if not single:
+            shape = self.manifest.image_shape
+            raise InputError(f"images have shape {batch.shape}; expected one of {shape}, or use compress_batch")
+        return batch
+
+    def _compress_each(
+        self, batch: NDArray[Any], quality: int, effort: int, max_bytes: int | None
+    ) -> Iterator[bytes]:
+        """Yield a file for each of checked images."""
+
+        def pack(payloads: list[bytes], quality: int) -> bytes:
+            return pack_one(payloads[0], quality, self.manifest.bundle_id)
+
         if max_bytes is not None:
-            max_bytes = as_integer("max_bytes", max_bytes)
-        return self._coder.compress(batch, quality, effort, max_bytes, pack)
+            return (self._coder.fit(batch[one], effort, max_bytes, pack) for one in slices(len(batch), 1))
+        return (pack([payload], quality) for payload in self._coder.payloads(batch, quality, effort))
 
     def _unpack(self, content: bytes) -> FmaeFile:
+        """Return what the bytes of a file of this bundle hold, with payloads that are short enough to decode."""
         if not isinstance(content, bytes | bytearray | memoryview):
             raise InputError(f"the content of a .fmae file is bytes, not {type(content).__name__}")
-        return unpack(bytes(content), self.manifest.bundle_id)
+        file = unpack(bytes(content), self.manifest.bundle_id)
+        self._coder.require_short(file.payloads)
+        return file
+
+
+def _as_options(quality: object, effort: object, max_bytes: object) -> tuple[int, int, int | None]:
+    """Return the options of `Codec.compress` as integers. Raises InputError if one is none or out of range."""
+    numbers = []
+    for name, value, least, most in (("quality", quality, 1, QUALITIES), ("effort", effort, 0, MAX_EFFORT)):
+        numbers.append(as_integer(name, value))
+        if not least <= numbers[-1] <= most:
+            raise InputError(f"{name} is {value}; expected an integer from {least} to {most}")
+    return numbers[0], numbers[1], None if max_bytes is None else as_integer("max_bytes", max_bytes)

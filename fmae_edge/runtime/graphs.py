@@ -1,10 +1,15 @@
 """The two graphs of a bundle at work: checked images to latent values, and values to images."""
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arrays import slices
 from fmae_edge.runtime.bundle import Bundle
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Precision = Literal["int8", "fp32"]
+Half = Literal["encoder", "decoder"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 GRAPHS: dict[Precision, tuple[str, str]] = {
     "int8": ("encoder.onnx", "decoder.onnx"),
@@ -26,15 +32,65 @@ _IMAGES_PER_RUN = 64
 _IMAGES_FOR_THREADS = 8
 
 
+_loading = threading.Lock()
+_all: WeakSet["Graphs"] = WeakSet()
+
+
+def _start_anew() -> None:
+    """Give up, in a forked process, what its parent has loaded, and a lock that it may have held."""
+    global _loading
+    _loading = threading.Lock()
+    for graphs in _all:
+        graphs.give_up()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A graph that has been loaded, named by `where` in messages; it gives arrays (N, *`gives`)."""
+
+    session: "InferenceSession"
+    where: str
+    gives: tuple[int, ...]
+
+    def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the one output for the input `name`. Raises BundleError if the graph fails."""
+        try:
+            (output,) = self.session.run(None, {name: values})
+        except Exception as error:  # onnxruntime's exceptions share no base but Exception
+            raise BundleError(f"{self.where} fails in onnxruntime: {error}") from error
+        if output.shape != (len(values), *self.gives):
+            raise BundleError(f"{self.where} gives {output.shape}, not {(len(values), *self.gives)} as it says")
+        return cast(NDArray[Any], output)
+
+
 class Graphs:
-    """The encoder and the decoder of a bundle in one precision; each is loaded at its first use."""
+    """The encoder and the decoder of a bundle in one precision, for any number of threads and after a fork.
+
+    Each is loaded at its first use in a process: onnxruntime's sessions do not work in a forked one.
+    """
 
     def __init__(self, bundle: Bundle, precision: Precision, threads: int) -> None:
         self._bundle = bundle
         self._precision = precision
         self._threads = threads
-        self._sessions: dict[tuple[str, int], InferenceSession] = {}
+        self._loaded: dict[tuple[str, int], _Graph] = {}
         self._steps = np.array(bundle.manifest.latent_steps, np.float32)
+        _all.add(self)
+
+    def give_up(self) -> None:
+        """Load the graphs again at their next use, and never free those that were loaded.
+
+        Freeing a session waits for its threads, and those that another process started never end.
+        """
+        from ctypes import py_object, pythonapi
+
+        for graph in self._loaded.values():
+            pythonapi.Py_IncRef(py_object(graph.session))
+        self._loaded = {}
 
     def encode(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Return the latent values (N, latent_size) of images that `as_batch` has checked.
@@ -43,11 +99,11 @@ class Graphs:
         """
         manifest = self._bundle.manifest
         values = np.empty((len(images), manifest.latent_size), np.float32)
-        encoder = self._session("encoder", len(images))
-        to_pixels = to_levels if takes_levels(encoder) else to_reals
-        for at in range(0, len(images), _IMAGES_PER_RUN):
-            pixels = to_pixels(images[at : at + _IMAGES_PER_RUN], manifest.image_channels)
-            (values[at : at + _IMAGES_PER_RUN],) = encoder.run(None, {"image": pixels})
+        encoder = self._graph("encoder", len(images))
+        to_pixels = to_levels if takes_levels(encoder.session) else to_reals
+        for part in slices(len(images), _IMAGES_PER_RUN):
+            pixels = to_pixels(images[part], manifest.image_channels)
+            values[part] = encoder.run("image", pixels)
         if not np.isfinite(values).all():
             raise BundleError(f"{self._bundle.path}: its encoder gives latents that are not finite")
         return values
@@ -59,25 +115,28 @@ class Graphs:
         """
         image_shape = self._bundle.manifest.image_shape
         images = np.empty((len(latents), *image_shape), np.uint8)
-        decoder = self._session("decoder", len(latents))
-        for at in range(0, len(latents), _IMAGES_PER_RUN):
-            values = to_values(latents[at : at + _IMAGES_PER_RUN], self._steps)
-            (pixels,) = decoder.run(None, {"latent": values})
+        decoder = self._graph("decoder", len(latents))
+        for part in slices(len(latents), _IMAGES_PER_RUN):
+            values = to_values(latents[part], self._steps)
+            pixels = decoder.run("latent", values)
             if pixels.dtype != np.uint8:
                 if not np.isfinite(pixels).all():
                     raise InputError("latents are too large to decode: pixels overflow")
                 pixels = to_uint8(pixels)
-            images[at : at + _IMAGES_PER_RUN] = pixels.reshape(-1, *image_shape)
+            images[part] = pixels.reshape(-1, *image_shape)
         return images
 
-    def _session(self, half: Literal["encoder", "decoder"], images: int) -> "InferenceSession":
-        """Return the session that runs `images` at once, opened at its first use."""
+    def _graph(self, half: Half, images: int) -> _Graph:
+        """Return the graph for so many images at once."""
         threads = self._threads if images >= _IMAGES_FOR_THREADS else 1
-        if (half, threads) not in self._sessions:
-            self._sessions[half, threads] = self._open(half, threads)
-        return self._sessions[half, threads]
+        key = (half, threads)
+        if key not in self._loaded:
+            with _loading:
+                if key not in self._loaded:
+                    self._loaded[key] = self._load(half, threads)
+        return self._loaded[key]
 
-    def _open(self, half: Literal["encoder", "decoder"], threads: int) -> "InferenceSession":
+    def _load(self, half: Half, threads: int) -> _Graph:
         manifest = self._bundle.manifest
         image = {"image": [manifest.image_channels, manifest.image_height, manifest.image_width]}
         latent = {"latent": [manifest.latent_size]}
@@ -93,4 +152,5 @@ class Graphs:
                 types = ("tensor(uint8)", "tensor(float)") if port.name == "image" else ("tensor(float)",)
                 if port.type not in types:
                     raise BundleError(f"{where}: {port.name} is {port.type}, expected {' or '.join(types)}")
-        return session
+        (shape,) = gives.values()
+        return _Graph(session, where, tuple(shape))

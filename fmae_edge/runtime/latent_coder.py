@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arrays import slices
 from fmae_edge.runtime.bundle import Bundle, read_checked
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.graphs import Graphs
@@ -20,6 +21,7 @@ from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symb
 # A symbol's interval and that of its escape shift out two bytes each, and a message ends with one
 _PAYLOAD_BYTES_A_LATENT = 4
 _LEVELS_THAT_EFFORT_SAVES = 2
+_IMAGES_AT_ONCE = 1024  # bounds memory, however many are coded
 
 
 class LatentCoder:
@@ -28,29 +30,27 @@ class LatentCoder:
     def __init__(self, bundle: Bundle, graphs: Graphs) -> None:
         self._bundle = bundle
         self._graphs = graphs
+        self._read_prior: Prior | None = None
 
-    def compress(
-        self,
-        images: NDArray[Any],
-        quality: int,
-        effort: int,
-        max_bytes: int | None,
-        pack: Callable[[list[bytes], int], bytes],
+    def payloads(self, images: NDArray[Any], quality: int, effort: int) -> list[bytes]:
+        """Return the payload of each of checked images."""
+        parts = (images[part] for part in slices(len(images), _IMAGES_AT_ONCE))
+        return [one for part in parts for one in self._encode(part, self._graphs.encode(part), quality, effort)]
+
+    def fit(
+        self, images: NDArray[Any], effort: int, max_bytes: int, pack: Callable[[list[bytes], int], bytes]
     ) -> bytes:
-        """Return what `pack` makes of the payloads of checked images and their quality.
+        """Return what `pack` makes of the payloads of checked images and the highest quality with which that fits.
 
-        With `max_bytes` that is the highest quality with so many bytes at most; InputError if there is none.
+        Raises InputError if more than `max_bytes` are needed even at the lowest.
         """
-        latents = self._graphs.encode(images)
+        parts = [
+            (images[part], self._graphs.encode(images[part])) for part in slices(len(images), _IMAGES_AT_ONCE)
+        ]
 
         def content_at(quality: int, effort: int) -> bytes:
-            symbols = clip_symbols(np.rint(latents / self._step(quality)))
-            if effort:
-                symbols = self._search(symbols, images, quality, effort)
-            return pack(encode_symbols(self._prior, symbols, quality - 1), quality)
+            return pack([one for part in parts for one in self._encode(*part, quality, effort)], quality)
 
-        if max_bytes is None:
-            return content_at(quality, effort)
         levels = range(QUALITIES, 0, -1)
         if effort:  # saves little more than a level takes, so only the next above what fits without can fit too
             highest = next((at for at in levels if len(content_at(at, 0)) <= max_bytes), 1)
@@ -61,19 +61,32 @@ class LatentCoder:
                 return content
         raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {len(content)} bytes")
 
-    def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
-        """Return the quantised latents (N, latent_size) in payloads; InputError if one is too long."""
-        size = self._bundle.manifest.latent_size
+    def require_short(self, payloads: Sequence[bytes]) -> None:
+        """Raise InputError if one of payloads is longer than any that an encoder writes."""
         longest = max(map(len, payloads), default=0)
-        if longest > _PAYLOAD_BYTES_A_LATENT * size + 1:
+        if longest > _PAYLOAD_BYTES_A_LATENT * self._bundle.manifest.latent_size + 1:
             raise InputError(f"corrupted, {longest} bytes are more than an image's payload can have")
-        return decode_symbols(self._prior, payloads, size, quality - 1)
 
-    def decompress(self, payloads: Sequence[bytes], quality: int) -> NDArray[np.uint8]:
-        """Return the images in payloads. Raises InputError as `symbols` and `Graphs.decode` do."""
-        return self._images(self.symbols(payloads, quality), quality)
+    def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
+        """Return the quantised latents (N, latent_size) in payloads that are short enough."""
+        return decode_symbols(self._prior, payloads, self._bundle.manifest.latent_size, quality - 1)
 
-    def _images(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
+    def images(self, payloads: Sequence[bytes], quality: int) -> NDArray[np.uint8]:
+        """Return the images in payloads that are short enough."""
+        images = np.empty((len(payloads), *self._bundle.manifest.image_shape), np.uint8)
+        for part in slices(len(payloads), _IMAGES_AT_ONCE):
+            images[part] = self._decode(self.symbols(payloads[part], quality), quality)
+        return images
+
+    def _encode(
+        self, images: NDArray[Any], latents: NDArray[np.float32], quality: int, effort: int
+    ) -> list[bytes]:
+        symbols = clip_symbols(np.rint(latents / self._step(quality)))
+        if effort:
+            symbols = self._search(symbols, images, quality, effort)
+        return encode_symbols(self._prior, symbols, quality - 1)
+
+    def _decode(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
         return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))
 
     def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
@@ -81,7 +94,7 @@ class LatentCoder:
         pixels = to_levels(images, channels).reshape(len(images), math.prod(images.shape[1:]))
 
         def decode(tried: Integers) -> NDArray[np.float32]:
-            return self._images(tried, quality).reshape(len(tried), -1).astype(np.float32)
+            return self._decode(tried, quality).reshape(len(tried), -1).astype(np.float32)
 
         # From mean squared error of pixels in [0, 1] to summed squared error of levels
         bit_cost = self._qualities.bit_costs[quality - 1] * pixels.shape[1] * 255**2
@@ -100,9 +113,11 @@ class LatentCoder:
             )
         return qualities
 
-    @cached_property
+    @property
     def _prior(self) -> Prior:
-        manifest, path = self._bundle.manifest, self._bundle.path
-        steps = self._qualities.steps
-        content = read_checked(path, PRIOR_NAME, manifest.files[PRIOR_NAME])
-        return read_prior(content, manifest.latent_size, steps, f"{path}: {PRIOR_NAME}")
+        if self._read_prior is None:  # two threads may both read it: no harm, and no lock to be held in a fork
+            manifest, path = self._bundle.manifest, self._bundle.path
+            steps = self._qualities.steps
+            content = read_checked(path, PRIOR_NAME, manifest.files[PRIOR_NAME])
+            self._read_prior = read_prior(content, manifest.latent_size, steps, f"{path}: {PRIOR_NAME}")
+        return self._read_prior

@@ -1,7 +1,8 @@
 """Make onnxruntime sessions from the graphs of a bundle. onnxruntime is imported here, at first use."""
 
 import os
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 from fmae_edge.runtime.errors import BundleError, FmaeError
 
@@ -9,11 +10,23 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-def available_cpus() -> int:
-    """Number of CPUs that this process may run on: its affinity where the system has one."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def load_onnxruntime() -> ModuleType:
+    """Import onnxruntime, silent and without its telemetry.
+
+    From 1.29 on its wheels send events to their maker from a thread of their own, which also keeps a forked
+    process from ending. A value of ORT_DISABLE_TELEMETRY that is there stays, and so does what an application
+    chose that imported onnxruntime before.
+
+    Raises FmaeError if it cannot be imported.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise FmaeError(f"{error.name} is not installed: pip install onnxruntime") from error
+    except ImportError as error:
+        raise FmaeError(f"onnxruntime is installed, but what it needs of this system is not: {error}") from error
+    return cast(ModuleType, onnxruntime)
 
 
 def open_session(model: bytes, where: str, threads: int, optimise: bool = True) -> "InferenceSession":
@@ -21,14 +34,11 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
 
     Raises BundleError if onnxruntime refuses the graph, FmaeError if onnxruntime cannot be loaded.
     """
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise FmaeError(f"onnxruntime cannot be loaded: {error}") from error
+    ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: they are raised as exceptions anyhow
+    options.log_severity_level = 4  # nothing short of a crash: errors are raised as exceptions anyhow
     # A spinning pool burns CPU between calls, and the arena keeps a large batch's memory for good;
     # neither is measurably faster for graphs of this size.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -1,12 +1,13 @@
 """Session options are what was asked for."""
 
 import numpy as np
-import onnxruntime as ort
 
 from fmae_edge import Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.sessions import available_cpus, open_session
+from fmae_edge.runtime.cpus import available_cpus
+from fmae_edge.runtime.sessions import load_onnxruntime, open_session
 
+ort = load_onnxruntime()
 GRAPH = read_bundle(DEFAULT_BUNDLE).files["encoder.onnx"]
 
 

@@ -1,0 +1,92 @@
+"""How many threads to use: what the caller or the environment says, else the CPUs that this process may use.
+
+A container's limit of CPU time does not show in the number of CPUs, and more threads than it allows stop
+each other: two threads on one CPU's time were measured at a fifth of the speed of one.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from fmae_edge.runtime.errors import InputError
+
+VARIABLE = "FMAE_EDGE_THREADS"
+_MAX_THREADS = 1024
+
+
+def choose_threads(asked: int | None = None) -> tuple[int, str]:
+    """Return how many threads onnxruntime may use, and why: `asked`, FMAE_EDGE_THREADS, or the CPUs there are.
+
+    Raises InputError if one of the former is no integer from 1 to 1024.
+    """
+    if asked is not None:
+        if type(asked) is not int or not 1 <= asked <= _MAX_THREADS:
+            raise InputError(f"threads is {asked!r}; expected an integer from 1 to {_MAX_THREADS}")
+        return asked, "asked for"
+    if VARIABLE in os.environ:
+        value = os.environ[VARIABLE]
+        if not (value.isascii() and value.isdigit() and 1 <= int(value[:5]) <= _MAX_THREADS):
+            raise InputError(f"{VARIABLE} is {value!r}; expected an integer from 1 to {_MAX_THREADS}")
+        return int(value), VARIABLE
+    cpus, why = _cpus_and_why()
+    return min(cpus, _MAX_THREADS), why
+
+
+def available_cpus() -> int:
+    """Return the number of CPUs that this process may use.
+
+    That is its affinity where the system has one, and no more than its control groups' quota of CPU time,
+    rounded down: a thread that is stopped at the quota's end keeps the others waiting.
+    """
+    return _cpus_and_why()[0]
+
+
+def _cpus_and_why() -> tuple[int, str]:
+    if hasattr(os, "sched_getaffinity"):
+        cpus, why = len(os.sched_getaffinity(0)), "CPUs in this process's affinity"
+    else:
+        cpus, why = os.cpu_count() or 1, "CPUs of this machine"
+    quota = cpu_quota()
+    if quota is not None and quota < cpus:
+        return max(1, int(quota)), f"control group's quota of {quota:g} CPUs"
+    return cpus, why
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return how many CPUs' time the control groups of this process allow, None if any or unknown.
+
+    `root` is where /proc and /sys are. Sources: Linux, Documentation/admin-guide/cgroup-v2.rst, `cpu.max`, and
+    Documentation/scheduler/sched-bwc.rst for version 1.
+    """
+    return min(
+        (quota for folder in _group_folders(root) if (quota := _quota_of(folder)) is not None), default=None
+    )
+
+
+def _group_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders of this process's groups and of the groups around them, which limit it as well."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        group = PurePosixPath(path.strip("/"))
+        for name in (controllers, "cpu") if controllers else ("", "unified"):
+            yield from (root / "sys/fs/cgroup" / name / around for around in (group, *group.parents))
+
+
+def _quota_of(folder: Path) -> float | None:
+    try:
+        quota, period = _text(folder / "cpu.max").split() or (
+            _text(folder / "cpu.cfs_quota_us"),
+            _text(folder / "cpu.cfs_period_us"),
+        )
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (ValueError, ZeroDivisionError):  # "max", or no such files
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,78 @@
+"""The number of threads is what was asked for, else the CPUs that this process may really use."""
+
+import pytest
+
+from fmae_edge import Codec, InputError
+from fmae_edge.runtime.cpus import VARIABLE, available_cpus, choose_threads, cpu_quota
+
+
+def group_files(root, membership, **files):
+    """Write what Linux shows of control groups under `root`."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(membership)
+    for name, text in files.items():
+        path = root / "sys/fs/cgroup" / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(path.name.replace("_max", ".max").replace("cpu_cfs", "cpu.cfs")).write_text(text)
+
+
+def test_a_quota_of_version_2_is_that_of_the_group_or_of_one_around_it(tmp_path):
+    own = {"a__b__cpu_max": "max 100000\n", "a__cpu_max": "150000 100000\n", "cpu_max": "400000 100000\n"}
+    group_files(tmp_path, "0::/a/b\n", **own)
+    assert cpu_quota(tmp_path) == 1.5
+
+
+def test_inside_a_container_the_group_is_the_root(tmp_path):
+    group_files(tmp_path, "0::/\n", cpu_max="50000 100000\n")
+    assert cpu_quota(tmp_path) == 0.5
+
+
+def test_a_quota_of_version_1(tmp_path):
+    files = {"cpu,cpuacct__x__cpu_cfs_quota_us": "300000\n", "cpu,cpuacct__x__cpu_cfs_period_us": "100000\n"}
+    group_files(tmp_path, "9:memory:/y\n4:cpu,cpuacct:/x\n0::/\n", **files)
+    assert cpu_quota(tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"cpu_max": "max 100000\n"},
+        {"cpu_max": "100000 0\n"},
+        {"cpu_max": "-1 100000\n"},
+        {"cpu_max": "what is this\n"},
+        {"cpu__cpu_cfs_quota_us": "-1\n", "cpu__cpu_cfs_period_us": "100000\n"},
+    ],
+)
+def test_no_quota(tmp_path, files):
+    group_files(tmp_path, "4:cpu:/\n0::/\nnonsense\n", **files)
+    assert cpu_quota(tmp_path) is None
+
+
+def test_neither_proc_nor_sys(tmp_path):
+    assert cpu_quota(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(("quota", "threads"), [(None, 3), (8.0, 3), (2.9, 2), (0.2, 1)])
+def test_cpus_are_the_affinity_s_and_the_quota_s(monkeypatch, quota, threads):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {5, 9, 11})
+    monkeypatch.setattr("fmae_edge.runtime.cpus.cpu_quota", lambda: quota)
+    assert available_cpus() == threads
+    chosen, why = choose_threads()
+    assert chosen == threads
+    assert ("quota" in why) == (threads < 3)
+
+
+def test_what_is_asked_for_goes_before_the_environment(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "5")
+    assert choose_threads() == (5, VARIABLE)
+    assert choose_threads(2) == (2, "asked for")
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "two", "1025", "99999999999999999999", "1.0", "\u0662"])
+def test_nonsense_in_the_environment_is_refused(monkeypatch, value):
+    monkeypatch.setenv(VARIABLE, value)
+    with pytest.raises(InputError, match=f"{VARIABLE} is '{value}'"):
+        Codec()
+    Codec(threads=1)  # not looked at

@@ -1,0 +1,79 @@
+"""A codec in other processes: pickled, forked, spawned, in pools."""
+
+import copy
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import pytest
+
+from fmae_edge import BundleError, Codec
+
+CODEC = Codec()
+
+# A fork of a process that has used the codec; the child ends as scripts do, with Python's own tidying up.
+_FORKING = """
+import os, sys
+import numpy as np
+from fmae_edge import Codec
+
+images = np.zeros((16, 28, 28), np.uint8)
+codec = Codec(threads=2)
+content = codec.compress_batch(images)
+child = os.fork()
+if not child:
+    assert codec.compress_batch(images) == content
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert codec.compress_batch(images) == content
+"""
+
+
+def compress(codec, image):
+    return os.getpid(), codec.compress(image)
+
+
+@pytest.mark.parametrize("copied", [lambda codec: pickle.loads(pickle.dumps(codec)), copy.copy, copy.deepcopy])
+def test_a_copy_has_the_options_and_not_the_sessions(images, bundle, copied):
+    codec = Codec(bundle, precision="fp32", threads=1)
+    content = codec.compress(images[0])
+    assert len(pickle.dumps(codec)) < 1000
+    assert copied(codec).compress(images[0]) == content
+    (bundle / "encoder.fp32.onnx").unlink()
+    with pytest.raises(BundleError, match=r"encoder\.fp32\.onnx is missing"):
+        copied(codec)
+
+
+def test_a_relative_path_is_good_for_a_process_in_another_folder(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(bundle.parent)
+    pickled = pickle.dumps(Codec(bundle.name))
+    monkeypatch.chdir("/")
+    assert pickle.loads(pickled).manifest == CODEC.manifest
+
+
+def test_a_bundle_that_was_exchanged_meanwhile_is_noticed(bundle):
+    pickled = pickle.dumps(Codec(bundle))
+    manifest = bundle / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    with pytest.raises(BundleError, match="expected bundle"):
+        pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_pools_of_processes(images, method):
+    expected = [CODEC.compress(image) for image in images[:6]]
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+        done = list(pool.map(partial(compress, CODEC), images[:6]))
+    assert [content for _, content in done] == expected
+    assert os.getpid() not in [pid for pid, _ in done]
+
+
+def test_a_forked_process_works_and_ends():
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKING], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

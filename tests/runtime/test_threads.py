@@ -1,0 +1,118 @@
+"""One codec in many threads: the same results, and no thread keeps the interpreter from another."""
+
+import asyncio
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from fmae_edge import Codec
+from fmae_edge.runtime.sessions import open_session
+
+
+def test_sixteen_threads_get_what_one_gets(images):
+    serial, codec = Codec(), Codec()
+    start = threading.Barrier(16)
+
+    def work(k):
+        start.wait()  # so that all of them want the graphs to be loaded
+        some = images[k : k + 20]
+        content = codec.compress_batch(some, quality=1 + k % 9)
+        return codec.encode(some), codec.decode(codec.encode(some)), content, codec.decompress(content)
+
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(work, range(16)))
+    for k, (latents, decoded, content, decompressed) in enumerate(results):
+        some = images[k : k + 20]
+        np.testing.assert_array_equal(latents, serial.encode(some))
+        np.testing.assert_array_equal(decoded, serial.decode(latents))
+        assert content == serial.compress_batch(some, quality=1 + k % 9)
+        np.testing.assert_array_equal(decompressed, serial.decompress(content))
+
+
+def test_the_number_of_threads_changes_no_bit(images):
+    one, two, three = (Codec(threads=threads) for threads in (1, 2, 3))
+    for codec in (two, three):
+        np.testing.assert_array_equal(codec.encode(images), one.encode(images))
+        np.testing.assert_array_equal(codec.decode(one.encode(images)), one.decode(one.encode(images)))
+
+
+def test_threads_that_come_at_once_load_each_graph_once(images, monkeypatch):
+    opened = []
+
+    def note(*arguments):
+        opened.append(arguments[1])
+        return open_session(*arguments)
+
+    monkeypatch.setattr("fmae_edge.runtime.graphs.open_session", note)
+    codec = Codec()
+    start = threading.Barrier(8)
+
+    def work(image):
+        start.wait()
+        return codec.encode(image)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, images[:8]))
+    assert len(opened) == 1
+
+
+def test_the_interpreter_is_free_while_a_graph_runs(images, monkeypatch):
+    """No other point of `run` below lets another thread go on: that one did proves that onnxruntime does."""
+    inside = False
+
+    class Watched:
+        def __init__(self, session):
+            self.session = session
+            self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+
+        def run(self, names, feed):
+            nonlocal inside
+            inside = True
+            output = self.session.run(names, feed)
+            inside = False
+            return output
+
+    monkeypatch.setattr(
+        "fmae_edge.runtime.graphs.open_session", lambda *arguments: Watched(open_session(*arguments))
+    )
+    codec = Codec(threads=1)
+    codec.encode(images[:64])
+    seen = []
+    ended = threading.Event()
+
+    def watch():
+        while not ended.is_set():
+            seen.append(inside)
+            ended.wait(1e-4)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)  # a thread goes on until it lets go by itself
+    try:
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for _ in range(20):
+            codec.encode(images[:64])
+        ended.set()
+        watcher.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert any(seen)
+
+
+def test_a_coroutine_does_not_wait_for_the_codec(images):
+    """The line that the README has for asyncio keeps the loop turning."""
+    codec = Codec()
+
+    async def serve():
+        task = asyncio.create_task(asyncio.to_thread(codec.compress_batch, np.concatenate([images] * 4)))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return turns, await task
+
+    turns, content = asyncio.run(serve())
+    assert turns > 20
+    assert content == codec.compress_batch(np.concatenate([images] * 4))
