@@ -1,10 +1,12 @@
 """A bundle is whole or it is refused."""
 
+import hashlib
 import json
 
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from fmae_edge import BundleError, Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
@@ -195,6 +197,50 @@ def test_the_bundle_id_is_of_what_decides_decoding(bundle):
     assert read_bundle(bundle).manifest.bundle_id == before
     rewrite(bundle, lambda content: content["latent"]["steps"].__setitem__(0, 1.5))
     assert read_bundle(bundle).manifest.bundle_id != before
+
+
+def test_a_bundle_can_be_pinned_by_its_id_or_by_all_its_bytes(bundle, images):
+    manifest = Codec(bundle).manifest
+    sha256 = hashlib.sha256((bundle / MANIFEST_NAME).read_bytes()).hexdigest()
+    for expected in (manifest.bundle_id, sha256):
+        Codec(bundle, expect_id=expected).encode(images[:1])
+    for other in ("", manifest.bundle_id[:-1], sha256.upper(), "0" * 16, "0" * 64):
+        with pytest.raises(BundleError, match=f"expected bundle {other}, and this is {manifest.bundle_id}"):
+            Codec(bundle, expect_id=other)
+    # Another encoder decodes the same files: the same id, and other bytes
+    rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(sha256="0" * 64))
+    Codec(bundle, precision="fp32", expect_id=manifest.bundle_id)
+    with pytest.raises(BundleError, match="expected bundle"):
+        Codec(bundle, precision="fp32", expect_id=sha256)
+
+
+def reshaping_graph(shape):
+    """A decoder whose images have a shape that only shows when it runs."""
+    latent = helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", 64])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 28, 28])
+    nodes = [
+        helper.make_node("ReduceSum", ["latent"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["zero"], to=TensorProto.INT64),
+        helper.make_node("Add", ["zero", "wanted"], ["shape"]),
+        helper.make_node("Reshape", ["latent", "shape"], ["image"]),
+    ]
+    constants = [numpy_helper.from_array(np.array(shape), "wanted")]
+    graph = helper.make_graph(nodes, "g", [latent], [image], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((-1, 1, 8, 8), r"gives \(2, 1, 8, 8\)"), ((-1, 1, 7, 28), "fails in onnxruntime")]
+)
+def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message, capfd):
+    content = reshaping_graph(shape)
+    (bundle / "decoder.onnx").write_bytes(content)
+    rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": vars(FileEntry.of(content))}))
+    with pytest.raises(BundleError, match=f"decoder.onnx {message}"):
+        Codec(bundle).decode(np.zeros((2, 64), np.float32))
+    assert capfd.readouterr() == ("", "")  # onnxruntime writes to stderr of its own accord
 
 
 def test_a_graph_for_one_batch_size_alone_is_refused(bundle, images):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from fmae_edge import Codec, FmaeError, InputError
 
@@ -74,6 +76,71 @@ def test_ragged_lists(codec):
         codec.encode([np.zeros((28, 28), np.uint8), np.zeros((27, 28), np.uint8)])
     with pytest.raises(InputError, match="array"):
         codec.decode([[0.0], [0.0, 1.0]])
+
+
+def test_arrays_of_any_layout_and_byte_order(codec, images):
+    expected = codec.encode(images[:4])
+    frozen = images[:4].copy()
+    frozen.setflags(write=False)
+    swapped = (images[:4] / 255).astype(">f4")
+    for same in (frozen, frozen[::-1][::-1], swapped, swapped.astype(">f8"), np.asfortranarray(images[:4])):
+        np.testing.assert_array_equal(codec.encode(same), expected)
+    content = codec.compress_batch(frozen)
+    np.testing.assert_array_equal(codec.decompress(content), codec.decompress(codec.compress_batch(swapped)))
+
+
+def test_shapes_out_match_those_in(codec, images):
+    latents = codec.encode(images[:3])
+    for given, gives in (
+        ((28, 28), (64,)),
+        ((1, 28, 28), (1, 64)),
+        ((3, 28, 28), (3, 64)),
+        ((3, 1, 28, 28), (3, 64)),
+    ):
+        some = images[: int(np.prod(given)) // 784].reshape(given)
+        found = codec.encode(some)
+        assert found.shape == gives
+        np.testing.assert_allclose(found, latents[: len(np.atleast_2d(found))].reshape(gives), atol=1e-4)
+        assert codec.decode(found).shape == ((28, 28) if given == (28, 28) else (given[0], 28, 28))
+
+
+def test_whatever_has_an_array_is_taken(codec, images):
+    expected = codec.encode(images[0])
+    for same in (
+        Image.fromarray(images[0]),
+        torch.from_numpy(images[0].copy()),
+        torch.from_numpy(images[0] / 255),
+    ):
+        np.testing.assert_array_equal(codec.encode(same), expected)
+        assert codec.compress(same) == codec.compress(images[0])
+    latent = torch.from_numpy(expected)
+    np.testing.assert_array_equal(codec.decode(latent), codec.decode(expected))
+
+
+class _Raises:
+    def __array__(self, dtype=None, copy=None):
+        raise KeyError("nothing here")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (_Raises(), "nothing here"),
+        (torch.zeros(28, 28, requires_grad=True), "requires grad"),
+        (torch.zeros(28, 28, dtype=torch.bfloat16), "BFloat16"),
+        (Image.new("RGB", (28, 28)), r"\(28, 28, 3\)"),
+        (Image.new("1", (28, 28)), "bool"),
+        (Image.new("L", (27, 28)), r"\(28, 27\)"),
+        (None, "object"),
+        ("img.png", "<U7"),
+        (b"\x89PNG", "S4"),
+        ({"a": 1}, "object"),
+    ],
+)
+def test_what_is_no_image_is_named(codec, given, message):
+    for call in (codec.encode, codec.compress, codec.compress_batch):
+        with pytest.raises(InputError, match=message):
+            call(given)
 
 
 def test_errors_are_value_errors_of_one_family():
