@@ -26,12 +26,15 @@ def main() -> None:
     """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
     if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that no encoding has a character for
         sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stderr is None:  # closed by who started it: print would take standard output, where results may go
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
         _run()
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python, when it ends, has nowhere to fail
         sys.exit(1)
     except KeyboardInterrupt:
+        print("fmae-edge: interrupted", file=sys.stderr)
         sys.exit(130)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])

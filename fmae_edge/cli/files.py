@@ -37,6 +37,8 @@ def read(path: Path) -> bytes:
             raise InputError(f"{path}: no such file")
         if not path.is_file():
             raise InputError(f"{path}: is no regular file")
+    elif sys.stdin is None:
+        raise InputError("-: standard input is closed")
     try:
         content = sys.stdin.buffer.read() if path == STREAM else path.read_bytes()
     except OSError as error:
@@ -110,11 +112,17 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def for_each(sources: Sequence[Path], process: Callable[[Path], None]) -> None:
-    """Process each source; report those that fail on stderr, go on with the rest, and exit with 1 at the end."""
+    """Process each source; report those that fail on stderr, go on with the rest, and exit with 1 at the end.
+
+    Ctrl-C ends it with 130; what is written by then is whole.
+    """
     failed = False
-    for source in sources:
+    for number, source in enumerate(sources, 1):
         try:
             process(source)
+        except KeyboardInterrupt:
+            print(f"fmae-edge: interrupted at input {number} of {len(sources)}", file=sys.stderr)
+            sys.exit(130)
         except FmaeError as error:
             print(f"fmae-edge: {error}", file=sys.stderr)
             failed = True

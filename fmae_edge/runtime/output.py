@@ -1,42 +1,84 @@
 """Write a file whole or not at all."""
 
-import itertools
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from fmae_edge.runtime.errors import OutputError
 
-_numbers = itertools.count()
+if sys.platform != "win32":
+    import fcntl
+
+_PREFIX, _SUFFIX = ".fmae-edge-", ".part"
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its name when the block ends, and vanishes if it fails.
 
-    A kill at any moment leaves either the old file or the new one, never a part. Raises OutputError if
-    the folder is missing or not writable.
+    A kill at any moment leaves either the old file or the new one, never a part. The temporary file that it
+    leaves too is removed by the next process that writes into the folder. Raises OutputError if the folder is
+    missing or not writable.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{next(_numbers)}.part"
+    _remove_left_over(path.parent)
+    temporary = path.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     try:
-        # Created anew, so that nobody else's file is written to, with the permissions of any other file
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    except FileNotFoundError:
-        raise OutputError(f"{path}: its folder {path.parent} does not exist") from None
-    except NotADirectoryError:
-        raise OutputError(f"{path}: {path.parent} is not a folder") from None
-    except OSError as error:
-        raise OutputError(f"{path}: its folder cannot be written to ({error.strerror})") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(_create(temporary, path), "wb") as file:
             yield file
-        temporary.replace(path)
+            file.flush()
+            os.close(os.dup(file.fileno()))  # only at a close do some network file systems say that they are full
+            if sys.platform == "win32":
+                file.close()  # no open file is renamed there; elsewhere it stays locked until it is
+            temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _create(temporary: Path, path: Path) -> int:
+    """Open `temporary` and lock it: the lock ends with this process, whatever ends it."""
+    # Created anew, so that nobody else's file is written to, with the permissions of any other file
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        try:
+            handle = os.open(temporary, flags, 0o666)
+        except FileNotFoundError:
+            raise OutputError(f"{path}: its folder {path.parent} does not exist") from None
+        except NotADirectoryError:
+            raise OutputError(f"{path}: {path.parent} is not a folder") from None
+        except OSError as error:
+            raise OutputError(f"{path}: its folder cannot be written to ({error.strerror})") from None
+        if sys.platform != "win32":
+            with suppress(OSError):  # a file system without locks, so nothing is removed there either
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        if temporary.exists():
+            return handle
+        os.close(handle)  # another process took it for left over before it was locked
+
+
+@cache  # once a folder
+def _remove_left_over(folder: Path) -> None:
+    """Remove the temporary files in `folder` whose writers are dead, which their locks tell."""
+    if sys.platform == "win32":  # has no such locks
+        return
+    names: list[str] = []
+    with suppress(OSError):  # what is wrong with the folder shows when it is written to
+        names = os.listdir(folder)  # noqa: PTH208 - no Path for each of perhaps many files
+    for name in names:
+        if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
+            with suppress(OSError):  # locked, gone, or another user's
+                handle = os.open(folder / name, os.O_RDWR | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    (folder / name).unlink()
+                finally:
+                    os.close(handle)
 
 
 def write_file(path: Path, content: bytes, force: bool = False) -> None:

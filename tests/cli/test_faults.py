@@ -1,0 +1,233 @@
+"""What goes wrong around the command line: kills, Ctrl-C, full disks, read-only folders, readers that leave."""
+
+import ctypes
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from fmae_edge import Codec, cli
+from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.runtime.latent_file import dump_latents
+from fmae_edge.runtime.output import replacing
+
+COMMAND = Path(sys.executable).with_name("fmae-edge")
+COUNT = 1000
+INPUTS = [f"{index:03d}.png" for index in range(COUNT)]
+OUTPUTS = [f"{index:03d}.npy" for index in range(COUNT)]
+OLD = b"the old file"
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # linux/prctl.h, linux/capability.h
+
+
+@pytest.fixture
+def picture(tmp_path, images):
+    path = tmp_path / "img.png"
+    path.write_bytes(png_bytes(images[0]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def latent(images):
+    """What an uninterrupted `compress` writes for `picture`."""
+    return dump_latents(Codec().encode(images[0]))
+
+
+@pytest.fixture
+def thousand(images):
+    """A folder with INPUTS; in memory where it can be, for disks take seconds to replace a thousand files."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        folder = Path(name)
+        content = png_bytes(images[0])
+        for file in INPUTS:
+            (folder / file).write_bytes(content)
+        yield folder
+
+
+def start(folder, *arguments, prepare=None, **streams):
+    """Start `fmae-edge ARGUMENTS...` in `folder`; it hears Ctrl-C, which jobs in the background do not."""
+
+    def before():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if prepare is not None:
+            prepare()
+
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.Popen([COMMAND, *arguments], cwd=folder, preexec_fn=before, **streams)
+
+
+def run(folder, *arguments, prepare=None, **streams):
+    """Run it to its end; return its exit code, what it wrote, and what it said on stderr."""
+    with start(folder, *arguments, prepare=prepare, **streams) as running:
+        out, err = running.communicate(timeout=60)
+    return running.returncode, out, err.decode()
+
+
+def compress_thousand_until(number, folder):
+    """Start to compress INPUTS; return the process some moment after it has written that output."""
+    running = start(folder, "compress", *INPUTS, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (folder / OUTPUTS[number]).exists():
+        assert running.poll() is None, running.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    time.sleep(0.002 * random.random())  # about as long as one image takes
+    return running
+
+
+def whole_outputs(folder, latent):
+    """Return the names of outputs, each of which is whole, and of files that are neither inputs nor outputs."""
+    names = set(os.listdir(folder))
+    assert names >= set(INPUTS)
+    written = names & set(OUTPUTS)
+    assert all((folder / name).read_bytes() == latent for name in written)
+    return written, names - written - set(INPUTS)
+
+
+def test_killed_at_random_moments(thousand, latent):
+    written = set()
+    for _ in range(3):
+        for name in written:
+            (thousand / name).unlink()
+        number = random.randrange(COUNT)
+        with compress_thousand_until(number, thousand) as running:
+            running.kill()
+        written, others = whole_outputs(thousand, latent)
+        assert OUTPUTS[number] in written
+        assert len(others) <= 1  # what it was writing; what the one before it left is gone
+    assert run(thousand, "compress", "--force", *INPUTS)[0] == 0
+    assert whole_outputs(thousand, latent) == (set(OUTPUTS), set())
+
+
+def test_ctrl_c(thousand, latent):
+    number = random.randrange(COUNT // 2)
+    with compress_thousand_until(number, thousand) as running:
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    written, others = whole_outputs(thousand, latent)
+    assert others == set()
+    assert number < len(written) < COUNT
+    places = [f" at input {place} of {COUNT}" for place in (len(written), len(written) + 1)]
+    assert err.decode() in {f"fmae-edge: interrupted{place}\n" for place in (*places, "")}  # "": between two
+
+
+def test_ctrl_c_before_the_first_input(monkeypatch, capsys):
+    def press():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", press)
+    with pytest.raises(SystemExit, match="130"):
+        cli.main()
+    assert capsys.readouterr().err == "fmae-edge: interrupted\n"
+
+
+def test_what_a_killed_run_left_goes_and_what_another_run_writes_stays(picture, latent):
+    folder = picture.parent
+    kill = (
+        "import os; from pathlib import Path; from fmae_edge.runtime.output import replacing\n"
+        "with replacing(Path('img.npy')) as file: file.write(b'half'), file.flush(), os.kill(os.getpid(), 9)"
+    )
+    with replacing(folder / "other") as file:
+        file.write(b"content")
+        subprocess.run([sys.executable, "-c", kill], cwd=folder, check=False)
+        assert len(os.listdir(folder)) == 3
+        assert run(folder, "compress", "img.png")[0] == 0
+        assert len(os.listdir(folder)) == 3
+    assert (folder / "img.npy").read_bytes() == latent
+    assert (folder / "other").read_bytes() == b"content"
+    assert sorted(os.listdir(folder)) == ["img.npy", "img.png", "other"]
+
+
+def test_a_full_disk(picture):
+    """A limit on the size of files stands in for it: the first bytes fit, the rest do not."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99))
+
+    folder = picture.parent
+    (folder / "img.npy").write_bytes(OLD)
+    done = run(folder, "compress", "img.png", "--force", prepare=limit)
+    assert done == (1, b"", "fmae-edge: img.npy: cannot be written (File too large)\n")
+    assert (folder / "img.npy").read_bytes() == OLD
+    assert sorted(os.listdir(folder)) == ["img.npy", "img.png"]
+
+
+def test_a_read_only_folder(picture):
+    def obey_permissions():
+        """As root too, who without this capability writes only where permissions let him."""
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
+
+    folder = picture.parent / "folder"
+    folder.mkdir()
+    picture.rename(folder / "img.png")
+    (folder / "img.npy").write_bytes(OLD)
+    folder.chmod(0o555)
+    try:
+        done = run(folder, "compress", "img.png", "--force", prepare=obey_permissions)
+    finally:
+        folder.chmod(0o755)
+    assert done == (1, b"", "fmae-edge: img.npy: its folder cannot be written to (Permission denied)\n")
+    assert (folder / "img.npy").read_bytes() == OLD
+    assert sorted(os.listdir(folder)) == ["img.npy", "img.png"]
+
+
+def test_inputs_that_shrink(picture, latent):
+    """They are looked at, then others cut them, then they are opened."""
+    folder = picture.parent
+    for name in ("half.png", "empty.png", "gone.png"):
+        (folder / name).write_bytes(picture.read_bytes())
+    code = (
+        "import os, sys\n"
+        "from fmae_edge.cli import main\n"
+        "def shrink(event, arguments):\n"
+        "    if event != 'open': return\n"
+        "    name = str(arguments[0])\n"
+        "    if name == 'half.png': os.truncate(name, os.stat(name).st_size // 2)\n"
+        "    if name == 'empty.png': os.truncate(name, 0)\n"
+        "    if name == 'gone.png': os.unlink(name)\n"
+        "sys.addaudithook(shrink)\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compress", "half.png", "empty.png", "gone.png", "img.png"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "img.png -> img.npy\n")
+    half, empty, gone = done.stderr.splitlines()
+    assert half.startswith("fmae-edge: half.png: the image is truncated or damaged")
+    assert empty == "fmae-edge: empty.png: is empty"
+    assert gone == "fmae-edge: gone.png: cannot be read (No such file or directory)"
+    assert sorted(os.listdir(folder)) == ["empty.png", "half.png", "img.npy", "img.png"]
+    assert (folder / "img.npy").read_bytes() == latent
+
+
+@pytest.mark.parametrize("arguments", [["compress", "-"], ["decompress", "-", "-o", "-"]])
+def test_a_pipe_that_nobody_reads_ends_it_quietly(picture, latent, arguments):
+    """Exit code 1 and not a word, as for `compress *.png | head -1`."""
+    with start(picture.parent, *arguments, stdin=subprocess.PIPE) as running:
+        running.stdout.close()
+        running.stdin.write(picture.read_bytes() if arguments[0] == "compress" else latent)
+        running.stdin.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 1
+
+
+def test_a_closed_stdin(tmp_path):
+    done = run(tmp_path, "compress", "-", stdin=None, prepare=lambda: os.close(0))
+    assert done == (1, b"", "fmae-edge: -: standard input is closed\n")
+
+
+def test_what_is_said_does_not_get_into_the_result_when_stderr_is_closed(picture, latent):
+    code, out, _ = run(picture.parent, "compress", "img.png", "-o", "-", prepare=lambda: os.close(2))
+    assert (code, out) == (0, latent)
