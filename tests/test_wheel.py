@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME
+from fmae_edge.runtime.self_test import GOLDEN_NAME
 from tests.conftest import REPOSITORY
 
 _ENVIRONMENT = """
@@ -50,10 +51,10 @@ def wheel(tmp_path_factory):
 def test_it_carries_the_bundle_and_no_more_than_it_should(wheel):
     assert wheel.stat().st_size < 6_000_000
     names = zipfile.ZipFile(wheel).namelist()
-    for name in (*GRAPH_NAMES, PRIOR_NAME, MANIFEST_NAME):
+    for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, MANIFEST_NAME):
         assert f"fmae_edge/bundles/default/{name}" in names
     assert "fmae_edge/py.typed" in names
-    assert [name for name in names if name.endswith(".safetensors")] == [f"fmae_edge/bundles/default/{PRIOR_NAME}"]
+    assert len([name for name in names if name.endswith(".safetensors")]) == 2  # and none of a checkpoint
     assert not [name for name in names if name.startswith(("tests", "samples", "checkpoints"))]
 
 

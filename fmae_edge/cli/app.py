@@ -7,6 +7,7 @@ import typer
 from fmae_edge import __version__
 from fmae_edge.cli.bench import bench
 from fmae_edge.cli.codec import compress, decompress
+from fmae_edge.cli.doctor import doctor
 from fmae_edge.cli.evaluate import evaluate
 from fmae_edge.cli.export import export, parity
 from fmae_edge.cli.info import info
@@ -20,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (compress, decompress, reconstruct, info, train, export, parity, bench, evaluate):
+for command in (compress, decompress, reconstruct, info, doctor, train, export, parity, bench, evaluate):
     app.command()(command)
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from fmae_edge.evaluate.timing import interleave
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.cpu_kind import cpu_name, dot_products
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.graphs import PRECISIONS, Precision
 
@@ -168,7 +169,7 @@ def _cold_start_ms() -> dict[str, float]:
 
 def _machine() -> dict[str, Any]:
     return {
-        "cpu": _cpu_name(),
+        "cpu": f"{cpu_name()}, {', '.join(dot_products()) or 'no int8 dot product'}",
         "cpus": available_cpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -176,16 +177,3 @@ def _machine() -> dict[str, Any]:
         "onnxruntime": version("onnxruntime"),
         "fmae-edge": version("fmae-edge"),
     }
-
-
-def _cpu_name() -> str:
-    """Return the CPU's name and its int8 instructions, where Linux says them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    names = {key.strip(): value.strip() for key, value in fields.items()}
-    flags = names.get("flags", names.get("Features", "")).split()
-    int8 = [flag for flag in ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm") if flag in flags]
-    return f"{names.get('model name', platform.machine())}, {', '.join(int8) or 'no int8 dot product'}"

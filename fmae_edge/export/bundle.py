@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -29,9 +30,12 @@ from fmae_edge.runtime.errors import BundleError, OutputError
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
 from fmae_edge.runtime.manifest import MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
+from fmae_edge.runtime.self_test import GOLDEN_NAME, golden_vectors
 from fmae_edge.train.checkpoint import MODEL, Checkpoint
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.fast_pass import encode_all
+
+_GOLDEN_IMAGES = 8
 
 
 def export_bundle(
@@ -96,6 +100,9 @@ def export_bundle(
             manifest, qualities=replace(qualities, bit_costs=measure_bit_costs(folder, train_images))
         )
         _write_manifest(folder, manifest)
+        golden = safetensors.numpy.save(golden_vectors(read_bundle(folder), train_images[:_GOLDEN_IMAGES].numpy()))
+        (folder / GOLDEN_NAME).write_bytes(golden)
+        manifest = replace(manifest, files={**manifest.files, GOLDEN_NAME: FileEntry.of(golden)})
         record["quality"] = _measure_codec(folder, test_images.numpy())
         record["rate"] = measure_rate(folder, test_images.numpy())
         _write_manifest(folder, manifest)

@@ -67,6 +67,10 @@ class LatentCoder:
         if longest > _PAYLOAD_BYTES_A_LATENT * self._bundle.manifest.latent_size + 1:
             raise InputError(f"corrupted, {longest} bytes are more than an image's payload can have")
 
+    def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
+        """Return the payloads of quantised latents (N, latent_size)."""
+        return encode_symbols(self._prior, symbols, quality - 1)
+
     def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
         """Return the quantised latents (N, latent_size) in payloads that are short enough."""
         return decode_symbols(self._prior, payloads, self._bundle.manifest.latent_size, quality - 1)
@@ -84,7 +88,7 @@ class LatentCoder:
         symbols = clip_symbols(np.rint(latents / self._step(quality)))
         if effort:
             symbols = self._search(symbols, images, quality, effort)
-        return encode_symbols(self._prior, symbols, quality - 1)
+        return self.payloads_of(symbols, quality)
 
     def _decode(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
         return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))

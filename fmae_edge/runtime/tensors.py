@@ -1,7 +1,7 @@
 """Read named arrays from the bytes of a safetensors file, every size checked before it is believed.
 
 The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and place of each
-array; the arrays. https://huggingface.co/docs/safetensors describes it. Only integers are read here.
+array; the arrays. https://huggingface.co/docs/safetensors describes it.
 """
 
 import json
@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.errors import BundleError
 
 _LENGTH_BYTES = 8
-_DTYPES = {"I8": "<i1", "U8": "<u1", "I16": "<i2", "U16": "<u2", "I32": "<i4"}
+_INTEGERS = {"I8": "<i1", "U8": "<u1", "I16": "<i2", "U16": "<u2", "I32": "<i4"}
+_NUMBERS = {**_INTEGERS, "F32": "<f4"}
 
 
-def read_tensors(content: bytes, where: str) -> dict[str, NDArray[Any]]:
+def read_tensors(content: bytes, where: str, *, floats: bool = False) -> dict[str, NDArray[Any]]:
     """Return the arrays in `content`, read-only. `where` names the file in messages.
 
-    Raises BundleError if the bytes are not such a file, or hold anything but integers of 8, 16 and 32 bits.
+    Raises BundleError if the bytes are not such a file, or hold anything but integers of 8, 16 and 32 bits, and
+    float32 if `floats` are looked for.
     """
+    dtypes = _NUMBERS if floats else _INTEGERS
     data_at = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
     try:
         if data_at > len(content):
@@ -29,13 +32,15 @@ def read_tensors(content: bytes, where: str) -> dict[str, NDArray[Any]]:
         header = json.loads(content[_LENGTH_BYTES:data_at])
         header.pop("__metadata__", None)
         data = memoryview(content)[data_at:]
-        return {name: _array(data, **entry) for name, entry in header.items()}
+        return {name: _array(data, dtypes, **entry) for name, entry in header.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BundleError(f"{where}: not a safetensors file of integers ({error!r})") from None
+        raise BundleError(f"{where}: not a safetensors file of what belongs there ({error!r})") from None
 
 
-def _array(data: memoryview, dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
-    kind = np.dtype(_DTYPES[dtype])
+def _array(
+    data: memoryview, dtypes: dict[str, str], dtype: str, shape: list[int], data_offsets: list[int]
+) -> NDArray[Any]:
+    kind = np.dtype(dtypes[dtype])
     begin, end = data_offsets
     if any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
         raise ValueError(shape, data_offsets)

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fmae_edge import BundleError, Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.manifest import FORMAT_VERSION, GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
+from fmae_edge.runtime.self_test import GOLDEN_NAME
 
 
 def rewrite(bundle, change, checksum=True):
@@ -27,7 +28,7 @@ def rewrite(bundle, change, checksum=True):
 
 def test_the_shipped_bundle_is_whole():
     bundle = read_bundle(DEFAULT_BUNDLE)
-    assert set(bundle.files) == {*GRAPH_NAMES, PRIOR_NAME}
+    assert set(bundle.files) == {*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME}
 
 
 @pytest.mark.parametrize("name", GRAPH_NAMES)

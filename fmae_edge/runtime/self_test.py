@@ -1,0 +1,120 @@
+"""Golden vectors that travel in a bundle, and the test that this machine computes them as the maker's did.
+
+What is integer arithmetic, symbols and files, has to be exact. Latents and pixels are held to tolerances: CPUs
+add floating-point numbers in different orders and round int8 results differently.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.bundle import Bundle, read_bundle
+from fmae_edge.runtime.errors import BundleError
+from fmae_edge.runtime.fmae_file import pack_many, unpack
+from fmae_edge.runtime.graphs import PRECISIONS, Graphs, Precision
+from fmae_edge.runtime.latent_coder import LatentCoder
+from fmae_edge.runtime.tensors import read_tensors
+
+GOLDEN_NAME = "golden.safetensors"
+GOLDEN_QUALITY = 5
+# Root mean square of the latents' differences as a share of their range, and of the pixels' in levels of 255.
+# Rounding otherwise in every int8 layer stays far below; a sum that saturates does not.
+MAX_DIFFERENCES: dict[Precision, tuple[float, float]] = {"fp32": (1e-4, 0.1), "int8": (5e-3, 1.0)}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison with a golden vector: what was found, and whether that is good enough."""
+
+    name: str
+    passed: bool
+    found: str
+    ms: float
+
+
+def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """Return what a self-test compares with, for images (N, height, width) and the bundle as it works here."""
+    vectors: dict[str, NDArray[Any]] = {"images": images}
+    for precision in PRECISIONS:
+        graphs = Graphs(bundle, precision, threads=1)
+        latents = graphs.encode(images)
+        vectors |= {f"{precision}.latents": latents, f"{precision}.pixels": graphs.decode(latents)}
+        if bundle.manifest.qualities and precision == "int8":
+            coder = LatentCoder(bundle, graphs)
+            payloads = coder.payloads(images, GOLDEN_QUALITY, effort=0)
+            content = pack_many(payloads, GOLDEN_QUALITY, bundle.manifest.bundle_id)
+            vectors["file"] = np.frombuffer(content, np.uint8)
+            vectors["symbols"] = coder.symbols(payloads, GOLDEN_QUALITY).astype(np.int32)
+    return vectors
+
+
+def self_test(path: Path) -> list[Check]:
+    """Compute the golden vectors of the bundle in folder `path` again, on one thread.
+
+    Returns no checks if it carries none. Raises BundleError if the bundle is not whole.
+    """
+    bundle = read_bundle(path)
+    if GOLDEN_NAME not in bundle.files:
+        return []
+    golden = read_tensors(bundle.files[GOLDEN_NAME], f"{path}: {GOLDEN_NAME}", floats=True)
+    try:
+        return _checks(bundle, golden)
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"{path}: {GOLDEN_NAME} does not fit the bundle ({error!r})") from None
+
+
+def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
+    checks = []
+    for precision in PRECISIONS:
+        graphs = Graphs(bundle, precision, threads=1)
+        latents, pixels = golden[f"{precision}.latents"], golden[f"{precision}.pixels"]
+        most_latents, most_pixels = MAX_DIFFERENCES[precision]
+        most_latents *= float(np.ptp(latents))
+        graphs.decode(graphs.encode(golden["images"][:1]))  # loads them, which is not timed
+        checks += [
+            _near(f"{precision} latents", graphs.encode, golden["images"], latents, most_latents),
+            _near(f"{precision} pixels", graphs.decode, latents, pixels, most_pixels),
+        ]
+    if "file" in golden:
+        coder = LatentCoder(bundle, Graphs(bundle, "int8", threads=1))
+        content, symbols = golden["file"].tobytes(), golden["symbols"]
+        file = unpack(content, bundle.manifest.bundle_id)
+        coder.require_short(file.payloads)
+
+        def read(payloads: Sequence[bytes]) -> NDArray[Any]:
+            return coder.symbols(payloads, file.quality)
+
+        def write(symbols: NDArray[Any]) -> NDArray[Any]:
+            payloads = coder.payloads_of(symbols.astype(np.int64), file.quality)
+            return np.frombuffer(pack_many(payloads, file.quality, bundle.manifest.bundle_id), np.uint8)
+
+        checks += [
+            _equal("symbols of a file", read, file.payloads, symbols),
+            _equal("file of symbols", write, symbols, golden["file"]),
+        ]
+    return checks
+
+
+def _near(
+    name: str, compute: Callable[[Any], NDArray[Any]], given: object, expected: NDArray[Any], most: float
+) -> Check:
+    found, ms = _timed(compute, given)
+    difference = float(np.sqrt(np.mean(np.square(found - expected.astype(np.float64)))))
+    return Check(name, difference <= most, f"differ by {difference:.2g}, {most:.2g} allowed", ms)
+
+
+def _equal(name: str, compute: Callable[[Any], NDArray[Any]], given: object, expected: NDArray[Any]) -> Check:
+    found, ms = _timed(compute, given)
+    same = np.array_equal(found, expected)
+    return Check(name, same, "equal" if same else "differ, and must be equal", ms)
+
+
+def _timed(compute: Callable[[Any], NDArray[Any]], given: object) -> tuple[NDArray[Any], float]:
+    started = time.perf_counter()
+    found = compute(given)
+    return found, (time.perf_counter() - started) * 1e3

@@ -1,0 +1,145 @@
+"""`fmae-edge doctor` tells a machine and a bundle that work from those that do not."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from fmae_edge.cli.doctor import diagnose
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.manifest import FileEntry
+from fmae_edge.runtime.self_test import GOLDEN_NAME, self_test
+from tests.runtime.test_bundle import rewrite
+
+CHECKS = {"fp32 latents", "fp32 pixels", "int8 latents", "int8 pixels", "symbols of a file", "file of symbols"}
+
+
+def put(bundle, name, content):
+    """Write a file of a bundle, as someone would who can compute hashes too."""
+    (bundle / name).write_bytes(content)
+    rewrite(bundle, lambda manifest: manifest["files"].update({name: vars(FileEntry.of(content))}))
+
+
+def failures(bundle):
+    return {check.name for check in self_test(bundle) if not check.passed}
+
+
+def test_the_shipped_bundle_is_healthy(cli):
+    done = cli("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    report = json.loads(done.stdout)
+    assert report["healthy"]
+    assert report["problems"] == []
+    assert {check["name"] for check in report["self-test"]["checks"]} == CHECKS
+    assert all(check["passed"] and check["ms"] > 0 for check in report["self-test"]["checks"])
+    assert report["machine"]["threads"] >= 1
+    assert report["onnxruntime"]["telemetry"] == "off"
+    assert "CPUExecutionProvider" in report["onnxruntime"]["providers"]
+    assert report["bundle"]["bundle_id"] == json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())["bundle_id"]
+
+
+def test_people_get_lines_and_a_table(cli):
+    done = cli("doctor")
+    assert done.returncode == 0
+    for line in (
+        "versions",
+        "  threads because of: ",
+        "  bundle id: ",
+        "  files: encoder.onnx, ",
+        "  int8 latents",
+        "passed",
+    ):
+        assert line in done.stdout
+    assert "FAILED" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("tensor", "change", "check"),
+    [
+        ("int8.latents", lambda t: t * np.float32(1.1), "int8 latents"),
+        ("fp32.latents", lambda t: t + np.float32(1e-3) * np.ptp(t), "fp32 latents"),
+        ("fp32.pixels", lambda t: t ^ 1, "fp32 pixels"),
+        ("int8.pixels", lambda t: t ^ 4, "int8 pixels"),
+        ("symbols", lambda t: t + np.eye(*t.shape, 5, np.int32), "symbols of a file"),
+    ],
+)
+def test_a_machine_that_computes_otherwise_fails(bundle, tensor, change, check):
+    golden = safetensors.numpy.load((bundle / GOLDEN_NAME).read_bytes())
+    golden[tensor] = np.ascontiguousarray(change(golden[tensor]))
+    put(bundle, GOLDEN_NAME, safetensors.numpy.save(golden))
+    assert check in failures(bundle)
+    report = diagnose(bundle)
+    assert not report["healthy"]
+    assert check in report["problems"][0]
+
+
+def test_other_weights_fail(bundle):
+    fp32 = (bundle / "encoder.fp32.onnx").read_bytes()
+    middle = len(fp32) // 2
+    put(bundle, "encoder.fp32.onnx", fp32[:middle] + bytes(4000) + fp32[middle + 4000 :])
+    assert failures(bundle) == {"fp32 latents"}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"no tensors",
+        safetensors.numpy.save({"images": np.zeros((2, 28, 28), np.uint8)}),
+        safetensors.numpy.save({"images": np.zeros((2, 28, 28)), "fp32.latents": np.zeros((2, 64))}),
+    ],
+)
+def test_golden_vectors_that_are_none(bundle, broken):
+    put(bundle, GOLDEN_NAME, broken)
+    assert GOLDEN_NAME in diagnose(bundle)["problems"][0]
+
+
+def test_a_damaged_bundle_is_reported_with_all_the_rest(cli, bundle):
+    (bundle / "decoder.onnx").write_bytes(b"")
+    done = cli("doctor", bundle)
+    assert done.returncode == 1
+    assert "problem: " in done.stdout
+    assert "decoder.onnx does not match" in done.stdout
+    assert "  numpy: " in done.stdout
+
+
+def test_a_bundle_without_golden_vectors_is_no_failure(bundle):
+    rewrite(bundle, lambda manifest: manifest["files"].pop(GOLDEN_NAME))
+    report = diagnose(bundle)
+    assert report["healthy"]
+    assert "no golden vectors" in report["self-test"]["result"]
+
+
+def test_two_packages_of_onnxruntime_clash(installed, tmp_path, monkeypatch):
+    other = tmp_path / "site/onnxruntime_gpu-1.20.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.20\n")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    done = installed("doctor")
+    assert done.returncode == 1
+    assert "packages: onnxruntime, onnxruntime-gpu" in done.stdout
+    assert "overwrite each other" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "raise ImportError('libstdc++.so.6: cannot open shared object file')",
+            "needs of this system is not: libstdc",
+        ),
+        ("raise ModuleNotFoundError('No module named x', name='onnxruntime')", "onnxruntime is not installed"),
+    ],
+)
+def test_an_onnxruntime_that_cannot_be_loaded_says_why(installed, tmp_path, monkeypatch, code, message):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/onnxruntime.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    done = installed("doctor")
+    assert done.returncode == 1
+    assert message in done.stdout
+
+
+def test_threads_that_are_none_are_a_problem(monkeypatch):
+    monkeypatch.setenv("FMAE_EDGE_THREADS", "many")
+    assert "FMAE_EDGE_THREADS is 'many'" in diagnose(DEFAULT_BUNDLE)["problems"][0]
