@@ -22,6 +22,7 @@ lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
+	$(DEV)/bin/mypy --strict examples
 
 # Fashion-MNIST: Debian's package where that can be installed, else torchvision's download.
 data: $(DEV)/installed

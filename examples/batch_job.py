@@ -1,0 +1,128 @@
+"""Compress a folder of images into one .fmae file each, on all CPUs; run again, it does what is left.
+
+    pip install '.[cli]'
+    python examples/batch_job.py samples compressed --quality 7
+
+IMAGES/a/b.png becomes OUT/a/b.png.fmae. A file is written whole or not at all, and one that exists is left as it
+is. An image that cannot be compressed is reported, and the others are still done. The exit code is 0 if all is
+done, 1 if an image failed, 130 after Ctrl-C.
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fmae_edge import Codec, InputError
+
+SUFFIXES = {".png", ".jpg", ".jpeg"}
+IMAGES_AT_ONCE = 64  # a task of one process: coded together, they take a fraction of the time of as many calls
+Job = tuple[Path, Path]  # an image and the file to make of it
+
+codec: Codec  # each process of the pool has one
+
+
+def start_process(codec_of_job: Codec) -> None:
+    """Keep the codec, so that it is pickled, and loads its graphs, once a process and not once a task."""
+    global codec
+    codec = codec_of_job
+
+
+def compress_files(jobs: list[Job], quality: int) -> list[str]:
+    """Compress images that are coded together, and return a sentence for each that failed."""
+    images, outputs, failures = [], [], []
+    for path, output in jobs:
+        try:
+            images.append(read_gray(path))
+            outputs.append((path, output))
+        except (InputError, OSError) as error:
+            failures.append(f"{path}: {error}")
+    for (path, output), content in zip(outputs, codec.compress_iter(images, quality), strict=True):
+        try:
+            write_whole(output, content)
+        except OSError as error:
+            failures.append(f"{path}: {error}")
+    return failures
+
+
+def read_gray(path: Path) -> NDArray[np.uint8]:
+    """Return the pixels of an image; one of another size is not unpacked, a few bytes can hold gigabytes."""
+    size = (codec.manifest.image_width, codec.manifest.image_height)
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            found, mode = image.size, image.mode
+            if found == size and mode in ("1", "L", "P", "RGB"):
+                return np.asarray(image.convert("L"))
+    except Exception as error:  # a damaged file raises whatever the decoder stumbles over
+        raise InputError(f"cannot be read ({error})") from error
+    if found != size:
+        raise InputError(f"the image is {found[0]}x{found[1]} and must be {size[0]}x{size[1]}")
+    raise InputError(f"the image has mode {mode}; save it with 8 bits and no transparency")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that has its name only once it is whole, whenever the process is killed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def run(jobs: list[Job], quality: int, processes: int) -> int:
+    """Compress in so many processes, print what fails, and return how many images did."""
+    tasks = [jobs[at : at + IMAGES_AT_ONCE] for at in range(0, len(jobs), IMAGES_AT_ONCE)]
+    context = multiprocessing.get_context("spawn")  # the one way to start a process that every system has
+    failed = 0
+    with ProcessPoolExecutor(processes, context, start_process, (Codec(threads=1),)) as pool:
+        # A terminal sends Ctrl-C to all processes: those started here inherit that they ignore it
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        futures = [pool.submit(compress_files, task, quality) for task in tasks]
+        signal.signal(signal.SIGINT, handler)
+        try:
+            for future in as_completed(futures):
+                for failure in future.result():
+                    print(failure, file=sys.stderr)
+                    failed += 1
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # waits for the few tasks that have begun
+            raise
+    return failed
+
+
+def main() -> int:
+    """Run the job and return the exit code."""
+    parser = argparse.ArgumentParser(description="Compress a folder of images into one .fmae file each.")
+    parser.add_argument("images", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--quality", type=int, choices=range(1, 10), default=5)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    if not options.images.is_dir():
+        parser.error(f"{options.images} is not a folder")
+    images = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES)
+    outputs = [options.out / path.relative_to(options.images).with_name(f"{path.name}.fmae") for path in images]
+    jobs = [job for job in zip(images, outputs, strict=True) if not job[1].exists()]
+    failed = run(jobs, options.quality, options.processes)
+    print(f"{len(jobs) - failed} compressed, {len(images) - len(jobs)} were there already, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenProcessPool:
+        sys.exit("a process was killed; the same command goes on from here")

@@ -1,0 +1,101 @@
+"""Train from .fmae files: a PyTorch dataset that the workers of a DataLoader decode, and how fast they do.
+
+    pip install '.[train]'
+    fmae-edge compress samples/*.png -o samples.fmae
+    python examples/data_loader.py samples.fmae
+    python examples/data_loader.py FOLDER --workers 4    # of .fmae files, each of one image or of a stack
+
+Files are read and decoded as they are needed, so memory does not grow with the data set. A file is decoded by one
+worker, from its first image to its last, and only the order of files is random: make many files, not one.
+"""
+
+import argparse
+import multiprocessing
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from fmae_edge import Codec, FmaeError, InputError
+
+IMAGES_AHEAD = 256  # decoded in one call, which is several times faster than as many calls
+
+
+class FmaeImages(IterableDataset[torch.Tensor]):
+    """The images (28, 28) uint8 in .fmae files, in another order of files each epoch.
+
+    Every worker gets the codec, by fork or pickled, and loads its graphs there at the first image.
+    Raises InputError, in the loop over the DataLoader, for a file that cannot be decoded.
+    """
+
+    def __init__(self, paths: list[Path], codec: Codec) -> None:
+        self._paths = paths
+        self._codec = codec
+        self._epoch = 0
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        paths = self._paths_of_this_worker()
+        reading = None
+
+        def contents() -> Iterator[bytes]:
+            nonlocal reading
+            for reading in paths:
+                yield reading.read_bytes()
+
+        try:
+            for image in self._codec.decompress_iter(contents(), batch_size=IMAGES_AHEAD):
+                yield torch.from_numpy(image)
+        except InputError as error:
+            raise InputError(f"{reading}: {error}") from error
+
+    def _paths_of_this_worker(self) -> list[Path]:
+        """Return this worker's share of one order that all workers make, and make anew each epoch."""
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        # Workers that are started anew each epoch have another seed then, and those that persist count epochs
+        seed = worker.seed - worker.id if worker else torch.initial_seed()
+        self._epoch += 1
+        paths = random.Random(f"{seed} {self._epoch}").sample(self._paths, len(self._paths))
+        return paths[number::workers]
+
+
+def make_loader(
+    path: Path, batch_size: int, workers: int, start_method: str | None = None
+) -> DataLoader[torch.Tensor]:
+    """Return batches (N, 28, 28) uint8 of a .fmae file or of those in a folder."""
+    paths = sorted(path.rglob("*.fmae")) if path.is_dir() else [path]
+    # Workers run beside each other, so that each has one thread; without any, the codec takes the CPUs there are
+    codec = Codec(threads=1 if workers else None)
+    return DataLoader(
+        FmaeImages(paths, codec),
+        batch_size,
+        num_workers=workers,
+        multiprocessing_context=start_method if workers else None,
+        persistent_workers=workers > 0,
+    )
+
+
+def main() -> None:
+    """Print how many images a second two epochs give; the first starts the workers."""
+    parser = argparse.ArgumentParser(description="Measure how fast workers of a DataLoader decode .fmae files.")
+    parser.add_argument("path", type=Path, help="a .fmae file, or a folder of them")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--start-method", choices=multiprocessing.get_all_start_methods())
+    options = parser.parse_args()
+    loader = make_loader(options.path, options.batch_size, options.workers, options.start_method)
+    for epoch in (1, 2):
+        started = time.perf_counter()
+        images = sum(len(batch) for batch in loader)
+        seconds = time.perf_counter() - started
+        print(f"epoch {epoch}: {images} images in {seconds:.2f} s, {images / seconds:.0f} images a second")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (FmaeError, OSError) as error:
+        raise SystemExit(str(error).splitlines()[-1]) from None  # that of a worker begins with its traceback

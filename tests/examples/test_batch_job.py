@@ -1,0 +1,123 @@
+"""The batch job: every image in its file, bad ones reported, and going on where it was stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples import batch_job
+from fmae_edge import Codec
+from tests.conftest import REPOSITORY
+
+CODEC = Codec(threads=1)
+COMMAND = [sys.executable, REPOSITORY / "examples" / "batch_job.py"]
+
+
+@pytest.fixture
+def folder(tmp_path, images):
+    """Images 0 to 9 as PNG files in two folders."""
+    for number, image in enumerate(images[:10]):
+        path = tmp_path / "images" / ("even", "odd")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return tmp_path / "images"
+
+
+def run(*arguments):
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def ignores_ctrl_c(process):
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    return bool(int(status["SigIgn"], 16) >> signal.SIGINT - 1 & 1)
+
+
+def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_path, images):
+    (folder / "cut.png").write_bytes((folder / "even/0.png").read_bytes()[:100])
+    Image.fromarray(np.zeros((28, 30), np.uint8)).save(folder / "wide.jpg")
+    Image.fromarray(np.zeros((28, 28), np.uint16)).save(folder / "deep.png")
+    (folder / "notes.txt").write_text("no image")
+    out = tmp_path / "out"
+    done = run(folder, out, "--processes", "2", "--quality", "3")
+    assert (done.returncode, done.stdout) == (1, "10 compressed, 0 were there already, 3 failed\n")
+    reported = dict(line.split(": ", 1) for line in done.stderr.splitlines())
+    assert set(reported) == {str(folder / name) for name in ("cut.png", "wide.jpg", "deep.png")}
+    assert "30x28 and must be 28x28" in reported[str(folder / "wide.jpg")]
+    expected = {
+        out / ("even", "odd")[number % 2] / f"{number}.png.fmae": CODEC.compress(images[number], 3)
+        for number in range(10)
+    }
+    files = {path: path for path in out.rglob("*") if path.is_file()}
+    assert {path: path.read_bytes() for path in files} == expected
+
+    (folder / "deep.png").unlink()
+    (folder / "cut.png").unlink()
+    Image.fromarray(images[10]).save(folder / "wide.jpg", "PNG")
+    written = {path: path.stat().st_mtime_ns for path in files}
+    done = run(folder, out, "--quality", "3")
+    assert (done.returncode, done.stdout) == (0, "1 compressed, 10 were there already, 0 failed\n")
+    assert (out / "wide.jpg.fmae").read_bytes() == CODEC.compress(images[10], 3)
+    assert {path: path.stat().st_mtime_ns for path in files} == written
+
+
+def test_ctrl_c_leaves_whole_files_and_no_others(folder, tmp_path):
+    for number in range(2000):
+        (folder / f"{number}.png").hardlink_to(folder / "even" / "0.png")
+    out = tmp_path / "out"
+    job = subprocess.Popen(
+        [*COMMAND, folder, out, "--processes", "2"], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while job.poll() is None and not any(out.rglob("*.fmae")):
+            time.sleep(0.01)
+        if sys.platform == "linux":
+            processes = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+            assert len(processes) >= 2
+            assert all(ignores_ctrl_c(process) for process in processes)
+        os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to all processes of the job
+        _, errors = job.communicate(timeout=120)
+    finally:
+        job.kill()
+    assert (job.returncode, errors) == (130, "interrupted; the same command goes on from here\n")
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert 0 < len(files) < 2000
+    assert {path.suffix for path in files} == {".fmae"}
+    assert {path.read_bytes() for path in files if path.parent == out} == {
+        CODEC.compress(np.asarray(Image.open(folder / "0.png")))
+    }
+
+
+def test_what_cannot_be_written_is_reported(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_job, "codec", CODEC, raising=False)
+    image, out = folder / "even" / "0.png", tmp_path / "out"
+    (out / "a.fmae").mkdir(parents=True)
+    failures = batch_job.compress_files(
+        [(image, out / "a.fmae"), (image, image / "b.fmae"), (image, out / "c.fmae")], 5
+    )
+    assert [failure.split(":")[0] for failure in failures] == [str(image)] * 2
+    assert sorted(path.name for path in out.iterdir()) == ["a.fmae", "c.fmae"]
+
+
+def test_nothing_stays_of_a_file_half_written(tmp_path, monkeypatch):
+    def write_half(path, content):
+        with path.open("wb") as file:
+            file.write(content[:1])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(OSError, match="no space left"):
+        batch_job.write_whole(tmp_path / "a.fmae", b"content")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["batch_job.py", str(tmp_path / "none"), str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="2"):
+        batch_job.main()
+    assert capsys.readouterr().err.endswith("none is not a folder\n")

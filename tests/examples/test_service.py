@@ -1,0 +1,251 @@
+"""The service: what comes back is the codec's own, and nothing that is sent costs more than a request may."""
+
+import asyncio
+import io
+import json
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import tracemalloc
+import urllib.request
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image, ImageFile, PngImagePlugin
+
+from examples import service
+from fmae_edge import Codec, InputError
+from tests.conftest import REPOSITORY
+
+CODEC = Codec(threads=1)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with TestClient(service.app) as client:
+        yield client
+
+
+def image_file(image, kind="PNG", **options):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind, **options)
+    return file.getvalue()
+
+
+def npy_file(array):
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def pixels(response):
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
+    return np.asarray(Image.open(io.BytesIO(response.content)))
+
+
+def png_that_claims(width, height):
+    """A PNG of few bytes whose header is right and says that it is so large."""
+    content = image_file(np.zeros((28, 28), np.uint8))
+    header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
+    return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+
+
+def npy_that_claims(shape):
+    return npy_file(np.zeros(64, np.float32)).replace(b"(64,), }" + b" " * 20, f"{shape}, }}".encode().ljust(28))
+
+
+def png_with_text(characters):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "a" * characters, zip=True)
+    return image_file(np.zeros((28, 28), np.uint8), pnginfo=text)
+
+
+FMAE = CODEC.compress(np.zeros((28, 28), np.uint8))
+STACK = CODEC.compress_batch(np.zeros((3, 28, 28), np.uint8))
+
+
+@pytest.mark.parametrize("quality", [1, 5, 9])
+def test_an_fmae_file_there_and_back(client, images, quality):
+    response = client.post("/compress", params={"quality": quality}, content=image_file(images[0]))
+    assert response.content == CODEC.compress(images[0], quality)
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert response.headers["content-disposition"] == 'attachment; filename="image.fmae"'
+    back = client.post("/decompress", content=response.content)
+    np.testing.assert_array_equal(pixels(back), CODEC.decompress(response.content))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_a_latent_there_and_back(client, images, dtype):
+    response = client.post("/compress", params={"format": "npy"}, content=image_file(images[0]))
+    latent = np.load(io.BytesIO(response.content))
+    np.testing.assert_array_equal(latent, CODEC.encode(images[0]))
+    assert response.headers["content-disposition"] == 'attachment; filename="image.npy"'
+    latent = CODEC.encode(images[0], dtype)
+    back = client.post("/decompress", content=npy_file(latent))
+    np.testing.assert_array_equal(pixels(back), CODEC.decode(latent))
+
+
+def test_colours_and_jpeg_are_taken(client, images):
+    colours = np.repeat(images[0][..., None], 3, axis=2)
+    assert client.post("/compress", content=image_file(colours)).content == CODEC.compress(images[0])
+    assert client.post("/compress", content=image_file(images[0], "JPEG")).status_code == 200
+
+
+def test_any_image_of_a_stack(client, images):
+    latents = CODEC.encode(images[:3])
+    stacks = [CODEC.compress_batch(images[:3]), npy_file(latents), npy_file(np.asfortranarray(latents))]
+    for stack, decoded in zip(stacks, (CODEC.decompress(stacks[0]), *[CODEC.decode(latents)] * 2), strict=True):
+        for index in range(3):
+            response = client.post("/decompress", params={"index": index}, content=stack)
+            np.testing.assert_array_equal(pixels(response), decoded[index])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        ("/compress", b"", "not a PNG or JPEG"),
+        ("/compress", FMAE, "not a PNG or JPEG"),
+        ("/compress", image_file(np.eye(28, dtype=np.uint8))[:-30], "damaged"),
+        ("/compress", image_file(np.zeros((28, 29), np.uint8)), "29x28 and must be 28x28"),
+        ("/compress", image_file(np.zeros((28, 28), np.uint16)), "8 bits"),
+        ("/compress", image_file(np.zeros((28, 28, 4), np.uint8)), "no transparency"),
+        ("/compress", png_that_claims(60_000, 60_000), "far too large"),
+        ("/compress", png_with_text(1_000_000), "not a PNG or JPEG"),
+        ("/decompress", b"", "not a .fmae file"),
+        ("/decompress", FMAE[:-1], "truncated"),
+        ("/decompress", FMAE[:-1] + bytes([FMAE[-1] ^ 1]), "corrupted"),
+        ("/decompress?index=3", STACK, "3 images, and no image 3"),
+        ("/decompress", npy_file(np.zeros(64, np.float32))[:-1], "not a whole .npy file"),
+        ("/decompress", npy_that_claims((10**30, 0)), "not a whole .npy file"),
+        ("/decompress", b"\x93NUMPY", "not a whole .npy file"),
+        ("/decompress", npy_file(np.zeros((3, 1, 64), np.int8))[:-1], "not a whole .npy file"),
+        ("/decompress?index=1", npy_file(np.zeros(64, np.float32)), "with a latent 1"),
+        ("/decompress", npy_file(np.zeros(63, np.float32)), "expected (64,)"),
+        ("/decompress", npy_file(np.full(64, np.nan, np.float32)), "must be finite"),
+        ("/decompress", npy_file(np.float32(1)), "expected (64,)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "file",
+)
+def test_bad_files_are_answered_with_a_sentence(client, path, body, sentence):
+    response = client.post(path, content=body)
+    assert response.status_code == 422
+    assert sentence in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/compress?quality=0", "/compress?format=png", "/decompress?index=-1"])
+def test_bad_options_are_refused(client, path):
+    assert client.post(path, content=FMAE).status_code == 422
+
+
+def test_a_huge_image_is_refused_before_it_is_unpacked(client, monkeypatch):
+    unpacked = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: unpacked.append(image))
+    response = client.post("/compress", content=png_that_claims(9000, 9000))
+    assert "9000x9000 and must be 28x28" in response.json()["detail"]
+    assert not unpacked
+
+
+def test_a_pickle_is_not_loaded(client, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return Path.mkdir, (tmp_path / "loaded",)
+
+    response = client.post("/decompress", content=npy_file(np.array([Evil()], object)))
+    assert response.status_code == 422
+    assert not (tmp_path / "loaded").exists()
+
+
+def test_no_memory_is_taken_on_the_word_of_a_header():
+    content = npy_that_claims((2**20, 64))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"not a whole \.npy file"):
+            service.read_latent(content, 0)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("announced", "chunks_read"), [([(b"content-length", b"65537")], 0), ([], 5)])
+def test_a_body_without_end_is_not_read_to_its_end(announced, chunks_read):
+    """65,536 bytes are allowed: of chunks of 16,384, the fifth is too many."""
+    read, sent = [], []
+
+    async def receive():
+        read.append(1)
+        assert len(read) < 20
+        return {"type": "http.request", "body": bytes(16_384), "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/decompress",
+        "query_string": b"",
+        "headers": announced,
+        "state": {"codec": CODEC},
+    }
+    asyncio.run(service.app(scope, receive, send))
+    assert (sent[0]["status"], len(read)) == (413, chunks_read)
+    assert "65536 bytes" in json.loads(sent[1]["body"])["detail"]
+
+
+def test_requests_at_once_get_their_own_answers(client, images):
+    def there_and_back(image):
+        content = client.post("/compress", content=image_file(image)).content
+        return pixels(client.post("/decompress", content=content))
+
+    with ThreadPoolExecutor(8) as pool:
+        decoded = list(pool.map(there_and_back, images[:24]))
+    np.testing.assert_array_equal(decoded, [CODEC.decompress(CODEC.compress(image)) for image in images[:24]])
+
+
+def test_two_compress_at_once_and_the_others_wait_while_the_service_answers(client, images, monkeypatch):
+    running, most, go = threading.Semaphore(0), [0], threading.Event()
+    at_work = set()
+
+    def slow(codec, image, quality):
+        at_work.add(threading.get_ident())
+        most[0] = max(most[0], len(at_work))
+        running.release()
+        assert go.wait(60)
+        at_work.discard(threading.get_ident())
+        return b"done"
+
+    monkeypatch.setattr(Codec, "compress", slow)
+    with ThreadPoolExecutor(6) as pool:
+        posted = [pool.submit(client.post, "/compress", content=image_file(images[0])) for _ in range(6)]
+        try:
+            assert all(running.acquire(timeout=60) for _ in range(service.THREADS))
+            for _ in range(5):
+                assert client.get("/health").json() == {"status": "ok", "bundle": CODEC.manifest.bundle_id}
+        finally:
+            go.set()
+        assert [response.result().content for response in posted] == [b"done"] * 6
+    assert most[0] == service.THREADS == 2
+
+
+def test_as_a_user_runs_it(images):
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples", "service:app", "--port", "0"]
+    server = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    try:
+        started = next((line for line in server.stderr if "running on" in line), "")
+        address = re.search(r"http://[\d.:]+", started)[0]
+        content = urllib.request.urlopen(f"{address}/compress?quality=7", image_file(images[0])).read()
+        assert content == CODEC.compress(images[0], 7)
+        server.send_signal(signal.SIGINT)
+        assert "Traceback" not in server.stderr.read()
+        assert server.wait(30) in (0, -signal.SIGINT)
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()
