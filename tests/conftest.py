@@ -1,19 +1,26 @@
 """Fixtures that many tests share: real test images, the shipped bundle, the command line as a user types it."""
 
 import gzip
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fmae_edge.cli import main
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+
+# Two workers whose PyTorch has a thread for each CPU would wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).parent.parent
 CHECKPOINT = REPOSITORY / "checkpoints" / "fashion-mnist"
+COMMAND = Path(sys.executable).with_name("fmae-edge")
 _IDX_HEADER_BYTES = 16
 
 
@@ -22,6 +29,14 @@ def images() -> NDArray[np.uint8]:
     """The first 256 test images of Fashion-MNIST, (256, 28, 28)."""
     content = gzip.decompress((REPOSITORY / "tests/data/test-images-256.idx3-ubyte.gz").read_bytes())
     return np.frombuffer(content, np.uint8, offset=_IDX_HEADER_BYTES).reshape(-1, 28, 28)
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist():
+    """The whole data set, where it is installed."""
+    from fmae_edge.train.data import load_fashion_mnist
+
+    return load_fashion_mnist()
 
 
 @pytest.fixture
@@ -34,16 +49,67 @@ def bundle(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8]) -> Path:
+    """A run of a small model trained with a rate, for seconds: it decodes blurs, and exports in no time."""
+    import torch
+
+    from fmae_edge.train.checkpoint import start_run
+    from fmae_edge.train.config import ModelConfig
+    from fmae_edge.train.loop import train
+    from fmae_edge.train.model import Autoencoder
+    from fmae_edge.train.prior_fit import fit_prior
+    from fmae_edge.train.recipe import Recipe
+
+    run = tmp_path_factory.mktemp("runs") / "small"
+    config = ModelConfig(latent_size=16, widths=(4, 8, 16))
+    recipe = Recipe(epochs=10, batch_size=20, lr=0.02, rate_distortion=0.0008)
+    pixels = torch.from_numpy(images.copy())
+    start_run(run, config, recipe)
+    torch.manual_seed(recipe.seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fmae_edge.train.loop.fit_prior", lambda *given: fit_prior(*given[:3], steps=20))
+        train(run, Autoencoder(config), recipe, pixels[:200], pixels[200:], torch.device("cpu"))
+    return run
+
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Run `fmae-edge ARGUMENTS...` in `tmp_path`; standard input is empty unless given as bytes."""
-    command = Path(sys.executable).with_name("fmae-edge")
+    """Run `fmae-edge ARGUMENTS...` in `tmp_path`; standard input is empty unless given as bytes.
+
+    All in this process, which has imported what a new one would need seconds to import.
+    """
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([command, *arguments], cwd=tmp_path, input=stdin, capture_output=True, check=False)
+        given, out, err = (TextIOWrapper(BytesIO(content), "utf-8") for content in (stdin, b"", b""))
+        code = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", ["fmae-edge", *map(str, arguments)])
+            for name, stream in (("stdin", given), ("stdout", out), ("stderr", err)):
+                patch.setattr(sys, name, stream)
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+        said = []
+        for stream in (out, err):
+            stream.flush()
+            said.append(stream.buffer.getvalue().decode("utf-8", "backslashreplace"))
+        return subprocess.CompletedProcess(arguments, code, *said)
+
+    return run
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Cli:
+    """Do as `cli` does, with the installed command in a process of its own."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, input=stdin, capture_output=True, check=False)
         out, err = (stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
         assert "Traceback" not in err, err
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)

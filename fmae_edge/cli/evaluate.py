@@ -37,12 +37,13 @@ def evaluate(
     from fmae_edge.evaluate.rate_plot import plot_rate
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.output import refuse_existing, write_file
-    from fmae_edge.train.data import load_fashion_mnist
 
     codec = Codec(bundle, threads=1)
     targets = [output / name for name in RESULTS]
     for target in targets:  # before an hour of measuring
         refuse_existing(target, force)
+    from fmae_edge.train.data import load_fashion_mnist  # only now: PyTorch takes seconds to import
+
     loaded = load_fashion_mnist(data)
     with progress_bar("measuring") as on_progress:
         done = measure(codec, loaded.train.numpy(), loaded.test.numpy()[:images], effort, on_progress)

@@ -29,7 +29,7 @@ BATCHES = (1, 7, 256)
 MAX_PIXEL_DIFFERENCE = 1e-5
 MAX_LATENT_DIFFERENCE = 1e-4  # as a share of the range of PyTorch's latents
 MAX_INT8_LOSS_DB = 0.10
-_TORCH_BATCH = 500
+_TORCH_BATCH = 50
 
 Array = NDArray[np.float32]
 

@@ -3,10 +3,8 @@
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,28 +101,6 @@ def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
     assert done.returncode == 1
     assert "run: exists already; go on with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
-
-
-@needs_data
-def test_ctrl_c_says_how_to_go_on(tmp_path):
-    command = Path(sys.executable).with_name("fmae-edge")
-    run = tmp_path / "run"
-    started = subprocess.Popen(
-        [command, "train", "-o", run],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
-    )
-    assert started.stdout.readline().startswith("training on 60000 images from ")
-    started.send_signal(signal.SIGINT)
-    try:
-        _, err = started.communicate(timeout=60)
-    finally:
-        started.kill()
-    assert started.returncode == 130
-    assert err == f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
-    assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
 
 
 def test_resume_keeps_the_recipe(cli):

@@ -17,20 +17,13 @@ from fmae_edge import Codec, cli
 from fmae_edge.cli.image_file import png_bytes
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.output import replacing
+from tests.conftest import COMMAND
 
-COMMAND = Path(sys.executable).with_name("fmae-edge")
 COUNT = 1000
 INPUTS = [f"{index:03d}.png" for index in range(COUNT)]
 OUTPUTS = [f"{index:03d}.npy" for index in range(COUNT)]
 OLD = b"the old file"
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # linux/prctl.h, linux/capability.h
-
-
-@pytest.fixture
-def picture(tmp_path, images):
-    path = tmp_path / "img.png"
-    path.write_bytes(png_bytes(images[0]))
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -41,22 +41,22 @@ def test_train_follows_its_options(tmp_path, capsys):
     assert losses[0] != losses[1]
 
 
-def test_export_refuses_a_loss_unless_told(tmp_path, monkeypatch, capsys):
+def test_export_refuses_a_loss_unless_told(tmp_path, small_run, monkeypatch, capsys):
     # Ranges of which the real activations need ten times as much: they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
     monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
     with pytest.raises(ParityError, match="no bundle was written"):
-        export(CHECKPOINT, tmp_path / "made")
+        export(small_run, tmp_path / "made")
     assert not (tmp_path / "made").exists()
-    export(CHECKPOINT, tmp_path / "made", allow_parity_loss=True)
-    assert read_bundle(tmp_path / "made").manifest.name == "fashion-mnist"
-    assert "wrote bundle fashion-mnist" in capsys.readouterr().out
+    export(small_run, tmp_path / "made", allow_parity_loss=True)
+    assert read_bundle(tmp_path / "made").manifest.name == "small"
+    assert "wrote bundle small" in capsys.readouterr().out
 
 
-def test_export_follows_its_options(tmp_path, monkeypatch):
+def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
     export(
-        CHECKPOINT,
+        small_run,
         tmp_path / "made",
         no_rewrite=True,
         int8_target="arm",

@@ -18,9 +18,6 @@ CONFIGS = {
 }
 
 
-torch.set_num_threads(1)  # two workers with a thread for each CPU would wait for each other
-
-
 def make_model(name):
     """Random weights, or the trained model, in float64 so that only a wrong identity differs."""
     config = CONFIGS[name]

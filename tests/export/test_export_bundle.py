@@ -16,19 +16,18 @@ from tests.conftest import CHECKPOINT
 
 
 @pytest.fixture
-def export(tmp_path, images):
+def export(tmp_path, images, small_run):
     pixels = torch.from_numpy(images.copy())
 
-    def run(target=tmp_path / "made", **options):
-        checkpoint = load_checkpoint(CHECKPOINT)
-        options.setdefault("allow_parity_loss", True)  # 100 images calibrate, which may miss the gate by little
-        return export_bundle(CHECKPOINT, checkpoint, pixels[:200], pixels[200:], target, "trial", **options)
+    def export_run(run=small_run, target=tmp_path / "made", **options):
+        return export_bundle(run, load_checkpoint(run), pixels[:200], pixels[200:], target, "trial", **options)
 
-    return run
+    return export_run
 
 
 def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
-    manifest, parity = export()
+    # 100 images calibrate, which may miss the gate by little
+    manifest, parity = export(CHECKPOINT, allow_parity_loss=True)
     read = read_bundle(tmp_path / "made").manifest
     assert read == manifest
     assert read.name == "trial"
@@ -54,7 +53,7 @@ def test_a_missed_gate_writes_nothing_unless_told(export, tmp_path, monkeypatch)
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
     monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
     with pytest.raises(ParityError, match="no bundle was written; int8.*PSNR lost"):
-        export(allow_parity_loss=False)
+        export()
     assert os.listdir(tmp_path) == []
     export(allow_parity_loss=True)
     record = json.loads((tmp_path / "made" / "manifest.json").read_text())["record"]["parity"]
@@ -65,9 +64,9 @@ def test_a_missed_gate_writes_nothing_unless_told(export, tmp_path, monkeypatch)
 def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
     before = (bundle / "manifest.json").read_bytes()
     with pytest.raises(OutputError, match="exists already; use --force"):
-        export(bundle)
+        export(target=bundle)
     assert (bundle / "manifest.json").read_bytes() == before
-    export(bundle, force=True)
+    export(target=bundle, force=True)
     assert read_bundle(bundle).manifest.name == "trial"
     assert os.listdir(tmp_path) == ["bundle"]
 
@@ -77,27 +76,27 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="is not only a bundle"):
-        export(precious, force=True)
+        export(target=precious, force=True)
     assert (precious / "thesis.tex").exists()
 
 
 def test_a_bundle_with_other_files_beside_is_never_replaced(export, bundle, tmp_path):
     (bundle / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="is not only a bundle"):
-        export(bundle, force=True)
+        export(target=bundle, force=True)
     assert (bundle / "thesis.tex").exists()
     (bundle / "manifest.json").write_text("{}")
     (bundle / "thesis.tex").unlink()
     with pytest.raises(OutputError, match="is not only a bundle"):
-        export(bundle, force=True)
+        export(target=bundle, force=True)
     (tmp_path / "link").symlink_to(bundle)
     with pytest.raises(OutputError, match="is not only a bundle"):
-        export(tmp_path / "link", force=True)
+        export(target=tmp_path / "link", force=True)
 
 
 def test_where_no_bundle_can_be_written(export, tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
-        export(tmp_path / "missing" / "made")
+        export(target=tmp_path / "missing" / "made")
 
 
 def test_a_model_for_other_images(tmp_path, images):

@@ -11,16 +11,31 @@ from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_grap
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.sessions import open_session
+from tests.export.conftest import CONFIGS, make_model
+
+# PyTorch takes seconds to export a model: plain, the trained one, and geometries that differ in every way
+CASES = [(name, "rewritten") for name in CONFIGS]
+CASES += [(name, "plain") for name in ("trained", "three channels", "odd width")]
 
 
-@pytest.fixture(scope="module", params=["plain", "rewritten"])
-def graphs(model, request):
+@pytest.fixture(scope="module", params=CASES, ids=" ".join)
+def case(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(case):
+    return make_model(case[0])
+
+
+@pytest.fixture(scope="module")
+def graphs(model, case):
     config = model.config
     image = ("image", np.float32, (config.image_channels, config.image_size, config.image_size))
     latent = ("latent", np.float32, (config.latent_size,))
     single = model.float()
     try:
-        if request.param == "plain":
+        if case[1] == "plain":
             return plain_encoder_graph(single), plain_decoder_graph(single)
         network = network_of(single)
         decoder = rewrite_decoder(network.decoder)

@@ -1,5 +1,7 @@
 """int8 graphs compute what integer arithmetic says, run in int8, and cannot saturate."""
 
+from functools import cache
+
 import numpy as np
 import onnx
 import pytest
@@ -77,9 +79,15 @@ def model(request):
     return make_model(request.param)
 
 
+@pytest.fixture(scope="module")
+def halves_for(model, random_images):
+    """The model in int8 for a target, which takes a second to make."""
+    return cache(lambda target: Int8Halves(model, random_images, target))
+
+
 @pytest.fixture(scope="module", params=["avx2", "arm"])
-def halves(model, random_images, request):
-    return Int8Halves(model, random_images, request.param)
+def halves(halves_for, request):
+    return halves_for(request.param)
 
 
 @pytest.mark.parametrize("optimise", [False, True])
@@ -142,9 +150,9 @@ def test_a_layer_that_nothing_computes_is_missed():
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_16_bits_hold_the_sums_of_the_default_target(model, random_images, target):
+def test_16_bits_hold_the_sums_of_the_default_target(halves_for, target):
     """The weights for VNNI show that what is simulated here does happen."""
-    halves = Int8Halves(model, random_images, target)
+    halves = halves_for(target)
     layers = [step for step in (*halves.encoder, *halves.decoder) if isinstance(step, Int8Layer)]
     exact = [
         torch.equal(in_16_bits(layer, rows), rows @ layer.weights) for layer in layers for rows in worst(layer)

@@ -1,6 +1,7 @@
 """Parity of the shipped graphs with the checkpoint that they were made from, and that its gates can close."""
 
 import dataclasses
+import json
 
 import onnx
 import pytest
@@ -12,7 +13,7 @@ from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.manifest import GRAPH_NAMES
 from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.data import DEBIAN_FOLDER, load_fashion_mnist
+from fmae_edge.train.data import DEBIAN_FOLDER
 from tests.conftest import CHECKPOINT
 
 
@@ -32,23 +33,25 @@ def some(images):
 
 
 @pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
-def test_the_shipped_bundle_on_the_whole_test_set(model, files):
-    parity = measure_parity(model, files, load_fashion_mnist().test)
+def test_the_shipped_bundle_on_the_whole_test_set(model, files, fashion_mnist, monkeypatch):
+    """At one batch size, as all take a minute; at the others the record must have the same figures."""
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
+    parity = measure_parity(model, files, fashion_mnist.test)
     assert parity.failures() == []
     assert parity.images == 10_000
-    assert len(parity.comparisons) == len(BATCHES) * 2 * 2
+    found = {(c.precision, c.optimised): c.psnr for c in parity.comparisons}
     recorded = read_bundle(DEFAULT_BUNDLE).manifest.record["parity"]
     assert recorded["failures"] == []
     assert not recorded["loss_allowed"]
     assert parity.torch_psnr == pytest.approx(recorded["torch_psnr"], abs=1e-4)
-    for found, row in zip(parity.comparisons, recorded["comparisons"], strict=True):
-        assert (found.precision, found.batch, found.optimised) == (
-            row["precision"],
-            row["batch"],
-            row["optimised"],
-        )
+    rows = recorded["comparisons"]
+    assert {(r["batch"], r["precision"], r["optimised"]) for r in rows} == {
+        (b, *c) for b in BATCHES for c in found
+    }
+    for row in rows:
         # int8 results differ by kind of CPU in the last bit
-        assert found.psnr == pytest.approx(row["psnr"], abs=1e-4 if found.precision == "fp32" else 0.02)
+        psnr = pytest.approx(row["psnr"], abs=1e-4 if row["precision"] == "fp32" else 0.02)
+        assert found[row["precision"], row["optimised"]] == psnr
 
 
 def test_every_case_is_compared(model, files, some):
@@ -58,6 +61,8 @@ def test_every_case_is_compared(model, files, some):
     assert cases == {(p, b, o) for p in ("int8", "fp32") for b in (1, 7, 256) for o in (False, True)}
     assert done == [(k, 12) for k in range(1, 13)]
     assert parity.failures() == []
+    record = parity.to_record()
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
 def test_optimisations_are_on_and_off(model, files, some, monkeypatch):
@@ -101,7 +106,7 @@ def test_a_graph_that_computes_something_else_is_caught(model, files, some, file
 
 
 def test_the_gates_are_those_promised(model, files, some):
-    fp32 = next(c for c in measure_parity(model, files, some).comparisons if c.precision == "fp32")
+    fp32 = next(c for c in measure_parity(model, files, some[:2]).comparisons if c.precision == "fp32")
     int8 = dataclasses.replace(fp32, precision="int8")
     for good, bad, comparison in (
         ({"pixel_max": 1e-5}, {"pixel_max": 1.1e-5}, fp32),
@@ -111,10 +116,3 @@ def test_the_gates_are_those_promised(model, files, some):
     ):
         assert dataclasses.replace(comparison, **good).failures() == []
         assert len(dataclasses.replace(comparison, **bad).failures()) == 1
-
-
-def test_the_record_is_json(model, files, some):
-    import json
-
-    record = measure_parity(model, files, some).to_record()
-    assert json.loads(json.dumps(record, allow_nan=False)) == record

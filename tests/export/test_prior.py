@@ -25,7 +25,9 @@ def latents():
 @pytest.fixture(scope="module")
 def fitted(latents):
     torch.manual_seed(0)
-    return fit_prior(Prior(SIZE, hidden=32), torch.from_numpy(latents[:2000]), seed=0, steps=400)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fmae_edge.train.prior_fit._WARM_UP", 20)
+        return fit_prior(Prior(SIZE, hidden=32), torch.from_numpy(latents[:2000]), seed=0, steps=150)
 
 
 def mean_bits(content, latents, unit, quality):

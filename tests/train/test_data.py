@@ -27,8 +27,8 @@ def folder(tmp_path):
 
 
 @needs_data
-def test_the_real_set(images):
-    found = load_fashion_mnist()
+def test_the_real_set(fashion_mnist, images):
+    found = fashion_mnist
     assert found.train.shape == (60_000, 28, 28)
     assert found.test.shape == (10_000, 28, 28)
     assert found.train.dtype == torch.uint8
@@ -38,8 +38,7 @@ def test_the_real_set(images):
 
 @needs_data
 @pytest.mark.parametrize("layout", ["gz", "unpacked", "torchvision"])
-def test_every_layout(folder, layout):
-    expected = load_fashion_mnist()
+def test_every_layout(folder, layout, fashion_mnist):
     if layout != "gz":
         target = folder / "FashionMNIST" / "raw" if layout == "torchvision" else folder
         target.mkdir(parents=True, exist_ok=True)
@@ -48,8 +47,8 @@ def test_every_layout(folder, layout):
             (target / name).write_bytes(gzip.decompress(packed.read_bytes()))
             packed.unlink()
     found = load_fashion_mnist(folder)
-    assert torch.equal(found.train, expected.train)
-    assert torch.equal(found.test, expected.test)
+    assert torch.equal(found.train, fashion_mnist.train)
+    assert torch.equal(found.test, fashion_mnist.test)
 
 
 @needs_data

@@ -1,0 +1,99 @@
+"""The installed command in a process of its own: the commands once, and what only a process can show."""
+
+import io
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmae_edge import Codec
+from fmae_edge.evaluate.quality import mse_per_image, psnr
+from tests.cli.test_commands import needs_data
+from tests.cli.test_compress import pixels
+from tests.conftest import CHECKPOINT, COMMAND
+
+
+def test_the_round_trip_in_one_folder_works_at_the_first_try(installed, tmp_path, picture, images):
+    before = picture.read_bytes()
+    done = installed("compress", "img.png")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "img.png -> img.npy\n", "")
+    done = installed("decompress", "img.npy")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "img.npy -> img.decoded.png\n", "")
+    assert picture.read_bytes() == before
+    decoded = pixels(tmp_path / "img.decoded.png")
+    assert psnr(mse_per_image(images[:1] / 255, decoded[None] / 255)[0]) > 25
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["img.decoded.png", "img.npy", "img.png"]
+
+
+def test_streams(picture, images):
+    packed = subprocess.run(
+        [COMMAND, "compress", "-"], input=picture.read_bytes(), capture_output=True, check=True
+    )
+    assert packed.stderr == b"- -> -\n"
+    latent = np.load(io.BytesIO(packed.stdout))
+    np.testing.assert_array_equal(latent, Codec().encode(images[0]))
+    unpacked = subprocess.run(
+        [COMMAND, "decompress", "-", "-o", "-"], input=packed.stdout, capture_output=True, check=True
+    )
+    np.testing.assert_array_equal(pixels(io.BytesIO(unpacked.stdout)), Codec().decode(latent))
+
+
+def test_names_that_are_no_text(installed, tmp_path, picture):
+    name = b"caf\xe9.png"
+    (tmp_path / os.fsdecode(name)).write_bytes(picture.read_bytes())
+    done = installed("compress", os.fsdecode(name))
+    assert (done.returncode, done.stdout) == (0, "caf\\udce9.png -> caf\\udce9.npy\n")
+    assert (tmp_path / os.fsdecode(b"caf\xe9.npy")).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compress",),
+        ("decompress",),
+        ("reconstruct",),
+        ("info",),
+        ("parity", CHECKPOINT),
+        ("bench",),
+        ("export", "-o", "made"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_an_error_is_one_sentence_and_nothing_is_written(installed, tmp_path, arguments):
+    done = installed(*arguments, "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("fmae-edge: nowhere: no such ")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_device_as_output():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([COMMAND, "info"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_data
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    run = tmp_path / "run"
+    started = subprocess.Popen(
+        [COMMAND, "train", "-o", run],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
+    )
+    assert started.stdout.readline().startswith("training on 60000 images from ")
+    started.send_signal(signal.SIGINT)
+    try:
+        _, err = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    assert started.returncode == 130
+    assert err == f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
+    assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
