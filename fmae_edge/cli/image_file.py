@@ -17,7 +17,7 @@ Fit = Literal["resize"]
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 # What --fit resize unpacks at most: a few bytes of PNG can hold gigabytes of pixels.
-_MAX_PIXELS = 64_000_000
+_MAX_PIXELS, _MAX_SIDE = 64_000_000, 65_535
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 
@@ -84,8 +84,11 @@ def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: 
     if found == (width, height):
         return
     has = f"{where}: the image is {found[0]}x{found[1]} and must be {width}x{height}"
-    if found[0] * found[1] > _MAX_PIXELS:
-        raise InputError(f"{has}; it is too large for --fit resize, which takes {_MAX_PIXELS // 10**6} megapixels")
+    if found[0] * found[1] > _MAX_PIXELS or max(found) > _MAX_SIDE:
+        raise InputError(
+            f"{has}; it is too large for --fit resize, which takes {_MAX_PIXELS // 10**6} megapixels and "
+            f"{_MAX_SIDE} a side"
+        )
     if fit is None:
         raise InputError(f"{has}; --fit resize will resize it")
 

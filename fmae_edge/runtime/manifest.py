@@ -8,6 +8,7 @@ noticed as surely as a changed weight.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -27,8 +28,10 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Bounds on what a manifest may ask the runtime to allocate; far above anything this codec is for.
 _MAX_SIDE = 4096
+_MAX_PIXELS = 1 << 26
 _MAX_LATENT = 65536
 _MAX_FILE_BYTES = 1 << 30
+_MAX_NESTING = 32
 _MAX_UNITS = 4096  # of a quality's step
 _MAX_UNIT = 1e24  # the largest latent of any file is a finite float32
 _MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
@@ -134,6 +137,8 @@ class Manifest:
             raise BundleError(f"{where}: {MANIFEST_NAME} is not valid JSON ({error})") from None
         if not isinstance(content, dict):
             raise BundleError(f"{where}: {MANIFEST_NAME} must be a JSON object")
+        if not _is_plain(content, _MAX_NESTING):  # what Python can read, it may not be able to write
+            raise BundleError(f"{where}: {MANIFEST_NAME} has numbers that are not finite, or too many levels")
         version = content.get("format_version")
         if type(version) is not int or version < 1:
             raise BundleError(
@@ -162,7 +167,8 @@ class Manifest:
         def step(value: Any) -> bool:
             return isinstance(value, float) and _MIN_STEP <= value <= _MAX_STEP
 
-        image = content["image"]
+        sides = [_valid(content["image"][name], side) for name in ("channels", "height", "width")]
+        _valid(math.prod(sides), lambda pixels: pixels <= _MAX_PIXELS)
         steps = tuple(_valid(value, step) for value in content["latent"]["steps"])
         files = {
             _valid(name, lambda text: _FILE_NAME.fullmatch(text) is not None): FileEntry(
@@ -175,9 +181,9 @@ class Manifest:
             _valid(name, files.__contains__)
         return cls(
             name=_valid(content["name"], lambda text: isinstance(text, str)),
-            image_channels=_valid(image["channels"], side),
-            image_height=_valid(image["height"], side),
-            image_width=_valid(image["width"], side),
+            image_channels=sides[0],
+            image_height=sides[1],
+            image_width=sides[2],
             latent_steps=_valid(steps, lambda value: 1 <= len(value) <= _MAX_LATENT),
             files=files,
             record=_valid(content["record"], lambda value: isinstance(value, dict)),
@@ -196,6 +202,14 @@ def _qualities(content: dict[str, Any], files: Mapping[str, FileEntry]) -> Quali
     _valid((len(steps), len(costs)), (QUALITIES, QUALITIES).__eq__)
     unit = _valid(content["unit"], lambda unit: type(unit) is float and _MIN_STEP <= unit <= _MAX_UNIT)
     return Qualities(unit, steps, costs)
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Whether a value of JSON has finite numbers alone, and so many levels at most."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_plain(part, levels - 1) for part in parts)
 
 
 _Value = TypeVar("_Value")

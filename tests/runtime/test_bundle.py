@@ -122,6 +122,9 @@ def test_bundles_of_format_1_whose_int8_graphs_take_real_pixels_stay_readable(bu
         b"[" * 100_000,
         b'{"format_version": "1"}',
         b'{"format_version": 0}',
+        b'{"format_version": 3, "record": NaN}',
+        b'{"format_version": 3, "record": 1e999}',
+        b'{"format_version": 3, "record": ' + b"[" * 200 + b"]" * 200 + b"}",  # can be read, and not written again
     ],
 )
 def test_no_manifest(bundle, text):
@@ -141,6 +144,7 @@ def test_no_manifest(bundle, text):
         lambda c: c["image"].update(height=0),
         lambda c: c["image"].update(height=10**9),
         lambda c: c["image"].update(height=28.0),
+        lambda c: c["image"].update(channels=4096, height=4096),
         lambda c: c["latent"].update(steps=[]),
         lambda c: c["latent"].update(steps=[0.0] * 64),
         lambda c: c["latent"].update(steps=[-1.0] * 64),
@@ -242,6 +246,14 @@ def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message,
     with pytest.raises(BundleError, match=f"decoder.onnx {message}"):
         Codec(bundle).decode(np.zeros((2, 64), np.float32))
     assert capfd.readouterr() == ("", "")  # onnxruntime writes to stderr of its own accord
+
+
+def test_a_graph_with_names_that_are_no_text_is_refused(bundle):
+    content = (bundle / "decoder.onnx").read_bytes().replace(b"latent", b"l\xfftent")
+    (bundle / "decoder.onnx").write_bytes(content)
+    rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": vars(FileEntry.of(content))}))
+    with pytest.raises(BundleError, match="decoder.onnx (has names that are no text|cannot be loaded)"):
+        Codec(bundle).decode(np.zeros(64, np.float32))
 
 
 def test_a_graph_for_one_batch_size_alone_is_refused(bundle, images):
