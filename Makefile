@@ -5,7 +5,7 @@ DEMO := .venv/demo
 DEV := .venv/dev
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint data clean
+.PHONY: demo test lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -23,6 +23,11 @@ lint: $(DEV)/installed
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/mypy --strict examples
+
+# Random files through every reader; FUZZ_SECONDS=3600 for longer. What it finds is in runs/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz: $(DEV)/installed
+	$(DEV)/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 # Fashion-MNIST: Debian's package where that can be installed, else torchvision's download.
 data: $(DEV)/installed

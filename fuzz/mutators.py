@@ -1,0 +1,207 @@
+"""Change files the way libFuzzer does, and then make right again what would refuse every changed file unread.
+
+A random change of a .fmae file fails its check code, one of a bundle its hash, and the code behind is never
+reached. Whoever builds a malicious file computes these too, so most changed files here are mended; one in
+eight stays as it fell, for the checks themselves.
+"""
+
+import io
+import json
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from fmae_edge.runtime.fmae_file import (
+    _CHECK_BYTES,
+    _ID_BYTES,
+    _MANY,
+    _MANY_ID_BYTES,
+    _NAMED,
+    _PAYLOAD_CHECK_BYTES,
+    _START_BYTES,
+    _check,
+    _read_lengths,
+    _Reader,
+)
+from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, _checksum
+
+Change = Callable[[bytes], bytes]
+Mutator = Callable[[bytes, Change, Random], bytes]
+
+_PNG_START_BYTES = 8
+_NPY_START_BYTES = 10
+_LENGTH_BYTES = 8  # of a safetensors file's header
+_SOME_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell: the same files are the same bytes
+_ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, 0, 1, -1, 64, 4096, 1 << 31, 1 << 64, 10**400),
+    *(0.0, -0.0, 0.5, 1e-45, 1e308, float("inf"), float("nan")),
+    *("", "x", "\0", "\ud800", "é", "../x", "0" * 64, [], {}, [[]], [1], {"": []}),
+)
+
+
+def mutate_bytes(content: bytes, change: Change, random: Random) -> bytes:  # noqa: ARG001
+    """Change bytes, and mend nothing."""
+    return change(content)
+
+
+def mended(mend: Callable[[bytes], bytes], mutate: Mutator = mutate_bytes) -> Mutator:
+    """Return `mutate` with `mend` after it, seven times in eight."""
+
+    def mutate_and_mend(content: bytes, change: Change, random: Random) -> bytes:
+        changed = mutate(content, change, random)
+        return mend(changed) if random.randrange(8) else changed
+
+    return mutate_and_mend
+
+
+def mend_fmae(content: bytes, bundle_id: str) -> bytes:
+    """Return a .fmae file with the id of another bundle and the check codes of what it has now."""
+    if len(content) < _START_BYTES:
+        return content
+    many = bool(content[2] & _MANY)
+    id_end = _START_BYTES + (_MANY_ID_BYTES if many else _ID_BYTES)
+    start = content[:_START_BYTES] + bytes.fromhex(bundle_id)[: id_end - _START_BYTES]
+    check_end = id_end + _CHECK_BYTES
+    if not many:
+        return start + _check(start + content[check_end:], bundle_id) + content[check_end:]
+    index_at = check_end + _PAYLOAD_CHECK_BYTES
+    reader = _Reader(content, index_at)
+    try:
+        _read_lengths(reader)
+        if content[2] & _NAMED:
+            reader.take(reader.varint())
+    except EOFError:
+        return content
+    checked = (
+        zlib.crc32(content[reader.at :]).to_bytes(_PAYLOAD_CHECK_BYTES, "big") + content[index_at : reader.at]
+    )
+    return start + _check(start + checked, bundle_id) + checked + content[reader.at :]
+
+
+def mend_png(content: bytes) -> bytes:
+    """Return a PNG with the checksum of what each chunk has now. Other formats have none."""
+    if not content.startswith(b"\x89PNG"):
+        return content
+    mended_content, at = bytearray(content), _PNG_START_BYTES
+    while at + 12 <= len(content):
+        (size,) = struct.unpack_from(">I", content, at)
+        end = at + 8 + size
+        if end + 4 > len(content):
+            break
+        struct.pack_into(">I", mended_content, end, zlib.crc32(content[at + 4 : end]))
+        at = end + 4
+    return bytes(mended_content)
+
+
+def mend_npy(content: bytes) -> bytes:
+    """Return a .npy file with the length that its header has now: up to the first end of a line."""
+    end = content.find(b"\n", _NPY_START_BYTES) + 1
+    size = end - _NPY_START_BYTES
+    return content[:8] + size.to_bytes(2, "little") + content[_NPY_START_BYTES:] if 0 < size < 1 << 16 else content
+
+
+def mend_manifest(content: bytes) -> bytes:
+    """Return the text of a manifest with the checksum of what it says now."""
+    try:
+        manifest = json.loads(content)
+        manifest["checksum"] = _checksum(manifest)
+        return _dump(manifest)
+    except (ValueError, AttributeError, TypeError, RecursionError):  # no JSON, or no object
+        return content
+
+
+def mutate_json(content: bytes, change: Change, random: Random) -> bytes:
+    """Change one value, or now and then the text, which is seldom JSON afterwards."""
+    if random.randrange(16) == 0:
+        return change(content)
+    try:
+        return _dump(_changed_value(json.loads(content), change, random))
+    except (ValueError, RecursionError):
+        return change(content)
+
+
+def _dump(value: Any) -> bytes:
+    """Return JSON with infinity as a number that is too large: JSON has that, and no infinity."""
+    return json.dumps(value).replace("Infinity", "1e999").encode()
+
+
+def _changed_value(value: Any, change: Change, random: Random) -> Any:
+    if isinstance(value, dict | list) and value and random.randrange(32):
+        parts = value.copy()
+        key = random.choice(list(parts)) if isinstance(parts, dict) else random.randrange(len(parts))
+        if random.randrange(16) == 0:
+            del parts[key]
+        else:
+            parts[key] = _changed_value(parts[key], change, random)
+        return parts
+    if random.randrange(32) == 0:  # to where Python's recursion ends, which is not the same for all who read it
+        for _ in range(random.randrange(1000)):
+            value = [value]
+        return value
+    if random.randrange(2):
+        try:
+            return json.loads(change(json.dumps(value).encode()))
+        except ValueError:
+            pass
+    return random.choice(_ODD_VALUES)
+
+
+def mutate_safetensors(content: bytes, change: Change, random: Random) -> bytes:
+    """Change the bytes, or one value in the header."""
+    end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    if random.randrange(2) or end > len(content):
+        return change(content)
+    header = mutate_json(content[_LENGTH_BYTES:end], change, random)
+    return len(header).to_bytes(_LENGTH_BYTES, "little") + header + content[end:]
+
+
+def zip_bundle(files: dict[str, bytes]) -> bytes:
+    """Return the files of a bundle as one: a zip file, not compressed, that `unzip` makes a folder of."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as folder:
+        for name, content in files.items():
+            folder.writestr(zipfile.ZipInfo(name, _SOME_TIME), content)
+    return stream.getvalue()
+
+
+def unzip_bundle(content: bytes) -> dict[str, bytes]:
+    """Return the files in what `zip_bundle` returned, none in anything else: libFuzzer begins with no bytes."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as folder:
+            return {name: folder.read(name) for name in folder.namelist()}
+    except zipfile.BadZipFile:
+        return {}
+
+
+def mutate_bundle(content: bytes, change: Change, random: Random) -> bytes:
+    """Change one file of a zipped bundle, and, seven times in eight, make the manifest fit."""
+    files = unzip_bundle(content)
+    if not files:
+        return content
+    name = random.choice(list(files))
+    if random.randrange(64) == 0 and len(files) > 1:
+        del files[name]
+    elif name == MANIFEST_NAME:
+        files[name] = mutate_json(files[name], change, random)
+    elif name.endswith(".safetensors"):
+        files[name] = mutate_safetensors(files[name], change, random)
+    else:
+        files[name] = change(files[name])
+    return zip_bundle(mend_bundle(files) if random.randrange(8) else files)
+
+
+def mend_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the files of a bundle with a manifest that has the size and hash of each."""
+    try:
+        manifest = json.loads(files[MANIFEST_NAME])
+        for name, content in files.items():
+            if name != MANIFEST_NAME:
+                entry = FileEntry.of(content)
+                manifest["files"][name] = {"size": entry.size, "sha256": entry.sha256}
+        manifest["checksum"] = _checksum(manifest)
+        return files | {MANIFEST_NAME: _dump(manifest)}
+    except (KeyError, ValueError, TypeError, RecursionError):  # the manifest itself was changed
+        return files
