@@ -203,5 +203,5 @@ def mend_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
                 manifest["files"][name] = {"size": entry.size, "sha256": entry.sha256}
         manifest["checksum"] = _checksum(manifest)
         return files | {MANIFEST_NAME: _dump(manifest)}
-    except (KeyError, ValueError, TypeError, RecursionError):  # the manifest itself was changed
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # the manifest itself was changed
         return files

@@ -46,7 +46,8 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # Its fallback to the same provider again would only print what is raised
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         raise BundleError(f"{where} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
 

@@ -248,12 +248,14 @@ def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message,
     assert capfd.readouterr() == ("", "")  # onnxruntime writes to stderr of its own accord
 
 
-def test_a_graph_with_names_that_are_no_text_is_refused(bundle):
-    content = (bundle / "decoder.onnx").read_bytes().replace(b"latent", b"l\xfftent")
+@pytest.mark.parametrize("name", [b"latent", b"QLinearConv"])
+def test_a_graph_with_names_that_are_no_text_is_refused_in_silence(bundle, name, capfd):
+    content = (bundle / "decoder.onnx").read_bytes().replace(name, b"\xff" + name[1:])
     (bundle / "decoder.onnx").write_bytes(content)
     rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": vars(FileEntry.of(content))}))
     with pytest.raises(BundleError, match="decoder.onnx (has names that are no text|cannot be loaded)"):
         Codec(bundle).decode(np.zeros(64, np.float32))
+    assert capfd.readouterr() == ("", "")  # onnxruntime's own retry would print
 
 
 def test_a_graph_for_one_batch_size_alone_is_refused(bundle, images):
