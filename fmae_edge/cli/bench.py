@@ -21,7 +21,8 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")] = False,
 ) -> None:
     """Measure how fast a bundle is on this machine: both tasks, precisions, one thread and all."""
-    from fmae_edge.cli.files import STREAM, Outputs
+    from fmae_edge.cli.files import STREAM
+    from fmae_edge.cli.outputs import Outputs
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.evaluate.bench import run_bench
     from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
@@ -35,7 +36,7 @@ def bench(
         if plot == STREAM or not plot.parent.is_dir():
             raise OutputError(f"{plot}: the picture must go to a file in a folder that exists")
         outputs = Outputs(plot, ".png", force, [], joined=True)
-        outputs.refuse(plot)
+        outputs.claim(plot)
     with progress_bar("measuring") as on_round:
         measured = run_bench(path, rounds, on_round)
     if json:

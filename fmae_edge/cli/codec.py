@@ -8,7 +8,12 @@ import typer
 Output = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", help="File, folder, or - for stdout. [default: beside the input]", readable=False
+        "-o",
+        "--output",
+        help="File, - for stdout, folder, or pattern with {stem}, {path} (as below a folder given with -r) or "
+        "{folder}. "
+        "[default: beside the input]",
+        readable=False,
     ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders too.")]
@@ -24,7 +29,15 @@ BundleArgument = Annotated[
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs to run.")]
 Fit = Annotated[Literal["resize"] | None, typer.Option(help="What to do with an image of another size.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a result, for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on with the rest.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and convert, but write nothing: say what would be.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("-j", "--jobs", min=1, max=1024, help="Threads that read and write. [default: as many as CPUs]"),
+]
 
 
 def compress(
@@ -54,19 +67,26 @@ def compress(
     bundle: BundleOption = None,
     recursive: Recursive = False,
     force: Force = False,
+    skip_existing: SkipExisting = False,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
     json: Json = False,
 ) -> None:
     """Compress images to latents, img.png -> img.npy, or to files of some 20 bytes: -o img.fmae.
 
     Several images and an output that ends in .npy or .fmae make one file of all. An option that only
     .fmae files have asks for them: --quality 5 writes img.fmae beside img.png.
+
+    Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
     """
-    from fmae_edge.cli.convert import FmaeOptions, compress_files
+    from fmae_edge.cli.compress import FmaeOptions, compress_files
+    from fmae_edge.cli.options import FileOptions
 
     if quality is not None and max_bytes is not None:
         raise typer.BadParameter("--max-bytes finds the quality; give it or --quality, not both")
     fmae = FmaeOptions(quality, effort, max_bytes, names)
-    compress_files(images, output, dtype, precision, fit, bundle, recursive, force, json, fmae)
+    options = FileOptions(output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json)
+    compress_files(images, options, dtype, fit, fmae)
 
 
 def decompress(
@@ -78,6 +98,9 @@ def decompress(
     bundle: BundleOption = None,
     recursive: Recursive = False,
     force: Force = False,
+    skip_existing: SkipExisting = False,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
     json: Json = False,
     index: Annotated[
         int | None, typer.Option(min=0, metavar="K", help="Of a file of several images, only this, from 0.")
@@ -86,7 +109,12 @@ def decompress(
     """Decompress files to images: img.fmae or img.npy -> img.png, or img.decoded.png beside an img.png.
 
     A file of several images gives several: all.fmae -> all.0.png, all.1.png, ..., or their names if it has them.
-    """
-    from fmae_edge.cli.convert import decompress_files
+    An output that ends in .webp is lossless WebP, one in .npy an array of the uint8 images.
 
-    decompress_files(files, output, precision, bundle, recursive, force, json, index)
+    Example: fmae-edge decompress -r latents -o 'decoded/{path}.webp'
+    """
+    from fmae_edge.cli.decompress import decompress_files
+    from fmae_edge.cli.options import FileOptions
+
+    options = FileOptions(output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json)
+    decompress_files(files, options, index)

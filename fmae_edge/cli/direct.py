@@ -33,7 +33,9 @@ def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
             return None
     if not files:
         return None
-    from fmae_edge.cli.convert import compress_files, decompress_files
+    from fmae_edge.cli.compress import compress_files
+    from fmae_edge.cli.decompress import decompress_files
+    from fmae_edge.cli.options import FileOptions
 
     command = compress_files if arguments[0] == "compress" else decompress_files
-    return partial(command, files, output, force=force)
+    return partial(command, files, FileOptions(output, force=force))

@@ -79,6 +79,20 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
+def webp_bytes(image: NDArray[np.uint8]) -> bytes:
+    """Encode (height, width) uint8 as a lossless WebP file, which holds it as RGB."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "WEBP", lossless=True)
+    return stream.getvalue()
+
+
+def npy_bytes(images: NDArray[np.uint8]) -> bytes:
+    """Encode uint8 images of any shape as a .npy file."""
+    stream = io.BytesIO()
+    np.save(stream, images, allow_pickle=False)
+    return stream.getvalue()
+
+
 def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: Fit | None) -> None:
     height, width = size
     if found == (width, height):

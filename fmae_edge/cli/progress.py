@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from fmae_edge.cli.console import is_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +26,14 @@ if TYPE_CHECKING:
     from fmae_edge.train.loop import Step
 
 
-def _bar(*columns: TextColumn) -> Progress:
+class _Rate(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -23,7 +41,7 @@ def _bar(*columns: TextColumn) -> Progress:
         *columns,
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        disable=is_quiet() or not sys.stderr.isatty(),
         transient=True,
     )
 
@@ -74,8 +92,8 @@ class TrainingProgress:
 
 
 @contextmanager
-def progress_bar(description: str) -> "Iterator[Callable[[int, int], None]]":
-    """Show a bar; what it yields is called with (done, total)."""
-    with _bar() as bar:
+def progress_bar(description: str, rate: bool = False) -> "Iterator[Callable[[int, int], None]]":
+    """Show a bar, and with `rate` how many are done a second; what it yields is called with (done, total)."""
+    with _bar(*[_Rate()] * rate) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
-from fmae_edge.cli.files import STREAM, Outputs, expand, read
+from fmae_edge.cli.files import STREAM, Source, expand, read
+from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -39,18 +40,18 @@ def reconstruct(
     """Draw originals over their reconstructions, with PSNR and SSIM under each."""
     import numpy as np
 
-    from fmae_edge.cli.convert import gray_image_size
+    from fmae_edge.cli.options import gray_image_size
     from fmae_edge.evaluate.figure import draw_reconstructions
     from fmae_edge.evaluate.quality import measure_quality
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images or [], recursive, _image_suffixes())
     outputs = Outputs(output, ".png", force, sources, joined=True)
-    outputs.refuse(output)
+    outputs.claim(output)
     codec = Codec(bundle, precision=precision)
     if sources:
         originals = _load(sources, gray_image_size(codec.manifest), fit)
-        names = [source.name for source in sources]
+        names = [source.path.name for source in sources]
     else:
         originals = _first_test_images(data)
         names = [f"test image {index}" for index in range(len(originals))]
@@ -82,14 +83,14 @@ def _image_suffixes() -> tuple[str, ...]:
     return SUFFIXES
 
 
-def _load(sources: list[Path], size: tuple[int, int], fit: Any) -> "NDArray[np.uint8]":
+def _load(sources: list[Source], size: tuple[int, int], fit: Any) -> "NDArray[np.uint8]":
     import numpy as np
 
     from fmae_edge.cli.image_file import load_gray
 
     loaded = []
     for source in sources:
-        pixels, notes = load_gray(read(source), str(source), size, fit)
+        pixels, notes = load_gray(read(source.path), str(source), size, fit)
         if notes:
             typer.echo(f"{source}: {'; '.join(notes)}", err=True)
         loaded.append(pixels)

@@ -65,6 +65,7 @@ class Codec:
         self._bundle = read_bundle(path, only=GRAPHS[precision], expect_id=expect_id)
         self._graphs = Graphs(self._bundle, precision, choose_threads(threads)[0])
         self._coder = LatentCoder(self._bundle, self._graphs)
+        self._bundle_id = self.manifest.bundle_id  # a hash that takes as long as coding an image
         # What pickling keeps: whoever unpickles it reads the bundle again, which has to be the same
         self._options: dict[str, Any] = {
             "bundle": None if bundle is None else path,
@@ -141,7 +142,7 @@ class Codec:
             raise InputError("compress_batch takes a stack of images; use compress for one")
 
         def pack(payloads: list[bytes], quality: int) -> bytes:
-            return pack_many(payloads, quality, self.manifest.bundle_id, names)
+            return pack_many(payloads, quality, self._bundle_id, names)
 
         if max_bytes is not None:
             return self._coder.fit(batch, effort, max_bytes, pack)
@@ -238,7 +239,7 @@ class Codec:
         """Yield a file for each of checked images."""
 
         def pack(payloads: list[bytes], quality: int) -> bytes:
-            return pack_one(payloads[0], quality, self.manifest.bundle_id)
+            return pack_one(payloads[0], quality, self._bundle_id)
 
         if max_bytes is not None:
             return (self._coder.fit(batch[one], effort, max_bytes, pack) for one in slices(len(batch), 1))
@@ -248,7 +249,7 @@ class Codec:
         """Return what the bytes of a file of this bundle hold, with payloads that are short enough to decode."""
         if not isinstance(content, bytes | bytearray | memoryview):
             raise InputError(f"the content of a .fmae file is bytes, not {type(content).__name__}")
-        file = unpack(bytes(content), self.manifest.bundle_id)
+        file = unpack(bytes(content), self._bundle_id)
         self._coder.require_short(file.payloads)
         return file
 

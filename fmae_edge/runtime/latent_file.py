@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.latents import as_latent_batch
 
+SUFFIX = ".npy"
+
 
 def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
     """Return the latents of a .npy file's bytes: (size,) or (N, size), float32, float16 or int8.

@@ -106,7 +106,7 @@ def test_bad_latents(cli, tmp_path, name):
     [
         ("taken.npy", "taken.npy: exists already; use --force"),
         ("missing/img.npy", "its folder missing does not exist"),
-        ("missing", "missing: is no existing folder, and the name of a result must end in .npy"),
+        ("missing.txt", "missing.txt: is no folder, and the name of a result must end in .npy"),
         ("img.txt", "must end in .npy"),
         ("taken.npy/img.npy", "taken.npy is not a folder"),
         ("/proc/img.npy", "cannot be written|does not exist"),
@@ -140,7 +140,12 @@ def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
 def test_several_images_to_one_file(cli, tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(PNG)
-    refused(cli("compress", "a.png", "b.png", "-o", "out"), "2 inputs need", tmp_path, ["a.png", "b.png"])
+    refused(
+        cli("compress", "a.png", "b.png", "-o", "out.png"),
+        "out.png: is one file, and 2 inputs need",
+        tmp_path,
+        ["a.png", "b.png"],
+    )
 
 
 def changed_byte(bundle):

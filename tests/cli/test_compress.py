@@ -60,8 +60,9 @@ def test_several_images_one_bad(cli, tmp_path, picture, images):
     done = cli("compress", "img.png", "bad.png", "b.png")
     assert done.returncode == 1
     assert done.stdout.splitlines() == ["img.png -> img.npy", "b.png -> b.npy"]
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("fmae-edge: bad.png: ")
+    error, summary = done.stderr.splitlines()
+    assert error.startswith("fmae-edge: bad.png: ")
+    assert summary.startswith("2 done, 0 skipped, 1 failed in ")
 
 
 def test_folders(cli, tmp_path, images):
@@ -76,7 +77,7 @@ def test_folders(cli, tmp_path, images):
     assert done.stdout.splitlines() == ["in/a.png -> in/a.npy", "in/deeper/b.PNG -> in/deeper/b.npy"]
     (tmp_path / "out").mkdir()
     done = cli("decompress", "-r", "in", "-o", "out")
-    assert done.stdout.splitlines() == ["in/a.npy -> out/a.png", "in/deeper/b.npy -> out/b.png"]
+    assert done.stdout.splitlines() == ["in/a.npy -> out/a.png", "in/deeper/b.npy -> out/deeper/b.png"]
     (tmp_path / "empty").mkdir()
     assert "no file in it ends in" in cli("compress", "-r", "empty").stderr
 
@@ -114,9 +115,16 @@ def test_many_images_in_one_file(cli, tmp_path, images):
     assert not (tmp_path / "more.npy").exists()
 
 
-def test_json(cli, picture):
+def test_json(cli, tmp_path, picture):
     done = cli("compress", "img.png", "--json")
-    assert json.loads(done.stdout) == {"input": "img.png", "output": "img.npy", "notes": []}
+    assert json.loads(done.stdout) == {
+        "input": "img.png",
+        "output": "img.npy",
+        "status": "done",
+        "bytes": (tmp_path / "img.npy").stat().st_size,
+        "notes": [],
+        "error": None,
+    }
 
 
 @pytest.mark.parametrize("name", ["img.jpg", "img.webp", "img.bmp", "img.gif", "img.tiff", "img.pgm"])

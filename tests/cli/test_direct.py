@@ -1,12 +1,13 @@
 """The calls that are run without Typer are those that Typer would make, and it makes all others."""
 
+import inspect
 import sys
 from pathlib import Path
 
 import pytest
 
 from fmae_edge import cli as command_line
-from fmae_edge.cli import convert
+from fmae_edge.cli import compress, decompress
 from fmae_edge.cli.app import app
 from fmae_edge.cli.direct import direct_call
 
@@ -42,27 +43,20 @@ TYPER = [
 @pytest.mark.parametrize("line", DIRECT)
 def test_a_direct_call_is_the_call_that_typer_makes(line, monkeypatch):
     calls = []
+    for module, name in ((compress, "compress_files"), (decompress, "decompress_files")):
+        signature = inspect.signature(getattr(module, name))
 
-    def note(images_or_latents, output=None, *rest, **options):
-        defaults = convert_defaults(line)
-        given = dict(zip([name for name in defaults if name != "output"], rest, strict=False))
-        calls.append((images_or_latents, output, {**defaults, **given, **options, "output": output}))
+        def note(*given, signature=signature, **named):
+            bound = signature.bind(*given, **named)
+            bound.apply_defaults()
+            calls.append(bound.arguments)
 
-    monkeypatch.setattr(convert, "compress_files", note)
-    monkeypatch.setattr(convert, "decompress_files", note)
+        monkeypatch.setattr(module, name, note)
     direct_call(line.split())()
     app(line.split(), standalone_mode=False)
     assert len(calls) == 2
     assert calls[0] == calls[1]
-    assert all(isinstance(path, Path) for path in calls[0][0])
-
-
-def convert_defaults(line, functions={"compress": convert.compress_files, "decompress": convert.decompress_files}):  # noqa: B006
-    """Defaults of the real function, whose parameters after the first two are passed by position."""
-    import inspect
-
-    parameters = list(inspect.signature(functions[line.split()[0]]).parameters.values())[1:]
-    return {parameter.name: parameter.default for parameter in parameters}
+    assert all(isinstance(path, Path) for path in next(iter(calls[0].values())))
 
 
 @pytest.mark.parametrize("line", TYPER)
@@ -97,10 +91,10 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path, images, extra):
 
     from PIL import Image
 
-    for index in range(40):
-        Image.fromarray(images[index]).save(tmp_path / f"{index}.png")
+    for index in range(1000):
+        Image.fromarray(images[index % 256]).save(tmp_path / f"{index}.png")
     code = "from fmae_edge.cli import main; main()"
-    names = [f"{index}.png" for index in range(40)]
+    names = [f"{index}.png" for index in range(1000)]
     running = subprocess.Popen(
         [sys.executable, "-u", "-c", code, "compress", *names, *extra],
         stdout=subprocess.PIPE,
@@ -110,4 +104,4 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path, images, extra):
     running.stdout.close()
     assert running.stderr.read() == b""
     assert running.wait() == 1
-    assert len(list(tmp_path.glob("*.npy"))) < 40
+    assert len(list(tmp_path.glob("*.npy"))) < 1000

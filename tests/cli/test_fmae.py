@@ -131,4 +131,7 @@ def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
     assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
     assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
     assert lines[2] == "fmae-edge: text.fmae: not a .fmae file"
-    assert json.loads(done.stdout)["output"] == "coat.decoded.png"
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["status"] for record in records] == ["failed", "failed", "failed", "done"]
+    assert records[0]["error"].startswith("cut.fmae: truncated")
+    assert records[3]["output"] == "coat.decoded.png"

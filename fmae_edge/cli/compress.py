@@ -1,0 +1,127 @@
+"""What `fmae-edge compress` does, without Typer, which takes longer to import than compressing takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.cli.files import Source, expand, named, read
+from fmae_edge.cli.image_file import SUFFIXES, Fit, load_gray
+from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files, join_files
+from fmae_edge.cli.options import FileOptions, gray_image_size
+from fmae_edge.cli.outcome import Outcome
+from fmae_edge.cli.outputs import asked_suffix
+from fmae_edge.runtime.codec import DEFAULT_QUALITY, Codec
+from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
+from fmae_edge.runtime.latent_file import dump_latents
+from fmae_edge.runtime.latents import LatentDtype
+
+_FITTED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
+
+Gray = tuple[NDArray[np.uint8], list[str]]  # an image and what had to be converted
+
+
+@dataclass(frozen=True)
+class FmaeOptions:
+    """What `fmae-edge compress` was told about .fmae files; None and False where it was not."""
+
+    quality: int | None = None
+    effort: int | None = None
+    max_bytes: int | None = None
+    names: bool = False
+
+
+NOTHING_SAID = FmaeOptions()
+DEFAULTS = FileOptions()
+
+
+def compress_files(
+    images: Sequence[Path],
+    options: FileOptions = DEFAULTS,
+    dtype: LatentDtype | None = None,
+    fit: Fit | None = None,
+    fmae: FmaeOptions = NOTHING_SAID,
+) -> None:
+    """Compress image files to latent or .fmae files; the options are those of `fmae-edge compress`."""
+    suffix = _result_suffix(options.output, dtype, fmae)
+    sources = expand(images, options.recursive, SUFFIXES)
+    joined = (len(sources) > 1 or fmae.names) and options.names_one_file(suffix)
+    if fmae.names and not joined:
+        raise InputError(
+            f"names are kept in one {FMAE_SUFFIX} file of all images: name it with -o FILE{FMAE_SUFFIX}"
+        )
+    codec = options.open_codec()
+    size = gray_image_size(codec.manifest)
+    outputs = options.place(suffix, sources, joined)
+
+    def load(source: Source) -> Gray:
+        return load_gray(read(source.path), str(source), size, fit)
+
+    encoder = _Encoder(codec, suffix, dtype or "float32", fmae)
+    if joined and options.output is not None:
+        names = [source.path.stem for source in sources] if fmae.names else None
+        join_files(sources, load, partial(encoder.stack, names), options.output, outputs, options)
+        return
+
+    targets = {source: outputs.path(source) for source in sources}
+    # Looked at before anything is written: who is faster must not decide what a later input of the name finds
+    existing = {source for source in sources if options.skip_existing and outputs.is_taken(targets[source])}
+
+    def load_if_needed(source: Source) -> Gray | Outcome:
+        if source in existing:
+            return Outcome(str(source), str(targets[source]), "skipped")
+        return load(source)
+
+    def convert(loaded: Sequence[tuple[Source, Gray]]) -> list[list[Product]]:
+        with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
+            contents = encoder.each([pixels for _, (pixels, _) in loaded])
+        return [
+            [Product(str(source), targets[source], partial(bytes, content), notes)]
+            for (source, (_, notes)), content in zip(loaded, contents, strict=True)
+        ]
+
+    at_once = _FITTED_AT_ONCE if fmae.effort or fmae.max_bytes else FILES_AT_ONCE
+    convert_files(sources, Conversion(load_if_needed, convert), outputs, options, at_once)
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """Makes the content of files of one kind."""
+
+    codec: Codec
+    suffix: str
+    dtype: LatentDtype
+    fmae: FmaeOptions
+
+    def each(self, pixels: list[NDArray[np.uint8]]) -> list[bytes]:
+        """Return the content of a file for each of images (height, width)."""
+        if self.suffix == LATENT_SUFFIX:
+            return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
+        return list(self.codec.compress_iter(pixels, *self._settings()))
+
+    def stack(self, names: list[str] | None, pixels: list[NDArray[np.uint8]]) -> bytes:
+        """Return the content of one file of all images."""
+        if self.suffix == LATENT_SUFFIX:
+            return dump_latents(self.codec.encode(np.stack(pixels), self.dtype))
+        return self.codec.compress_batch(np.stack(pixels), *self._settings(), names)
+
+    def _settings(self) -> tuple[int, int, int | None]:
+        quality = DEFAULT_QUALITY if self.fmae.quality is None else self.fmae.quality
+        return quality, self.fmae.effort or 0, self.fmae.max_bytes
+
+
+def _result_suffix(output: Path | None, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
+    """Return what results end in: an option that only one of the formats has asks for that one."""
+    asked = asked_suffix(output)
+    if fmae == NOTHING_SAID and asked != FMAE_SUFFIX:
+        return LATENT_SUFFIX
+    if asked == LATENT_SUFFIX:
+        raise InputError(f"{output}: quality, effort, max-bytes and names are of {FMAE_SUFFIX} files")
+    if dtype is not None:
+        raise InputError(f"a dtype is of {LATENT_SUFFIX} files; a {FMAE_SUFFIX} file has a quality")
+    return FMAE_SUFFIX

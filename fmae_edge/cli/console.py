@@ -1,0 +1,60 @@
+"""What a command says, and how much: --quiet, --verbose, --debug, colours, JSON lines."""
+
+import json
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+
+@dataclass
+class _Loudness:
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+
+
+_loudness = _Loudness()
+
+
+def set_loudness(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
+    """Set what the rest of this process says: `quiet` only results and errors, `debug` tracebacks too."""
+    _loudness.quiet, _loudness.verbose, _loudness.debug = quiet, verbose, debug
+
+
+def is_quiet() -> bool:
+    """Whether only results and errors are wanted."""
+    return _loudness.quiet
+
+
+def is_verbose() -> bool:
+    """Whether more is wanted than people usually read."""
+    return _loudness.verbose
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Print a line about what is done, to standard output if not said otherwise; nothing with --quiet."""
+    if not _loudness.quiet:
+        print(line, file=stream or sys.stdout)
+
+
+def say_error(sentence: str, error: BaseException | None = None) -> None:
+    """Print `fmae-edge: SENTENCE` on standard error, with --debug after the traceback of `error`."""
+    if _loudness.debug and error is not None:
+        traceback.print_exception(error)
+    print(f"{_red('fmae-edge:')} {sentence}", file=sys.stderr)
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """Return `record` as JSON in one line. Raises ValueError for NaN and infinity, which JSON does not have."""
+    return json.dumps(record, allow_nan=False)
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal whose user wants colours: see https://no-color.org."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _red(text: str) -> str:
+    return f"\x1b[31m{text}\x1b[0m" if has_colours(sys.stderr) else text

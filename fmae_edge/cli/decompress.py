@@ -1,0 +1,150 @@
+"""What `fmae-edge decompress` does, without Typer, which takes longer to import than decompressing takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.cli.files import STREAM, Source, expand, named, read
+from fmae_edge.cli.image_file import npy_bytes, png_bytes, webp_bytes
+from fmae_edge.cli.many import Conversion, Product, convert_files, join_files
+from fmae_edge.cli.options import FileOptions
+from fmae_edge.cli.outputs import Outputs, asked_suffix
+from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.errors import InputError, OutputError
+from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.fmae_file import is_fmae, unpack
+from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
+from fmae_edge.runtime.latent_file import load_latents
+
+_ARRAY = ".npy"
+_ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
+    ".png": png_bytes,
+    ".webp": webp_bytes,
+    _ARRAY: npy_bytes,
+}
+DEFAULTS = FileOptions()
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The image (height, width) of a file, or its stack (N, height, width), and their names if it has them."""
+
+    images: Pixels
+    names: Sequence[str] | None
+
+
+def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, index: int | None = None) -> None:
+    """Decompress latent and .fmae files to image files; the options are those of `fmae-edge decompress`."""
+    sources = expand(files, options.recursive, (LATENT_SUFFIX, FMAE_SUFFIX))
+    suffix = asked_suffix(options.output)
+    suffix = suffix if suffix in _ENCODERS else ".png"
+    joined = len(sources) > 1 and suffix == _ARRAY and options.names_one_file(suffix)
+    codec = options.open_codec()
+    outputs = options.place(suffix, sources, joined)
+    if joined and options.output is not None:
+        decode = partial(_decode_stack, codec, index)
+        join_files(sources, lambda source: (decode(source), []), _join, options.output, outputs, options)
+        return
+
+    def convert(loaded: Sequence[tuple[Source, bytes]]) -> list[list[Product]]:
+        decoded = _decode_each(codec, loaded, index)
+        return [
+            _products(outputs, options, source, one, index)
+            for (source, _), one in zip(loaded, decoded, strict=True)
+        ]
+
+    convert_files(sources, Conversion(lambda source: read(source.path), convert), outputs, options)
+
+
+def _decode_stack(codec: Codec, index: int | None, source: Source) -> Pixels:
+    (decoded,) = _decode_each(codec, [(source, read(source.path))], index)
+    return decoded.images if decoded.images.ndim == 3 else decoded.images[None]
+
+
+def _join(stacks: list[Pixels]) -> bytes:
+    return npy_bytes(np.concatenate(stacks))
+
+
+def _decode_each(codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: int | None) -> list[_Decoded]:
+    """Return what each file holds. Files of one image are decoded together: a call takes longer than an image."""
+    decoded: dict[int, _Decoded] = {}
+    files: dict[int, bytes] = {}
+    latents: dict[int, NDArray[Any]] = {}
+    for number, (source, content) in enumerate(loaded):
+        if is_fmae(content) or source.path.suffix.lower() == FMAE_SUFFIX:
+            with named(source):
+                file = unpack(content, codec.manifest.bundle_id)
+                if file.single and index is None:
+                    files[number] = content
+                else:
+                    names = file.names if index is None or file.names is None else file.names[index : index + 1]
+                    decoded[number] = _Decoded(codec.decompress(content, index), names)
+        else:
+            rows = _choose(load_latents(content, codec.manifest.latent_size, str(source)), index, source)
+            if rows.ndim == 1:
+                latents[number] = rows
+            else:
+                decoded[number] = _Decoded(codec.decode(rows), None)
+    for number, image in zip(files, codec.decompress_iter(files.values()), strict=True):
+        decoded[number] = _Decoded(image, None)
+    for dtype in {row.dtype for row in latents.values()}:
+        alike = {number: row for number, row in latents.items() if row.dtype == dtype}
+        for number, image in zip(alike, codec.decode(np.stack(list(alike.values()))), strict=True):
+            decoded[number] = _Decoded(image, None)
+    return [decoded[number] for number in range(len(loaded))]
+
+
+def _choose(rows: NDArray[Any], index: int | None, source: Source) -> NDArray[Any]:
+    """Return the latents of the image that was asked for, or all."""
+    if index is None:
+        return rows
+    rows = np.atleast_2d(rows)
+    if index >= len(rows):
+        raise InputError(f"{source}: holds {len(rows)} images, and no image {index}; they count from 0")
+    chosen: NDArray[Any] = rows[index]
+    return chosen
+
+
+def _products(
+    outputs: Outputs, options: FileOptions, source: Source, decoded: _Decoded, index: int | None
+) -> list[Product]:
+    """Return the files that an input's images go to: each its own, unless they are one array."""
+    images, names = decoded.images, decoded.names
+    encode = _ENCODERS[outputs.suffix]
+    stem = "stdin" if source.path == STREAM else source.path.stem
+    if images.ndim == 2 and index is not None and not names:
+        return [Product(str(source), outputs.path(source, f"{stem}.{index}"), partial(encode, images))]
+    if images.ndim == 2 or outputs.suffix == _ARRAY:
+        name = names[0] if names and images.ndim == 2 else stem
+        return [_named_product(outputs, options, source, str(source), name, partial(encode, images))]
+    digits = len(str(len(images) - 1))
+    products = []
+    for row, image in enumerate(images):
+        label, content = f"{source}[{row}]", partial(encode, image)
+        if names:
+            products.append(_named_product(outputs, options, source, label, names[row], content))
+        else:
+            products.append(Product(label, outputs.path(source, f"{stem}.{row:0{digits}d}"), content))
+    if len({product.target for product in products}) < len(products):
+        raise OutputError(
+            f"{source}: holds {len(images)} images, so its output must be a folder, or have {{stem}} in it"
+        )
+    return products
+
+
+def _named_product(
+    outputs: Outputs, options: FileOptions, source: Source, label: str, name: str, content: Callable[[], bytes]
+) -> Product:
+    """Return the file of an image with a name of its own: beside an original of that name it is put aside."""
+    plain = outputs.path(source, name)
+    if options.output is not None or not outputs.is_taken(plain):
+        return Product(label, plain, content)
+    aside = outputs.path(source, f"{name}.decoded")
+    return Product(label, aside, content, twin=plain if options.skip_existing else None)

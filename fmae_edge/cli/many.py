@@ -1,0 +1,203 @@
+"""Many files through one conversion: reading, converting and writing overlap, and each input gets its outcome."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from fmae_edge.cli.console import say_error
+from fmae_edge.cli.files import Source
+from fmae_edge.cli.options import FileOptions
+from fmae_edge.cli.outcome import Outcome, tally
+from fmae_edge.cli.outputs import Outputs
+from fmae_edge.cli.pipeline import (
+    failed,
+    groups_of,
+    interruptible,
+    needs_one_thread,
+    run_ahead,
+    settle,
+    threads,
+)
+from fmae_edge.runtime.errors import FmaeError
+
+FILES_AT_ONCE = 64  # converting more in one call gains nothing
+
+Loaded = TypeVar("Loaded")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Product:
+    """A file to be written: for which input, where to, what, and what had to be converted for it.
+
+    If `twin` is a file with the same content, this one is needless.
+    """
+
+    label: str
+    target: Path
+    content: Callable[[], bytes]
+    notes: Sequence[str] = ()
+    twin: Path | None = None
+
+
+@dataclass(frozen=True)
+class Conversion(Generic[Loaded]):
+    """What is done with each input.
+
+    `load` reads one, in any of several threads, or says that there is nothing to do. `convert` makes the products
+    of several, in order, in one thread; where it fails, it is tried with each alone.
+    """
+
+    load: Callable[[Source], Loaded | Outcome]
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[Product]]]
+
+
+def convert_files(
+    sources: Sequence[Source],
+    conversion: Conversion[Loaded],
+    outputs: Outputs,
+    options: FileOptions,
+    files_at_once: int = FILES_AT_ONCE,
+) -> None:
+    """Convert `sources`, tell the outcome of each in their order, and exit with 1 if one failed.
+
+    As many threads read and write as `options` say. Ctrl-C ends it with 130 after the files in hand, a second one
+    at once.
+    """
+    here, jobs, dry_run = needs_one_thread(sources), options.threads(), options.dry_run
+    with tally(len(sources), options.json) as outcomes:
+        try:
+            with (
+                threads(here, jobs) as readers,
+                threads(here, jobs) as writers,
+                interruptible(here) as interrupted,
+            ):
+                groups = groups_of(sources, 1 if here else files_at_once)
+                loaded = run_ahead(readers, jobs, partial(_load_all, conversion), groups)
+                converted = (_convert_all(conversion, outputs, group) for group in loaded if not interrupted())
+                for group in run_ahead(writers, jobs, partial(_store_all, outputs, dry_run), converted):
+                    outcomes.add(len(group), [outcome for stored in group for outcome in stored])
+                if interrupted():
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            outcomes.interrupted("to go on, run the same command with --skip-existing")
+        outcomes.finish()
+
+
+def join_files(
+    sources: Sequence[Source],
+    load: Callable[[Source], tuple[Loaded, Sequence[str]]],
+    make: Callable[[list[Loaded]], bytes],
+    target: Path,
+    outputs: Outputs,
+    options: FileOptions,
+) -> None:
+    """Write one file of all `sources`, or none if one fails: the rows of the others would move.
+
+    `load` returns what `make` takes of an input, and what had to be converted for it.
+    """
+    here, jobs, dry_run = needs_one_thread(sources), options.threads(), options.dry_run
+    with tally(len(sources), options.json) as outcomes:
+        loaded: list[tuple[Loaded, Sequence[str]]] = []
+        try:
+            if not outputs.claim(target):
+                outcomes.add(len(sources), [Outcome(str(each), str(target), "skipped") for each in sources])
+                outcomes.finish()
+                return
+            with threads(here, jobs) as readers, interruptible(here) as interrupted:
+                load_all = partial(_settle_all, load)
+                for group in run_ahead(readers, jobs, load_all, groups_of(sources, FILES_AT_ONCE)):
+                    if interrupted():
+                        raise KeyboardInterrupt
+                    outcomes.add(len(group), [found for found in group if isinstance(found, Outcome)])
+                    loaded += [found for found in group if not isinstance(found, Outcome)]
+            if len(loaded) < len(sources):
+                say_error(f"{target}: not written, for it would not hold all of its {len(sources)} inputs")
+            else:
+                content = make([one for one, _ in loaded])
+                if not dry_run:
+                    outputs.write(target, content)
+                outcomes.add(
+                    0,
+                    [
+                        Outcome(str(source), f"{target}[{row}]", "planned" if dry_run else "done", notes=notes)
+                        for row, (source, (_, notes)) in enumerate(zip(sources, loaded, strict=True))
+                    ],
+                )
+        except KeyboardInterrupt:
+            outcomes.interrupted("nothing was written")
+        outcomes.finish()
+
+
+def _settle_all(load: Callable[[Source], Result], group: Sequence[Source]) -> list[Result | Outcome]:
+    return [settle(source, partial(load, source)) for source in group]
+
+
+def _load_all(conversion: Conversion[Loaded], group: Sequence[Source]) -> list[tuple[Source, Loaded | Outcome]]:
+    return list(zip(group, _settle_all(conversion.load, group), strict=True))
+
+
+def _convert_all(
+    conversion: Conversion[Loaded], outputs: Outputs, group: Sequence[tuple[Source, Loaded | Outcome]]
+) -> list[tuple[Source, Sequence[Product | Outcome]]]:
+    """Return what is to be written for each source, or has become of it; all targets of a source are free."""
+    todo = [(source, loaded) for source, loaded in group if not isinstance(loaded, Outcome)]
+    made = iter(_each_alone_if_need_be(conversion, todo))
+
+    def results(source: Source, loaded: Loaded | Outcome) -> Sequence[Product | Outcome]:
+        result = loaded if isinstance(loaded, Outcome) else next(made)
+        claimed = result if isinstance(result, Outcome) else settle(source, partial(_claim, outputs, result))
+        return [claimed] if isinstance(claimed, Outcome) else claimed
+
+    return [(source, results(source, loaded)) for source, loaded in group]
+
+
+def _each_alone_if_need_be(
+    conversion: Conversion[Loaded], todo: Sequence[tuple[Source, Loaded]]
+) -> Sequence[Sequence[Product] | Outcome]:
+    if not todo:
+        return []
+    try:
+        return conversion.convert(todo)
+    except FmaeError as error:
+        if len(todo) == 1:
+            return [failed(todo[0][0], str(error), error)]
+        return [made for one in todo for made in _each_alone_if_need_be(conversion, [one])]
+
+
+def _claim(outputs: Outputs, products: Sequence[Product]) -> Sequence[Product | Outcome]:
+    return [
+        product if outputs.claim(product.target) else Outcome(product.label, str(product.target), "skipped")
+        for product in products
+    ]
+
+
+def _store_all(
+    outputs: Outputs, dry_run: bool, group: Sequence[tuple[Source, Sequence[Product | Outcome]]]
+) -> list[list[Outcome]]:
+    return [_store(outputs, dry_run, source, products) for source, products in group]
+
+
+def _store(
+    outputs: Outputs, dry_run: bool, source: Source, products: Sequence[Product | Outcome]
+) -> list[Outcome]:
+    stored = []
+    for product in products:
+        if isinstance(product, Outcome):
+            stored.append(product)
+            continue
+        stored.append(settle(source, partial(_write, outputs, dry_run, product)))
+        if stored[-1].status == "failed":  # the rest would fail alike, and one sentence is enough
+            break
+    return stored
+
+
+def _write(outputs: Outputs, dry_run: bool, product: Product) -> Outcome:
+    content, target = product.content(), str(product.target)
+    if product.twin is not None and product.twin.read_bytes() == content:
+        return Outcome(product.label, str(product.twin), "skipped")
+    if not dry_run:
+        outputs.write(product.target, content)
+    return Outcome(product.label, target, "planned" if dry_run else "done", len(content), product.notes)

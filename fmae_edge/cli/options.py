@@ -1,0 +1,58 @@
+"""What the commands that convert files were told, once and for both directions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmae_edge.cli.files import Source
+from fmae_edge.cli.outputs import Outputs, asked_suffix, is_pattern
+from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.cpus import choose_threads
+from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.graphs import Precision
+from fmae_edge.runtime.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Where results go, which codec makes them, and how; `jobs` None is a thread for each CPU."""
+
+    output: Path | None = None
+    precision: Precision = "int8"
+    bundle: Path | None = None
+    recursive: bool = False
+    force: bool = False
+    skip_existing: bool = False
+    dry_run: bool = False
+    jobs: int | None = None
+    json: bool = False
+
+    def open_codec(self) -> Codec:
+        """Return the codec. Raises BundleError, and InputError if its images are not grayscale."""
+        codec = Codec(self.bundle, precision=self.precision)
+        gray_image_size(codec.manifest)
+        return codec
+
+    def names_one_file(self, suffix: str) -> bool:
+        """Whether the output is one file whose name ends in `suffix`, and not a pattern for many."""
+        return self.output is not None and asked_suffix(self.output) == suffix and not is_pattern(self.output)
+
+    def place(self, suffix: str, sources: Sequence[Source], joined: bool = False) -> Outputs:
+        """Return where the results of `sources` go. Raises as Outputs does, and InputError for a contradiction."""
+        if self.force and self.skip_existing:
+            raise InputError("--force overwrites what exists and --skip-existing leaves it: give one of them")
+        return Outputs(self.output, suffix, self.force, sources, joined, self.skip_existing)
+
+    def threads(self) -> int:
+        """Return how many threads read, and how many write."""
+        return choose_threads(None)[0] if self.jobs is None else self.jobs
+
+
+def gray_image_size(manifest: Manifest) -> tuple[int, int]:
+    """Return (height, width) of a bundle's images. Raises InputError if they are not grayscale."""
+    if manifest.image_channels != 1:
+        raise InputError(
+            f"bundle {manifest.name} is for images of {manifest.image_channels} channels; "
+            "the command line handles grayscale, use fmae_edge.Codec"
+        )
+    return manifest.image_height, manifest.image_width

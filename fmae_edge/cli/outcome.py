@@ -1,0 +1,113 @@
+"""What became of each input of a command, and how that is told."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from fmae_edge.cli.console import is_quiet, is_verbose, json_line, say, say_error
+from fmae_edge.cli.files import STREAM
+from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
+
+Status = Literal["done", "skipped", "failed", "planned"]
+
+_MANY = 20  # inputs: more lines than that are not read, so a terminal gets a bar in their place
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an input, or of one image in it: where it went, how many bytes that are, what was converted.
+
+    `cause` is what --debug shows of a failure.
+    """
+
+    input: str
+    output: str | None
+    status: Status
+    bytes: int | None = None
+    notes: Sequence[str] = ()
+    error: str | None = None
+    cause: BaseException | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what --json prints."""
+        return {
+            "input": self.input,
+            "output": self.output,
+            "status": self.status,
+            "bytes": self.bytes,
+            "notes": list(self.notes),
+            "error": self.error,
+        }
+
+    def to_line(self) -> str:
+        """Return what people read."""
+        size = [f"{self.bytes} bytes"] if str(self.output).endswith(FMAE_SUFFIX) and self.bytes is not None else []
+        notes = "; ".join([*self.notes, *size, *(["exists, skipped"] if self.status == "skipped" else [])])
+        return f"{self.input} -> {self.output}" + (f"  ({notes})" if notes else "")
+
+
+class Tally:
+    """Prints outcomes as they come, a bar for many on a terminal, and counts them."""
+
+    def __init__(self, inputs: int, json: bool, advance: Callable[[int, int], None] | None) -> None:
+        self._inputs, self._json = inputs, json
+        self._advance = advance
+        self._handled = 0
+        self._counts: Counter[Status] = Counter()
+        self._converted = 0
+        self._lists = advance is None or is_verbose() or not sys.stdout.isatty()
+        self._began = time.monotonic()
+
+    def add(self, inputs: int, outcomes: Sequence[Outcome]) -> None:
+        """Tell the outcomes of so many more inputs."""
+        for outcome in outcomes:
+            self._counts[outcome.status] += 1
+            self._converted += bool(outcome.notes)
+            stream = sys.stderr if outcome.output == str(STREAM) else sys.stdout
+            if outcome.error is not None:
+                say_error(outcome.error, outcome.cause)
+            if self._json:
+                print(json_line(outcome.to_record()), file=stream)
+            elif self._lists and outcome.error is None:
+                say(outcome.to_line(), stream)
+        self._handled += inputs
+        if self._advance is not None:
+            self._advance(self._handled, self._inputs)
+
+    def interrupted(self, advice: str) -> NoReturn:
+        """Tell that Ctrl-C has ended it, and how to go on; exit with 130."""
+        place = f" after {self._handled} of {self._inputs} inputs; {advice}" if self._inputs > 1 else ""
+        say_error(f"interrupted{place}")
+        sys.exit(130)
+
+    def finish(self) -> None:
+        """Sum up, and exit with 1 if an input failed."""
+        if self._inputs > 1 and not self._json:
+            say(self._summary(), sys.stderr)
+        if self._counts["failed"]:
+            sys.exit(1)
+
+    def _summary(self) -> str:
+        counts, seconds = self._counts, time.monotonic() - self._began
+        done = f"{counts['planned']} would be done" if counts["planned"] else f"{counts['done']} done"
+        if self._converted and not self._lists:
+            done += f" ({self._converted} converted: --verbose says how)"
+        return f"{done}, {counts['skipped']} skipped, {counts['failed']} failed in {seconds:.1f} s"
+
+
+@contextmanager
+def tally(inputs: int, json: bool) -> Iterator[Tally]:
+    """Count the outcomes of so many inputs, under a bar if they are many and a terminal shows it."""
+    shows = inputs > _MANY and sys.stderr.isatty() and not is_quiet() and not (json and sys.stdout.isatty())
+    if not shows:
+        yield Tally(inputs, json, None)
+        return
+    from fmae_edge.cli.progress import progress_bar  # only now: it takes longer to import than a few files take
+
+    with progress_bar("files", rate=True) as advance:
+        counting = Tally(inputs, json, advance)
+        yield counting

@@ -1,0 +1,116 @@
+"""What work on many files is made of: groups of inputs, threads that run ahead, failures kept apart, Ctrl-C."""
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from fmae_edge.cli.files import STREAM, Source
+from fmae_edge.cli.outcome import Outcome
+from fmae_edge.runtime.errors import FmaeError
+
+_BYTES_AT_ONCE = 1 << 20  # bounds memory where one file holds many images
+_GROUPS_AHEAD = 2  # for each thread
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def needs_one_thread(sources: Sequence[Source]) -> bool:
+    """Whether other threads gain nothing, or would outlive a Ctrl-C while they read standard input."""
+    return len(sources) == 1 or any(source.path == STREAM for source in sources)
+
+
+def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
+    """Yield `sources` in lists of so many at most, and fewer where files are large."""
+    group: list[Source] = []
+    size = 0
+    for source in sources:
+        group.append(source)
+        size += _size(source.path)
+        if len(group) == most or size > _BYTES_AT_ONCE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # reading it will say why
+        return 0
+
+
+def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
+    """Return what `step` returns, or how it fails."""
+    try:
+        return step()
+    except FmaeError as error:
+        return failed(source, str(error), error)
+    except BrokenPipeError:  # nobody reads what is written: not this source's fault, and no use going on
+        raise
+    except OSError as error:  # a folder that may not be searched, a name that is too long, ...
+        return failed(source, f"{source}: {error.strerror or error}", error)
+
+
+def failed(source: Source, sentence: str, error: Exception) -> Outcome:
+    """Return that `source` failed, and why in a sentence."""
+    return Outcome(str(source), None, "failed", error=sentence, cause=error)
+
+
+def run_ahead(
+    pool: Executor | None, jobs: int, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """Yield what `function` makes of each item, in order, while the pool works on the next few."""
+    if pool is None:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > jobs * _GROUPS_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextmanager
+def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
+    """Yield threads, or None to do it all in this one. What has begun is finished, the rest never begins."""
+    if here:
+        yield None
+        return
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
+    """Yield whether Ctrl-C was pressed, which from then on ends the process as usual."""
+    pressed = threading.Event()
+    usual = signal.getsignal(signal.SIGINT)
+    if (
+        here
+        or usual is not signal.default_int_handler
+        or threading.current_thread() is not threading.main_thread()
+    ):
+        yield pressed.is_set
+        return
+
+    def note(*_: object) -> None:
+        signal.signal(signal.SIGINT, usual)
+        pressed.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, usual)
