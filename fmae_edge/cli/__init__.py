@@ -5,6 +5,9 @@ import os
 import sys
 from functools import partial
 from io import TextIOWrapper
+from typing import NoReturn
+
+from fmae_edge.cli.console import say_error
 
 _EXTRAS = {
     "typer": "cli",
@@ -34,13 +37,22 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python, when it ends, has nowhere to fail
         sys.exit(1)
     except KeyboardInterrupt:
-        print("fmae-edge: interrupted", file=sys.stderr)
+        say_error("interrupted")
         sys.exit(130)
-    except ModuleNotFoundError as error:
+    except Exception as error:
+        _fail(_sentence(error), error)
+
+
+def _sentence(error: Exception) -> str:
+    """Return what the user is told of an error that no command has an answer to."""
+    if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        _fail(f"this needs the package {error.name}: pip install 'fmae-edge[{extra}]'")
+        if extra is not None:
+            return f"this needs the package {error.name}: pip install 'fmae-edge[{extra}]'"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"this should not happen: {what}; run it with --debug, and report that with what fmae-edge doctor says"
 
 
 def _run() -> None:
@@ -59,13 +71,13 @@ def _run() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except FmaeError as error:
-        _fail(str(error))
+        _fail(str(error), error)
     except BrokenPipeError:
         raise
     except OSError as error:  # a folder that may not be searched, a name that is too long, a full disk, ...
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
 
 
-def _fail(message: str) -> None:
-    print(f"fmae-edge: {message}", file=sys.stderr)
+def _fail(sentence: str, error: Exception) -> NoReturn:
+    say_error(sentence, error)
     sys.exit(1)

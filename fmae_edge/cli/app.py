@@ -1,5 +1,8 @@
 """The Typer app: one function a command. What a command needs is imported when it runs."""
 
+import inspect
+import re
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -11,18 +14,27 @@ from fmae_edge.cli.doctor import doctor
 from fmae_edge.cli.evaluate import evaluate
 from fmae_edge.cli.export import export, parity
 from fmae_edge.cli.info import info
+from fmae_edge.cli.loudness import with_loudness
 from fmae_edge.cli.reconstruct import reconstruct
 from fmae_edge.cli.train import train
 
+
+def _help_of(command: Callable[..., None]) -> str:
+    """Return the docstring of a command with its example on a line of its own, which Typer is not to break."""
+    return re.sub(r"^Example: (.+)$", "\b\nExample:\n  \\1", inspect.getdoc(command) or "", flags=re.M)
+
+
 app = typer.Typer(
-    help="Compress 28x28 grayscale images with a convolutional autoencoder, and make such codecs.",
+    help="Compress 28x28 grayscale images with a convolutional autoencoder, and make such codecs.\n\n"
+    "\b\nExample:\n  fmae-edge compress img.png -o img.fmae\n  fmae-edge decompress img.fmae",
+    epilog="fmae-edge COMMAND --help says more of a command. Exit codes: 0 all done, 1 something failed, 2 wrong "
+    "usage, 130 Ctrl-C. https://no-color.org is respected.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 for command in (compress, decompress, reconstruct, info, doctor, train, export, parity, bench, evaluate):
-    app.command()(command)
+    app.command(help=_help_of(command))(with_loudness(command))
 
 
 def _print_version(wanted: bool) -> None:

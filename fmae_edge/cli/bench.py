@@ -20,7 +20,12 @@ def bench(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the picture if it exists.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")] = False,
 ) -> None:
-    """Measure how fast a bundle is on this machine: both tasks, precisions, one thread and all."""
+    """Measure how fast a bundle is on this machine.
+
+    Encoding and decoding, int8 and float32, one thread and all, loading, memory, cold start: minutes.
+
+    Example: fmae-edge bench --plot speed.png
+    """
     from fmae_edge.cli.files import STREAM
     from fmae_edge.cli.outputs import Outputs
     from fmae_edge.cli.progress import progress_bar

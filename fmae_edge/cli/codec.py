@@ -72,8 +72,9 @@ def compress(
     jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Compress images to latents, img.png -> img.npy, or to files of some 20 bytes: -o img.fmae.
+    """Compress images to latents or to files of some 20 bytes.
 
+    img.png -> img.npy, the latent as an array, or with -o img.fmae the smallest file.
     Several images and an output that ends in .npy or .fmae make one file of all. An option that only
     .fmae files have asks for them: --quality 5 writes img.fmae beside img.png.
 
@@ -106,8 +107,9 @@ def decompress(
         int | None, typer.Option(min=0, metavar="K", help="Of a file of several images, only this, from 0.")
     ] = None,
 ) -> None:
-    """Decompress files to images: img.fmae or img.npy -> img.png, or img.decoded.png beside an img.png.
+    """Decompress .npy and .fmae files to images.
 
+    img.fmae or img.npy -> img.png, or img.decoded.png beside an img.png.
     A file of several images gives several: all.fmae -> all.0.png, all.1.png, ..., or their names if it has them.
     An output that ends in .webp is lossless WebP, one in .npy an array of the uint8 images.
 

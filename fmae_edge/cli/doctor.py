@@ -8,12 +8,14 @@ from typing import Any
 import typer
 
 from fmae_edge.cli.codec import BundleArgument, Json
+from fmae_edge.cli.console import json_line
 
 
 def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
-    """Say what is at work here and whether it works: versions, CPU, threads, onnxruntime, the bundle, a self-test.
+    """Say what is at work on this machine, and test it.
 
-    Exits with 1 if the bundle is not whole or the self-test fails.
+    Versions, CPU, threads, onnxruntime, the bundle, and whether it computes the golden vectors in
+    it. Exits with 1 if the bundle is not whole or the self-test fails.
 
     Example: fmae-edge doctor --json > report.json
     """
@@ -21,9 +23,7 @@ def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
 
     report = diagnose(bundle or DEFAULT_BUNDLE)
     if json:
-        from json import dumps
-
-        typer.echo(dumps(report))
+        typer.echo(json_line(report))
     else:
         for part, found in report.items():
             _print(part, found)

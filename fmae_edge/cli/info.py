@@ -7,6 +7,7 @@ import typer
 
 from fmae_edge import __version__
 from fmae_edge.cli.codec import BundleArgument
+from fmae_edge.cli.console import json_line
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -15,16 +16,23 @@ if TYPE_CHECKING:
 
 def info(
     bundle: BundleArgument = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as one JSON object.")] = False,
 ) -> None:
-    """Check a bundle and say what it is, its measured figures, and the versions at work."""
+    """Say what a bundle is and what was measured of it.
+
+    Every file in it is checked first.
+
+    Example: fmae-edge info bundle
+    """
     from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.errors import BundleError
 
     path = bundle or DEFAULT_BUNDLE
     manifest = read_bundle(path).manifest
     if json:
-        typer.echo(manifest.to_json(), nl=False)
+        from json import loads
+
+        typer.echo(json_line(loads(manifest.to_json())))
         return
     try:
         _print(path, manifest)

@@ -1,0 +1,37 @@
+"""--quiet, --verbose and --debug, which every command has."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from fmae_edge.cli.console import set_loudness
+
+_OPTIONS = {
+    "quiet": typer.Option("-q", "--quiet", help="Say nothing but results and errors."),
+    "verbose": typer.Option("-v", "--verbose", help="A line for every file, also under a progress bar."),
+    "debug": typer.Option("--debug", help="Show Python's traceback of every error."),
+}
+
+
+def with_loudness(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command` with three more options, which are set before it runs."""
+
+    @wraps(command)
+    def loud(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
+        if quiet and verbose:
+            raise typer.BadParameter("--quiet and --verbose are opposites; give one of them")
+        set_loudness(quiet, verbose, debug)
+        command(*args, **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option])
+        for name, option in _OPTIONS.items()
+    ]
+    loud.__signature__ = signature.replace(  # type: ignore[attr-defined]  # which Typer reads
+        parameters=[*signature.parameters.values(), *added]
+    )
+    return loud

@@ -1,0 +1,291 @@
+"""Many files in one call: where they go, what is left out, what is told, and that it is the same as one by one."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmae_edge import Codec
+from fmae_edge.cli import pipeline
+from fmae_edge.cli.image_file import png_bytes
+from tests.cli.test_compress import pixels
+from tests.conftest import COMMAND
+
+PICTURES = ("a.png", "deeper/b.png", "deeper/still/c.png")
+
+
+@pytest.fixture
+def tree(tmp_path, images):
+    """Three pictures in folders below `in`."""
+    for name, image in zip(PICTURES, images, strict=False):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png_bytes(image))
+    return tmp_path
+
+
+def found(folder):
+    """Return the files below `folder`."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("count", [2, 64, 65, 200])
+@pytest.mark.parametrize("suffix", ["npy", "fmae"])
+def test_many_are_what_each_would_be_alone(cli, tmp_path, images, count, suffix):
+    names = [f"{index:03d}" for index in range(count)]
+    for name, image in zip(names, images, strict=False):
+        (tmp_path / f"{name}.png").write_bytes(png_bytes(image))
+    done = cli("compress", *[f"{name}.png" for name in names], "-o", f"{{stem}}.{suffix}", "--jobs", "3")
+    assert done.returncode == 0
+    assert [line.split(" -> ")[0] for line in done.stdout.splitlines()] == [f"{name}.png" for name in names]
+    codec = Codec()
+    for name, image in list(zip(names, images, strict=False))[:: max(1, count // 20)]:
+        content = (tmp_path / f"{name}.{suffix}").read_bytes()
+        if suffix == "fmae":
+            assert content == codec.compress(image)
+        else:
+            np.testing.assert_array_equal(np.load(io.BytesIO(content)), codec.encode(image))
+    done = cli("decompress", *[f"{name}.{suffix}" for name in names], "-o", "out")
+    assert done.returncode == 0
+    assert len(found(tmp_path / "out")) == count
+    latents = Codec().encode(images[:count])
+    if suffix == "npy":
+        np.testing.assert_array_equal(pixels(tmp_path / "out" / f"{names[-1]}.png"), Codec().decode(latents[-1]))
+
+
+def test_a_folder_keeps_its_structure_and_is_made(cli, tree):
+    assert cli("compress", "-r", "in", "-o", "latents").returncode == 0
+    assert found(tree / "latents") == ["a.npy", "deeper/b.npy", "deeper/still/c.npy"]
+    assert cli("decompress", "-r", "latents", "-o", "out/images").returncode == 0
+    assert found(tree / "out/images") == list(PICTURES)
+
+
+def test_a_failed_command_makes_no_folder(cli, tmp_path):
+    assert cli("compress", "nowhere.png", "-o", "out").returncode == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("out/{path}.fmae", ["a.fmae", "deeper/b.fmae", "deeper/still/c.fmae"]),
+        ("out/x-{stem}.npy", ["x-a.npy", "x-b.npy", "x-c.npy"]),
+        ("out/{folder}/{stem}.fmae", ["in/a.fmae", "in/deeper/b.fmae", "in/deeper/still/c.fmae"]),
+    ],
+)
+def test_patterns(cli, tree, pattern, expected):
+    assert cli("compress", "-r", "in", "-o", pattern).returncode == 0
+    assert found(tree / "out") == expected
+
+
+@pytest.mark.parametrize("field", ["{name}", "{}", "{0}"])
+def test_a_field_that_is_none(cli, tree, field):
+    done = cli("compress", "-r", "in", "-o", f"out/{field}.fmae")
+    assert done.returncode == 1
+    assert f"{field} stands for nothing; use {{folder}}, {{path}}, {{stem}}" in done.stderr
+    assert found(tree) == [f"in/{name}" for name in PICTURES]
+
+
+def test_quoted_globs_are_expanded(cli, tree):
+    done = cli("compress", "in/**/*.png", "-o", "out")
+    assert done.returncode == 0
+    assert found(tree / "out") == ["a.npy", "b.npy", "c.npy"]
+    assert cli("compress", "in/*.jpg").stderr == "fmae-edge: in/*.jpg: no file matches\n"
+    (tree / "in/a.png").rename(tree / "in/[a].png")
+    assert cli("compress", "in/[a].png").stdout == "in/[a].png -> in/[a].npy\n"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".npy"])
+def test_images_come_back_in_the_format_of_the_output(cli, tmp_path, picture, images, suffix):
+    cli("compress", "img.png", "-o", "x.npy")
+    assert cli("decompress", "x.npy", "-o", f"out{suffix}").returncode == 0
+    expected = Codec().decode(Codec().encode(images[0]))
+    path = tmp_path / f"out{suffix}"
+    if suffix == ".npy":
+        decoded = np.load(path)
+        assert decoded.dtype == np.uint8
+    else:
+        with Image.open(path) as image:
+            decoded = np.asarray(image.convert("L"))
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def test_arrays_of_images(cli, tree, images):
+    cli("compress", "-r", "in", "-o", "all.fmae")
+    cli("compress", "-r", "in", "-o", "each/{path}.fmae")
+    assert cli("decompress", "all.fmae", "-o", "stack.npy").returncode == 0
+    stack = np.load(tree / "stack.npy")
+    np.testing.assert_array_equal(stack, Codec().decompress((tree / "all.fmae").read_bytes()))
+    assert cli("decompress", "-r", "each", "-o", "joined.npy").returncode == 0
+    np.testing.assert_array_equal(np.load(tree / "joined.npy"), stack)
+    assert cli("decompress", "all.fmae", "all.fmae", "-o", "twice.npy").returncode == 0
+    assert np.load(tree / "twice.npy").shape == (6, 28, 28)
+
+
+def test_skip_existing_goes_on_where_it_was_left(cli, tree):
+    assert cli("compress", "in/a.png", "-o", "out").returncode == 0
+    before = (tree / "out/a.npy").stat()
+    done = cli("compress", "-r", "in", "-o", "out", "--skip-existing")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == "in/a.png -> out/a.npy  (exists, skipped)"
+    assert done.stderr.startswith("2 done, 1 skipped, 0 failed in ")
+    assert (tree / "out/a.npy").stat().st_mtime_ns == before.st_mtime_ns
+    assert cli("compress", "-r", "in", "-o", "out").stderr.count("exists already") == 3
+    assert "give one of them" in cli("compress", "-r", "in", "--force", "--skip-existing").stderr
+
+
+def test_skip_existing_beside_originals_and_beside_results(cli, tree):
+    """img.png beside img.npy may be the original, or what an interrupted run has decoded."""
+    (tree / "alone").mkdir()
+    cli("compress", "-r", "in", "-o", "alone")
+    cli("compress", "-r", "in")
+    first = cli("decompress", "-r", "in", "--skip-existing")
+    assert first.stderr.startswith("3 done, 0 skipped")
+    assert cli("decompress", "-r", "in", "--skip-existing").stderr.startswith("0 done, 3 skipped")
+    assert cli("decompress", "-r", "alone", "--skip-existing").stderr.startswith("3 done, 0 skipped")
+    assert cli("decompress", "-r", "alone", "--skip-existing").stderr.startswith("0 done, 3 skipped")
+    assert len(found(tree / "alone")) == 6
+
+
+@pytest.mark.parametrize("arguments", [(), ("-o", "out"), ("-o", "all.npy"), ("-o", "all.fmae")])
+def test_a_dry_run_writes_nothing_and_finds_what_is_wrong(cli, tree, arguments):
+    (tree / "in/bad.png").write_text("no image")
+    before = found(tree)
+    done = cli("compress", "-r", "in", "--dry-run", *arguments)
+    assert done.returncode == 1
+    assert "bad.png: not an image" in done.stderr
+    (tree / "in/bad.png").unlink()
+    done = cli("compress", "-r", "in", "--dry-run", *arguments)
+    assert done.returncode == 0
+    assert done.stderr.startswith("3 would be done, 0 skipped, 0 failed")
+    assert len(done.stdout.splitlines()) == 3
+    assert found(tree) == [name for name in before if "bad" not in name]
+    assert not (tree / "out").exists()
+
+
+def test_one_file_of_all_is_written_whole_or_not(cli, tree):
+    (tree / "in/bad.png").write_text("no image")
+    (tree / "in/worse.png").write_text("no image")
+    done = cli("compress", "-r", "in", "-o", "all.npy")
+    assert done.returncode == 1
+    assert done.stderr.count("not an image file") == 2
+    assert "all.npy: not written, for it would not hold all of its 5 inputs" in done.stderr
+    assert not (tree / "all.npy").exists()
+    (tree / "all.npy").write_bytes(b"old")
+    assert cli("compress", "-r", "in", "-o", "all.npy", "--skip-existing").returncode == 0
+    assert (tree / "all.npy").read_bytes() == b"old"
+
+
+def test_standard_input_among_files(cli, tree, images):
+    stdin = png_bytes(images[5])
+    assert cli("compress", "-", "in/a.png", "-o", "out", stdin=stdin).returncode == 0
+    np.testing.assert_array_equal(np.load(tree / "out/stdin.npy"), Codec().encode(images[5]))
+    assert cli("compress", "in/a.png", "-", "-o", "both.npy", stdin=stdin).returncode == 0
+    np.testing.assert_array_equal(np.load(tree / "both.npy"), Codec().encode(images[[0, 5]]))
+
+
+def test_quiet_and_json(cli, tree):
+    (tree / "in/bad.png").write_text("no image")
+    done = cli("compress", "-r", "in", "-o", "out", "--quiet")
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "fmae-edge: in/bad.png: not an image file of a known format (PNG, JPEG, WebP, ...)"
+    ]
+    done = cli("compress", "-r", "in", "-o", "out", "--quiet", "--json", "--skip-existing")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["status"] for record in records] == ["skipped", "failed", "skipped", "skipped"]
+    assert done.returncode == 1
+
+
+def test_reading_and_writing_overlap(tmp_path):
+    """A reader and a writer wait for each other to be at work, which one after the other would be for ever."""
+    reading, writing = threading.Event(), threading.Event()
+
+    def read(number):
+        if number > 2:
+            reading.set()
+            assert writing.wait(10)
+        return number
+
+    def write(number):
+        writing.set()
+        assert reading.wait(10)
+        return number
+
+    with pipeline.threads(False, 1) as readers, pipeline.threads(False, 1) as writers:
+        read_ahead = pipeline.run_ahead(readers, 1, read, range(8))
+        assert list(pipeline.run_ahead(writers, 1, write, read_ahead)) == list(range(8))
+
+
+def terminal(folder, *arguments, after=None, environment=None):
+    """Run the command on a terminal; return its exit code and all it has shown."""
+    child, parent = os.openpty()[::-1]
+    with subprocess.Popen(
+        [COMMAND, *arguments],
+        cwd=folder,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **(environment or {})},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        os.close(child)
+        if after is not None:
+            after(running)
+        shown = b""
+        while True:
+            try:
+                part = os.read(parent, 65536)
+            except OSError:  # Linux says so when nobody has the other end any more
+                break
+            if not part:
+                break
+            shown += part
+    os.close(parent)
+    return running.returncode, shown.decode(errors="replace")
+
+
+def test_a_terminal_gets_a_bar_and_a_pipe_nothing(tmp_path, images):
+    for index in range(300):
+        (tmp_path / f"{index}.png").write_bytes(png_bytes(images[index % 256]))
+    Image.fromarray(images[0]).convert("RGB").save(tmp_path / "colour.png")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    code, shown = terminal(tmp_path, "compress", *names)
+    assert code == 0
+    assert "301/301" in shown
+    assert "/s" in shown
+    assert "->" not in shown
+    assert "301 done (1 converted: --verbose says how), 0 skipped, 0 failed" in shown
+    _, shown = terminal(tmp_path, "compress", *names, "--force", "--verbose")
+    assert "colour.png -> colour.npy" in shown
+    _, shown = terminal(tmp_path, "compress", *names, "--force", "--quiet")
+    assert shown == ""
+    done = subprocess.run([COMMAND, "compress", *names, "--force"], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout.count(b"->") == 301
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_colours_are_for_terminals_that_want_them(tmp_path):
+    _, shown = terminal(tmp_path, "compress", "nowhere.png")
+    assert shown.startswith("\x1b[31mfmae-edge:\x1b[0m nowhere.png: no such file")
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in terminal(tmp_path, "compress", "nowhere.png", environment=environment)[1]
+
+
+def test_ctrl_c_while_standard_input_is_read(tmp_path):
+    def press(running):
+        time.sleep(1)
+        running.send_signal(signal.SIGINT)
+
+    code, shown = terminal(tmp_path, "compress", "-", "-o", "x.npy", after=press)
+    assert code == 130
+    assert "interrupted" in shown
+    assert os.listdir(tmp_path) == []
