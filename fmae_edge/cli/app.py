@@ -10,6 +10,7 @@ import typer
 from fmae_edge import __version__
 from fmae_edge.cli.bench import bench
 from fmae_edge.cli.codec import compress, decompress
+from fmae_edge.cli.compare import compare
 from fmae_edge.cli.doctor import doctor
 from fmae_edge.cli.evaluate import evaluate
 from fmae_edge.cli.export import export, parity
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (compress, decompress, reconstruct, info, doctor, train, export, parity, bench, evaluate):
+for command in (compress, decompress, compare, reconstruct, info, doctor, train, export, parity, bench, evaluate):
     app.command(help=_help_of(command))(with_loudness(command))
 
 

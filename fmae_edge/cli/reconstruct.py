@@ -1,14 +1,14 @@
 """`fmae-edge reconstruct`."""
 
-import io
-import json as json_format
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
-from fmae_edge.cli.files import STREAM, Source, expand, read
+from fmae_edge.cli.console import json_line, say
+from fmae_edge.cli.files import STREAM, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
 
@@ -37,36 +37,39 @@ def reconstruct(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Draw originals over their reconstructions, with PSNR and SSIM under each."""
+    """Draw originals over their reconstructions.
+
+    With PSNR and SSIM under each. Latents are not quantised; `compare` shows what comes out of .fmae files.
+
+    Example: fmae-edge reconstruct img.png -o reconstructions.png
+    """
     import numpy as np
 
+    from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
-    from fmae_edge.evaluate.figure import draw_reconstructions
-    from fmae_edge.evaluate.quality import measure_quality
+    from fmae_edge.cli.pictures import load_picture
+    from fmae_edge.evaluate.figure import draw_reconstructions, to_png
+    from fmae_edge.evaluate.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images or [], recursive, _image_suffixes())
+    sources = expand(images or [], recursive, SUFFIXES)
     outputs = Outputs(output, ".png", force, sources, joined=True)
     outputs.claim(output)
     codec = Codec(bundle, precision=precision)
     if sources:
-        originals = _load(sources, gray_image_size(codec.manifest), fit)
+        size = gray_image_size(codec.manifest)
+        originals = np.stack([load_picture(source, size, fit) for source in sources])
         names = [source.path.name for source in sources]
     else:
         originals = _first_test_images(data)
         names = [f"test image {index}" for index in range(len(originals))]
     decoded = codec.decode(codec.encode(originals))
-    qualities = [
-        measure_quality(before[None] / np.float32(255), after[None] / np.float32(255))
-        for before, after in zip(originals, decoded, strict=True)
-    ]
-    stream = io.BytesIO()
-    draw_reconstructions(originals, decoded, qualities).save(stream, "PNG", optimize=True)
-    outputs.write(output, stream.getvalue())
+    qualities = measure_each(originals, decoded)
+    outputs.write(output, to_png(draw_reconstructions(originals, decoded, qualities)))
     if json:
         for name, quality in zip(names, qualities, strict=True):
             finite = None if quality.mse == 0 else quality.psnr_pooled
-            line = json_format.dumps({"image": name, "psnr": finite, "ssim": quality.ssim})
+            line = json_line({"image": name, "psnr": finite, "ssim": quality.ssim, "output": str(output)})
             typer.echo(line, err=output == STREAM)
     else:
         rows = [
@@ -74,27 +77,7 @@ def reconstruct(
             for name, quality in zip(names, qualities, strict=True)
         ]
         typer.echo(format_table(("image", "PSNR", "SSIM"), rows), err=output == STREAM)
-        typer.echo(f"wrote {output}", err=output == STREAM)
-
-
-def _image_suffixes() -> tuple[str, ...]:
-    from fmae_edge.cli.image_file import SUFFIXES
-
-    return SUFFIXES
-
-
-def _load(sources: list[Source], size: tuple[int, int], fit: Any) -> "NDArray[np.uint8]":
-    import numpy as np
-
-    from fmae_edge.cli.image_file import load_gray
-
-    loaded = []
-    for source in sources:
-        pixels, notes = load_gray(read(source.path), str(source), size, fit)
-        if notes:
-            typer.echo(f"{source}: {'; '.join(notes)}", err=True)
-        loaded.append(pixels)
-    return np.stack(loaded)
+        say(f"wrote {output}", sys.stderr if output == STREAM else sys.stdout)
 
 
 def _first_test_images(data: Path | None) -> "NDArray[np.uint8]":

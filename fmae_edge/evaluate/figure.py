@@ -1,6 +1,9 @@
-"""One picture: originals over their reconstructions, with PSNR and SSIM under each. Drawn with Pillow."""
+"""Pictures of images: columns with captions under them, enlarged pixel by pixel. Drawn with Pillow."""
 
+import io
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,31 +11,95 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fmae_edge.evaluate.quality import Quality
 
-_SCALE = 5
 _MARGIN = 12
-_TEXT_HEIGHT = 15
+_TEXT_SIZE, _TEXT_HEIGHT = 12, 15
 _BACKGROUND, _INK = 255, 40
+_LABEL_WIDTH = 100
+# Up to so many columns are enlarged 5 times, more 3 times: "PSNR 23.40 dB" still fits under 28 pixels
+_LARGE, _SCALE, _SMALL_SCALE = 20, 5, 3
+_ONE_ROW = 10  # columns that stay side by side
+_BETWEEN_ROWS = 18
+_ASPECT = 1.5  # width over height that many columns are wrapped to
+
+
+@dataclass(frozen=True)
+class Column:
+    """Images one under another, (height, width) uint8, and the lines of text under them."""
+
+    images: Sequence[NDArray[np.uint8]]
+    captions: Sequence[str]
+
+
+def draw_columns(columns: Sequence[Column], labels: Sequence[str] = ()) -> Image.Image:
+    """Return a gray picture of columns side by side, in as many rows of columns as give a handy shape.
+
+    All columns have the same number of images, all of one shape, and of captions. `labels` name the images of
+    a row at its left end, and may have several lines. A caption that is too long is shortened in its middle.
+    """
+    lines, captions = len(columns[0].images), len(columns[0].captions)
+    scale = _SCALE if len(columns) <= _LARGE else _SMALL_SCALE
+    height, width = (side * scale for side in columns[0].images[0].shape)
+    right, down = width + _MARGIN, height + _MARGIN  # from an image to the next
+    band = lines * down + captions * _TEXT_HEIGHT + _BETWEEN_ROWS
+    across = columns_in_a_row(len(columns), right, band)
+    start = _MARGIN + (_LABEL_WIDTH if labels else 0)
+    bottom = _MARGIN + math.ceil(len(columns) / across) * band - _BETWEEN_ROWS + _MARGIN // 2
+    figure = Image.new("L", (start + across * right, bottom), _BACKGROUND)
+    draw = ImageDraw.Draw(figure)
+    font = ImageFont.load_default(size=_TEXT_SIZE)
+    for top in range(_MARGIN, bottom, band):
+        for line, label in enumerate(labels):
+            middle = (_MARGIN, top + line * down + height / 2)
+            draw.text(middle, label, fill=_INK, font=font, anchor="lm", spacing=3)
+    for index, column in enumerate(columns):
+        left, top = start + index % across * right, _MARGIN + index // across * band
+        for line, pixels in enumerate(column.images):
+            enlarged = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
+            figure.paste(enlarged, (left, top + line * down))
+        for line, caption in enumerate(column.captions):
+            middle = (left + width / 2, top + lines * down + line * _TEXT_HEIGHT)
+            draw.text(middle, _shortened(caption, font, width), fill=_INK, font=font, anchor="ma")
+    return figure
+
+
+def columns_in_a_row(count: int, width: int, height: int) -> int:
+    """Return how many of `count` columns of that width and height stand side by side, in rows of equal length."""
+    if count <= _ONE_ROW:
+        return count
+    # across * width = aspect * (count / across) * height
+    across = max(_ONE_ROW, round(math.sqrt(_ASPECT * count * height / width)))
+    return math.ceil(count / math.ceil(count / across))
 
 
 def draw_reconstructions(
     originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], qualities: Sequence[Quality]
 ) -> Image.Image:
-    """Return the figure of N (height, width) uint8 images: a column each, enlarged 5 times pixel by pixel."""
-    count, height, width = (len(originals), originals.shape[1] * _SCALE, originals.shape[2] * _SCALE)
-    column, row = width + _MARGIN, height + _MARGIN
-    size = (_MARGIN + count * column, _MARGIN + 2 * row + 2 * _TEXT_HEIGHT + _MARGIN // 2)
-    figure = Image.new("L", size, _BACKGROUND)
-    draw = ImageDraw.Draw(figure)
-    font = ImageFont.load_default(size=12)
-    for index, (original, reconstruction, quality) in enumerate(
-        zip(originals, reconstructions, qualities, strict=True)
-    ):
-        left = _MARGIN + index * column
-        for line, pixels in enumerate((original, reconstruction)):
-            enlarged = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
-            figure.paste(enlarged, (left, _MARGIN + line * row))
-        captions = (f"PSNR {quality.psnr_pooled:.2f} dB", f"SSIM {quality.ssim:.3f}")
-        for line, caption in enumerate(captions):
-            middle = (left + width / 2, _MARGIN + 2 * row + line * _TEXT_HEIGHT)
-            draw.text(middle, caption, fill=_INK, font=font, anchor="ma")
-    return figure
+    """Return the picture of N (height, width) uint8 images over their reconstructions, with PSNR and SSIM."""
+    return draw_columns(
+        [
+            Column((original, reconstruction), quality_captions(quality))
+            for original, reconstruction, quality in zip(originals, reconstructions, qualities, strict=True)
+        ]
+    )
+
+
+def quality_captions(quality: Quality) -> tuple[str, str]:
+    """Return what is written under an image: its PSNR and its SSIM."""
+    return f"PSNR {quality.psnr_pooled:.2f} dB", f"SSIM {quality.ssim:.3f}"
+
+
+def to_png(picture: Image.Image) -> bytes:
+    """Return `picture` as a PNG file."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """Return `text` in one line of at most `width` pixels; a name's end often tells most, so it is kept."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    short, keep = text, len(text)
+    while font.getlength(short) > width and keep > 1:
+        keep -= 1
+        short = f"{text[: keep - keep // 2]}...{text[len(text) - keep // 2 :]}"
+    return short

@@ -40,6 +40,14 @@ def measure_quality(originals: Array, reconstructions: Array) -> Quality:
     )
 
 
+def measure_each(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> list[Quality]:
+    """Compare each of N (height, width) uint8 images with its reconstruction."""
+    return [
+        measure_quality(before[None] / np.float32(255), after[None] / np.float32(255))
+        for before, after in zip(originals, reconstructions, strict=True)
+    ]
+
+
 def mse_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float64]:
     """Return the mean squared error of each of N images, (N,)."""
     difference = originals.astype(np.float64) - reconstructions

@@ -83,7 +83,7 @@ def refused(done, message, folder, before):
 
 
 @pytest.mark.parametrize("name", BAD_IMAGES)
-@pytest.mark.parametrize("command", ["compress", "reconstruct"])
+@pytest.mark.parametrize("command", ["compress", "reconstruct", "compare"])
 def test_bad_images(cli, tmp_path, name, command):
     make, message = BAD_IMAGES[name]
     if make:
@@ -170,7 +170,7 @@ BAD_BUNDLES = {
 
 
 @pytest.mark.parametrize("name", BAD_BUNDLES)
-@pytest.mark.parametrize("command", ["compress", "decompress", "reconstruct", "info", "parity"])
+@pytest.mark.parametrize("command", ["compress", "decompress", "reconstruct", "compare", "info", "parity"])
 def test_bad_bundles(cli, tmp_path, bundle, name, command):
     (tmp_path / "img.png").write_bytes(PNG)
     npy(tmp_path / "latent.npy", np.zeros(64, np.float32))
@@ -181,6 +181,7 @@ def test_bad_bundles(cli, tmp_path, bundle, name, command):
         "compress": ("img.png", "--bundle", bundle),
         "decompress": ("latent.npy", "--bundle", bundle),
         "reconstruct": ("img.png", "--bundle", bundle),
+        "compare": ("img.png", "--bundle", bundle),
         "info": (bundle,),
         "parity": (CHECKPOINT, bundle),
     }[command]
@@ -215,6 +216,8 @@ def test_no_data(cli, tmp_path):
         ("compress", "x.png", "--fit", "crop"),
         ("compress", "x.png", "--no-such-option"),
         ("no-such-command",),
+        ("compare",),
+        ("compare", "x.png", "--quality", "10"),
         ("train", "--epochs", "0"),
         ("train", "--lr", "nan"),
         ("train", "--device", "tpu"),

@@ -26,7 +26,7 @@ def test_version(cli):
 def test_help_names_every_command(cli):
     done = cli("--help")
     assert done.returncode == 0
-    for command in ("compress", "decompress", "reconstruct", "info", "train", "export", "parity"):
+    for command in ("compress", "decompress", "reconstruct", "compare", "info", "train", "export", "parity"):
         assert f"\n  {command} " in done.stdout
         assert cli(command, "--help").returncode == 0
 

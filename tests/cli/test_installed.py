@@ -55,6 +55,7 @@ def test_names_that_are_no_text(installed, tmp_path, picture):
         ("compress",),
         ("decompress",),
         ("reconstruct",),
+        ("compare",),
         ("info",),
         ("parity", CHECKPOINT),
         ("bench",),

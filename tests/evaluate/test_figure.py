@@ -1,23 +1,28 @@
-import numpy as np
+import io
 
-from fmae_edge.evaluate.figure import draw_reconstructions
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmae_edge.evaluate.figure import Column, columns_in_a_row, draw_columns, draw_reconstructions, to_png
 from fmae_edge.evaluate.quality import Quality
+
+SCALE, MARGIN, TEXT = 5, 12, 15
 
 
 def test_originals_stand_over_reconstructions(images):
     quality = Quality(mse=0.01, psnr_pooled=20.0, psnr_per_image=20.0, ssim=0.9)
     top, bottom = images[:3], 255 - images[:3]
     figure = np.asarray(draw_reconstructions(top, bottom, [quality] * 3))
-    scale, margin = 5, 12
-    side = 28 * scale
+    side = 28 * SCALE
     for column in range(3):
-        left = margin + column * (side + margin)
+        left = MARGIN + column * (side + MARGIN)
         for row, expected in enumerate((top[column], bottom[column])):
-            upper = margin + row * (side + margin)
+            upper = MARGIN + row * (side + MARGIN)
             np.testing.assert_array_equal(
-                figure[upper : upper + side : scale, left : left + side : scale], expected
+                figure[upper : upper + side : SCALE, left : left + side : SCALE], expected
             )
-    captions = figure[2 * (side + margin) + margin :]
+    captions = figure[2 * (side + MARGIN) + MARGIN :]
     assert (captions < 128).any()
 
 
@@ -27,3 +32,53 @@ def test_captions_say_what_was_measured(images):
         for psnr in (20.0, 31.0)
     )
     assert (one != other).any()
+
+
+def test_many_columns_go_on_in_the_next_row(images):
+    scale = 3
+    figure = np.asarray(draw_columns([Column((image,), ("x",)) for image in images[:100]]))
+    side = 28 * scale
+    across = (figure.shape[1] - MARGIN) // (side + MARGIN)
+    band = side + MARGIN + TEXT + 18
+    assert 1 < across < 100
+    for index, image in enumerate(images[:100]):
+        upper, left = MARGIN + index // across * band, MARGIN + index % across * (side + MARGIN)
+        np.testing.assert_array_equal(figure[upper : upper + side : scale, left : left + side : scale], image)
+
+
+@pytest.mark.parametrize("count", [11, 40, 100, 1000])
+def test_a_picture_of_many_has_a_handy_shape(images, count):
+    picture = draw_columns([Column((images[0],) * 3, ("x",) * 4)] * count)
+    assert 0.8 < picture.width / picture.height < 3.5
+
+
+def test_rows_of_columns_are_equally_long():
+    for count in range(1, 200):
+        across = columns_in_a_row(count, 152, 500)
+        rows = -(-count // across)
+        assert rows * across - count < rows  # or a row more could be a column shorter
+        assert across == count if count <= 10 else across >= 6
+
+
+def test_labels_stand_left_of_the_images_of_every_row(images):
+    scale, rows = 3, 3
+    columns = [Column((image, image), ()) for image in images[:30]]
+    plain, labelled = (np.asarray(draw_columns(columns, labels)) for labels in ((), ("one", "two\nlines")))
+    gutter = labelled.shape[1] - plain.shape[1]
+    np.testing.assert_array_equal(labelled[:, gutter:], plain)
+    text_rows = np.flatnonzero((labelled[:, :gutter] < 128).any(axis=1))
+    assert 1 + np.count_nonzero(np.diff(text_rows) > 28 * scale // 2) == 2 * rows
+
+
+@pytest.mark.parametrize("name", ["a-very-long-name-" * 9 + ".png", "two\nlines", "caf\udce9.png", ""])
+def test_a_caption_stays_under_its_image(images, name):
+    figure = np.asarray(draw_columns([Column((images[0],), (name,))]))
+    outside = np.delete(figure, slice(MARGIN, MARGIN + 28 * SCALE), axis=1)
+    assert (outside == 255).all()
+
+
+def test_a_png_holds_the_picture(images):
+    picture = draw_columns([Column((images[0],), ("x",))])
+    with Image.open(io.BytesIO(to_png(picture))) as read:
+        assert read.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(read), np.asarray(picture))

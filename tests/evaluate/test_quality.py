@@ -1,12 +1,13 @@
 """The figures are the textbook's: an outside oracle, and cases known by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fmae_edge.evaluate.quality import measure_quality, mse_per_image, psnr, ssim_per_image
+from fmae_edge.evaluate.quality import measure_each, measure_quality, mse_per_image, psnr, ssim_per_image
 
 
 @pytest.fixture
@@ -60,3 +61,11 @@ def test_identical_images():
 def test_uint8_images_are_not_wrapped_around():
     dark, light = np.zeros((1, 8, 8), np.uint8), np.full((1, 8, 8), 200, np.uint8)
     assert mse_per_image(dark, light)[0] == 200**2
+
+
+def test_each_of_several_is_measured_by_itself(images):
+    originals, others = images[:4], images[4:8]
+    for index, quality in enumerate(measure_each(originals, others)):
+        one = slice(index, index + 1)
+        expected = measure_quality(originals[one] / 255, others[one] / 255)
+        assert dataclasses.astuple(quality) == pytest.approx(dataclasses.astuple(expected), rel=1e-5)

@@ -1,0 +1,170 @@
+"""`fmae-edge compare`."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
+from fmae_edge.cli.console import has_colours, json_line, say, say_error
+from fmae_edge.cli.files import STREAM, Source, expand
+from fmae_edge.cli.outputs import Outputs
+from fmae_edge.cli.table import format_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmae_edge.evaluate.comparison import Comparison
+    from fmae_edge.runtime.codec import Codec
+
+_PICTURE = Path("comparison.png")
+_UNLIMITED = 10_000  # columns, where no terminal says how many it has
+
+
+def compare(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, folders, or -.", readable=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="PNG file to write. [default: comparison.png, and none with --show]",
+            readable=False,
+        ),
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=9, help="1 (fewest bytes) to 9.")] = 5,
+    effort: Annotated[int, typer.Option(min=0, max=9, help="Rounds of search for fewer bytes.")] = 0,
+    show: Annotated[bool, typer.Option("--show", help="Draw in the terminal.")] = False,
+    precision: PrecisionOption = "int8",
+    fit: Fit = None,
+    bundle: BundleOption = None,
+    recursive: Recursive = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Draw originals, what comes back, and the difference.
+
+    Each image goes through a .fmae file; its bytes, PSNR and SSIM stand below. --show draws in the terminal.
+
+    Example: fmae-edge compare img.png --show
+    """
+    from fmae_edge.cli.image_file import SUFFIXES
+    from fmae_edge.cli.options import gray_image_size
+    from fmae_edge.cli.outcome import Outcome
+    from fmae_edge.cli.pictures import load_picture
+    from fmae_edge.cli.pipeline import settle
+    from fmae_edge.runtime.codec import Codec
+
+    sources = expand(images, recursive, SUFFIXES)
+    target = _PICTURE if output is None and not show else output
+    outputs = Outputs(target, ".png", force, sources, joined=True)
+    if target is not None:
+        outputs.claim(target)
+    codec = Codec(bundle, precision=precision)
+    size = gray_image_size(codec.manifest)
+    loaded: list[tuple[Source, NDArray[np.uint8]]] = []
+    for source in sources:
+        found = settle(source, partial(load_picture, source, size, fit))
+        if isinstance(found, Outcome):
+            say_error(str(found.error), found.cause)
+        else:
+            loaded.append((source, found))
+    if loaded:
+        comparisons = _compress_all(codec, loaded, quality, effort)
+        people = sys.stderr if target == STREAM or sys.stdout is None else sys.stdout  # None: closed
+        if target is not None:
+            from fmae_edge.evaluate.comparison import draw_comparisons
+            from fmae_edge.evaluate.figure import to_png
+
+            said = f"quality {quality}" + (f", effort {effort}" if effort else "")
+            outputs.write(target, to_png(draw_comparisons(comparisons, said)))
+        if show:
+            _show(comparisons, sys.stderr if json else people)
+        if json:
+            _print_json(comparisons, target, people)
+        elif len(comparisons) > 1 or not show:  # the caption of a single image has said it all
+            _print_table(comparisons, people)
+        if target is not None and not json:
+            say(f"wrote {target}", people)
+    if len(loaded) < len(sources):
+        raise typer.Exit(1)
+
+
+def _compress_all(
+    codec: "Codec", loaded: "Sequence[tuple[Source, NDArray[np.uint8]]]", quality: int, effort: int
+) -> "list[Comparison]":
+    """Send each image through a .fmae file of its own. Raises BundleError if the bundle cannot make any."""
+    import numpy as np
+
+    from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.evaluate.comparison import Comparison
+    from fmae_edge.evaluate.quality import measure_each
+
+    pixels = [pixels for _, pixels in loaded]
+    contents = []
+    with progress_bar("comparing") as on_progress:
+        for content in codec.compress_iter(pixels, quality, effort):
+            contents.append(content)
+            on_progress(len(contents), len(pixels))
+    decoded = list(codec.decompress_iter(contents))
+    qualities = measure_each(np.stack(pixels), np.stack(decoded))
+    return [
+        Comparison(str(source), original, reconstruction, len(content), measured)
+        for (source, original), content, reconstruction, measured in zip(
+            loaded, contents, decoded, qualities, strict=True
+        )
+    ]
+
+
+def _show(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
+    """Draw in a terminal, or as shades of characters where `stream` is none or wants no colours."""
+    from fmae_edge.evaluate.comparison import DIFFERENCE_FACTOR
+    from fmae_edge.evaluate.half_blocks import choose_style, side_by_side
+
+    style = choose_style(stream.encoding, has_colours(stream))
+    width = _columns(stream)
+    for each in comparisons:
+        pictures = [
+            ("original", each.original),
+            ("reconstruction", each.reconstruction),
+            (f"difference, {DIFFERENCE_FACTOR} times", each.difference),
+        ]
+        said = f"{each.file_bytes} bytes, PSNR {each.quality.psnr_pooled:.2f} dB, SSIM {each.quality.ssim:.4f}"
+        print(f"{each.name}: {said}\n{side_by_side(pictures, style, width)}\n", file=stream)
+
+
+def _columns(stream: TextIO) -> int:
+    """Return how wide the terminal is: COLUMNS, or what it says itself."""
+    try:
+        own = os.get_terminal_size(stream.fileno())
+    except OSError:
+        own = os.terminal_size((_UNLIMITED, 1))
+    return shutil.get_terminal_size(own).columns or _UNLIMITED
+
+
+def _print_json(comparisons: "Sequence[Comparison]", target: Path | None, stream: TextIO) -> None:
+    for each in comparisons:
+        record = {
+            "image": each.name,
+            "bytes": each.file_bytes,
+            "psnr": None if each.quality.mse == 0 else each.quality.psnr_pooled,
+            "ssim": each.quality.ssim,
+            "output": None if target is None else str(target),
+        }
+        print(json_line(record), file=stream)
+
+
+def _print_table(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
+    rows = [
+        (each.name, str(each.file_bytes), f"{each.quality.psnr_pooled:.2f} dB", f"{each.quality.ssim:.4f}")
+        for each in comparisons
+    ]
+    print(format_table(("image", "bytes", "PSNR", "SSIM"), rows), file=stream)

@@ -1,0 +1,73 @@
+"""Gray images as text for a terminal.
+
+A character cell is about twice as high as wide, so it holds two pixels, one over the other: the upper half block
+has the upper pixel's gray, the cell's background the lower's. Where there are no colours, the two are one shade.
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Style = Literal["half blocks", "shades", "ascii"]
+
+_HALF_BLOCK, _RESET = "\u2580", "\x1b[0m"
+# From dark to bright, on a dark background
+_RAMPS = {"shades": " \u2591\u2592\u2593\u2588", "ascii": " .:-=+*#%@"}
+_GAP = 2
+
+
+def choose_style(encoding: str, colours: bool) -> Style:
+    """Return the richest style that text in `encoding` has characters for, half blocks only with `colours`."""
+    wanted: Style = "half blocks" if colours else "shades"
+    try:
+        (_HALF_BLOCK if colours else _RAMPS["shades"]).encode(encoding)
+    except UnicodeEncodeError:
+        return "ascii"
+    return wanted
+
+
+def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], style: Style, width: int) -> str:
+    """Return lines with (caption, image) pairs beside each other, as many as `width` columns have room for.
+
+    Images are (height, width) uint8 of one shape. The others follow below; one stands there in any case.
+    """
+    cell = max(max(len(caption), image.shape[1]) for caption, image in pictures)
+    across = max(1, (width + _GAP) // (cell + _GAP))
+    lines = []
+    for at in range(0, len(pictures), across):
+        group = pictures[at : at + across]
+        padded = [
+            [line + " " * (cell - image.shape[1]) for line in image_lines(image, style)] for _, image in group
+        ]
+        lines += [(" " * _GAP).join(row) for row in zip(*padded, strict=True)]
+        lines.append((" " * _GAP).join(caption.ljust(cell) for caption, _ in group))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def image_lines(image: NDArray[np.uint8], style: Style) -> list[str]:
+    """Return a line of text for every two rows of pixels (height, width), with a character a column."""
+    pairs = zip_longest(image[::2].tolist(), image[1::2].tolist())
+    if style == "half blocks":
+        return [_half_block_line(upper, lower) for upper, lower in pairs]
+    ramp = _RAMPS[style]
+    return [
+        "".join(ramp[(a + b) * len(ramp) // 512] for a, b in zip(upper, lower or upper, strict=True))
+        for upper, lower in pairs
+    ]
+
+
+def _half_block_line(upper: Sequence[int], lower: Sequence[int] | None) -> str:
+    """Return a line in 24-bit grays; codes stand only where a gray changes."""
+    text, ink, paper = [], None, None
+    for column, gray in enumerate(upper):
+        if gray != ink:
+            text.append(f"\x1b[38;2;{gray};{gray};{gray}m")
+        if lower is not None and lower[column] != paper:
+            paper = lower[column]
+            text.append(f"\x1b[48;2;{paper};{paper};{paper}m")
+        text.append(_HALF_BLOCK)
+        ink = gray
+    return "".join(text) + _RESET

@@ -1,0 +1,43 @@
+import numpy as np
+
+from fmae_edge.evaluate.comparison import Comparison, draw_comparisons, enlarged_difference
+from fmae_edge.evaluate.quality import measure_each
+
+SIDE, MARGIN, LABELS = 28 * 5, 12, 100
+
+
+def test_differences_are_doubled_around_gray():
+    original = np.array([[100, 100, 100, 100, 0, 255, 100, 100]], np.uint8)
+    reconstruction = np.array([[100, 101, 98, 163, 255, 0, 164, 36]], np.uint8)
+    expected = [[128, 130, 124, 254, 255, 0, 255, 0]]
+    difference = enlarged_difference(original, reconstruction)
+    assert difference.dtype == np.uint8
+    assert difference.tolist() == expected
+
+
+def test_each_image_is_a_column_of_three(images):
+    reconstructions = images[1:4]
+    comparisons = [
+        Comparison(f"{index}.png", before, after, 20, quality)
+        for index, (before, after, quality) in enumerate(
+            zip(images[:3], reconstructions, measure_each(images[:3], reconstructions), strict=True)
+        )
+    ]
+    figure = np.asarray(draw_comparisons(comparisons, "quality 5"))
+    for index, (before, after) in enumerate(zip(images[:3], reconstructions, strict=True)):
+        left = MARGIN + LABELS + index * (SIDE + MARGIN)
+        for line, expected in enumerate((before, after, enlarged_difference(before, after))):
+            top = MARGIN + line * (SIDE + MARGIN)
+            np.testing.assert_array_equal(figure[top : top + SIDE : 5, left : left + SIDE : 5], expected)
+
+
+def test_what_is_written_is_what_was_measured(images):
+    def drawn(name="a.png", file_bytes=20, said="quality 5", pair=(0, 1)):
+        before, after = images[[pair[0]]], images[[pair[1]]]
+        (quality,) = measure_each(before, after)
+        each = Comparison(name, images[0], images[1], file_bytes, quality)
+        return np.asarray(draw_comparisons([each], said))
+
+    for changed in ({"name": "b.png"}, {"file_bytes": 21}, {"said": "quality 6"}, {"pair": (0, 2)}):
+        assert (drawn(**changed) != drawn()).any(), changed
+    np.testing.assert_array_equal(drawn(name="folder/a.png"), drawn())

@@ -1,0 +1,89 @@
+"""Text in a terminal shows the pixels that it was made of."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fmae_edge.evaluate.half_blocks import choose_style, image_lines, side_by_side
+
+
+def decode(text):
+    """Return the grays (height, width) that a terminal shows of half blocks; -1 where it shows nothing."""
+    rows = []
+    for line in text.splitlines():
+        upper, lower, ink, paper = [], [], -1, -1
+        for code, letter in re.findall("\x1b\\[([0-9;]*)m|(.)", line):
+            numbers = [int(number) for number in code.split(";")] if code else []
+            if numbers == [0]:
+                ink = paper = -1
+            elif numbers:
+                ground, kind, *levels = numbers
+                assert kind == 2
+                assert len(set(levels)) == 1, "not a gray"
+                ink, paper = (levels[0], paper) if ground == 38 else (ink, levels[0])
+            elif letter == "\u2580":
+                upper.append(ink)
+                lower.append(paper)
+            else:
+                upper.append(-1)
+                lower.append(-1)
+        rows += [upper, lower]
+    width = max(map(len, rows))
+    return np.array([row + [-1] * (width - len(row)) for row in rows])
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (2, 1), (1, 3), (7, 5)])
+def test_half_blocks_are_the_pixels(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    image[:, 0] = 0  # runs of one gray, for which codes are left out
+    shown = decode("\n".join(image_lines(image, "half blocks")))
+    np.testing.assert_array_equal(shown[: shape[0]], image)
+    assert (shown[shape[0] :] == -1).all()  # of an odd height
+
+
+def test_no_colour_goes_past_the_end_of_a_line(images):
+    for line in image_lines(images[0], "half blocks"):
+        assert line.endswith("\x1b[0m")
+
+
+@pytest.mark.parametrize(("style", "ramp"), [("shades", " ░▒▓█"), ("ascii", " .:-=+*#%@")])
+def test_brighter_pixels_are_denser_characters(style, ramp):
+    image = np.repeat(np.arange(256, dtype=np.uint8)[None], 3, axis=0)
+    first, last = image_lines(image, style)
+    assert first == last  # an odd row is as bright as two
+    levels = [ramp.index(character) for character in first]
+    assert levels == sorted(levels)
+    assert np.bincount(levels, minlength=len(ramp)).min() >= 256 // len(ramp)
+    mixed = np.array([[0], [255]], np.uint8)
+    assert image_lines(mixed, style) == [ramp[(len(ramp) - 1) // 2]]
+
+
+def test_the_richest_style_that_can_be_shown():
+    assert choose_style("utf-8", colours=True) == "half blocks"
+    assert choose_style("utf-8", colours=False) == "shades"
+    assert choose_style("cp437", colours=False) == "shades"
+    for colours in (False, True):
+        assert choose_style("ascii", colours) == choose_style("latin-1", colours) == "ascii"
+
+
+@pytest.mark.parametrize(("width", "across"), [(88, 3), (10_000, 3), (87, 2), (58, 2), (57, 1), (28, 1), (5, 1)])
+def test_as_many_stand_side_by_side_as_fit(images, width, across):
+    names = ("one", "two", "three")
+    pictures = list(zip(names, images[:3], strict=True))
+    text = side_by_side(pictures, "half blocks", width)
+    lines = text.splitlines()
+    rows = -(-3 // across)
+    assert len(lines) == rows * (14 + 1)
+    for index, (name, image) in enumerate(pictures):
+        row, left = index // across, index % across * 30
+        block = decode("\n".join(lines[row * 15 : row * 15 + 14]))
+        np.testing.assert_array_equal(block[:, left : left + 28], image)
+        assert lines[row * 15 + 14][left:].startswith(name)
+    assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in lines) <= max(width, 28)
+
+
+def test_captions_wider_than_images_keep_apart():
+    image = np.zeros((2, 2), np.uint8)
+    text = side_by_side([("a long one", image), ("another", image)], "shades", 80)
+    assert text.splitlines()[-1] == "a long one  another"
