@@ -23,7 +23,7 @@ BundleOption = Annotated[
 BundleArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[BUNDLE]", help="Folder of the bundle. [default: the one in the wheel]", readable=False
+        metavar="BUNDLE", help="Folder of the bundle. [default: the one in the wheel]", readable=False
     ),
 ]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs to run.")]
@@ -42,7 +42,7 @@ Jobs = Annotated[
 
 def compress(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, folders, or -.", readable=False)
+        list[Path], typer.Argument(metavar="IMAGE", help="Image files, folders, or -.", readable=False)
     ],
     output: Output = None,
     quality: Annotated[
@@ -92,7 +92,7 @@ def compress(
 
 def decompress(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help=".npy and .fmae files, folders, or -.", readable=False)
+        list[Path], typer.Argument(metavar="FILE", help=".npy and .fmae files, folders, or -.", readable=False)
     ],
     output: Output = None,
     precision: PrecisionOption = "int8",

@@ -29,7 +29,7 @@ _UNLIMITED = 10_000  # columns, where no terminal says how many it has
 
 def compare(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, folders, or -.", readable=False)
+        list[Path], typer.Argument(metavar="IMAGE", help="Image files, folders, or -.", readable=False)
     ],
     output: Annotated[
         Path | None,

@@ -23,7 +23,7 @@ def reconstruct(
     images: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[IMAGE...]", help="Image files. [default: the first five test images]", readable=False
+            metavar="IMAGE", help="Image files. [default: the first five test images]", readable=False
         ),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.", readable=False)] = Path(

@@ -1,0 +1,40 @@
+"""Write docs/commands.md, the reference of the command line: `python docs/make_commands.py`.
+
+It is what Typer makes of the commands' help, with examples as blocks and whole first sentences in the list.
+"""
+
+import re
+from pathlib import Path
+
+import typer
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+
+from fmae_edge.cli.app import app
+
+PAGE = Path(__file__).with_name("commands.md")
+_INTRODUCTION = """\
+<!-- Written by `python docs/make_commands.py` from the commands' own help. -->
+
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    group = get_command(app)
+    with typer.Context(group, info_name="fmae-edge") as context:
+        page = get_docs_for_click(obj=group, ctx=context, name="fmae-edge", title="fmae-edge: the commands")
+    page = re.sub(r"\x08\n(Example:)\n((?:  .+\n)+)", _example, page)
+    for name, command in group.commands.items():
+        sentence = (command.help or "").partition("\n")[0]
+        page = re.sub(rf"^\* `{name}`: .*$", f"* [`{name}`](#fmae-edge-{name}): {sentence}", page, flags=re.M)
+    return _INTRODUCTION + page.rstrip() + "\n"
+
+
+def _example(match: re.Match[str]) -> str:
+    lines = "".join(f"{line.strip()}\n" for line in match[2].splitlines())
+    return f"{match[1]}\n\n```sh\n{lines}```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference())
