@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 def train(
     run: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the run: checkpoints, metrics.", readable=False)
+        Path,
+        typer.Option("-o", "--output", help="Folder of the run: checkpoints, metrics, pictures.", readable=False),
     ] = Path("runs/fashion-mnist"),
     data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch in the folder.")] = False,
@@ -32,7 +33,13 @@ def train(
         typer.Option(help="Where to train; auto takes the fastest there is."),
     ] = "auto",
 ) -> None:
-    """Train the autoencoder on Fashion-MNIST."""
+    """Train the autoencoder on Fashion-MNIST.
+
+    After each epoch the folder has curves.png, reconstructions/epoch-001.png and so on, and events for TensorBoard
+    if the package tensorboard is installed.
+
+    Example: fmae-edge train -o runs/fashion-mnist
+    """
     import torch
 
     from fmae_edge.cli.progress import TrainingProgress
@@ -42,6 +49,7 @@ def train(
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
     from fmae_edge.train.model import Autoencoder
+    from fmae_edge.train.pictures import RunPictures
     from fmae_edge.train.recipe import Recipe
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
@@ -73,7 +81,7 @@ def train(
         )
         torch.manual_seed(recipe.seed)
         model = Autoencoder(config)
-        with TrainingProgress() as progress:
+        with TrainingProgress() as progress, RunPictures(run, images.test) as pictures:
             metrics = train_model(
                 run,
                 model,
@@ -84,6 +92,7 @@ def train(
                 progress.on_step,
                 progress.on_epoch,
                 progress.on_fit,
+                pictures.on_measured,
             )
     except KeyboardInterrupt:
         typer.echo(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume", err=True)

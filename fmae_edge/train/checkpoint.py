@@ -7,7 +7,14 @@
     prior.safetensors    the prior over the quantised latents, if the recipe has a rate; written last
     metrics.jsonl        one line an epoch
 
-Only weights in safetensors and numbers in JSON: nothing here can run code when it is loaded.
+    curves.png           the metrics over the epochs so far
+    reconstructions/     a picture an epoch: the first test images over what the model makes of them
+    tensorboard/         events for TensorBoard, if it is installed
+
+The last three are for people: nothing reads them, and a run goes on without them. They are written behind an
+epoch's checkpoint, so an interruption just there leaves that epoch without its picture.
+
+Only weights in safetensors and numbers in JSON are read: nothing here can run code when it is loaded.
 """
 
 import dataclasses

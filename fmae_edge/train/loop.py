@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
@@ -60,11 +62,15 @@ def train(
     on_step: Callable[[Step], None] = lambda step: None,
     on_epoch: Callable[[Metrics], None] = lambda metrics: None,
     on_fit: Callable[[int, int], None] = lambda done, total: None,
+    on_measured: Callable[[list[Metrics], NDArray[np.float32]], None] = lambda metrics, reconstructions: None,
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width) and return one entry of metrics an epoch.
 
     A checkpoint lies in `run` after each epoch; if there is one already, training goes on behind it, to
     the same result as without the interruption. `test_images` are measured and decide nothing.
+
+    After each epoch, once its checkpoint is written, `on_measured` gets the metrics of all epochs so far and the
+    reconstructions of `test_images`, (N, height, width) in [0, 1]; then `on_epoch` gets the epoch's metrics.
 
     With a rate in the recipe, a prior over the latents is trained along, and fitted to the finished
     encoder when the last epoch is done, which `on_fit` follows.
@@ -92,7 +98,7 @@ def train(
         started = time.perf_counter()
         train_loss, bits = _train_epoch(model, prior, optimisers, recipe, train_images, epoch, device, on_step)
         seconds = time.perf_counter() - started
-        quality = measure_model(model, test_images, device)
+        quality, reconstructions = measure_model(model, test_images, device)
         metrics.append(
             {
                 "epoch": epoch,
@@ -108,24 +114,28 @@ def train(
             tensors |= {f"prior.{name}": tensor for name, tensor in prior.state_dict().items()}
         tensors |= {f"optimiser.{name}": tensor for name, tensor in optimisers.tensors().items()}
         save_progress(run, model, Progress(tensors, metrics))
+        on_measured(metrics, reconstructions)
         on_epoch(metrics[-1])
     if prior and not has_prior(run):
         save_prior(run, fit_prior(prior, encode_all(model, train_images), recipe.seed, on_fit))
     return metrics
 
 
-def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> Quality:
-    """Measure the reconstructions of uint8 images (N, height, width), before rounding to 8 bits, in float32."""
+def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> tuple[Quality, NDArray[np.float32]]:
+    """Return the quality of the reconstructions of uint8 images (N, height, width), and these themselves.
+
+    They are float32 in [0, 1], not rounded to 8 bits.
+    """
     originals = images.float() / 255
     model.eval()
     with torch.inference_mode():
-        reconstructions = torch.cat(
+        reconstructions: NDArray[np.float32] = torch.cat(
             [
                 fast_autoencode(model, batch.unsqueeze(1).to(device)).squeeze(1).cpu()
                 for batch in originals.split(_TEST_BATCH)
             ]
-        )
-    return measure_quality(originals.numpy(), reconstructions.numpy())
+        ).numpy()
+    return measure_quality(originals.numpy(), reconstructions), reconstructions
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:

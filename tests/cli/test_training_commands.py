@@ -32,6 +32,7 @@ def test_train_follows_its_options(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "epoch   1  train loss " in out
     assert "SSIM" in out
+    assert {"curves.png", "reconstructions"} < {path.name for path in run.iterdir()}
     train(run, resume=True, device="cpu")
     assert "1 epochs done" in capsys.readouterr().out
     train(tmp_path / "other", epochs=1, batch_size=100, lr=0.001, seed=6, device="cpu")

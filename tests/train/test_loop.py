@@ -105,6 +105,20 @@ def test_it_learns_and_says_how_well(tmp_path, tensors):
     }  # fmt: skip
 
 
+def test_what_was_measured_is_handed_on_behind_the_checkpoint(tmp_path, tensors):
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+    seen = []
+
+    def on_measured(metrics, reconstructions):
+        assert metrics == load_checkpoint(tmp_path / "run").metrics
+        error = ((reconstructions - tensors[1].numpy() / 255) ** 2).mean()
+        assert error == pytest.approx(metrics[-1]["test_mse"], rel=1e-5)
+        seen.append(len(metrics))
+
+    train(tmp_path / "run", Autoencoder(CONFIG), RECIPE, *tensors, CPU, on_measured=on_measured)
+    assert seen == [1, 2, 3, 4]
+
+
 def test_bfloat16_trains_as_well(tmp_path, tensors, monkeypatch):
     """The path of CPUs that multiply bfloat16, also where it has to be emulated."""
     losses = {}
