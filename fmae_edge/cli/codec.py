@@ -22,9 +22,7 @@ BundleOption = Annotated[
 ]
 BundleArgument = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="BUNDLE", help="Folder of the bundle. [default: the one in the wheel]", readable=False
-    ),
+    typer.Argument(metavar="BUNDLE", help="Folder of the bundle. [default: the one in the wheel]", readable=False),
 ]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs to run.")]
 Fit = Annotated[Literal["resize"] | None, typer.Option(help="What to do with an image of another size.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fmae_edge.cli.codec import Json
-from fmae_edge.cli.console import json_line
+from fmae_edge.cli.console import json_line, say
 
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity
@@ -76,7 +76,7 @@ def export(
     _print_parity(parity)
     for file_name, entry in manifest.files.items():
         typer.echo(f"{output / file_name}  {entry.size} bytes")
-    typer.echo(f"wrote bundle {manifest.name} ({manifest.bundle_id}) to {output}")
+    say(f"wrote bundle {manifest.name} ({manifest.bundle_id}) to {output}")
 
 
 def parity(

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from fmae_edge.cli.console import is_quiet
+from fmae_edge.cli.console import is_quiet, json_line, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,8 @@ def _bar(*columns: ProgressColumn) -> Progress:
 class TrainingProgress:
     """A bar with loss, PSNR and speed, and one printed line an epoch: the callbacks of the training loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, json: bool) -> None:
+        self._json = json
         self._bar = _bar(
             TextColumn("loss {task.fields[loss]:.5f}  {task.fields[psnr]:.2f} dB"),
             TextColumn("{task.fields[speed]:.0f} images/s"),
@@ -81,6 +82,9 @@ class TrainingProgress:
 
     def on_epoch(self, metrics: dict[str, Any]) -> None:
         """Print the line of an epoch."""
+        if self._json:
+            typer.echo(json_line(metrics))
+            return
         line = (
             "epoch {epoch:3d}  train loss {train_loss:.5f}  "
             + ("{train_bytes:.2f} bytes  " if "train_bytes" in metrics else "")
@@ -88,7 +92,7 @@ class TrainingProgress:
             "PSNR {test_psnr_pooled:.2f} dB pooled, {test_psnr_per_image:.2f} dB per image  "
             "SSIM {test_ssim:.4f}  {seconds:.1f} s, {images_per_second:.0f} images/s"
         ).format(**metrics)
-        typer.echo(line)
+        say(line)
 
 
 @contextmanager

@@ -22,9 +22,7 @@ _TEST_IMAGES = 5
 def reconstruct(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="IMAGE", help="Image files. [default: the first five test images]", readable=False
-        ),
+        typer.Argument(metavar="IMAGE", help="Image files. [default: the first five test images]", readable=False),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.", readable=False)] = Path(
         "reconstructions.png"

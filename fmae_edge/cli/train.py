@@ -1,9 +1,13 @@
 """`fmae-edge train`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from fmae_edge.cli.codec import Json
+from fmae_edge.cli.console import say, say_error
 
 if TYPE_CHECKING:
     from fmae_edge.train.recipe import Recipe
@@ -32,6 +36,7 @@ def train(
         Literal["auto", "cpu", "cuda", "mps"],
         typer.Option(help="Where to train; auto takes the fastest there is."),
     ] = "auto",
+    json: Json = False,
 ) -> None:
     """Train the autoencoder on Fashion-MNIST.
 
@@ -72,16 +77,18 @@ def train(
     images = load_fashion_mnist(data)
     if not resume:
         start_run(run, config, recipe)
+    said = sys.stderr if json else sys.stdout
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
     try:
-        typer.echo(
+        say(
             f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
             f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
-            f"{_objective(recipe)}, {where.type}, {precision}"
+            f"{_objective(recipe)}, {where.type}, {precision}",
+            said,
         )
         torch.manual_seed(recipe.seed)
         model = Autoencoder(config)
-        with TrainingProgress() as progress, RunPictures(run, images.test) as pictures:
+        with TrainingProgress(json) as progress, RunPictures(run, images.test) as pictures:
             metrics = train_model(
                 run,
                 model,
@@ -95,9 +102,9 @@ def train(
                 pictures.on_measured,
             )
     except KeyboardInterrupt:
-        typer.echo(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume", err=True)
+        say_error(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
-    typer.echo(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")
+    say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE", said)
 
 
 def _objective(recipe: "Recipe") -> str:

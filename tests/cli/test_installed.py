@@ -96,5 +96,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     finally:
         started.kill()
     assert started.returncode == 130
-    assert err == f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
+    assert (
+        err == f"fmae-edge: stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
+    )
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]

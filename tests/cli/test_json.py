@@ -1,0 +1,130 @@
+"""What --json prints is JSON, an object a line, and what docs/output.schema.json says it is."""
+
+import json
+import re
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from fmae_edge.cli import progress
+from fmae_edge.cli.app import app
+from fmae_edge.cli.image_file import png_bytes
+from tests.cli.test_commands import needs_data
+from tests.conftest import CHECKPOINT, REPOSITORY
+
+SCHEMA = json.loads((REPOSITORY / "docs/output.schema.json").read_text())
+COMMANDS = [command.callback.__name__ for command in app.registered_commands]
+
+
+def require_valid(command, output, lines):
+    """Raise if `output` is not so many lines of what `command` prints."""
+    records = [json.loads(line, parse_constant=pytest.fail) for line in output.splitlines()]
+    assert len(records) == lines
+    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"})
+    for record in records:
+        validator.validate(record)
+    return records
+
+
+@pytest.fixture
+def pictures(tmp_path, images):
+    for index in range(3):
+        (tmp_path / f"{index}.png").write_bytes(png_bytes(images[index]))
+    (tmp_path / "bad.png").write_text("no image")
+    return tmp_path
+
+
+def test_every_command_that_prints_results_has_a_schema():
+    assert set(SCHEMA["$defs"]) == set(COMMANDS)
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_schemas_refuse_what_is_unknown_or_missing():
+    for command, schema in SCHEMA["$defs"].items():
+        assert schema["additionalProperties"] is False, command
+        assert schema["required"], command
+
+
+@pytest.mark.parametrize("output", ["{stem}.npy", "{stem}.fmae", "out"])
+def test_compress_and_decompress(cli, pictures, output):
+    done = cli("compress", "*.png", "-o", output, "--json")
+    statuses = [record["status"] for record in require_valid("compress", done.stdout, 4)]
+    assert sorted(statuses) == ["done", "done", "done", "failed"]
+    suffix = "fmae" if "fmae" in output else "npy"
+    where = "out" if output == "out" else "."
+    done = cli("decompress", f"{where}/*.{suffix}", "-o", "back", "--json")
+    require_valid("decompress", done.stdout, 3)
+    done = cli("decompress", f"{where}/*.{suffix}", "-o", "back", "--json", "--skip-existing")
+    assert {record["status"] for record in require_valid("decompress", done.stdout, 3)} == {"skipped"}
+    done = cli("decompress", f"{where}/*.{suffix}", "-o", "more", "--json", "--dry-run")
+    assert {record["status"] for record in require_valid("decompress", done.stdout, 3)} == {"planned"}
+
+
+def test_one_file_of_all(cli, pictures):
+    done = cli("compress", "0.png", "1.png", "-o", "all.fmae", "--json")
+    require_valid("compress", done.stdout, 2)
+    done = cli("decompress", "all.fmae", "--json")
+    require_valid("decompress", done.stdout, 2)
+    done = cli("decompress", "all.fmae", "all.fmae", "-o", "all.npy", "--json")
+    require_valid("decompress", done.stdout, 2)
+
+
+def test_pictures(cli, pictures):
+    require_valid("compare", cli("compare", "0.png", "1.png", "bad.png", "--json").stdout, 2)
+    require_valid("reconstruct", cli("reconstruct", "0.png", "1.png", "--json").stdout, 2)
+
+
+def test_bundles(cli, bundle):
+    require_valid("info", cli("info", "--json").stdout, 1)
+    (record,) = require_valid("doctor", cli("doctor", "--json").stdout, 1)
+    assert record["self-test"]["checks"]
+    (bundle / "decoder.onnx").write_bytes(b"")
+    (record,) = require_valid("doctor", cli("doctor", bundle, "--json").stdout, 1)
+    assert not record["healthy"]
+
+
+def test_bench(cli, monkeypatch):
+    monkeypatch.setattr("fmae_edge.evaluate.bench._COLD_STARTS", 1)
+    monkeypatch.setattr("fmae_edge.evaluate.bench._LOADS", 1)
+    require_valid("bench", cli("bench", "--rounds", "1", "--json").stdout, 1)
+
+
+@needs_data
+def test_evaluate(cli, monkeypatch):
+    shipped = json.loads((REPOSITORY / "docs/evaluation/evaluation.json").read_text())
+    require_valid("evaluate", json.dumps(shipped), 1)
+    for codecs in ("LOSSY_CODECS", "LOSSLESS_CODECS"):  # the others take minutes
+        monkeypatch.setattr(f"fmae_edge.evaluate.evaluation.{codecs}", ())
+    monkeypatch.setattr("fmae_edge.evaluate.evaluation.fit_pca_codecs", lambda images: [])
+    require_valid("evaluate", cli("evaluate", "--images", "500", "--json").stdout, 1)
+
+
+def test_training(cli, tmp_path, small_run, images, monkeypatch, capsys):
+    from pathlib import Path
+
+    import torch
+
+    from fmae_edge.train.data import FashionMnist
+
+    pixels = torch.from_numpy(images.copy())
+    few = FashionMnist(pixels[:200], pixels[200:], Path("few"))
+    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: few)
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
+    done = cli("train", "-o", "run", "--epochs", "2", "--batch-size", "100", "--device", "cpu", "--json")
+    require_valid("train", done.stdout, 2)
+    assert done.stderr.startswith("training on 200 images")
+    with progress.TrainingProgress(json=True) as shown:
+        for line in (CHECKPOINT / "metrics.jsonl").read_text().splitlines():
+            shown.on_epoch(json.loads(line))
+    require_valid("train", capsys.readouterr().out, 32)
+    (record,) = require_valid("export", cli("export", small_run, "-o", "made", "--json").stdout, 1)
+    require_valid("parity", cli("parity", small_run, "made", "--json").stdout, 1)
+    assert record["files"]["encoder.onnx"] == (tmp_path / "made/encoder.onnx").stat().st_size
+
+
+def test_the_page_shows_lines_that_are_valid():
+    page = (REPOSITORY / "docs/json.md").read_text()
+    shown = re.findall(r"```json\n(.*?)```", page, flags=re.S)
+    assert len(shown) >= 3
+    for block in shown:
+        require_valid("compress", block, len(block.splitlines()))
