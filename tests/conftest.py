@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fmae_edge.cli import main
+from fmae_edge.cli.console import set_loudness
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 
 # Two workers whose PyTorch has a thread for each CPU would wait for each other
@@ -37,6 +38,12 @@ def fashion_mnist():
     from fmae_edge.train.data import load_fashion_mnist
 
     return load_fashion_mnist()
+
+
+@pytest.fixture(autouse=True)
+def usual_loudness() -> None:
+    """Each test begins without the --quiet of another."""
+    set_loudness()
 
 
 @pytest.fixture

@@ -68,20 +68,20 @@ def compress_files(
         join_files(sources, load, partial(encoder.stack, names), options.output, outputs, options)
         return
 
-    targets = {source: outputs.path(source) for source in sources}
     # Looked at before anything is written: who is faster must not decide what a later input of the name finds
-    existing = {source for source in sources if options.skip_existing and outputs.is_taken(targets[source])}
+    targets = {source: outputs.path(source) for source in sources if options.skip_existing}
+    existing = {source: target for source, target in targets.items() if outputs.is_taken(target)}
 
     def load_if_needed(source: Source) -> Gray | Outcome:
         if source in existing:
-            return Outcome(str(source), str(targets[source]), "skipped")
+            return Outcome(str(source), str(existing[source]), "skipped")
         return load(source)
 
     def convert(loaded: Sequence[tuple[Source, Gray]]) -> list[list[Product]]:
         with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
             contents = encoder.each([pixels for _, (pixels, _) in loaded])
         return [
-            [Product(str(source), targets[source], partial(bytes, content), notes)]
+            [Product(str(source), outputs.path(source), partial(bytes, content), notes)]
             for (source, (_, notes)), content in zip(loaded, contents, strict=True)
         ]
 

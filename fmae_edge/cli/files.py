@@ -1,5 +1,7 @@
 """Which files a command reads."""
 
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,20 +47,25 @@ def expand(arguments: Iterable[Path], recursive: bool, suffixes: Sequence[str]) 
 
 
 def _files_in(folder: Path, suffixes: Sequence[str]) -> list[Source]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.is_dir())
+    found = []
+    for inside, _, names in os.walk(folder):
+        parent = Path(inside)
+        below = parent.relative_to(folder)
+        found += [Source(parent / name, below) for name in names if name.lower().endswith(tuple(suffixes))]
     if not found:
         raise InputError(f"{folder}: no file in it ends in {' or '.join(suffixes)}")
-    return [Source(path, path.parent.relative_to(folder)) for path in found]
+    return sorted(found, key=lambda source: source.path)
 
 
 def read(path: Path) -> bytes:
     """Return the content of a file, or of standard input for `-`. Raises InputError if there is none."""
     if path != STREAM:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; use -r to take the files in it")
-        if not path.exists():
+        mode = _mode(path)
+        if mode is None:
             raise InputError(f"{path}: no such file")
-        if not path.is_file():
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: is a folder; use -r to take the files in it")
+        if not stat.S_ISREG(mode):
             raise InputError(f"{path}: is no regular file")
     elif sys.stdin is None:
         raise InputError("-: standard input is closed")
@@ -69,6 +76,14 @@ def read(path: Path) -> bytes:
     if not content:
         raise InputError(f"{path}: is empty")
     return content
+
+
+def _mode(path: Path) -> int | None:
+    """Return what kind of file it is, None if there is none: one look, for each is slow where files are many."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 @contextmanager

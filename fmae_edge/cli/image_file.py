@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+import zlib
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 # What --fit resize unpacks at most: a few bytes of PNG can hold gigabytes of pixels.
 _MAX_PIXELS, _MAX_SIDE = 64_000_000, 65_535
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xaeB`\x82"
+_PNG_CHUNK_FRAME = 12  # length, kind and checksum
 
 
 def load_gray(
@@ -39,11 +40,9 @@ def load_gray(
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
             _check_size(image.size, where, size, fit)
-            # Pillow checks a PNG's checksums only here, and the image is of no use afterwards
-            _open(content).verify()
+            if image.format == "PNG":
+                _check_png(content, where)
             image.load()
-            if image.format == "PNG" and _PNG_END not in content:  # Pillow does not miss it
-                raise InputError(f"{where}: the image is truncated, its end is missing")
             notes: list[str] = []
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
@@ -91,6 +90,25 @@ def npy_bytes(images: NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     np.save(stream, images, allow_pickle=False)
     return stream.getvalue()
+
+
+def _check_png(content: bytes, where: str) -> None:
+    """Compare the CRC-32 of each chunk with the one behind it, up to the end. Raises InputError.
+
+    Pillow does so in `verify` alone, which takes half as long as all else, and never misses the end.
+    """
+    view, at = memoryview(content), len(_PNG_START)
+    while at + _PNG_CHUNK_FRAME <= len(view):
+        kind_at = at + 4
+        end = kind_at + 4 + int.from_bytes(view[at:kind_at])
+        kind = bytes(view[kind_at : kind_at + 4])
+        if zlib.crc32(view[kind_at:end]) != int.from_bytes(view[end : end + 4]):
+            name = ascii(kind.decode("latin-1"))
+            raise InputError(f"{where}: the image is truncated or damaged (the checksum of its {name} is wrong)")
+        if kind == b"IEND":
+            return
+        at = end + 4
+    raise InputError(f"{where}: the image is truncated, its end is missing")
 
 
 def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: Fit | None) -> None:

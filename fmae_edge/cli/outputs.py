@@ -48,7 +48,7 @@ class Outputs:
         self._output, self.suffix, self._force, self._skip = output, suffix, force, skip_existing
         self._claimed: set[Path] = set()
         self._made: set[Path] = set()
-        self._inputs = {_identity(source.path) for source in inputs if source.path.exists()}
+        self._inputs = {_identity(source.path) for source in inputs} - {None}
         by_pattern = output is not None and is_pattern(output)
         self._to_folder = output is not None and (
             output.is_dir() or not (by_pattern or output.suffix or output == STREAM)
@@ -94,9 +94,10 @@ class Outputs:
             raise OutputError(f"{path}: is the output of an earlier input of this command already")
         if self._skip and self.is_taken(path):
             return False
-        if path.exists() and _identity(path) in self._inputs:
-            raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
-        refuse_existing(path, self._force)
+        if os.path.lexists(path):
+            if _identity(path) in self._inputs:
+                raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
+            refuse_existing(path, self._force)
         self._claimed.add(path)
         return True
 
@@ -117,7 +118,10 @@ class Outputs:
         write_file(path, content, self._force)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """Tell files apart whatever their names: device and inode."""
-    status = path.stat()
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell files apart whatever their names: device and inode, None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:  # reading it will say why
+        return None
     return status.st_dev, status.st_ino

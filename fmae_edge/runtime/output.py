@@ -26,6 +26,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     _remove_left_over(path.parent)
     temporary = path.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
+    replaced = False
     try:
         with os.fdopen(_create(temporary, path), "wb") as file:
             yield file
@@ -34,11 +35,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             if sys.platform == "win32":
                 file.close()  # no open file is renamed there; elsewhere it stays locked until it is
             temporary.replace(path)
+            replaced = True
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if not replaced:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def _create(temporary: Path, path: Path) -> int:
@@ -93,7 +96,9 @@ def write_file(path: Path, content: bytes, force: bool = False) -> None:
 
 def refuse_existing(path: Path, force: bool) -> None:
     """Raise OutputError if writing `path` would overwrite a file without `force`, or replace a folder."""
+    if not os.path.lexists(path):
+        return
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, so no file is written there")
-    if not force and os.path.lexists(path):
+    if not force:
         raise OutputError(f"{path}: exists already; use --force to overwrite it")
