@@ -5,7 +5,7 @@ DEMO := .venv/demo
 DEV := .venv/dev
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint data fuzz clean
+.PHONY: demo test docs lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -17,6 +17,10 @@ demo: $(DEMO)/installed
 
 test: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
+
+# Every command that the README and the tutorial show, in a copy of the repository: minutes, for one trains a model.
+docs: $(DEV)/installed
+	$(DEV)/bin/python -m pytest -m docs tests/test_docs.py
 
 lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .

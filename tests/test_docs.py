@@ -1,0 +1,80 @@
+"""The pages say what is so: commands run as printed, the reference is current, links lead somewhere."""
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_commands import needs_data
+from tests.conftest import REPOSITORY
+
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+def script(name):
+    """Import a script from docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_what_the_commands_say():
+    make_commands = script("make_commands")
+    assert make_commands.PAGE.read_text() == make_commands.reference(), "run python docs/make_commands.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        file, _, anchor = target.partition("#")
+        if file.startswith("https://"):
+            continue
+        path = (page.parent / file).resolve() if file else page
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.M)
+            assert anchor in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+
+
+def test_the_readme_is_short():
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 100  # two screens
+
+
+def test_what_pages_show_is_compared_by_its_shape():
+    shape = script("run_blocks").shape
+    assert shape("a.png -> a.fmae  (28 bytes)\n") == shape("a.png -> a.fmae  (31 bytes)\n")
+    assert shape("bundle 92c75aeaf1ef4bc4") == shape("bundle 02c75aeaf1ef4bc5")
+    assert shape("a.png -> a.fmae") != shape("a.png -> b.fmae")
+    assert shape("3 done") != shape("3 failed")
+
+
+@pytest.mark.docs
+@needs_data
+def test_every_command_of_the_readme_and_the_tutorial_runs_as_printed(tmp_path):
+    run_blocks = script("run_blocks")
+    shell = run_blocks.Shell(tmp_path)
+    ran = 0
+    for page in ("README.md", "docs/tutorial.md"):
+        for step in run_blocks.steps((REPOSITORY / page).read_text()):
+            if step.command in run_blocks.LEFT_OUT:
+                continue
+            output = shell.run(step.command)
+            ran += 1
+            if step.output is not None:
+                assert run_blocks.shape(output) == run_blocks.shape(step.output), step.command
+    assert ran > 25
+
+
+def test_pages_name_no_path_of_the_machine_that_wrote_them():
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    for name in tracked.stdout.splitlines():
+        assert not re.search(r"/(work|tmp|root|home)/", Path(REPOSITORY / name).read_text()), name
