@@ -54,6 +54,7 @@ def test_it_carries_the_bundle_and_no_more_than_it_should(wheel):
     for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, MANIFEST_NAME):
         assert f"fmae_edge/bundles/default/{name}" in names
     assert "fmae_edge/py.typed" in names
+    assert {f"fmae_edge/evaluate/report/page.{kind}" for kind in ("html.jinja", "css", "js")} <= set(names)
     assert len([name for name in names if name.endswith(".safetensors")]) == 2  # and none of a checkpoint
     assert not [name for name in names if name.startswith(("tests", "samples", "checkpoints"))]
 

@@ -17,6 +17,7 @@ from fmae_edge.cli.export import export, parity
 from fmae_edge.cli.info import info
 from fmae_edge.cli.loudness import with_loudness
 from fmae_edge.cli.reconstruct import reconstruct
+from fmae_edge.cli.report import report
 from fmae_edge.cli.train import train
 
 
@@ -34,7 +35,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (compress, decompress, compare, reconstruct, info, doctor, train, export, parity, bench, evaluate):
+COMMANDS = (
+    compress,
+    decompress,
+    compare,
+    reconstruct,
+    info,
+    doctor,
+    train,
+    export,
+    parity,
+    bench,
+    evaluate,
+    report,
+)
+for command in COMMANDS:
     app.command(help=_help_of(command))(with_loudness(command))
 
 

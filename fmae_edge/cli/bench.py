@@ -57,7 +57,6 @@ def bench(
 
 def _print(bench: "Bench") -> None:
     from fmae_edge.cli.table import format_table
-    from fmae_edge.runtime.graphs import PRECISIONS
 
     machine = bench.machine
     typer.echo(f"bundle {bench.bundle_id} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}")
@@ -65,27 +64,18 @@ def _print(bench: "Bench") -> None:
         f"onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']}, Python {machine['python']}, "
         f"fmae-edge {machine['fmae-edge']}\n"
     )
-    rows = []
-    for threads in sorted({speed.threads for speed in bench.speeds}):
-        for task in ("encode", "decode"):
-            for precision in PRECISIONS:
-                best = bench.best(task, precision, threads)
-                one = next(
-                    s
-                    for s in bench.speeds
-                    if (s.task, s.precision, s.threads, s.batch) == (task, precision, threads, 1)
-                )
-                rows.append(
-                    (
-                        f"{task}, {precision}, {threads} thread{'s' * (threads > 1)}",
-                        f"{one.p50_us:.0f} us",
-                        f"{one.p95_us:.0f} us",
-                        str(best.batch),
-                        f"{best.us_per_image:.0f} us",
-                        f"{best.p95_us / best.batch:.0f} us",
-                        f"{best.images_per_second:,.0f}",
-                    )
-                )
+    rows = [
+        (
+            f"{one.task}, {one.precision}, {one.threads} thread{'s' * (one.threads > 1)}",
+            f"{one.p50_us:.0f} us",
+            f"{one.p95_us:.0f} us",
+            str(best.batch),
+            f"{best.us_per_image:.0f} us",
+            f"{best.p95_us / best.batch:.0f} us",
+            f"{best.images_per_second:,.0f}",
+        )
+        for one, best in bench.summary()
+    ]
     header = ("", "one image p50", "p95", "best batch", "an image p50", "p95", "images/s")
     typer.echo(format_table(header, rows))
     typer.echo("")

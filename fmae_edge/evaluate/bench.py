@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
+from fmae_edge.evaluate.checked import chosen, count, number, text
 from fmae_edge.evaluate.timing import interleave
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
@@ -25,6 +26,7 @@ from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.graphs import PRECISIONS, Precision
 
 Task = Literal["encode", "decode"]
+TASKS: tuple[Task, ...] = get_args(Task)
 BATCHES = (1, 4, 16, 64)
 _LOADS = 7
 _COLD_STARTS = 7
@@ -72,9 +74,53 @@ class Bench:
         rows = [s for s in self.speeds if (s.task, s.precision, s.threads) == (task, precision, threads)]
         return min(rows, key=lambda speed: speed.us_per_image)
 
+    def summary(self) -> list[tuple[Speed, Speed]]:
+        """Return for each number of threads, task and precision its speed at batch 1 and at its best batch."""
+        singles = {(s.threads, s.task, s.precision): s for s in self.speeds if s.batch == 1}
+        return [
+            (singles[threads, task, precision], self.best(task, precision, threads))
+            for threads in sorted({speed.threads for speed in self.speeds})
+            for task in TASKS
+            for precision in PRECISIONS
+        ]
+
     def to_record(self) -> dict[str, Any]:
         """Return everything as JSON has it."""
         return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Any) -> "Bench":
+        """Return what `to_record` wrote down. Raises KeyError, TypeError or ValueError for anything else."""
+        speeds = [
+            Speed(
+                task=chosen(row["task"], TASKS),
+                precision=chosen(row["precision"], PRECISIONS),
+                threads=count(row["threads"]),
+                batch=count(row["batch"]),
+                calls=count(row["calls"]),
+                p50_us=number(row["p50_us"], above=0),
+                p95_us=number(row["p95_us"], above=0),
+                images_per_second=number(row["images_per_second"], above=0),
+            )
+            for row in record["speeds"]
+        ]
+        machine = {
+            text(name): text(value) if isinstance(value, str) else count(value)
+            for name, value in record["machine"].items()
+        }
+        memory = record["memory_mb"]
+        return cls(
+            bundle_id=text(record["bundle_id"]),
+            machine=machine,
+            speeds=speeds,
+            load_ms=_numbers(record["load_ms"]),
+            memory_mb=None if memory is None else _numbers(memory),
+            cold_start_ms=_numbers(record["cold_start_ms"]),
+        )
+
+
+def _numbers(record: Any) -> dict[str, float]:
+    return {text(name): number(value) for name, value in record.items()}
 
 
 def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = lambda done, total: None) -> Bench:
@@ -93,7 +139,7 @@ def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = 
     times = interleave(calls, rounds, on_round=on_round)
     return Bench(
         bundle_id=manifest.bundle_id,
-        machine=_machine(),
+        machine=describe_machine(),
         speeds=[_speed(case, seconds) for case, seconds in times.items()],
         load_ms=_load_ms(bundle, images[0]),
         memory_mb=_memory_mb(bundle),
@@ -167,7 +213,8 @@ def _cold_start_ms() -> dict[str, float]:
     return {name: statistics.median(seconds) * 1e3 for name, seconds in times.items()}
 
 
-def _machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
+    """Return this machine's CPU, how many of it this process may use, its system, and the versions at work."""
     return {
         "cpu": f"{cpu_name()}, {', '.join(dot_products()) or 'no int8 dot product'}",
         "cpus": available_cpus(),

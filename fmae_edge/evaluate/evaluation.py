@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
-from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS
+from fmae_edge.evaluate.checked import text
+from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
 from fmae_edge.evaluate.rate import (
     OURS,
@@ -45,6 +46,15 @@ class Evaluation:
 
     bundle_id: str
     points: list[RatePoint]
+
+    @classmethod
+    def from_record(cls, record: Any) -> "Evaluation":
+        """Return the evaluation that `to_record` wrote down.
+
+        Raises KeyError, TypeError or ValueError for anything else.
+        """
+        points = [RatePoint.from_record(point) for point in record["points"]]
+        return cls(text(record["bundle_id"]), points)
 
     def curve(self, codec: str, packing: Packing) -> Curve:
         """Return the lossy points of a codec, by rising bytes."""
@@ -97,14 +107,16 @@ def evaluate(
     test_images: Pixels,
     effort: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    general: Sequence[GeneralCodec] | None = None,
 ) -> Evaluation:
-    """Measure a bundle and all other codecs on uint8 test images (N, height, width), N a multiple of 500.
+    """Measure a bundle and other codecs on uint8 test images (N, height, width), N a multiple of 500.
 
     The bundle is measured with no effort and, if it is not 0, with `effort`; PCA is fitted to `train_images`.
+    `general` are the codecs beside these, all if not given; without AVIF, N may be any multiple of 100.
     """
     efforts = [0, effort] if effort else [0]
     own = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
-    general = (*LOSSY_CODECS, *LOSSLESS_CODECS)
+    general = (*LOSSY_CODECS, *LOSSLESS_CODECS) if general is None else general
     pca = fit_pca_codecs(train_images)
     total = len(own) + len(pca) + len(general)
     points: list[RatePoint] = []

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.evaluate.checked import chosen, count, number, text
 from fmae_edge.evaluate.general_codecs import GeneralCodec
 from fmae_edge.evaluate.pca_codec import PcaCodec
 from fmae_edge.evaluate.quality import Quality, measure_quality
@@ -57,6 +58,22 @@ class RatePoint:
             name: value if math.isfinite(value) else None for name, value in record["quality"].items()
         }
         return record
+
+    @classmethod
+    def from_record(cls, record: Any) -> "RatePoint":
+        """Return the point that `to_record` wrote down. Raises KeyError, TypeError or ValueError for another."""
+        quality = {name: math.inf if value is None else number(value) for name, value in record["quality"].items()}
+        return cls(
+            codec=text(record["codec"]),
+            setting=text(record["setting"]),
+            packing=chosen(record["packing"], get_args(Packing)),
+            images=count(record["images"]),
+            bytes_per_image=number(record["bytes_per_image"], above=0),
+            bits_per_pixel=number(record["bits_per_pixel"], above=0),
+            quality=Quality(**quality),
+            encode_ms=number(record["encode_ms"]),
+            decode_ms=number(record["decode_ms"]),
+        )
 
 
 def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:

@@ -14,6 +14,9 @@ Floats = NDArray[np.float64]
 # Okabe and Ito's palette, which colour-blind people can tell apart, less the yellow that pales on white
 _COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = "osD^vPX"
+MAX_CURVES = len(_COLOURS)
+TITLES = ("one image a file", "headers amortised over 100 images")
+_PSNR = "PSNR in dB, pooled over all images"
 _BYTES_RANGE = (4, 500)
 _TICKS = (5, 10, 20, 50, 100, 200, 500)
 _POINTS_AN_INCH = 72
@@ -38,35 +41,60 @@ def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: t
     A name has the same colour in both panels. What lies outside `psnr_range`, in dB, is cut off. Raises
     ValueError for more names than there are colours.
     """
-    names = list(dict.fromkeys(curve.name for curve in (*single, *amortised)))
-    if len(names) > len(_COLOURS):
-        raise ValueError(f"{len(names)} curves, but only {len(_COLOURS)} colours that everyone can tell apart")
+    names = _names(single, amortised)
     figure = Figure(figsize=(11, 5), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    panels[0].set_xscale("log")
-    panels[0].set_xlim(*_BYTES_RANGE)
-    panels[0].set_ylim(*psnr_range)
-    titles = ("one image a file", "headers amortised over 100 images")
-    for panel, title, curves in zip(panels, titles, (single, amortised), strict=True):
-        for curve in curves:
-            index = names.index(curve.name)
-            panel.plot(
-                *zip(*sorted(curve.points), strict=True),
-                color=_COLOURS[index],
-                marker=_MARKERS[index],
-                markersize=5,
-                linewidth=1.5 if index else 2.5,
-            )
-        panel.set_title(title)
-        panel.set_xlabel("bytes an image")
-        panel.grid(alpha=0.3)
-    panels[0].set_ylabel("PSNR in dB, pooled over all images")
-    panels[0].set_xticks(_TICKS, [str(tick) for tick in _TICKS])
-    panels[0].minorticks_off()
+    for panel, title, curves in zip(panels, TITLES, (single, amortised), strict=True):
+        _draw(panel, title, curves, names, psnr_range)
+    panels[0].set_ylabel(_PSNR)
     figure.draw_without_rendering()  # lays the panels out, which says where labels would meet
     for panel, curves in zip(panels, (single, amortised), strict=True):
         _label(panel, curves, names)
     return figure
+
+
+def plot_rate_apart(
+    single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]
+) -> tuple[Figure, Figure]:
+    """Draw what `plot_rate` draws as two figures, which a narrow page can set one under the other."""
+    names = _names(single, amortised)
+    figures = (Figure(figsize=(4.8, 4.4), layout="constrained"), Figure(figsize=(4.8, 4.4), layout="constrained"))
+    for figure, title, curves in zip(figures, TITLES, (single, amortised), strict=True):
+        panel = figure.subplots()
+        _draw(panel, title, curves, names, psnr_range)
+        panel.set_ylabel(_PSNR)
+        figure.draw_without_rendering()
+        _label(panel, curves, names)
+    return figures
+
+
+def _names(*panels: Sequence[Curve]) -> list[str]:
+    names = list(dict.fromkeys(curve.name for curves in panels for curve in curves))
+    if len(names) > MAX_CURVES:
+        raise ValueError(f"{len(names)} curves, but only {MAX_CURVES} colours that everyone can tell apart")
+    return names
+
+
+def _draw(
+    panel: Axes, title: str, curves: Sequence[Curve], names: Sequence[str], psnr_range: tuple[float, float]
+) -> None:
+    panel.set_xscale("log")
+    panel.set_xlim(*_BYTES_RANGE)
+    panel.set_ylim(*psnr_range)
+    for curve in curves:
+        index = names.index(curve.name)
+        panel.plot(
+            *zip(*sorted(curve.points), strict=True),
+            color=_COLOURS[index],
+            marker=_MARKERS[index],
+            markersize=5,
+            linewidth=1.5 if index else 2.5,
+        )
+    panel.set_title(title)
+    panel.set_xlabel("bytes an image")
+    panel.grid(alpha=0.3)
+    panel.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
+    panel.minorticks_off()
 
 
 def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:

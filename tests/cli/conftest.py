@@ -1,7 +1,15 @@
-"""An image on disk, as a user has it."""
+"""An image on disk, as a user has it, and a report as a user gets it."""
+
+import json
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests.conftest import REPOSITORY
+from tests.report_parts import bench_of
 
 
 @pytest.fixture
@@ -9,3 +17,30 @@ def picture(tmp_path, images):
     path = tmp_path / "img.png"
     Image.fromarray(images[0]).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def few_images(images):
+    """A data set of a few test images in place of the whole."""
+    import torch
+
+    from fmae_edge.train.data import FashionMnist
+
+    pixels = torch.from_numpy(images.copy())
+    return FashionMnist(pixels[:100], pixels, Path("few"))
+
+
+@pytest.fixture(scope="session")
+def report_page(tmp_path_factory, few_images):
+    """The page that `fmae-edge report --json` makes of the shipped bundle, and the figures that it prints."""
+    from fmae_edge.cli.report import report
+
+    folder = tmp_path_factory.mktemp("report")
+    bench = folder / "bench.json"
+    bench.write_text(json.dumps(bench_of().to_record()))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
+        patch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: few_images)
+        evaluation = REPOSITORY / "docs" / "evaluation" / "evaluation.json"
+        report(output=folder / "report.html", evaluation=evaluation, bench=bench, json=True)
+    (line,) = out.getvalue().splitlines()
+    return folder / "report.html", json.loads(line)

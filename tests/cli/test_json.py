@@ -99,6 +99,11 @@ def test_evaluate(cli, monkeypatch):
     require_valid("evaluate", cli("evaluate", "--images", "500", "--json").stdout, 1)
 
 
+def test_report(report_page):
+    _, figures = report_page
+    require_valid("report", json.dumps(figures), 1)
+
+
 def test_training(cli, tmp_path, small_run, images, monkeypatch, capsys):
     from pathlib import Path
 

@@ -1,0 +1,110 @@
+"""`fmae-edge report`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmae_edge.cli.codec import BundleArgument, Force, Json
+from fmae_edge.cli.console import say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmae_edge.evaluate.evaluation import Evaluation
+    from fmae_edge.runtime.codec import Codec
+
+_IMAGES_COMPARED = 500
+_ROUNDS = 10
+
+
+def report(
+    bundle: BundleArgument = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.", readable=False)] = Path(
+        "report.html"
+    ),
+    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(
+            help="evaluation.json that `fmae-edge evaluate` wrote. [default: fewer codecs on 500 images, now]",
+            readable=False,
+        ),
+    ] = None,
+    bench: Annotated[
+        Path | None,
+        typer.Option(help="What `fmae-edge bench --json` printed. [default: measure, briefly]", readable=False),
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Make one self-contained page about a bundle.
+
+    What it is, its training, bytes and quality beside other codecs, parity, speed, its best and worst images, where
+    the error lies, and a map of its latents. --json prints the page's figures.
+
+    Example: fmae-edge report bundle -o report.html
+    """
+    from fmae_edge.cli.files import STREAM, read
+    from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.evaluate.bench import run_bench
+    from fmae_edge.evaluate.report.figures import build_figures
+    from fmae_edge.evaluate.report.given import read_bench, read_evaluation
+    from fmae_edge.evaluate.report.latent_map import map_latents
+    from fmae_edge.evaluate.report.measure import measure
+    from fmae_edge.evaluate.report.page import render_page, to_json
+    from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.codec import Codec
+    from fmae_edge.runtime.errors import OutputError
+    from fmae_edge.runtime.output import refuse_existing, write_file
+
+    if output == STREAM or not output.parent.is_dir():  # before minutes of measuring
+        raise OutputError(f"{output}: the page must go to a file in a folder that exists")
+    refuse_existing(output, force)
+    path = bundle or DEFAULT_BUNDLE
+    manifest = read_bundle(path).manifest
+    compared = (
+        None if evaluation is None else read_evaluation(read(evaluation), str(evaluation), manifest.bundle_id)
+    )
+    timed = None if bench is None else read_bench(read(bench), str(bench), manifest.bundle_id)
+    from fmae_edge.train.data import load_fashion_mnist  # only now: PyTorch takes seconds to import
+
+    loaded = load_fashion_mnist(data)
+    train, test = loaded.train.numpy(), loaded.test.numpy()
+    measured = latent_map = None
+    if manifest.image_shape == test.shape[1:]:
+        with progress_bar("test images and map") as on_progress:
+            measured = measure(Codec(path), test)
+            on_progress(1, 2)
+            latent_map = map_latents(measured.latents)
+    sources = {
+        "rate": "fmae-edge evaluate" if compared else "fmae-edge report",
+        "speed": "fmae-edge bench" if timed else "fmae-edge report",
+    }
+    if compared is None and measured is not None and manifest.qualities is not None:
+        compared = _compare(Codec(path, threads=1), train, test)
+    if timed is None:
+        with progress_bar("speed") as on_progress:
+            timed = run_bench(path, _ROUNDS, on_progress)
+    figures = build_figures(manifest, measured, latent_map, compared, timed)
+    write_file(output, render_page(figures, measured, latent_map, compared, sources), force)
+    if json:
+        typer.echo(to_json(figures))
+    say(f"wrote {output}", sys.stderr)
+
+
+def _compare(codec: "Codec", train: "NDArray[np.uint8]", test: "NDArray[np.uint8]") -> "Evaluation | None":
+    """Measure the bundle, PCA, and those other codecs that take no minutes, on some of the test images."""
+    from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.evaluate.evaluation import evaluate
+    from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
+    from fmae_edge.evaluate.rate import IMAGES_IN_ATLAS
+
+    images = min(_IMAGES_COMPARED, len(test)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
+    if images == 0:
+        return None
+    quick = [each for each in LOSSY_CODECS if each.name in ("JPEG", "WebP")]
+    with progress_bar("other codecs") as on_progress:
+        return evaluate(codec, train, test[:images], 0, on_progress, quick)

@@ -1,0 +1,157 @@
+"""Curves and bars as SVG that stands in a page: its ink is the page's own, so that it reads in dark mode too."""
+
+import io
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
+from fmae_edge.evaluate.rate_plot import plot_rate_apart
+
+# Of Okabe and Ito's palette, which colour-blind people can tell apart: two that show on white and on black
+BLUE, ORANGE = "#0072B2", "#D55E00"
+_SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are as large and more on a phone
+_DB_ABOVE_OURS = 4
+_INK = re.compile(r"#000000|\bblack\b")
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return a chart for each figure that the epochs of a training have: loss, PSNR, bytes an image."""
+    charts = {}
+    for name, title, label, curves in (
+        ("loss", "Training loss", "loss", (("train_loss", "training loss"),)),
+        (
+            "psnr",
+            "PSNR on the test images",
+            "dB",
+            (("test_psnr_per_image", "mean of each image's"), ("test_psnr_pooled", "pooled")),
+        ),
+        ("bytes", "Estimated bytes an image", "bytes", (("train_bytes", "bytes, by the prior"),)),
+    ):
+        lines = [
+            (legend, [(row["epoch"], row[key]) for row in metrics if row[key] is not None])
+            for key, legend in curves
+        ]
+        lines = [(legend, points) for legend, points in lines if points]
+        if lines:
+            ends = "; ".join(
+                f"{legend} from {points[0][1]:.4g} to {points[-1][1]:.4g}" for legend, points in lines
+            )
+            spoken = f"{title} over {len(metrics)} epochs: {ends}."
+            charts[name] = _training_chart(title, label, lines, spoken, f"training {name}")
+    return charts
+
+
+def _training_chart(
+    title: str, label: str, lines: Sequence[tuple[str, list[tuple[float, float]]]], spoken: str, salt: str
+) -> str:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        panel = figure.subplots()
+        values = [value for _, points in lines for _, value in points]
+        if label == "loss" and min(values) > 0:
+            panel.set_yscale("log")
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # whose own would be mathematics
+            panel.yaxis.set_minor_formatter(NullFormatter())
+        for (legend, points), colour in zip(lines, (BLUE, ORANGE), strict=False):
+            panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.8, label=legend)
+            if len(points) == 1:
+                panel.plot(*points[0], "o", color=colour)
+        panel.set(title=title, xlabel="epoch", ylabel=label)
+        panel.grid(alpha=0.3)
+        if len(lines) > 1:
+            panel.legend(frameon=False)
+        return to_svg(figure, spoken, salt)
+
+
+def histogram_chart(figures: dict[str, Any]) -> str:
+    """Return the histogram of per-image PSNR, with its mean and the pooled PSNR marked."""
+    edges, counts = figures["edges"], figures["counts"]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.0, 2.7), layout="constrained")
+        panel = figure.subplots()
+        panel.stairs(counts, edges, fill=True, color=BLUE, alpha=0.75)
+        top = max(counts) * 1.25
+        for name, words, side, line in (
+            ("pooled", "of the pooled error: {:.2f} dB", "right", "--"),
+            ("mean", "mean of each image's: {:.2f} dB", "left", "-"),
+        ):
+            if figures[name] is not None:
+                panel.axvline(figures[name], color=ORANGE, linestyle=line, linewidth=1.6)
+                panel.annotate(
+                    words.format(figures[name]),
+                    (figures[name], top * 0.98),
+                    xytext=(-5 if side == "right" else 5, 0),
+                    textcoords="offset points",
+                    ha=side,
+                    va="top",
+                    fontsize=8,
+                )
+        panel.set(xlabel="PSNR of an image, in dB", ylabel="images", ylim=(0, top))
+        panel.grid(alpha=0.3, axis="y")
+        spoken = (
+            f"Histogram of the PSNR of {sum(counts)} images, from {edges[0]:.1f} to {edges[-1]:.1f} dB; "
+            f"most lie between {edges[int(np.argmax(counts))]:.1f} and {edges[int(np.argmax(counts)) + 1]:.1f} dB."
+        )
+        return to_svg(figure, spoken, "histogram")
+
+
+def rate_charts(evaluation: Evaluation) -> list[str]:
+    """Return rate and distortion of all codecs: one image a file, and 100 a file."""
+    panels = [[evaluation.curve(name, packing) for name in evaluation.codecs()] for packing in PACKINGS]
+    levels = [psnr for panel in panels for curve in panel for _, psnr in curve.points]
+    ours = [psnr for panel in panels for curve in panel[:1] for _, psnr in curve.points]
+    if not ours:
+        return []
+    low, high = np.floor(min(levels)), np.ceil(max(ours)) + _DB_ABOVE_OURS
+    drawn = [
+        [curve for curve in panel if any(low <= psnr <= high for _, psnr in curve.points)] for panel in panels
+    ]
+    charts = []
+    with mpl.rc_context(_STYLE):
+        figures = plot_rate_apart(drawn[0], drawn[1], (float(low), float(high)))
+        for figure, words in zip(figures, ("one image a file", "100 images a file"), strict=True):
+            names = ", ".join(evaluation.codecs())
+            spoken = f"PSNR over bytes an image, {words}: {names}. The tables below have every point."
+            charts.append(to_svg(figure, spoken, words))
+    return charts
+
+
+def to_svg(figure: Figure, spoken: str, salt: str) -> str:
+    """Return a figure as an inline SVG element that `spoken` describes to who cannot see it.
+
+    The same figure and `salt` give the same bytes; two salts share no id.
+    """
+    for words in figure.findobj(Text):
+        words.set_color("black")  # a curve's colour is too pale for letters on one background or the other
+    stream = io.StringIO()
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+    drawing = stream.getvalue()
+    inside = drawing[drawing.index("<defs>") : drawing.rindex("</svg>")]  # less a style sheet for the whole page
+    inside = re.sub(r'<g id="[^"]*">', "<g>", inside)
+    inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
+    inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)
+    (box,) = re.findall(r'viewBox="[^"]*"', drawing)
+    return (
+        f'<svg role="img" aria-label="{escape(spoken)}" {box} fill="currentColor" '
+        f'stroke-linejoin="round" stroke-linecap="butt"><title>{escape(spoken)}</title>\n'
+        f"{_INK.sub('currentColor', inside)}</svg>"
+    )

@@ -1,0 +1,110 @@
+"""The page: a template filled with figures and pictures, which asks nothing of the network."""
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.report import charts, pictures
+from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map
+from fmae_edge.evaluate.report.measure import Measured
+
+ABSENT = "\N{EN DASH}"
+
+
+def render_page(
+    figures: dict[str, Any],
+    measured: Measured | None,
+    latent_map: LatentMap | None,
+    evaluation: Evaluation | None,
+    sources: dict[str, str],
+) -> bytes:
+    """Return the HTML of the page of `figures`, which `build_figures` made of the other arguments.
+
+    `sources` say in words where the figures under "rate" and "speed" are from, or why there are none.
+    """
+    environment = Environment(
+        loader=PackageLoader("fmae_edge.evaluate.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+    def figure(path: str, spec: str = "", unit: str = "") -> Markup:
+        return _figure(figures, path, spec, unit)
+
+    script, style = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
+    page = environment.get_template("page.html.jinja").render(
+        figures=figures,
+        f=figure,
+        data=htmlsafe_json_dumps(figures, json.dumps, allow_nan=False, separators=(",", ":")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=Markup(style),
+        charts=_charts(figures, evaluation),
+        pictures=None if measured is None else _pictures(figures, measured, latent_map),
+        largest_difference=pictures.LARGEST_DIFFERENCE,
+        sources=sources,
+    )
+    return page.encode("utf-8", "replace")  # a bundle's name may hold what UTF-8 has no bytes for
+
+
+def to_json(figures: dict[str, Any]) -> str:
+    """Return the figures as one line of JSON."""
+    return json.dumps(figures, allow_nan=False)
+
+
+def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
+    """Return the figure at a path such as "measured.passes.0.ssim", in an element that has its exact value too."""
+    value: Any = figures
+    for step in path.split("."):
+        value = value[int(step)] if isinstance(value, list) else value[step]
+    shown = ABSENT if value is None else format(value, spec) + unit
+    kind = Markup(' class="number"') if isinstance(value, int | float) else ""
+    element = Markup('<span{} data-figure="{}" data-value="{}">{}</span>')
+    return element.format(kind, path, json.dumps(value), shown)
+
+
+def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
+    training, measured = figures["recorded"]["training"], figures["measured"]
+    counted = measured and measured["histogram"]["counts"]  # none if every image comes back exactly
+    drawn = {
+        "training": list(charts.training_charts(training["metrics"]).values()) if training else [],
+        "rate": charts.rate_charts(evaluation) if evaluation else [],
+        "histogram": [charts.histogram_chart(measured["histogram"])] if counted else [],
+    }
+    return {name: [Markup(svg) for svg in each] for name, each in drawn.items()}
+
+
+def _pictures(figures: dict[str, Any], measured: Measured, latent_map: LatentMap | None) -> dict[str, Any]:
+    """Return all images of the page as data URIs, and the PSNRs between which the map's colours change."""
+    shown, error = measured.shown, figures["measured"]["error_map"]
+    histogram = figures["measured"]["histogram"]
+    drawn: dict[str, Any] = {
+        "strips": {
+            image["index"]: pictures.strip(measured.images[image["index"]], shown.decoded[image["index"]])
+            for row in figures["measured"]["gallery"]
+            for image in row["images"]
+        },
+        "mean_image": pictures.png(np.rint(measured.images.mean(axis=0)).astype(np.uint8)),
+        "error_map": pictures.png(pictures.in_colours(np.array(error["mean_absolute"]), 0, error["largest"])),
+        "error_scale": pictures.error_scale(),
+    }
+    if latent_map is not None:
+        colours = pictures.psnr_colours(shown.psnr, *(histogram[name] or 0.0 for name in ("p05", "p95")))
+        drawn |= {
+            "map": pictures.map_picture(draw_map(measured.images, latent_map.places, colours)),
+            "originals": pictures.atlas(measured.images),
+            "decoded": pictures.atlas(shown.decoded),
+            "columns": pictures.atlas_columns(len(measured.images)),
+            "psnr_scale": pictures.psnr_scale(),
+        }
+    return drawn

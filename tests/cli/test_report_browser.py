@@ -1,0 +1,159 @@
+"""A report in headless Chromium: nothing goes wrong, nothing is too wide or too pale, and the map answers."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.report_parts import at
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver: apt-get install chromium chromium-driver"
+)
+
+# WCAG's relative luminance and contrast, of every element with text of its own against what is behind it
+_CONTRASTS = """
+const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const light = (colour) => {
+  const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const [r, g, b] = parse(colour).map((c) => linear(c / 255));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = (element) => {
+  for (let at = element; at; at = at.parentElement) {
+    const [r, g, b, a = 1] = parse(getComputedStyle(at).backgroundColor);
+    if (a === 1) return light(`${r} ${g} ${b}`);
+  }
+  return 1;
+};
+return [...document.body.querySelectorAll("*:not(script)")]
+  .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+  .map((element) => {
+    const style = getComputedStyle(element);
+    const drawn = element instanceof SVGElement;
+    const pair = [light(drawn ? style.fill : style.color), behind(element)].sort((a, b) => a - b);
+    return [element.tagName, (pair[1] + 0.05) / (pair[0] + 0.05)];
+  });
+"""
+_FIGURES = """
+return [...document.querySelectorAll("[data-figure]")].map((e) => [e.dataset.figure, e.dataset.value]);
+"""
+_PIXELS = """
+const { width, height } = document.getElementById("original");
+const copy = Object.assign(document.createElement("canvas"), { width, height });
+const pen = copy.getContext("2d", { willReadFrequently: true });  // or Chromium warns of reading twice
+pen.drawImage(document.getElementById("original"), 0, 0);
+return [...pen.getImageData(0, 0, width, height).data];
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(report_page):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    try:
+        resize(driver, 1280, 900, mobile=False)
+        driver.get(report_page[0].as_uri())
+        WebDriverWait(driver, 10).until(lambda _: driver.find_element(By.ID, "said").text)
+        yield driver
+        assert driver.get_log("browser") == []
+    finally:
+        driver.quit()
+
+
+def resize(driver, width, height, mobile):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def prefer(driver, scheme):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def test_it_renders_without_a_word_on_the_console(browser):
+    assert browser.get_log("browser") == []
+    assert browser.find_element(By.TAG_NAME, "h1").text == "fashion-mnist"
+    broken = "return [...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
+    assert browser.execute_script(broken) == 0
+    assert (
+        browser.execute_script(
+            "return performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length"
+        )
+        == 0
+    )
+    for drawing in browser.find_elements(By.TAG_NAME, "svg"):
+        assert drawing.size["height"] > 100
+
+
+def test_its_figures_are_those_of_the_command(browser, report_page):
+    _, printed = report_page
+    embedded = browser.execute_script("return document.getElementById('figures').textContent")
+    assert json.loads(embedded) == printed
+    shown = browser.execute_script(_FIGURES)
+    assert len(shown) > 700
+    for path, value in shown:
+        assert json.loads(value) == at(printed, path), path
+
+
+@pytest.mark.parametrize("width", [360, 375, 1280])
+def test_it_never_scrolls_sideways(browser, width):
+    resize(browser, width, 740, mobile=width < 1000)
+    try:
+        browser.execute_script("document.querySelector('details').open = true")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script("return document.body.scrollWidth") <= width
+    finally:
+        resize(browser, 1280, 900, mobile=False)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_can_be_read_in_both_schemes(browser, scheme):
+    prefer(browser, scheme)
+    try:
+        background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        levels = [int(level) for level in re.findall(r"\d+", background)]
+        assert max(levels) < 40 if scheme == "dark" else min(levels) > 220
+        contrasts = browser.execute_script(_CONTRASTS)
+        assert len(contrasts) > 900
+        assert min(contrast for _, contrast in contrasts) >= 4.5
+    finally:
+        prefer(browser, "light")
+
+
+def test_pointing_at_the_map_shows_the_nearest_image(browser, report_page, images):
+    latent_map = report_page[1]["map"]
+    places = np.stack([latent_map["x"], latent_map["y"]], axis=1)
+    plane = browser.find_element(By.ID, "plane")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plane)
+    for index in (3, 200):
+        x, y = ((places[index] - 0.5) * (plane.size["width"] - 2)).round()
+        ActionChains(browser, duration=50).move_to_element_with_offset(plane, int(x), int(y)).perform()
+        said = browser.find_element(By.ID, "said").text
+        shown = int(re.match(r"Test image (\d+): ", said)[1])
+        assert np.linalg.norm(places[shown] - places[index]) < 0.01
+        assert f"{latent_map['psnr'][shown]:.2f} dB, {latent_map['bytes'][shown]} bytes" in said
+        pixels = browser.execute_script(_PIXELS)[::4]  # of red, green, blue and alpha one
+        drawn = np.reshape(pixels, (28, 28))
+        assert np.abs(drawn - images[shown].astype(int)).mean() < 12  # the atlas is lossy
+    assert browser.find_element(By.ID, "mark").is_displayed()
+
+
+def test_the_slider_goes_from_the_worst_to_the_best(browser, report_page):
+    psnr = report_page[1]["map"]["psnr"]
+    slider = browser.find_element(By.ID, "rank")
+    for key, index in ((Keys.HOME, int(np.argmin(psnr))), (Keys.END, int(np.argmax(psnr)))):
+        slider.send_keys(key)
+        assert browser.find_element(By.ID, "said").text.startswith(f"Test image {index}: {psnr[index]:.2f} dB")

@@ -1,0 +1,270 @@
+"""A report's figures are what an independent computation gives, and its page says what is absent."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fmae_edge import Codec
+from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.report.figures import build_figures
+from fmae_edge.evaluate.report.given import read_evaluation
+from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
+from fmae_edge.evaluate.report.measure import Measured, absolute_error, by_psnr, measure
+from fmae_edge.evaluate.report.page import render_page
+from fmae_edge.evaluate.report.recorded import recorded_figures
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.errors import InputError
+from tests.conftest import REPOSITORY
+from tests.report_parts import Page, at, bench_of
+
+SOURCES = {"rate": "fmae-edge evaluate", "speed": "fmae-edge bench"}
+MANIFEST = read_bundle(DEFAULT_BUNDLE, only=()).manifest
+
+
+@pytest.fixture(scope="module")
+def measured(images):
+    return measure(Codec(threads=1), images)
+
+
+@pytest.fixture(scope="module")
+def latent_map(measured):
+    return map_latents(measured.latents)
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return Evaluation.from_record(json.loads((REPOSITORY / "docs/evaluation/evaluation.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def figures(measured, latent_map, evaluation):
+    return build_figures(MANIFEST, measured, latent_map, evaluation, bench_of())
+
+
+def render(manifest=MANIFEST, measured=None, latent_map=None, evaluation=None):
+    figures = build_figures(manifest, measured, latent_map, evaluation, bench_of())
+    return render_page(figures, measured, latent_map, evaluation, SOURCES)
+
+
+def test_an_image_counts_as_its_own_file_decoded_again(measured, images):
+    codec = Codec(threads=1)
+    files = [codec.compress(image) for image in images[:5]]
+    assert [len(file) for file in files] == measured.shown.file_bytes[:5].tolist()
+    decoded = np.stack([codec.decompress(file) for file in files])
+    errors = np.square((decoded / 255.0) - (images[:5] / 255.0)).mean(axis=(1, 2))
+    # Batches may round a pixel otherwise than single images do
+    np.testing.assert_allclose(measured.shown.psnr[:5], -10 * np.log10(errors), atol=0.02)
+    assert [done.file_bytes is None for done in measured.passes] == [True, False]
+
+
+def test_the_histogram_counts_every_image(figures, measured):
+    histogram = figures["measured"]["histogram"]
+    psnr = measured.shown.psnr
+    assert sum(histogram["counts"]) == len(psnr) == 256
+    for low, high, count in zip(
+        histogram["edges"][:-2], histogram["edges"][1:-1], histogram["counts"], strict=False
+    ):
+        assert count == ((psnr >= low) & (psnr < high)).sum()
+    assert histogram["pooled"] < histogram["mean"] == pytest.approx(psnr.mean())
+    assert histogram["pooled"] == pytest.approx(-10 * np.log10(measured.shown.mse.mean()))
+    assert (
+        psnr.min() == histogram["worst"] < histogram["p05"] < histogram["median"] < histogram["best"] == psnr.max()
+    )
+
+
+def test_the_gallery_goes_from_best_to_worst(figures, measured):
+    best, median, worst = ([image["psnr"] for image in row["images"]] for row in figures["measured"]["gallery"])
+    assert len(best) == len(median) == len(worst) == 8
+    assert best == sorted(measured.shown.psnr)[::-1][:8]
+    assert worst == sorted(measured.shown.psnr)[:8]
+    assert max(worst) < min(median) <= np.median(measured.shown.psnr) <= max(median) < min(best)
+    for row in figures["measured"]["gallery"]:
+        for image in row["images"]:
+            assert image["psnr"] == measured.shown.psnr[image["index"]]
+            assert image["bytes"] == measured.shown.file_bytes[image["index"]]
+
+
+def test_the_error_map_is_the_mean_absolute_error(figures, measured, images):
+    expected = np.abs(images.astype(float) - measured.shown.decoded.astype(float)).mean(axis=0)
+    np.testing.assert_allclose(figures["measured"]["error_map"]["mean_absolute"], expected)
+    assert figures["measured"]["error_map"]["largest"] == pytest.approx(expected.max())
+    white, black = np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8)
+    assert (absolute_error(black, white) == 255).all()
+
+
+def test_the_map_puts_like_images_together_and_is_the_same_each_time(measured, latent_map):
+    places = latent_map.places
+    assert places.shape == (256, 2)
+    assert 0 <= places.min() <= places.max() <= 1
+    np.testing.assert_array_equal(map_latents(measured.latents).places, places)
+
+    def gaps(points):
+        return np.linalg.norm(points[:, None] - points[None], axis=2) + np.diag(np.full(len(points), np.inf))
+
+    neighbours = gaps(measured.latents.astype(float)).argmin(axis=1)
+    near = np.linalg.norm(places - places[neighbours], axis=1)
+    others = np.linalg.norm(places - np.roll(places, 1, axis=0), axis=1)
+    assert np.median(near) < np.median(others) / 4
+
+
+def test_the_map_draws_the_middlemost_image_of_each_cell(images, latent_map):
+    places, colours = latent_map.places, np.ones((256, 3))
+    shown = shown_on_map(places)
+    cells = [tuple(cell) for cell in cell_of(places)]
+    assert len(shown) == len(set(cells))
+    picture = draw_map(images, places, colours)
+    for index in shown[:20]:
+        column, row = cell_of(places[index]) * 28
+        tile = picture[row : row + 28, column : column + 28, 0]
+        assert ((tile > 0) == (images[index] > 0)).mean() > 0.95
+        middle = (np.array(cells[index]) + 0.5) / CELLS
+        rivals = [other for other in range(256) if cells[other] == cells[index]]
+        assert index == min(rivals, key=lambda other: np.linalg.norm(places[other] - middle))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_a_few_images_make_a_page_too(measured, count):
+    few = Measured(
+        measured.images[:count],
+        measured.latents[:count],
+        tuple(
+            replace(
+                done,
+                **{
+                    name: None if value is None else value[:count]
+                    for name, value in vars(done).items()
+                    if name != "name"
+                },
+            )
+            for done in measured.passes
+        ),
+    )
+    latent_map = map_latents(few.latents)
+    assert latent_map.method.startswith("PCA")
+    page = Page(render(measured=few, latent_map=latent_map))
+    assert len(page.all("li")) == 9 + 3 * min(count, 8)
+
+
+def test_what_comes_back_exactly_has_no_finite_psnr(measured, images):
+    exact = replace(
+        measured.shown, decoded=images, mse=np.zeros(256), psnr=np.full(256, np.inf), ssim=np.ones(256)
+    )
+    perfect = replace(measured, passes=(exact,))
+    places = map_latents(measured.latents[:50]).places
+    latent_map = replace(map_latents(measured.latents[:50]), places=np.resize(places, (256, 2)))
+    figures = build_figures(MANIFEST, perfect, latent_map, None, bench_of())
+    assert figures["measured"]["shown"]["psnr_pooled"] is None
+    assert figures["measured"]["histogram"]["exact"] == 256
+    assert b"PSNR infinite" in render(measured=perfect, latent_map=latent_map)
+    assert by_psnr(exact).tolist() == list(range(256))
+
+
+def without(*names):
+    return {name: part for name, part in MANIFEST.record.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (without("training"), "no record of the training"),
+        (without("parity"), "no record of parity"),
+        (without("rate"), "records no bytes of .fmae files"),
+        (without("quality"), "records no quality"),
+        (without("quantisation"), "does not say which layers run in int8"),
+        ({}, "no record of the training"),
+        (
+            {"training": 5, "parity": [], "rate": {"a": 1}, "quality": "x", "tools": {"a": 3}},
+            "no record of parity",
+        ),
+        ({**MANIFEST.record, "training": {"metrics": []}}, "no record of the training"),
+        ({**MANIFEST.record, "training": {"metrics": [{"epoch": 1}]}}, "does not say how wide"),
+        (
+            {**MANIFEST.record, "parity": {**MANIFEST.record["parity"], "failures": ["int8 lost it"]}},
+            "int8 lost it",
+        ),
+    ],
+)
+def test_what_the_record_lacks_is_said(record, said):
+    content = render(replace(MANIFEST, record=record))
+    assert said in content.decode()
+    assert json.loads(Page(content).all("script")[0][1])["bundle"]["name"] == "fashion-mnist"
+
+
+def test_a_bundle_without_a_prior(measured):
+    plain = replace(measured, passes=measured.passes[:1])
+    manifest = replace(MANIFEST, qualities=None)
+    text = render(manifest, plain, map_latents(plain.latents)).decode()
+    assert "has no prior, so it writes no .fmae files" in text
+    assert "float32 latents, not quantised" in text
+
+
+def test_a_bundle_of_another_size_is_not_measured():
+    text = render(replace(MANIFEST, image_height=18)).decode()
+    assert "none went through it" in text
+    assert "<img" not in text
+
+
+def test_recorded_figures_are_those_of_the_manifest():
+    found = recorded_figures(MANIFEST.record)
+    assert [row["test_mse"] for row in found["training"]["metrics"]] == [
+        row["test_mse"] for row in MANIFEST.record["training"]["metrics"]
+    ]
+    assert len(found["parity"]["rows"]) == len(MANIFEST.record["parity"]["comparisons"])
+    assert found["rate"][4]["bytes_per_image"] == MANIFEST.record["rate"]["quality 5"]["bytes_per_image"]
+    assert len(found["layers"]) == len(MANIFEST.record["quantisation"]["layers"])
+
+
+def test_the_same_figures_make_the_same_page(measured, latent_map, evaluation):
+    assert render(MANIFEST, measured, latent_map, evaluation) == render(MANIFEST, measured, latent_map, evaluation)
+
+
+def test_every_number_is_that_of_the_data(measured, latent_map, evaluation, figures):
+    page = Page(render(MANIFEST, measured, latent_map, evaluation))
+    marked = [(attributes, text) for attributes, text in page.all("span") if "data-figure" in attributes]
+    assert len(marked) > 700
+    for attributes, text in marked:
+        value = at(figures, attributes["data-figure"])
+        assert json.loads(attributes["data-value"]) == value
+        if isinstance(value, int | float):
+            number = text.split()[0].replace(",", "")
+            decimals = len(number.partition(".")[2])
+            expected = (
+                pytest.approx(value, rel=0.06) if "e" in number else pytest.approx(value, abs=0.51 / 10**decimals)
+            )
+            assert float(number) == expected
+    assert json.loads(page.all("script")[0][1]) == figures
+
+
+def test_a_name_cannot_break_out(measured):
+    name = "</script><script>alert(1)</script><img src=x>\udc80"
+    content = render(replace(MANIFEST, name=name))
+    page = Page(content)
+    assert [attributes for attributes, _ in page.all("script")] == [
+        {"type": "application/json", "id": "figures"},
+        {},
+    ]
+    assert page.all("img") == []
+    assert json.loads(page.all("script")[0][1])["bundle"]["name"] == name
+
+
+def test_an_evaluation_with_effort_has_room_on_a_page(evaluation):
+    ours = [
+        replace(point, codec="fmae-edge, effort 9") for point in evaluation.points if point.codec == "fmae-edge"
+    ]
+    record = Evaluation(MANIFEST.bundle_id, [*evaluation.points, *ours]).to_record()
+    read = read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
+    assert len(read.codecs()) == 8  # of which PNG has no curve
+    assert "fmae-edge, effort 9</span>, against" in render(evaluation=read).decode()
+    one_more = [replace(point, codec="another") for point in ours]
+    record = Evaluation(MANIFEST.bundle_id, [*read.points, *one_more]).to_record()
+    with pytest.raises(InputError, match="it: is no evaluation.json.*8 lossy codecs"):
+        read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
+
+
+def test_records_come_back_as_they_were_written(evaluation):
+    written = (REPOSITORY / "docs/evaluation/evaluation.json").read_text()
+    assert evaluation.to_record() == json.loads(written)
+    bench = bench_of()
+    assert type(bench).from_record(json.loads(json.dumps(bench.to_record()))) == bench
