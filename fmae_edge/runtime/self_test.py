@@ -48,7 +48,7 @@ def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArr
         vectors |= {f"{precision}.latents": latents, f"{precision}.pixels": graphs.decode(latents)}
         if bundle.manifest.qualities and precision == "int8":
             coder = LatentCoder(bundle, graphs)
-            payloads = coder.payloads(images, GOLDEN_QUALITY, effort=0)
+            payloads = list(coder.payloads(images, GOLDEN_QUALITY, effort=0))
             content = pack_many(payloads, GOLDEN_QUALITY, bundle.manifest.bundle_id)
             vectors["file"] = np.frombuffer(content, np.uint8)
             vectors["symbols"] = coder.symbols(payloads, GOLDEN_QUALITY).astype(np.int32)
