@@ -35,7 +35,8 @@ class Codec:
 
     One codec serves any number of threads at once. It can be pickled, and used after a fork: a process loads the
     graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
-    number of images and needs little memory beside its arguments and result.
+    number of images and needs under 32 MB beside its arguments and result, with a .fmae file of more than 100,000
+    images some 150 bytes for each.
 
     Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is none of
     the above.
