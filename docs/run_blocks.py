@@ -1,9 +1,9 @@
 """Run the shell blocks of pages, and paste what they print: `python docs/run_blocks.py docs/tutorial.md`.
 
-In a block called `sh` each line is a command, and in one called `console` each line behind `$ `; what follows
-such a line is its output. Commands run in a copy of the repository, in an environment that has nothing of fmae-edge
-until they install it, though what it depends on is taken from the environment of this Python. What ran before is not
-run again.
+In a block called `sh` each line is a command, and in one called `console` each line behind `$ `; what
+follows such a line is its output. Commands run in a copy of the repository, in an environment that has nothing of
+fmae-edge until they install it, though what it depends on is taken from the environment of this Python. What ran
+before is not run again.
 """
 
 import os

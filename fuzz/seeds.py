@@ -7,8 +7,10 @@ into them. Needs the `train` extra, for the graphs.
 import io
 import json
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,11 @@ from safetensors.numpy import save
 from fmae_edge import Codec
 from fmae_edge.cli.image_file import png_bytes
 from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest, Qualities
 from fmae_edge.runtime.prior import ESCAPE, FRACTIONS
+from fmae_edge.runtime.self_test import GOLDEN_NAME, golden_vectors
 from fuzz.mutators import mend_manifest, zip_bundle
 from fuzz.targets import _GOLDEN, CORPUS, PRIOR_LATENTS
 
@@ -137,23 +140,39 @@ def priors() -> Iterator[tuple[str, bytes]]:
 
 
 def bundles() -> Iterator[tuple[str, bytes]]:
-    """Yield bundles of 4x4 images and two latents, with either prior and with none, of real operators."""
+    """Yield bundles of 4x4 images and two latents, with either prior and with none, of real operators.
+
+    They carry golden vectors. One more has a graph whose tensor points to another file, under a tag of 33 bits.
+    """
     graphs = (_int8_encoder(), _int8_decoder(), _float_encoder(), _float_decoder())
     files = dict(zip(GRAPH_NAMES, graphs, strict=True))
-    qualities = Qualities(0.01, tuple(_GOLDEN["steps"]), (0.001,) * len(_GOLDEN["steps"]))
+    images = np.arange(2 * _SIDE * _SIDE, dtype=np.uint8).reshape(2, _SIDE, _SIDE) * 7
     for name, prior in (*priors(), ("no-prior", b"")):
         held = files | ({PRIOR_NAME: prior} if prior else {})
-        manifest = Manifest(
-            name="small",
-            image_channels=1,
-            image_height=_SIDE,
-            image_width=_SIDE,
-            latent_steps=(0.5,) * PRIOR_LATENTS,
-            files={file: FileEntry.of(content) for file, content in held.items()},
-            record={},
-            qualities=qualities if prior else None,
-        )
-        yield f"{name.split('.')[0]}.zip", zip_bundle({MANIFEST_NAME: manifest.to_json().encode(), **held})
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in _with_manifest(held).items():
+                (Path(folder) / file).write_bytes(content)
+            golden = save(golden_vectors(read_bundle(Path(folder)), images))
+        yield f"{name.split('.')[0]}.zip", zip_bundle(_with_manifest(held | {GOLDEN_NAME: golden}))
+    lifted = b"\xea\x80\x80\x80\x10\0"  # field 13 of a tensor, to a parser that cuts the tag to 32 bits
+    external = b"\x3a\x08\x2a" + bytes([len(lifted)]) + lifted
+    disguised = files | {GRAPH_NAMES[0]: files[GRAPH_NAMES[0]] + external}
+    yield "tag-of-33-bits.zip", zip_bundle(_with_manifest(disguised))
+
+
+def _with_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
+    qualities = Qualities(0.01, tuple(_GOLDEN["steps"]), (0.001,) * len(_GOLDEN["steps"]))
+    manifest = Manifest(
+        name="small",
+        image_channels=1,
+        image_height=_SIDE,
+        image_width=_SIDE,
+        latent_steps=(0.5,) * PRIOR_LATENTS,
+        files={name: FileEntry.of(content) for name, content in files.items()},
+        record={"quantisation": {"int8_target": "avx2"}},
+        qualities=qualities if PRIOR_NAME in files else None,
+    )
+    return {MANIFEST_NAME: manifest.to_json().encode(), **files}
 
 
 def _weights(*shape: int) -> NDArray[np.float64]:

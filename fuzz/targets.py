@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fmae_edge import Codec
+from fmae_edge.cli.doctor import _bundle as diagnose_bundle
 from fmae_edge.cli.image_file import load_gray
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.fmae_file import unpack
@@ -117,10 +118,11 @@ def read_prior_file(content: bytes) -> None:
 
 
 def read_bundle_folder(content: bytes) -> None:
-    """Make a folder of a zipped bundle, and use it for all that a codec does, in both precisions."""
+    """Make a folder of a zipped bundle, and use it for what doctor and a codec do, in both precisions."""
     with tempfile.TemporaryDirectory() as folder:
         for name, file in unzip_bundle(content).items():
             (Path(folder) / name).write_bytes(file)
+        diagnose_bundle(Path(folder))
         for precision in PRECISIONS:
             codec = Codec(folder, precision=precision, threads=1)
             codec.decode(np.zeros(codec.manifest.latent_size, np.float32))

@@ -14,9 +14,10 @@ from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.outputs import asked_suffix
-from fmae_edge.runtime.codec import DEFAULT_QUALITY, Codec
+from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype

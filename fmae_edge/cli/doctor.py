@@ -94,7 +94,6 @@ def _onnxruntime() -> dict[str, Any]:
 
 def _bundle(path: Path) -> dict[str, dict[str, Any]]:
     from fmae_edge.runtime.bundle import read_bundle
-    from fmae_edge.runtime.cpu_kind import may_saturate
     from fmae_edge.runtime.errors import FmaeError
     from fmae_edge.runtime.self_test import self_test
 
@@ -103,14 +102,13 @@ def _bundle(path: Path) -> dict[str, dict[str, Any]]:
         bundle = read_bundle(path)
     except FmaeError as error:
         return {"bundle": {**where, "problem": str(error)}}
-    target = bundle.manifest.record.get("quantisation", {}).get("int8_target", "unknown")
     found: dict[str, Any] = {
         **where,
         "name": bundle.manifest.name,
         "bundle_id": bundle.manifest.bundle_id,
         "manifest_sha256": bundle.sha256,
         "files": {name: entry.sha256 for name, entry in bundle.manifest.files.items()},
-        "int8_graphs": f"for {target}, {'may saturate' if may_saturate(target) else 'no saturation'} on this CPU",
+        **_int8_graphs(bundle.manifest.record),
     }
     try:
         checks = self_test(path)
@@ -123,6 +121,18 @@ def _bundle(path: Path) -> dict[str, dict[str, Any]]:
     if failed:
         tested["problem"] = f"the self-test fails: {', '.join(failed)}"
     return {"bundle": found, "self-test": tested}
+
+
+def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
+    from fmae_edge.runtime.cpu_kind import may_saturate
+
+    quantisation = record.get("quantisation", {})
+    target = quantisation.get("int8_target", "unknown") if isinstance(quantisation, dict) else None
+    if not isinstance(target, str):  # the manifest's record is free, and this bundle was not made by `export`
+        return {"problem": f"the manifest's record of the quantisation makes no sense: {quantisation!r:.80}"}
+    return {
+        "int8_graphs": f"for {target}, {'may saturate' if may_saturate(target) else 'no saturation'} on this CPU"
+    }
 
 
 def _print(part: str, found: object) -> None:

@@ -42,8 +42,8 @@ def report(
 ) -> None:
     """Make one self-contained page about a bundle.
 
-    What it is, its training, bytes and quality beside other codecs, parity, speed, its best and worst images, where
-    the error lies, and a map of its latents. --json prints the page's figures.
+    What it is, its training, bytes and quality beside other codecs, parity, speed, its best and worst images,
+    where the error lies, and a map of its latents. --json prints the page's figures.
 
     Example: fmae-edge report bundle -o report.html
     """

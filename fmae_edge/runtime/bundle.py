@@ -1,11 +1,12 @@
 """Read a bundle: every file into memory, checked against its hash, before anything is given to onnxruntime."""
 
 import hashlib
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.errors import BundleError
+from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.external_data import refuses_external_data
 from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
 
@@ -26,6 +27,22 @@ class Bundle:
     files: dict[str, bytes]
 
 
+def as_bundle_folder(bundle: object) -> Path:
+    """Return the whole path of a bundle's folder, by default of the one in the wheel.
+
+    Raises InputError if `bundle` is no path, BundleError if it is relative to a folder that is gone.
+    """
+    if bundle is None:
+        return DEFAULT_BUNDLE
+    path = os.fspath(bundle) if isinstance(bundle, os.PathLike) else bundle
+    if not isinstance(path, str):
+        raise InputError(f"bundle is {bundle!r}; expected the path of a folder")
+    try:
+        return Path(path).absolute()
+    except OSError as error:
+        raise BundleError(f"{path}: there is no folder that it could be in ({error.strerror})") from None
+
+
 def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str | None = None) -> Bundle:
     """Read the bundle in folder `path` and check each of its files, or those whose names are in `only`.
 
@@ -34,7 +51,11 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     Raises BundleError if a file is missing, has another size or hash than the manifest says, or keeps
     tensors outside itself, or if it is not the bundle of `expect_id`.
     """
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long, a folder above it that may not be searched
+        raise BundleError(f"{path}: cannot be looked into ({error.strerror})") from None
+    if not is_folder:
         raise BundleError(f"{path}: no such bundle folder")
     content = _read(path, MANIFEST_NAME, limit=_MAX_MANIFEST_BYTES)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -70,7 +91,8 @@ def _read(path: Path, name: str, limit: int) -> bytes:
         if (path / name).exists() and not (path / name).is_file():
             raise BundleError(f"{path}: {name} is no regular file")
         with (path / name).open("rb") as file:
-            return file.read(limit + 1)
+            # As much as there is is asked for, and not more: read takes that memory before it reads
+            return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except FileNotFoundError:
         raise BundleError(f"{path}: {name} is missing, so this is not a whole bundle") from None
     except OSError as error:

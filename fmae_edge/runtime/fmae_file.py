@@ -4,9 +4,9 @@ A file of one image has 7 bytes around its payload; a file of many has its heade
 an image, from which the place of each payload follows without decoding another.
 """
 
+from array import array
 from binascii import crc_hqx
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.manifest import QUALITIES
 
 SUFFIX = ".fmae"
@@ -27,7 +28,6 @@ _MANY, _NAMED, _RESERVED = 0x80, 0x10, 0x60
 _LENGTH_MODULUS = 8  # a lone payload's length is told by this much, so that most cuts are seen as cuts
 _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
-_MAX_NAME_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
 _MAX_IMAGES = 1 << 20
 _MAX_PAYLOAD_BYTES = 65535
 
@@ -55,20 +55,19 @@ def pack_one(payload: bytes, quality: int, bundle_id: str) -> bytes:
 
 
 def pack_many(
-    payloads: Sequence[bytes], quality: int, bundle_id: str, names: Sequence[str] | None = None
+    payloads: Iterable[bytes], quality: int, bundle_id: str, names: Sequence[str] | None = None
 ) -> bytes:
-    """Return the file of a stack of images, with a name each or none.
-
-    Raises InputError for names that could not be names of files in one folder.
-    """
-    if len(payloads) > _MAX_IMAGES:
-        raise InputError(f"a file holds at most {_MAX_IMAGES} images, got {len(payloads)}")
-    if names is not None:
-        _require_names(names, len(payloads))
-    body = b"".join(payloads)
+    """Return the file of a stack of images, with a name each or none: names that `as_names` has checked."""
+    body = bytearray()
+    lengths = array("I")
+    for payload in payloads:
+        body += payload
+        lengths.append(len(payload))
+    if len(lengths) > _MAX_IMAGES:
+        raise InputError(f"a file holds at most {_MAX_IMAGES} images, got {len(lengths)}")
     start = _start(quality | _MANY | (_NAMED if names is not None else 0))
     start += bytes.fromhex(bundle_id)[:_MANY_ID_BYTES]
-    index = _varint(len(payloads)) + _pack_lengths([len(payload) for payload in payloads])
+    index = _varint(len(lengths)) + _pack_lengths(lengths)
     if names is not None:
         listed = "\0".join(names).encode()
         index += _varint(len(listed)) + listed
@@ -137,8 +136,7 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
     names = None
     if listed is not None:
         try:
-            names = tuple(listed.decode().split("\0")) if payloads else ()
-            _require_names(names, len(payloads))
+            names = tuple(as_names(listed.decode().split("\0") if payloads else [], len(payloads)))
         except ValueError as error:  # a UnicodeDecodeError or an InputError
             raise InputError(f"holds names that are none ({error})") from None
     return FmaeFile(content[2] & 15, payloads, names, single=False)
@@ -151,31 +149,6 @@ def _start(kind: int) -> bytes:
 def _check(checked: bytes, bundle_id: str) -> bytes:
     """Return the CRC-16 of the whole bundle id and `checked`: an id that only begins alike does not match."""
     return crc_hqx(bytes.fromhex(bundle_id) + checked, 0).to_bytes(_CHECK_BYTES, "big")
-
-
-def _require_names(names: Sequence[str], images: int) -> None:
-    if isinstance(names, str) or len(names) != images:
-        raise InputError(f"{images} images need a list of {images} names")
-    for name in names:
-        if not isinstance(name, str) or not _is_file_name(name):
-            raise InputError(f"{name!r} cannot be the name of a file in a folder")
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise InputError(f"images need different names, and {twice!r} is there twice")
-
-
-def _is_file_name(name: str) -> bool:
-    """Whether `name` is one on any system, and prints as what it is."""
-    try:
-        encoded = name.encode()
-    except UnicodeEncodeError:  # a name in the file system that is no text
-        return False
-    return (
-        name.isprintable()
-        and 0 < len(encoded) <= _MAX_NAME_BYTES
-        and name not in (".", "..")
-        and not set(name) & set("/\\")
-    )
 
 
 def _varint(number: int) -> bytes:
@@ -230,10 +203,12 @@ def _pack_lengths(lengths: Sequence[int]) -> bytes:
     shortest = min(lengths)
     above = np.array(lengths, np.int64) - shortest
     low_bits = min(range(_MAX_LOW_BITS + 1), key=lambda bits: int(bits * len(above) + (above >> bits).sum()))
-    low = above[:, None] >> np.arange(low_bits)[::-1] & 1
+    low = np.empty((len(above), low_bits), np.uint8)
+    for bit in range(low_bits):
+        low[:, bit] = above >> (low_bits - 1 - bit) & 1
     high = np.zeros(int((above >> low_bits).sum()) + len(above), np.uint8)
     high[np.cumsum((above >> low_bits) + 1) - 1] = 1
-    packed = np.packbits(low.astype(np.uint8).ravel()).tobytes() + np.packbits(high).tobytes()
+    packed = np.packbits(low.ravel()).tobytes() + np.packbits(high).tobytes()
     return _varint(shortest) + bytes([low_bits]) + packed
 
 

@@ -9,7 +9,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.arrays import Stack, slices
 from fmae_edge.runtime.bundle import Bundle
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
@@ -108,7 +108,7 @@ class Graphs:
             raise BundleError(f"{self._bundle.path}: its encoder gives latents that are not finite")
         return values
 
-    def decode(self, latents: NDArray[Any]) -> NDArray[np.uint8]:
+    def decode(self, latents: Stack) -> NDArray[np.uint8]:
         """Return the images of latents (N, latent_size) that `as_latent_batch` has checked.
 
         Raises InputError if they are so large that pixels overflow.

@@ -6,20 +6,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import to_array
+from fmae_edge.runtime.arrays import Stack, as_stack, to_array
 from fmae_edge.runtime.errors import InputError
 
 
-def as_batch(images: object, shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:
+def as_batch(images: object, shape: tuple[int, ...]) -> tuple[Stack, bool]:
     """Check `images` and return them as (N, *shape) with their dtype, and whether it was one image alone.
 
     `images` is uint8, or floating point in [0, 1]; `shape` is that of one image: (height, width), or
     (channels, height, width). One image has that shape, a batch one more dimension in front; a batch of
-    one-channel images may also be (N, 1, height, width).
+    one-channel images may also be (N, 1, height, width). A long list is checked as its parts are taken.
 
     Raises InputError if the shape, the dtype or the range is another.
     """
-    array = to_array(images, "images")
+    return as_stack(images, "images", lambda some: _checked(to_array(some, "images"), shape))
+
+
+def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return one image, checked as by `as_batch`, as a batch of one; a batch of one is one image too."""
+    array = to_array(image, "images")
+    batch, _ = _checked(array, shape)
+    if len(batch) != 1:
+        raise InputError(
+            f"images have shape {_text(array.shape)}; expected one of {_text(shape)}, or use compress_batch"
+        )
+    return batch
+
+
+def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:
     expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise InputError(f"images have dtype {array.dtype}; expected uint8, or floating point in [0, 1]")

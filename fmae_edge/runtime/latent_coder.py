@@ -1,14 +1,14 @@
 """Images to the payloads of .fmae files and back: the graphs, the quantiser of a quality, and the prior."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.arrays import Stack, slices
 from fmae_edge.runtime.bundle import Bundle, read_checked
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.graphs import Graphs
@@ -22,6 +22,20 @@ from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symb
 _PAYLOAD_BYTES_A_LATENT = 4
 _LEVELS_THAT_EFFORT_SAVES = 2
 _IMAGES_AT_ONCE = 1024  # bounds memory, however many are coded
+_LATENTS_KEPT = 16 * _IMAGES_AT_ONCE  # bounds it too: images beyond are encoded again for the next quality
+
+
+class _TooManyBytesError(Exception):
+    """Payloads alone are longer than the file may be."""
+
+
+def _no_more_than(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield payloads up to so many bytes; raise _TooManyBytesError at the one that exceeds them."""
+    for payload in payloads:
+        most -= len(payload)
+        if most < 0:
+            raise _TooManyBytesError
+        yield payload
 
 
 class LatentCoder:
@@ -32,34 +46,48 @@ class LatentCoder:
         self._graphs = graphs
         self._read_prior: Prior | None = None
 
-    def payloads(self, images: NDArray[Any], quality: int, effort: int) -> list[bytes]:
-        """Return the payload of each of checked images."""
-        parts = (images[part] for part in slices(len(images), _IMAGES_AT_ONCE))
-        return [one for part in parts for one in self._encode(part, self._graphs.encode(part), quality, effort)]
+    def payloads(self, images: Stack, quality: int, effort: int) -> Iterator[bytes]:
+        """Yield the payload of each of checked images."""
+        for part in slices(len(images), _IMAGES_AT_ONCE):
+            some = images[part]
+            yield from self._encode(some, self._graphs.encode(some), quality, effort)
 
     def fit(
-        self, images: NDArray[Any], effort: int, max_bytes: int, pack: Callable[[list[bytes], int], bytes]
+        self, images: Stack, effort: int, max_bytes: int, pack: Callable[[Iterable[bytes], int], bytes]
     ) -> bytes:
         """Return what `pack` makes of the payloads of checked images and the highest quality with which that fits.
 
         Raises InputError if more than `max_bytes` are needed even at the lowest.
         """
-        parts = [
-            (images[part], self._graphs.encode(images[part])) for part in slices(len(images), _IMAGES_AT_ONCE)
-        ]
+        kept: dict[int, NDArray[np.float32]] = {}
 
-        def content_at(quality: int, effort: int) -> bytes:
-            return pack([one for part in parts for one in self._encode(*part, quality, effort)], quality)
+        def payloads_at(quality: int, effort: int) -> Iterator[bytes]:
+            for part in slices(len(images), _IMAGES_AT_ONCE):
+                some = images[part]
+                latents = kept.get(part.start)
+                if latents is None:
+                    latents = self._graphs.encode(some)
+                    if len(kept) < _LATENTS_KEPT // _IMAGES_AT_ONCE:
+                        kept[part.start] = latents
+                yield from self._encode(some, latents, quality, effort)
+
+        def fitting(quality: int, effort: int) -> bytes | None:
+            try:
+                content = pack(_no_more_than(max_bytes, payloads_at(quality, effort)), quality)
+            except _TooManyBytesError:
+                return None
+            return content if len(content) <= max_bytes else None
 
         levels = range(QUALITIES, 0, -1)
         if effort:  # saves little more than a level takes, so only the next above what fits without can fit too
-            highest = next((at for at in levels if len(content_at(at, 0)) <= max_bytes), 1)
+            highest = next((at for at in levels if fitting(at, 0)), 1)
             levels = range(min(highest + _LEVELS_THAT_EFFORT_SAVES, QUALITIES), 0, -1)
         for at in levels:
-            content = content_at(at, effort)
-            if len(content) <= max_bytes:
+            content = fitting(at, effort)
+            if content is not None:
                 return content
-        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {len(content)} bytes")
+        least = len(pack(payloads_at(1, effort), 1))
+        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {least} bytes")
 
     def require_short(self, payloads: Sequence[bytes]) -> None:
         """Raise InputError if one of payloads is longer than any that an encoder writes."""

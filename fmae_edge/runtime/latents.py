@@ -5,12 +5,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.arrays import to_array
+from fmae_edge.runtime.arrays import Stack, as_stack, slices, to_array
 from fmae_edge.runtime.errors import InputError
 
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
 _DTYPES = frozenset(np.dtype(name) for name in LATENT_DTYPES)
+_CHECKED_AT_ONCE = 1024  # bounds memory: numpy answers with a byte a value
 MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
 
 
@@ -23,25 +24,31 @@ def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
         try:
             if np.dtype(dtype) == name:
                 return name
-        except TypeError:
+        except Exception:  # numpy raises all kinds of errors for what is no dtype
             break
     raise InputError(f"latent dtype is {dtype!r}; expected one of {', '.join(LATENT_DTYPES)}")
 
 
-def as_latent_batch(latents: object, size: int) -> tuple[NDArray[Any], bool]:
+def as_latent_batch(latents: object, size: int) -> tuple[Stack, bool]:
     """Check `latents` and return them as (N, size) with their dtype, and whether it was one vector alone.
 
-    Raises InputError if the shape is not (size,) or (N, size), the dtype is not float32, float16 or
-    int8, or a value is not finite.
+    A long list is checked as its parts are taken. Raises InputError if the shape is not (size,) or (N, size),
+    the dtype is not float32, float16 or int8, or a value is not finite.
     """
-    array = to_array(latents, "latents")
+    return as_stack(latents, "latents", lambda some: _checked(to_array(some, "latents"), size))
+
+
+def _checked(array: NDArray[Any], size: int) -> tuple[NDArray[Any], bool]:
     if array.dtype.newbyteorder("=") not in _DTYPES:
         raise InputError(f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols")
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise InputError(f"latents have shape {array.shape}; expected ({size},) for one image or (N, {size})")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    batch = np.atleast_2d(array)
+    if array.dtype.kind == "f" and not all(
+        np.isfinite(batch[part]).all() for part in slices(len(batch), _CHECKED_AT_ONCE)
+    ):
         raise InputError("latents contain NaN or infinity; every value must be finite")
-    return np.atleast_2d(array), array.ndim == 1
+    return batch, array.ndim == 1
 
 
 def to_dtype(latents: NDArray[np.float32], dtype: LatentDtype, steps: NDArray[np.float32]) -> NDArray[Any]:

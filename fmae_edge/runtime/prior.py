@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
 from fmae_edge.runtime.errors import BundleError
+from fmae_edge.runtime.products import multiply
 from fmae_edge.runtime.range_coder import TOTAL
 from fmae_edge.runtime.tensors import read_tensors
 
@@ -30,23 +30,7 @@ MAX_HIDDEN = 1023
 _TENSORS_A_GROUP = 9  # weights, bias and shift of three layers
 EXACT = 1 << 24  # float32 holds every integer up to here
 
-# OpenBLAS, interface/gemm.c: SMP_THRESHOLD_MIN x GEMM_MULTITHREAD_THRESHOLD, up to which it starts no thread
-_PRODUCTS_IN_ONE_THREAD = 65536 * 4
-
 Integers = NDArray[np.int64]
-
-
-def _multiply(x: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return x weights, computed in this thread alone.
-
-    OpenBLAS wakes others for a larger product, and where the CPUs are busy, waiting for them was measured to
-    take a hundred times as long as the product.
-    """
-    rows = max(1, _PRODUCTS_IN_ONE_THREAD // max(1, weights.size))
-    if x.ndim == 1 or len(x) <= rows:
-        product: NDArray[np.float32] = x.dot(weights)  # of one image, half the time of @
-        return product
-    return np.concatenate([x[part].dot(weights) for part in slices(len(x), rows)])
 
 
 @dataclass(frozen=True)
@@ -61,7 +45,7 @@ class Layer:
 
     def __call__(self, x: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
         """Apply the layer to (N, inputs) or (inputs,); `quality` counts from 0."""
-        y = _multiply(x, self.weights)
+        y = multiply(x, self.weights)
         y += self.bias[quality % len(self.bias)]
         return np.floor(y, out=y)
 

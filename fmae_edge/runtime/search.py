@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.prior import MAX_SYMBOL, Integers
+from fmae_edge.runtime.products import multiply
 
 MAX_EFFORT = 9
 _IMAGES_AT_ONCE = 8  # bounds memory: each has two candidates a symbol
@@ -70,8 +71,8 @@ def _round(symbols: Integers, pixels: Pixels, bit_cost: float, decode: Decode, c
 def _collect(changes: Pixels, error: Pixels, rates: NDArray[np.float64]) -> list[int]:
     """Return which moves lower the cost, each given those before it, as if their changes of pixels added up."""
     size = len(changes) // 2
-    products = changes @ changes.T
-    toward = changes @ error
+    products = multiply(changes, changes.T)
+    toward = multiply(changes, error)
     own = np.diagonal(products) + rates
     order: list[int] = []
     free = np.ones(2 * size, bool)

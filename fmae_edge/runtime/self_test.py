@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.bundle import Bundle, read_bundle
-from fmae_edge.runtime.errors import BundleError
+from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.fmae_file import pack_many, unpack
 from fmae_edge.runtime.graphs import PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.latent_coder import LatentCoder
+from fmae_edge.runtime.manifest import Manifest
+from fmae_edge.runtime.prior import MAX_SYMBOL
 from fmae_edge.runtime.tensors import read_tensors
 
 GOLDEN_NAME = "golden.safetensors"
@@ -46,7 +48,7 @@ def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArr
         vectors |= {f"{precision}.latents": latents, f"{precision}.pixels": graphs.decode(latents)}
         if bundle.manifest.qualities and precision == "int8":
             coder = LatentCoder(bundle, graphs)
-            payloads = coder.payloads(images, GOLDEN_QUALITY, effort=0)
+            payloads = list(coder.payloads(images, GOLDEN_QUALITY, effort=0))
             content = pack_many(payloads, GOLDEN_QUALITY, bundle.manifest.bundle_id)
             vectors["file"] = np.frombuffer(content, np.uint8)
             vectors["symbols"] = coder.symbols(payloads, GOLDEN_QUALITY).astype(np.int32)
@@ -56,16 +58,46 @@ def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArr
 def self_test(path: Path) -> list[Check]:
     """Compute the golden vectors of the bundle in folder `path` again, on one thread.
 
-    Returns no checks if it carries none. Raises BundleError if the bundle is not whole.
+    Returns no checks if it carries none. Raises BundleError if the bundle is not whole, or they are none of its.
     """
     bundle = read_bundle(path)
     if GOLDEN_NAME not in bundle.files:
         return []
     golden = read_tensors(bundle.files[GOLDEN_NAME], f"{path}: {GOLDEN_NAME}", floats=True)
     try:
+        _require_fitting(golden, bundle.manifest)
         return _checks(bundle, golden)
-    except (KeyError, ValueError) as error:
-        raise BundleError(f"{path}: {GOLDEN_NAME} does not fit the bundle ({error!r})") from None
+    except InputError as error:  # latents or a file that the codec does not take
+        raise BundleError(f"{path}: {GOLDEN_NAME} does not fit the bundle ({error})") from None
+
+
+def _require_fitting(golden: Mapping[str, NDArray[Any]], manifest: Manifest) -> None:
+    """Raise InputError if golden vectors are not all there, or have a dtype, shape or number that none have."""
+
+    def require(name: str, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any]:
+        """Return a vector of this dtype and shape, in which None is any length but 0."""
+        if name not in golden:
+            raise InputError(f"it has no {name}")
+        found = golden[name]
+        fits = len(found.shape) == len(shape) and all(
+            length > 0 if wanted is None else length == wanted
+            for length, wanted in zip(found.shape, shape, strict=True)
+        )
+        if found.dtype != dtype or not fits:
+            raise InputError(f"its {name} are {found.dtype} of shape {found.shape}")
+        return found
+
+    images = len(require("images", np.uint8, (None, *manifest.image_shape)))
+    for precision in PRECISIONS:
+        latents = require(f"{precision}.latents", np.float32, (images, manifest.latent_size))
+        require(f"{precision}.pixels", np.uint8, (images, *manifest.image_shape))
+        if not np.isfinite(latents).all():
+            raise InputError(f"its {precision}.latents are not finite")
+    if "file" in golden or "symbols" in golden:
+        require("file", np.uint8, (None,))
+        symbols = require("symbols", np.int32, (images, manifest.latent_size))
+        if symbols.min() < -MAX_SYMBOL or symbols.max() > MAX_SYMBOL:
+            raise InputError(f"its symbols are beyond {MAX_SYMBOL}")
 
 
 def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
@@ -74,7 +106,7 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
         graphs = Graphs(bundle, precision, threads=1)
         latents, pixels = golden[f"{precision}.latents"], golden[f"{precision}.pixels"]
         most_latents, most_pixels = MAX_DIFFERENCES[precision]
-        most_latents *= float(np.ptp(latents))
+        most_latents *= float(np.ptp(latents.astype(np.float64)))
         graphs.decode(graphs.encode(golden["images"][:1]))  # loads them, which is not timed
         checks += [
             _near(f"{precision} latents", graphs.encode, golden["images"], latents, most_latents),
@@ -85,6 +117,8 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
         content, symbols = golden["file"].tobytes(), golden["symbols"]
         file = unpack(content, bundle.manifest.bundle_id)
         coder.require_short(file.payloads)
+        if len(file.payloads) != len(symbols):
+            raise InputError(f"its file has {len(file.payloads)} images, and there are symbols of {len(symbols)}")
 
         def read(payloads: Sequence[bytes]) -> NDArray[Any]:
             return coder.symbols(payloads, file.quality)

@@ -39,6 +39,8 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # nothing short of a crash: errors are raised as exceptions anyhow
+    # Or bytes that begin as its own format does would be loaded as that, which nothing here has checked
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # A spinning pool burns CPU between calls, and the arena keeps a large batch's memory for good;
     # neither is measurably faster for graphs of this size.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arrays import slices
 from fmae_edge.runtime.prior import ESCAPE, MAX_SYMBOL, RADIUS, Integers, Prior
 from fmae_edge.runtime.range_coder import TOTAL_BITS, Decoder, SingleDecoder, encode
 
@@ -62,14 +63,14 @@ def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers,
 
 def decode_symbols(prior: Prior, payloads: Sequence[bytes], latent_size: int, quality: int) -> Integers:
     """Return the symbols (N, latent_size) of N payloads; bytes that no encoder wrote give symbols too."""
+    symbols = np.empty((len(payloads), latent_size), np.int64)
     if len(payloads) < _FEW:
-        chunks = [_decode_one(prior, payload, latent_size, quality) for payload in payloads]
+        for index, payload in enumerate(payloads):
+            symbols[index] = _decode_one(prior, payload, latent_size, quality)
     else:
-        chunks = [
-            _decode_many(prior, payloads[at : at + _IMAGES_AT_ONCE], latent_size, quality)
-            for at in range(0, len(payloads), _IMAGES_AT_ONCE)
-        ]
-    return np.concatenate(chunks) if chunks else np.empty((0, latent_size), np.int64)
+        for part in slices(len(payloads), _IMAGES_AT_ONCE):
+            symbols[part] = _decode_many(prior, payloads[part], latent_size, quality)
+    return symbols
 
 
 def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, quality: int) -> Integers:
@@ -95,7 +96,7 @@ def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, qual
     return symbols
 
 
-def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) -> Integers:
+def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) -> list[int]:
     decoder = SingleDecoder(payload)
     symbols: list[int] = []
     known = np.zeros(latent_size, np.float32)
@@ -106,4 +107,4 @@ def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) ->
             column = decoder.next_of(starts, begin, begin + ESCAPE + 1) - begin
             symbols.append(centre + column - RADIUS if column < ESCAPE else decoder.next_of_all() - _ESCAPED)
         known[place] = prior.known_one(symbols[place], quality)
-    return np.array([symbols])
+    return symbols

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from fmae_edge import Codec
 from fmae_edge.cli.doctor import diagnose
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.manifest import FileEntry
@@ -92,6 +93,53 @@ def test_other_weights_fail(bundle):
 def test_golden_vectors_that_are_none(bundle, broken):
     put(bundle, GOLDEN_NAME, broken)
     assert GOLDEN_NAME in diagnose(bundle)["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "changed"),
+    [
+        ("images", lambda t: t[0, 0, 0]),
+        ("images", lambda t: t[:0]),
+        ("images", lambda t: t[:, 1:]),
+        ("images", lambda t: t.astype(np.float32)),
+        ("images", lambda _: None),
+        ("fp32.latents", lambda t: t[0, 0]),
+        ("fp32.latents", lambda t: t[1:]),
+        ("int8.latents", lambda t: t.astype(np.int32)),
+        ("int8.latents", lambda t: np.where(t > 0, np.nan, t)),
+        ("fp32.latents", lambda t: np.full_like(t, 3e38)),
+        ("int8.pixels", lambda t: t[None]),
+        ("symbols", lambda t: np.full((2, t.shape[1]), 2**31 - 1, np.int32)),
+        ("symbols", lambda t: np.full_like(t, -(2**31))),
+        ("symbols", lambda t: t[0]),
+        ("symbols", lambda _: None),
+        ("file", lambda t: t.astype(np.int32)),
+        ("file", lambda t: t[None]),
+        ("file", lambda t: t[:-1]),
+        ("file", lambda _: None),
+        ("file", lambda _: np.frombuffer(Codec().compress_batch(np.zeros((2, 28, 28), np.uint8)), np.uint8)),
+    ],
+)
+def test_golden_vectors_that_do_not_fit_are_a_problem(bundle, tensor, changed, cli):
+    golden = safetensors.numpy.load((bundle / GOLDEN_NAME).read_bytes())
+    value = changed(golden.pop(tensor))
+    if value is not None:
+        golden[tensor] = np.ascontiguousarray(value).reshape(value.shape)
+    put(bundle, GOLDEN_NAME, safetensors.numpy.save(golden))
+    done = cli("doctor", "--json", bundle)
+    assert done.returncode == 1
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert f"{GOLDEN_NAME} does not fit the bundle (" in problem
+
+
+@pytest.mark.parametrize("value", [[], 5, "text", None, {"int8_target": []}])
+def test_a_record_of_the_quantisation_that_is_none_is_a_problem(bundle, value, cli):
+    rewrite(bundle, lambda manifest: manifest["record"].update(quantisation=value))
+    done = cli("doctor", "--json", bundle)
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert "quantisation makes no sense" in report["problems"][0]
+    assert all(check["passed"] for check in report["self-test"]["checks"])
 
 
 def test_a_damaged_bundle_is_reported_with_all_the_rest(cli, bundle):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import tracemalloc
 
 import numpy as np
 import onnx
@@ -70,6 +72,35 @@ def test_a_folder_in_place_of_a_file(bundle):
 def test_no_bundle_at_all(tmp_path):
     with pytest.raises(BundleError, match="no such bundle"):
         Codec(tmp_path / "nowhere")
+    with pytest.raises(BundleError, match="cannot be looked into .File name too long|no such"):
+        Codec("a" * 5000)
+
+
+def test_folders_that_cannot_be_reached(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "somewhere")
+
+    with monkeypatch.context() as patch:  # root may search every folder
+        patch.setattr(os, "stat", refuse)
+        with pytest.raises(BundleError, match="cannot be looked into .Permission denied|no such"):
+            Codec(tmp_path)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(BundleError, match="no folder that it could be in"):
+        Codec("bundle")
+
+
+def test_a_size_that_only_the_manifest_has_takes_no_memory(bundle):
+    rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(size=1 << 30))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=r"encoder\.onnx does not match"):
+            Codec(bundle)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 def test_every_changed_byte_of_the_manifest_is_noticed_or_harmless(bundle):

@@ -66,9 +66,87 @@ def test_wrong_options(codec):
 def test_a_dtype_is_a_name_or_a_type(codec, images):
     for name in ("float32", "float16", "int8"):
         np.testing.assert_array_equal(codec.encode(images, getattr(np, name)), codec.encode(images, name))
-    for wrong in ("nonsense", np.int32, 3):
+    for wrong in ("nonsense", np.int32, 3, ("f4", "f2"), {}):
         with pytest.raises(InputError, match="latent dtype is"):
             codec.encode(images, wrong)
+
+
+def test_integers_are_no_arrays_of_them(codec, images):
+    assert codec.compress(images[0], quality=np.array(3)) == codec.compress(images[0], quality=3)
+    with pytest.raises(InputError, match=r"quality is array\(\[3\]\); expected an integer"):
+        codec.compress(images[0], quality=np.array([3]))
+
+
+def test_what_is_no_path_is_no_bundle():
+    for bundle in (5, b"bundle", ["bundle"]):
+        with pytest.raises(InputError, match="bundle is .*; expected the path of a folder"):
+            Codec(bundle)
+
+
+def test_a_stack_of_one_is_one_image(codec, images):
+    """(1, 28, 28) is what torchvision's ToTensor gives."""
+    content = codec.compress(images[0])
+    for one in (images[:1], images[:1, None], [images[0]], torch.from_numpy(images[:1] / 255)):
+        assert codec.compress(one) == content
+        assert list(codec.compress_iter([one, one])) == [content, content]
+
+
+@pytest.mark.parametrize("shape", [(2, 28, 28), (2, 1, 28, 28), (0, 28, 28), (1, 2, 28, 28), (1, 1, 1, 28, 28)])
+def test_what_is_not_one_image_is_named_as_it_came(codec, shape):
+    some = np.zeros(shape, np.uint8)
+    said = r"images have shape \(" + ", ".join(map(str, shape)) + r"\); expected"
+    with pytest.raises(InputError, match=said):
+        codec.compress(some)
+    with pytest.raises(InputError, match="image 0: " + said):
+        list(codec.compress_iter([some]))
+
+
+def long_list(images):
+    return [image for _ in range(6) for image in images]  # more than are made one array
+
+
+def test_long_lists_are_as_good_as_arrays(codec, images):
+    levels = np.concatenate([images] * 6)
+    for many in (levels, levels / np.float32(255)):
+        latents = codec.encode(many)
+        np.testing.assert_array_equal(codec.encode(list(many)), latents)
+        np.testing.assert_array_equal(codec.encode(tuple(many[:, None])), latents)
+        np.testing.assert_array_equal(codec.decode(list(latents)), codec.decode(latents))
+        assert codec.compress_batch(list(many)) == codec.compress_batch(many)
+        fitting = {"max_bytes": 20 * len(many)}
+        assert codec.compress_batch(list(many), **fitting) == codec.compress_batch(many, **fitting)
+    nested = (np.zeros((1100, 28, 28)) + 0.5).tolist()
+    np.testing.assert_array_equal(codec.encode(nested), codec.encode(np.array(nested)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros((27, 28), np.uint8), "images 1024 to 1535"),
+        (np.zeros((28, 28), np.int64), "images 1024 to 1535: images have dtype int64"),
+        (np.full((28, 28), 0.5), "images 1024 to 1535: images have values from 0 to 255"),
+        (None, "images 1024 to 1535"),
+    ],
+)
+def test_an_image_of_a_long_list_that_is_none_is_named(codec, images, wrong, message):
+    some = long_list(images)
+    some[1400] = wrong
+    for call in (codec.encode, codec.compress_batch):
+        with pytest.raises(InputError, match=message):
+            call(some)
+    some[0] = wrong  # said as of an array of all
+    with pytest.raises(InputError, match="^images "):
+        codec.encode(some)
+
+
+def test_long_lists_have_one_kind_of_numbers(codec, images):
+    some = long_list(images)
+    some[1024:] = [image / 255 for image in some[1024:]]
+    with pytest.raises(InputError, match="images 1024 to 1535 have dtype float64, and the first has another"):
+        codec.encode(some)
+    latents = list(np.zeros((1024, 64), np.int8)) + list(np.zeros((64, 64), np.float32))
+    with pytest.raises(InputError, match="latents 1024 to 1087 have dtype float32"):
+        codec.decode(latents)
 
 
 def test_ragged_lists(codec):

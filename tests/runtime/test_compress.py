@@ -101,6 +101,14 @@ def test_the_most_bytes_are_kept_and_used(images):
         CODEC.compress(images[0], max_bytes=7)
 
 
+def test_more_images_than_latents_are_kept_of_fit_as_well(images, monkeypatch):
+    some = np.concatenate([images] * 5)
+    expected = CODEC.compress_batch(some, max_bytes=15 * len(some))
+    assert unpack(expected, CODEC.manifest.bundle_id).quality < 7
+    monkeypatch.setattr("fmae_edge.runtime.latent_coder._LATENTS_KEPT", 0)
+    assert CODEC.compress_batch(some, max_bytes=15 * len(some)) == expected
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -157,6 +165,10 @@ def test_names_travel(images):
     assert CODEC.names(CODEC.compress_batch(images[:2])) is None
     with pytest.raises(InputError, match="list of 2 names"):
         CODEC.compress_batch(images[:2], names=["a"])
+    for wrong in (5, iter("ab"), {"a": 1, "b": 2}, "ab"):
+        for options in ({}, {"max_bytes": 100}):
+            with pytest.raises(InputError, match="list of 2 names"):
+                CODEC.compress_batch(images[:2], names=wrong, **options)
 
 
 def test_a_bundle_of_format_2_has_no_prior_and_says_so(images, bundle):

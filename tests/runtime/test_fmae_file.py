@@ -3,6 +3,7 @@
 import contextlib
 import time
 from binascii import crc_hqx
+from collections import deque
 from zlib import crc32
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmae_edge import InputError
+from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import FmaeFile, pack_many, pack_one, unpack
 
 BUNDLE, OTHER = "0123456789abcdef", "1123456789abcdef"
@@ -51,11 +53,22 @@ def test_names_come_back(names):
         ["a", "\ud800"],
         ["a", 5],
         "ab",
+        5,
+        iter("ab"),
+        {"a": 1, "b": 2},
+        {"a", "b"},
+        np.array("ab"),
+        b"ab",
     ],
 )
 def test_names_that_are_none_are_refused(names):
     with pytest.raises(InputError):
-        pack_many([b"1", b"2"], 3, BUNDLE, names)
+        as_names(names, 2)
+
+
+def test_names_may_come_in_any_sequence():
+    for names in (("a", "b"), np.array(["a", "b"]), deque(["a", "b"])):
+        assert as_names(names, 2) == ["a", "b"]
 
 
 def test_the_index_takes_less_than_a_byte_an_image():

@@ -32,6 +32,32 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert codec.compress_batch(images) == content
 """
 
+# Forks while threads code; a child that waits for ever is ended by its alarm
+_FORKING_WHILE_CODING = """
+import os, signal, threading, time
+import numpy as np
+from fmae_edge import Codec
+
+images = np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8)
+codec = Codec(threads=2)
+content = codec.compress_batch(images)
+
+def work():
+    while True:
+        codec.compress_batch(images)
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(6):
+    time.sleep(0.05)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(codec.compress_batch(images) != content)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+os._exit(0)
+"""
+
 
 def compress(codec, image):
     return os.getpid(), codec.compress(image)
@@ -72,8 +98,19 @@ def test_pools_of_processes(images, method):
     assert os.getpid() not in [pid for pid, _ in done]
 
 
-def test_a_forked_process_works_and_ends():
-    done = subprocess.run(
-        [sys.executable, "-c", _FORKING], capture_output=True, text=True, timeout=60, check=False
+def run(code):
+    """Run Python where OpenBLAS has threads, whatever these tests were given."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=150, check=False, env=environment
     )
+
+
+def test_a_forked_process_works_and_ends():
+    done = run(_FORKING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_process_forked_while_threads_code_works():
+    done = run(_FORKING_WHILE_CODING)
+    assert done.returncode == 0, done.stderr

@@ -1,14 +1,43 @@
 """One codec in many threads: the same results, and no thread keeps the interpreter from another."""
 
 import asyncio
+import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from fmae_edge import Codec
 from fmae_edge.runtime.sessions import open_session
+
+# How many nanoseconds all other threads have run: those of OpenBLAS are there from the start, and sleep
+_OTHERS_WORK = """
+import threading, time
+from pathlib import Path
+import numpy as np
+from fmae_edge import Codec
+
+def others():
+    tasks = [task for task in Path("/proc/self/task").iterdir() if int(task.name) != threading.get_native_id()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+codec = Codec(threads=1)
+images = np.random.default_rng(0).integers(0, 256, (1500, 28, 28), np.uint8)
+codec.decompress(codec.compress_batch(images[:20]))
+time.sleep(0.5)
+before = others()
+codec.decompress(codec.compress_batch(images))
+codec.compress_batch(images[:9], effort=1)
+coding = others() - before
+large = np.ones((1000, 1000), np.float32)
+large.dot(large)
+time.sleep(0.1)
+print(coding, others() - before)
+"""
 
 
 def test_sixteen_threads_get_what_one_gets(images):
@@ -56,6 +85,21 @@ def test_threads_that_come_at_once_load_each_graph_once(images, monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, images[:8]))
     assert len(opened) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads Linux's count of a thread's time")
+def test_coding_many_images_wakes_no_thread_of_blas():
+    done = subprocess.run(
+        [sys.executable, "-c", _OTHERS_WORK],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "2"},
+    )
+    coding, large = map(int, done.stdout.split())
+    if not large:
+        pytest.skip("numpy's BLAS has one thread here")
+    assert coding == 0
 
 
 def test_the_interpreter_is_free_while_a_graph_runs(images, monkeypatch):
