@@ -192,7 +192,7 @@ def test_what_is_not_given_is_measured(cli, tmp_path, data, monkeypatch):
     done = cli("report", "-o", "page.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote page.html\n")
     assert asked == {"images": 200, "codecs": {"JPEG", "WebP"}}
-    assert "leaves out the codecs that take minutes" in (tmp_path / "page.html").read_text()
+    assert "leaves out AVIF, JPEG XL and the lossless codecs" in (tmp_path / "page.html").read_text()
 
 
 def test_other_image_sizes_are_said(cli, tmp_path, given, monkeypatch, few_images):
