@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import errno
 import gc
 import os
 import sys
@@ -7,7 +8,7 @@ from functools import partial
 from io import TextIOWrapper
 from typing import NoReturn
 
-from fmae_edge.cli.console import say_error
+from fmae_edge.cli.console import ClosedOutput, say_error
 
 _EXTRAS = {
     "typer": "cli",
@@ -28,11 +29,15 @@ _EXTRAS = {
     "safetensors": "train",
 }
 
+_FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
 
 def main() -> None:
     """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
     if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that no encoding has a character for
         sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:  # closed by who started it: print would say nothing, and no error either
+        sys.stdout = ClosedOutput()
     if sys.stderr is None:  # closed by who started it: print would take standard output, where results may go
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
@@ -71,15 +76,20 @@ def _run() -> None:
 
             call = partial(app, prog_name="fmae-edge")
         gc.enable()
-        call()
-        if sys.stdout is not None:
+        try:
+            call()
+        finally:  # Typer ends with SystemExit; what cannot be written is said before Python ends
             sys.stdout.flush()
     except FmaeError as error:
         _fail(str(error), error)
     except BrokenPipeError:
         raise
     except OSError as error:  # a folder that may not be searched, a name that is too long, a full disk, ...
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
+        if error.filename:
+            _fail(f"{error.filename}: {error.strerror}", error)
+        if error.errno in _FAILED_WRITES:  # files have names, and only streams have none
+            _fail(f"standard output cannot be written ({error.strerror})", error)
+        _fail(str(error), error)
 
 
 def _fail(sentence: str, error: Exception) -> NoReturn:

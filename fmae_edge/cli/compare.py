@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
-from fmae_edge.cli.console import has_colours, json_line, say, say_error
+from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, say, say_error
 from fmae_edge.cli.files import STREAM, Source, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
@@ -79,7 +79,8 @@ def compare(
             loaded.append((source, found))
     if loaded:
         comparisons = _compress_all(codec, loaded, quality, effort)
-        people = sys.stderr if target == STREAM or sys.stdout is None else sys.stdout  # None: closed
+        closed = isinstance(sys.stdout, ClosedOutput)
+        people = sys.stderr if target == STREAM or closed else sys.stdout
         if target is not None:
             from fmae_edge.evaluate.comparison import draw_comparisons
             from fmae_edge.evaluate.figure import to_png

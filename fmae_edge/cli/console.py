@@ -5,7 +5,10 @@ import os
 import sys
 import traceback
 from dataclasses import dataclass
+from io import TextIOBase
 from typing import Any, TextIO
+
+from fmae_edge.runtime.errors import OutputError
 
 
 @dataclass
@@ -23,6 +26,14 @@ def set_loudness(quiet: bool = False, verbose: bool = False, debug: bool = False
     _loudness.quiet, _loudness.verbose, _loudness.debug = quiet, verbose, debug
 
 
+class ClosedOutput(TextIOBase):
+    """Stands for a standard output that whoever started this has closed: results are not lost without a word."""
+
+    def write(self, _: str) -> int:
+        """Raise OutputError."""
+        raise OutputError("standard output is closed")
+
+
 def is_quiet() -> bool:
     """Whether only results and errors are wanted."""
     return _loudness.quiet
@@ -34,9 +45,13 @@ def is_verbose() -> bool:
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Print a line about what is done, to standard output if not said otherwise; nothing with --quiet."""
-    if not _loudness.quiet:
-        print(line, file=stream or sys.stdout)
+    """Print a line about what is done, to standard output if not said otherwise; nothing with --quiet.
+
+    That is no result, so it may be lost where standard output is closed.
+    """
+    stream = stream or sys.stdout
+    if not _loudness.quiet and not isinstance(stream, ClosedOutput):
+        print(line, file=stream)
 
 
 def say_error(sentence: str, error: BaseException | None = None) -> None:

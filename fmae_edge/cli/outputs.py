@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fmae_edge.cli.console import ClosedOutput
 from fmae_edge.cli.files import STREAM, Source
 from fmae_edge.runtime.errors import InputError, OutputError
 from fmae_edge.runtime.output import refuse_existing, write_file
@@ -104,10 +105,15 @@ class Outputs:
     def write(self, path: Path, content: bytes) -> None:
         """Write a claimed result, whole or not at all. Raises OutputError if it cannot be written."""
         if path == STREAM:
-            if sys.stdout is None:
+            if isinstance(sys.stdout, ClosedOutput):
                 raise OutputError("-: standard output is closed")
-            sys.stdout.buffer.write(content)
-            sys.stdout.buffer.flush()
+            try:
+                sys.stdout.buffer.write(content)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise OutputError(f"-: standard output cannot be written ({error.strerror})") from None
             return
         if self._makes_folders and path.parent not in self._made:
             try:

@@ -232,3 +232,35 @@ def test_a_closed_stdin(tmp_path):
 def test_what_is_said_does_not_get_into_the_result_when_stderr_is_closed(picture, latent):
     code, out, _ = run(picture.parent, "compress", "img.png", "-o", "-", prepare=lambda: os.close(2))
     assert (code, out) == (0, latent)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("doctor", "--json"), 1, "standard output is closed"),
+        (("info",), 1, "standard output is closed"),
+        (("--version",), 1, "standard output is closed"),
+        (("compress", "img.png", "-o", "-"), 1, "-: standard output is closed"),
+        (("compress", "img.png", "-o", "img.fmae", "--json"), 1, "standard output is closed"),
+        (("compress", "img.png", "-o", "img.fmae"), 0, ""),  # the result is a file, and the line none
+    ],
+)
+def test_a_closed_stdout(picture, arguments, code, said):
+    done = run(picture.parent, *arguments, prepare=lambda: os.close(1), stdout=None)
+    assert (done[0], done[2]) == (code, said and f"fmae-edge: {said}\n")
+    assert (picture.parent / "img.fmae").exists() == ("img.fmae" in arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("info",), ""),
+        (("compress", "img.png", "-o", "img.fmae"), ""),
+        (("compress", "-r", ".", "--json"), ""),  # not one of the calls that run without Typer
+        (("compress", "img.png", "-o", "-"), "-: "),
+    ],
+)
+def test_a_full_device_as_stdout_is_no_fault_of_an_input(picture, arguments, said):
+    with Path("/dev/full").open("w") as full:
+        code, _, err = run(picture.parent, *arguments, stdout=full)
+    assert (code, err) == (1, f"fmae-edge: {said}standard output cannot be written (No space left on device)\n")

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.evaluate.quality import mse_per_image, psnr, ssim_per_image
-from fmae_edge.runtime.codec import DEFAULT_QUALITY, Codec
+from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
