@@ -18,7 +18,7 @@ demo: $(DEMO)/installed
 test: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
 
-# Every command that the README and the tutorial show, in a copy of the repository: minutes, for one trains a model.
+# Every command that the README and the tutorial show, in a copy of the repository: ten minutes, one trains a model.
 docs: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m docs tests/test_docs.py
 

@@ -55,6 +55,16 @@ def test_what_pages_show_is_compared_by_its_shape():
     assert shape("3 done") != shape("3 failed")
 
 
+def test_the_readme_runs_as_printed_up_to_the_training(tmp_path):
+    run_blocks = script("run_blocks")
+    page = (REPOSITORY / "README.md").read_text().split("## Train and export")[0]
+    shell = run_blocks.Shell(tmp_path)
+    commands = [step.command for step in run_blocks.steps(page) if step.command not in run_blocks.LEFT_OUT]
+    assert len(commands) > 8
+    for command in commands:
+        shell.run(command)
+
+
 @pytest.mark.docs
 @needs_data
 def test_every_command_of_the_readme_and_the_tutorial_runs_as_printed(tmp_path):

@@ -33,8 +33,8 @@ SkipExisting = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and convert, but write nothing: say what would be.")]
 Jobs = Annotated[
-    int | None,
-    typer.Option("-j", "--jobs", min=1, max=1024, help="Threads that read and write. [default: as many as CPUs]"),
+    int,
+    typer.Option("-j", "--jobs", min=1, max=1024, help="Threads that read and write; more for files far away."),
 ]
 
 
@@ -67,7 +67,7 @@ def compress(
     force: Force = False,
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
-    jobs: Jobs = None,
+    jobs: Jobs = 1,
     json: Json = False,
 ) -> None:
     """Compress images to latents or to files of some 20 bytes.
@@ -99,7 +99,7 @@ def decompress(
     force: Force = False,
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
-    jobs: Jobs = None,
+    jobs: Jobs = 1,
     json: Json = False,
     index: Annotated[
         int | None, typer.Option(min=0, metavar="K", help="Of a file of several images, only this, from 0.")

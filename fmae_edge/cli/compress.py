@@ -22,7 +22,7 @@ from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
-_FITTED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
+_SEARCHED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
 
 Gray = tuple[NDArray[np.uint8], list[str]]  # an image and what had to be converted
 
@@ -56,7 +56,8 @@ def compress_files(
         raise InputError(
             f"names are kept in one {FMAE_SUFFIX} file of all images: name it with -o FILE{FMAE_SUFFIX}"
         )
-    codec = options.open_codec()
+    searches = bool(fmae.effort or fmae.max_bytes)
+    codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
     size = gray_image_size(codec.manifest)
     outputs = options.place(suffix, sources, joined)
 
@@ -86,7 +87,7 @@ def compress_files(
             for (source, (_, notes)), content in zip(loaded, contents, strict=True)
         ]
 
-    at_once = _FITTED_AT_ONCE if fmae.effort or fmae.max_bytes else FILES_AT_ONCE
+    at_once = _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE
     convert_files(sources, Conversion(load_if_needed, convert), outputs, options, at_once)
 
 

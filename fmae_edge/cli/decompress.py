@@ -46,7 +46,7 @@ def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, ind
     suffix = asked_suffix(options.output)
     suffix = suffix if suffix in _ENCODERS else ".png"
     joined = len(sources) > 1 and suffix == _ARRAY and options.names_one_file(suffix)
-    codec = options.open_codec()
+    codec = options.open_codec(beside_files=len(sources) > 1)
     outputs = options.place(suffix, sources, joined)
     if joined and options.output is not None:
         decode = partial(_decode_stack, codec, index)

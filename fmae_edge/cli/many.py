@@ -22,7 +22,7 @@ from fmae_edge.cli.pipeline import (
 )
 from fmae_edge.runtime.errors import FmaeError
 
-FILES_AT_ONCE = 64  # converting more in one call gains nothing
+FILES_AT_ONCE = 256  # converting more in one call gains little
 
 Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
@@ -63,21 +63,17 @@ def convert_files(
 ) -> None:
     """Convert `sources`, tell the outcome of each in their order, and exit with 1 if one failed.
 
-    As many threads read and write as `options` say. Ctrl-C ends it with 130 after the files in hand, a second one
-    at once.
+    Other threads, as many as `options` say, read and write meanwhile. Ctrl-C ends it with 130 after the files in
+    hand, a second one at once.
     """
-    here, jobs, dry_run = needs_one_thread(sources), options.threads(), options.dry_run
+    here, jobs, dry_run = needs_one_thread(sources), options.jobs, options.dry_run
     with tally(len(sources), options.json) as outcomes:
         try:
-            with (
-                threads(here, jobs) as readers,
-                threads(here, jobs) as writers,
-                interruptible(here) as interrupted,
-            ):
+            with threads(here, jobs) as pool, interruptible(here) as interrupted:
                 groups = groups_of(sources, 1 if here else files_at_once)
-                loaded = run_ahead(readers, jobs, partial(_load_all, conversion), groups)
+                loaded = run_ahead(pool, jobs, partial(_load_all, conversion), groups)
                 converted = (_convert_all(conversion, outputs, group) for group in loaded if not interrupted())
-                for group in run_ahead(writers, jobs, partial(_store_all, outputs, dry_run), converted):
+                for group in run_ahead(pool, jobs, partial(_store_all, outputs, dry_run), converted):
                     outcomes.add(len(group), [outcome for stored in group for outcome in stored])
                 if interrupted():
                     raise KeyboardInterrupt
@@ -98,7 +94,7 @@ def join_files(
 
     `load` returns what `make` takes of an input, and what had to be converted for it.
     """
-    here, jobs, dry_run = needs_one_thread(sources), options.threads(), options.dry_run
+    here, jobs, dry_run = needs_one_thread(sources), options.jobs, options.dry_run
     with tally(len(sources), options.json) as outcomes:
         loaded: list[tuple[Loaded, Sequence[str]]] = []
         try:
