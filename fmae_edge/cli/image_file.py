@@ -48,17 +48,17 @@ def load_gray(
             if frames > 1:
                 notes.append(f"the first of {frames} frames")
             gray = _to_gray(image, where, notes)
+            height, width = size
+            if gray.size != (width, height):
+                notes.append(f"resized from {gray.width}x{gray.height} to {width}x{height}")
+                gray = gray.resize((width, height), Image.Resampling.LANCZOS)
+            return np.asarray(gray, np.uint8), notes
     except InputError:
         raise
     except UnidentifiedImageError:
         raise InputError(f"{where}: not an image file of a known format (PNG, JPEG, WebP, ...)") from None
     except Exception as error:  # damaged files raise whatever the decoder stumbles over
         raise InputError(f"{where}: the image is truncated or damaged ({error})") from None
-    height, width = size
-    if gray.size != (width, height):
-        notes.append(f"resized from {gray.width}x{gray.height} to {width}x{height}")
-        gray = gray.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(gray, np.uint8), notes
 
 
 def _open(content: bytes) -> Image.Image:
