@@ -23,7 +23,7 @@ def evaluate(
         int, typer.Option(min=0, max=9, help="Measure the bundle with this effort too; 9 takes hours.")
     ] = 0,
     images: Annotated[
-        int, typer.Option(min=500, max=10000, help="How many test images, a multiple of 500.")
+        int, typer.Option(min=100, max=10000, help="How many test images, a multiple of 100.")
     ] = 10000,
     force: Force = False,
     json: Json = False,
@@ -35,8 +35,8 @@ def evaluate(
 
     Example: fmae-edge evaluate bundle -o evaluation --images 1000
     """
-    if images % 500:
-        raise typer.BadParameter(f"--images is {images}; expected a multiple of 500")
+    if images % 100:
+        raise typer.BadParameter(f"--images is {images}; expected a multiple of 100")
     from json import dumps
 
     from fmae_edge.cli.progress import progress_bar

@@ -109,10 +109,10 @@ def evaluate(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     general: Sequence[GeneralCodec] | None = None,
 ) -> Evaluation:
-    """Measure a bundle and other codecs on uint8 test images (N, height, width), N a multiple of 500.
+    """Measure a bundle and other codecs on uint8 test images (N, height, width), N a multiple of 100.
 
     The bundle is measured with no effort and, if it is not 0, with `effort`; PCA is fitted to `train_images`.
-    `general` are the codecs beside these, all if not given; without AVIF, N may be any multiple of 100.
+    `general` are the codecs beside these, all if not given.
     """
     efforts = [0, effort] if effort else [0]
     own = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]

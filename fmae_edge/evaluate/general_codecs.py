@@ -31,18 +31,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class GeneralCodec:
-    """One codec at one setting: `encode` takes (height, width) uint8 to a file's bytes, `decode` back.
-
-    `every` is how many images apart single files are measured, and how many apart the images are that atlases are
-    made of: (1, 1) for all. AVIF takes some 50 ms for an image either way.
-    """
+    """One codec at one setting: `encode` takes (height, width) uint8 to a file's bytes, `decode` back."""
 
     name: str
     setting: str
     encode: Callable[[Pixels], bytes]
     decode: Callable[[bytes], Pixels]
     lossless: bool = False
-    every: tuple[int, int] = (1, 1)
 
 
 def _png(image: Pixels) -> bytes:
@@ -115,7 +110,7 @@ JPEG_XL_DISTANCES = (25, 19, 15, 12, 9, 6, 4)
 LOSSY_CODECS: tuple[GeneralCodec, ...] = (
     *(GeneralCodec("JPEG", f"step {step}", partial(_jpeg, step), _open) for step in JPEG_STEPS),
     *(GeneralCodec("WebP", f"quality {q}", partial(_webp, q), _open) for q in WEBP_QUALITIES),
-    *(GeneralCodec("AVIF", f"quality {q}", partial(_avif, q), _open, every=(10, 5)) for q in AVIF_QUALITIES),
+    *(GeneralCodec("AVIF", f"quality {q}", partial(_avif, q), _open) for q in AVIF_QUALITIES),
     *(GeneralCodec("JPEG XL", f"distance {d}", partial(_jpeg_xl, d), _open_jpeg_xl) for d in JPEG_XL_DISTANCES),
 )
 

@@ -77,20 +77,19 @@ class RatePoint:
 
 
 def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure a file for each of (N, height, width) uint8 images, or for as many as `codec.every` says.
+    """Measure a file for each of (N, height, width) uint8 images.
 
     Raises ValueError where a codec that is called lossless changes a pixel.
     """
-    return _measure(codec, "single", images[:: codec.every[0]])
+    return _measure(codec, "single", images)
 
 
 def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure a file for each 100 of (N, height, width) uint8 images, or of as many as `codec.every` says.
+    """Measure a file for each 100 of (N, height, width) uint8 images, N a multiple of 100.
 
-    Their number must be a multiple of 100. Raises ValueError for another, and where a codec that is called
-    lossless changes a pixel.
+    Raises ValueError for another N, and where a codec that is called lossless changes a pixel.
     """
-    return _measure(codec, "amortised", images[:: codec.every[1]])
+    return _measure(codec, "amortised", images)
 
 
 def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> tuple[RatePoint, RatePoint]:
@@ -104,7 +103,6 @@ def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> t
         f"quality {quality}",
         partial(codec.compress, quality=quality, effort=effort),
         codec.decompress,
-        every=(10 if effort else 1, 1),
     )
     stacks = images.reshape(-1, IMAGES_IN_ATLAS, *images.shape[1:])
     encode = partial(codec.compress_batch, quality=quality, effort=effort)
@@ -113,7 +111,7 @@ def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> t
     amortised = rate_point(
         name, alone.setting, "amortised", images, decoded.reshape(images.shape), file_bytes, times
     )
-    return measure_single(alone, images), amortised
+    return measure_single(alone, images[::10] if effort else images), amortised
 
 
 def measure_pca(codec: PcaCodec, images: Pixels) -> tuple[RatePoint, RatePoint]:

@@ -96,7 +96,7 @@ def test_evaluate(cli, monkeypatch):
     for codecs in ("LOSSY_CODECS", "LOSSLESS_CODECS"):  # the others take minutes
         monkeypatch.setattr(f"fmae_edge.evaluate.evaluation.{codecs}", ())
     monkeypatch.setattr("fmae_edge.evaluate.evaluation.fit_pca_codecs", lambda images: [])
-    require_valid("evaluate", cli("evaluate", "--images", "500", "--json").stdout, 1)
+    require_valid("evaluate", cli("evaluate", "--images", "100", "--json").stdout, 1)
 
 
 def test_report(report_page):

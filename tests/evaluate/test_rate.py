@@ -64,14 +64,6 @@ def test_sharing_a_header_saves_bytes_at_equal_quality(images):
     assert amortised.quality.psnr_pooled == pytest.approx(single.quality.psnr_pooled, abs=0.3)
 
 
-def test_slow_codecs_are_measured_on_every_so_many_images(images):
-    every = replace(WEBP, every=(10, 2))
-    point, expected = measure_single(every, images), measure_single(WEBP, images[::10])
-    assert point.images == expected.images == 26
-    assert (point.bytes_per_image, point.quality) == (expected.bytes_per_image, expected.quality)
-    assert measure_amortised(every, images[:200]).images == 100
-
-
 def test_lossless_is_verified(images):
     assert measure_single(PNG, images[:5]).quality.mse == 0
     with pytest.raises(ValueError, match="WebP, quality 5: the decoded pixels are not those encoded"):
