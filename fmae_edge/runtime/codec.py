@@ -158,14 +158,14 @@ class Codec:
         Raises InputError if the bytes are no whole .fmae file of this bundle, or `index` is none of theirs.
         """
         file = self._unpack(content)
-        payloads, single = file.payloads, file.single
+        payloads: Sequence[bytes] = file.payloads
         if index is not None:
             index = as_integer("index", index)
             if not 0 <= index < len(payloads):
                 raise InputError(f"holds {len(payloads)} images, and no image {index!r}; they count from 0")
-            payloads, single = payloads[index : index + 1], True
+            payloads = payloads[index : index + 1]
         images = self._coder.images(payloads, file.quality)
-        return images[0] if single else images
+        return images if index is None and not file.single else images[0]
 
     def symbols(self, content: bytes) -> NDArray[np.int64]:
         """Return the quantised latents (N, 64) in a .fmae file's bytes, as whole steps of the file's quality.

@@ -13,9 +13,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arrays import slices
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.manifest import QUALITIES
+from fmae_edge.runtime.payloads import Payloads
 
 SUFFIX = ".fmae"
 VERSION = 1
@@ -30,6 +32,7 @@ _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
 _MAX_IMAGES = 1 << 20
 _MAX_PAYLOAD_BYTES = 65535
+_BYTES_AT_ONCE = 1 << 16  # of unary numbers, eight times as much when unpacked
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class FmaeFile:
     """What a .fmae file holds: `names` if they were kept; `single` if it is one image and not a stack of one."""
 
     quality: int
-    payloads: tuple[bytes, ...]
+    payloads: Payloads
     names: tuple[str, ...] | None
     single: bool
 
@@ -110,7 +113,7 @@ def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
         if len(payload) % _LENGTH_MODULUS != length:
             raise InputError("truncated, or with bytes added: its payload has not the length it was given")
         raise InputError("corrupted, its check code does not match")
-    return FmaeFile(quality, (payload,), None, single=True)
+    return FmaeFile(quality, Payloads(memoryview(payload), np.array([len(payload)])), None, single=True)
 
 
 def _unpack_many(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
@@ -123,16 +126,15 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
         raise InputError("truncated or corrupted within its header") from None
     if content[id_end:check_end] != _check(content[:id_end] + content[check_end : reader.at], bundle_id):
         raise InputError("corrupted, the check code of its header does not match")
-    body = content[reader.at :]
-    ends = np.cumsum(lengths).tolist()
-    needed = ends[-1] if ends else 0
+    body = memoryview(content)[reader.at :]
+    needed = int(lengths.sum())
     if len(body) < needed:
         raise InputError(f"truncated, it has {len(body)} of {needed} bytes of payload")
     if content[check_end : check_end + _PAYLOAD_CHECK_BYTES] != crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big"):
         raise InputError("corrupted, the check code of its payload does not match")
     if len(body) > needed:
         raise InputError(f"corrupted, it has {len(body) - needed} bytes behind its payload")
-    payloads = tuple(body[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
+    payloads = Payloads(body, lengths)
     names = None
     if listed is not None:
         try:
@@ -183,25 +185,28 @@ class _Reader:
 
     def unary(self, count: int, largest: int) -> NDArray[np.int64]:
         """Take `count` numbers up to `largest`, each as so many zero bits and a one; zeros fill the last byte."""
-        most = -(-count * (largest + 1) // 8)
-        size = min(most, count)  # a byte each is more than most need; what follows is not looked at
-        while True:
-            packed = np.frombuffer(self._content[self.at : self.at + size], np.uint8)
-            ones = np.flatnonzero(np.unpackbits(packed))[:count]
-            if len(ones) == count:
-                self.take(-(-(int(ones[-1]) + 1) // 8))
-                return np.diff(ones, prepend=-1) - 1
-            if size >= most or len(packed) < size:
-                raise EOFError
-            size = min(most, 2 * size)
+        if count > 8 * (len(self._content) - self.at):  # before memory is taken for so many
+            raise EOFError
+        numbers = np.empty(count, np.int64)
+        packed = np.frombuffer(self._content, np.uint8)[self.at :][: -(-count * (largest + 1) // 8)]
+        done, last = 0, -1
+        for part in slices(len(packed), _BYTES_AT_ONCE):
+            ones = 8 * part.start + np.flatnonzero(np.unpackbits(packed[part]))[: count - done]
+            numbers[done : done + len(ones)] = np.diff(ones, prepend=last) - 1
+            done += len(ones)
+            if done == count:
+                self.take(int(ones[-1]) // 8 + 1)
+                return numbers
+            last = int(ones[-1]) if len(ones) else last
+        raise EOFError
 
 
-def _pack_lengths(lengths: Sequence[int]) -> bytes:
+def _pack_lengths(lengths: "array[int]") -> bytes:
     """Return Rice codes of what the lengths are above the shortest: all low bits, then all high parts in unary."""
     if not lengths:
         return b""
     shortest = min(lengths)
-    above = np.array(lengths, np.int64) - shortest
+    above = np.asarray(lengths) - shortest
     low_bits = min(range(_MAX_LOW_BITS + 1), key=lambda bits: int(bits * len(above) + (above >> bits).sum()))
     low = np.empty((len(above), low_bits), np.uint8)
     for bit in range(low_bits):
@@ -226,5 +231,7 @@ def _read_lengths(reader: _Reader) -> NDArray[np.int64]:
         raise EOFError
     packed = reader.take(-(-count * low_bits // 8))
     low = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * low_bits).reshape(count, low_bits)
-    high = reader.unary(count, _MAX_PAYLOAD_BYTES >> low_bits)
-    return shortest + (high << low_bits) + low @ (1 << np.arange(low_bits, dtype=np.int64)[::-1])
+    lengths = reader.unary(count, _MAX_PAYLOAD_BYTES >> low_bits)
+    for bits in low.T:
+        lengths = lengths << 1 | bits
+    return lengths + shortest

@@ -14,6 +14,7 @@ from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.graphs import Graphs
 from fmae_edge.runtime.images import to_levels
 from fmae_edge.runtime.manifest import PRIOR_NAME, QUALITIES, Qualities
+from fmae_edge.runtime.payloads import Payloads
 from fmae_edge.runtime.prior import Integers, Prior, read_prior
 from fmae_edge.runtime.search import search
 from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
@@ -89,11 +90,10 @@ class LatentCoder:
         least = len(pack(payloads_at(1, effort), 1))
         raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {least} bytes")
 
-    def require_short(self, payloads: Sequence[bytes]) -> None:
+    def require_short(self, payloads: Payloads) -> None:
         """Raise InputError if one of payloads is longer than any that an encoder writes."""
-        longest = max(map(len, payloads), default=0)
-        if longest > _PAYLOAD_BYTES_A_LATENT * self._bundle.manifest.latent_size + 1:
-            raise InputError(f"corrupted, {longest} bytes are more than an image's payload can have")
+        if payloads.longest > _PAYLOAD_BYTES_A_LATENT * self._bundle.manifest.latent_size + 1:
+            raise InputError(f"corrupted, {payloads.longest} bytes are more than an image's payload can have")
 
     def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
         """Return the payloads of quantised latents (N, latent_size)."""

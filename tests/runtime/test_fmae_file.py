@@ -13,24 +13,44 @@ from hypothesis import strategies as st
 
 from fmae_edge import InputError
 from fmae_edge.runtime.file_names import as_names
-from fmae_edge.runtime.fmae_file import FmaeFile, pack_many, pack_one, unpack
+from fmae_edge.runtime.fmae_file import pack_many, pack_one, unpack
 
 BUNDLE, OTHER = "0123456789abcdef", "1123456789abcdef"
 PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/\\"), min_size=1, max_size=40)
 
 
+def parts(file):
+    return file.quality, list(file.payloads), file.names, file.single
+
+
 @given(st.binary(max_size=300), st.integers(1, 9))
 def test_one_payload_comes_back_with_7_bytes_around_it(payload, quality):
     content = pack_one(payload, quality, BUNDLE)
     assert len(content) == len(payload) + 7
-    assert unpack(content, BUNDLE) == FmaeFile(quality, (payload,), None, single=True)
+    assert parts(unpack(content, BUNDLE)) == (quality, [payload], None, True)
 
 
 @given(PAYLOADS, st.integers(1, 9))
 def test_many_payloads_come_back(payloads, quality):
     content = pack_many(payloads, quality, BUNDLE)
-    assert unpack(content, BUNDLE) == FmaeFile(quality, tuple(payloads), None, single=False)
+    assert parts(unpack(content, BUNDLE)) == (quality, payloads, None, False)
+
+
+@given(PAYLOADS.filter(bool), st.data())
+def test_payloads_are_taken_as_from_a_tuple(payloads, data):
+    file, expected = unpack(pack_many(payloads, 5, BUNDLE), BUNDLE), tuple(payloads)
+    part = data.draw(st.slices(len(payloads)))
+    assert file.payloads[part] == expected[part]
+    number = data.draw(st.integers(-len(payloads), len(payloads) - 1))
+    assert file.payloads[number] == expected[number]
+    assert file.payloads.longest == max(map(len, payloads))
+
+
+@pytest.mark.parametrize("count", [100_000, 524_288])
+def test_lengths_come_back_over_many_pieces_of_the_header(count):
+    payloads = [b"x" * length for length in np.random.default_rng(0).geometric(0.1, count).tolist()]
+    assert list(unpack(pack_many(payloads, 5, BUNDLE), BUNDLE).payloads) == payloads
 
 
 @given(st.lists(NAMES.filter(lambda name: name not in (".", "..")), unique=True, max_size=10))
