@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
-from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, say, say_error
+from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, printable, say, say_error
 from fmae_edge.cli.files import STREAM, Source, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
@@ -139,7 +139,7 @@ def _show(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
             (f"difference, {DIFFERENCE_FACTOR} times", each.difference),
         ]
         said = f"{each.file_bytes} bytes, PSNR {each.quality.psnr_pooled:.2f} dB, SSIM {each.quality.ssim:.4f}"
-        print(f"{each.name}: {said}\n{side_by_side(pictures, style, width)}\n", file=stream)
+        print(f"{printable(each.name)}: {said}\n{side_by_side(pictures, style, width)}\n", file=stream)
 
 
 def _columns(stream: TextIO) -> int:
@@ -165,7 +165,12 @@ def _print_json(comparisons: "Sequence[Comparison]", target: Path | None, stream
 
 def _print_table(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
     rows = [
-        (each.name, str(each.file_bytes), f"{each.quality.psnr_pooled:.2f} dB", f"{each.quality.ssim:.4f}")
+        (
+            printable(each.name),
+            str(each.file_bytes),
+            f"{each.quality.psnr_pooled:.2f} dB",
+            f"{each.quality.ssim:.4f}",
+        )
         for each in comparisons
     ]
     print(format_table(("image", "bytes", "PSNR", "SSIM"), rows), file=stream)

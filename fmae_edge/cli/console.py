@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import TextIOBase
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ class _Loudness:
 
 
 _loudness = _Loudness()
+_bar: list[Callable[[str], None]] = []  # how a terminal gets a line while a progress bar is its last
 
 
 def set_loudness(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
@@ -44,6 +46,24 @@ def is_verbose() -> bool:
     return _loudness.verbose
 
 
+def printable(text: str) -> str:
+    """Return `text` with escapes for what would steer a terminal or begin a line, as names of files may."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def print_above(bar: Callable[[str], None] | None) -> None:
+    """Let `bar` print the lines that go to a terminal from now on; None when it has ended."""
+    _bar[:] = [] if bar is None else [bar]
+
+
+def print_line(line: str, stream: TextIO) -> None:
+    """Print a line, on a terminal above the progress bar if there is one."""
+    if _bar and stream.isatty():
+        _bar[0](line)
+    else:
+        print(line, file=stream)
+
+
 def say(line: str, stream: TextIO | None = None) -> None:
     """Print a line about what is done, to standard output if not said otherwise; nothing with --quiet.
 
@@ -51,14 +71,14 @@ def say(line: str, stream: TextIO | None = None) -> None:
     """
     stream = stream or sys.stdout
     if not _loudness.quiet and not isinstance(stream, ClosedOutput):
-        print(line, file=stream)
+        print_line(line, stream)
 
 
 def say_error(sentence: str, error: BaseException | None = None) -> None:
     """Print `fmae-edge: SENTENCE` on standard error, with --debug after the traceback of `error`."""
     if _loudness.debug and error is not None:
         traceback.print_exception(error)
-    print(f"{_red('fmae-edge:')} {sentence}", file=sys.stderr)
+    print_line(f"{_red('fmae-edge:')} {printable(sentence)}", sys.stderr)
 
 
 def json_line(record: dict[str, Any]) -> str:

@@ -56,7 +56,9 @@ def load_gray(
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(f"{where}: not an image file of a known format (PNG, JPEG, WebP, ...)") from None
+        raise InputError(
+            f"{where}: no image file of a known format (PNG, JPEG, WebP, ...), or its start is damaged"
+        ) from None
     except Exception as error:  # damaged files raise whatever the decoder stumbles over
         raise InputError(f"{where}: the image is truncated or damaged ({error})") from None
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from fmae_edge.cli.console import is_quiet, is_verbose, json_line, say, say_error
+from fmae_edge.cli.console import is_quiet, is_verbose, json_line, print_line, printable, say, say_error
 from fmae_edge.cli.files import STREAM
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 
@@ -47,7 +47,7 @@ class Outcome:
         """Return what people read."""
         size = [f"{self.bytes} bytes"] if str(self.output).endswith(FMAE_SUFFIX) and self.bytes is not None else []
         notes = "; ".join([*self.notes, *size, *(["exists, skipped"] if self.status == "skipped" else [])])
-        return f"{self.input} -> {self.output}" + (f"  ({notes})" if notes else "")
+        return printable(f"{self.input} -> {self.output}" + (f"  ({notes})" if notes else ""))
 
 
 class Tally:
@@ -71,7 +71,7 @@ class Tally:
             if outcome.error is not None:
                 say_error(outcome.error, outcome.cause)
             if self._json:
-                print(json_line(outcome.to_record()), file=stream)
+                print_line(json_line(outcome.to_record()), stream)
             elif self._lists and outcome.error is None:
                 say(outcome.to_line(), stream)
         self._handled += inputs
@@ -108,6 +108,5 @@ def tally(inputs: int, json: bool) -> Iterator[Tally]:
         return
     from fmae_edge.cli.progress import progress_bar  # only now: it takes longer to import than a few files take
 
-    with progress_bar("files", rate=True) as advance:
-        counting = Tally(inputs, json, advance)
-        yield counting
+    with progress_bar("files", rate=True, total=inputs) as advance:
+        yield Tally(inputs, json, advance)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from fmae_edge.cli.console import is_quiet, json_line, say
+from fmae_edge.cli.console import is_quiet, json_line, print_above, print_line, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,17 +32,31 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
-def _bar(*columns: ProgressColumn) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        *columns,
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=is_quiet() or not sys.stderr.isatty(),
-        transient=True,
-    )
+class _Bar(Progress):
+    """A bar below what else goes to the terminal. Streams stay as they are: results may go to a file or a pipe."""
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            *columns,
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=is_quiet() or not sys.stderr.isatty(),
+            redirect_stdout=False,
+            redirect_stderr=False,
+            transient=True,
+        )
+
+    def start(self) -> None:
+        super().start()
+        if not self.disable:
+            print_above(lambda line: self.console.print(Text.from_ansi(line), soft_wrap=True))
+
+    def stop(self) -> None:
+        print_above(None)
+        super().stop()
 
 
 class TrainingProgress:
@@ -51,7 +64,7 @@ class TrainingProgress:
 
     def __init__(self, json: bool) -> None:
         self._json = json
-        self._bar = _bar(
+        self._bar = _Bar(
             TextColumn("loss {task.fields[loss]:.5f}  {task.fields[psnr]:.2f} dB"),
             TextColumn("{task.fields[speed]:.0f} images/s"),
         )
@@ -83,7 +96,7 @@ class TrainingProgress:
     def on_epoch(self, metrics: dict[str, Any]) -> None:
         """Print the line of an epoch."""
         if self._json:
-            typer.echo(json_line(metrics))
+            print_line(json_line(metrics), sys.stdout)
             return
         line = (
             "epoch {epoch:3d}  train loss {train_loss:.5f}  "
@@ -96,8 +109,10 @@ class TrainingProgress:
 
 
 @contextmanager
-def progress_bar(description: str, rate: bool = False) -> "Iterator[Callable[[int, int], None]]":
+def progress_bar(
+    description: str, rate: bool = False, total: int | None = None
+) -> "Iterator[Callable[[int, int], None]]":
     """Show a bar, and with `rate` how many are done a second; what it yields is called with (done, total)."""
-    with _bar(*[_Rate()] * rate) as bar:
-        task = bar.add_task(description, total=None)
+    with _Bar(*[_Rate()] * rate) as bar:
+        task = bar.add_task(description, total=total)
         yield lambda done, total: bar.update(task, completed=done, total=total)

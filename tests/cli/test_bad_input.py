@@ -37,7 +37,7 @@ def huge_png():
 BAD_IMAGES = {
     "missing file": (None, "no such file"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
-    "text file": (lambda path: path.write_text("hello"), "not an image file"),
+    "text file": (lambda path: path.write_text("hello"), "no image file"),
     "truncated": (lambda path: path.write_bytes(PNG[:-25]), "truncated or damaged"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
     "huge": (lambda path: path.write_bytes(huge_png()), "40000x40000 and must be 28x28"),

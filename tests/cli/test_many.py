@@ -160,7 +160,7 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong(cli, tree, arguments):
     before = found(tree)
     done = cli("compress", "-r", "in", "--dry-run", *arguments)
     assert done.returncode == 1
-    assert "bad.png: not an image" in done.stderr
+    assert "bad.png: no image" in done.stderr
     (tree / "in/bad.png").unlink()
     done = cli("compress", "-r", "in", "--dry-run", *arguments)
     assert done.returncode == 0
@@ -175,7 +175,7 @@ def test_one_file_of_all_is_written_whole_or_not(cli, tree):
     (tree / "in/worse.png").write_text("no image")
     done = cli("compress", "-r", "in", "-o", "all.npy")
     assert done.returncode == 1
-    assert done.stderr.count("not an image file") == 2
+    assert done.stderr.count("no image file") == 2
     assert "all.npy: not written, for it would not hold all of its 5 inputs" in done.stderr
     assert not (tree / "all.npy").exists()
     (tree / "all.npy").write_bytes(b"old")
@@ -196,7 +196,7 @@ def test_quiet_and_json(cli, tree):
     done = cli("compress", "-r", "in", "-o", "out", "--quiet")
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        "fmae-edge: in/bad.png: not an image file of a known format (PNG, JPEG, WebP, ...)"
+        "fmae-edge: in/bad.png: no image file of a known format (PNG, JPEG, WebP, ...), or its start is damaged"
     ]
     done = cli("compress", "-r", "in", "-o", "out", "--quiet", "--json", "--skip-existing")
     records = [json.loads(line) for line in done.stdout.splitlines()]
@@ -224,14 +224,14 @@ def test_reading_and_writing_overlap(tmp_path):
         assert list(pipeline.run_ahead(writers, 1, write, read_ahead)) == list(range(8))
 
 
-def terminal(folder, *arguments, after=None, environment=None):
-    """Run the command on a terminal; return its exit code and all it has shown."""
+def terminal(folder, *arguments, after=None, environment=None, stdout=None):
+    """Run the command on a terminal, but for `stdout` if given; return its exit code and all it shows."""
     child, parent = os.openpty()[::-1]
     with subprocess.Popen(
         [COMMAND, *arguments],
         cwd=folder,
         stdin=child,
-        stdout=child,
+        stdout=child if stdout is None else stdout,
         stderr=child,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **(environment or {})},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -271,6 +271,38 @@ def test_a_terminal_gets_a_bar_and_a_pipe_nothing(tmp_path, images):
     assert done.stdout.count(b"->") == 301
     assert b"\x1b" not in done.stdout + done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--json"], [], ["--verbose"]])
+def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arguments):
+    names = [f"{index:02d}{'n' * 60}.png" for index in range(30)]
+    for name, image in zip(names, images, strict=False):
+        (tmp_path / name).write_bytes(png_bytes(image))
+    (tmp_path / names[3]).write_bytes(b"no image")
+    with (tmp_path / "said.txt").open("wb") as said:
+        code, shown = terminal(
+            tmp_path, "compress", *names, *arguments, environment={"COLUMNS": "40"}, stdout=said
+        )
+    assert code == 1
+    assert f"\x1b[31mfmae-edge:\x1b[0m {names[3]}: no image file" in shown
+    lines = (tmp_path / "said.txt").read_text().splitlines()
+    if "--json" in arguments:
+        assert [json.loads(line)["input"] for line in lines] == names
+    else:
+        assert [line.split(" -> ")[0] for line in lines] == [name for name in names if name != names[3]]
+    _, shown = terminal(tmp_path, "compress", *names, "--verbose", "--force", environment={"COLUMNS": "40"})
+    assert f"{names[1]} -> {names[1][:-4]}.npy\r\n" in shown
+
+
+def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
+    name = "\x1b[31mred\nfmae-edge: forged.png"
+    (tmp_path / name).write_bytes(png_bytes(images[0]))
+    done = cli("compress", name, "nowhere\r.png")
+    assert done.stdout == r"\x1b[31mred\nfmae-edge: forged.png -> \x1b[31mred\nfmae-edge: forged.npy" + "\n"
+    assert done.stderr.splitlines()[0] == r"fmae-edge: nowhere\r.png: no such file"
+    done = cli("compare", name, "-o", "c.png")
+    assert "\x1b" not in done.stdout
+    assert "\nfmae-edge" not in done.stdout
 
 
 def test_colours_are_for_terminals_that_want_them(tmp_path):
