@@ -67,6 +67,7 @@ def _sentence(error: Exception) -> str:
 def _run() -> None:
     gc.disable()  # imports leave no garbage: so none is looked for
     from fmae_edge.cli.direct import direct_call
+    from fmae_edge.cli.usage import UsageError
     from fmae_edge.runtime.errors import FmaeError
 
     try:
@@ -80,6 +81,8 @@ def _run() -> None:
             call()
         finally:  # Typer ends with SystemExit; what cannot be written is said before Python ends
             sys.stdout.flush()
+    except UsageError as error:
+        _fail(str(error), error, exit_code=2)
     except FmaeError as error:
         _fail(str(error), error)
     except BrokenPipeError:
@@ -92,6 +95,6 @@ def _run() -> None:
         _fail(str(error), error)
 
 
-def _fail(sentence: str, error: Exception) -> NoReturn:
+def _fail(sentence: str, error: Exception, exit_code: int = 1) -> NoReturn:
     say_error(sentence, error)
-    sys.exit(1)
+    sys.exit(exit_code)

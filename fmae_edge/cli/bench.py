@@ -26,6 +26,7 @@ def bench(
 
     Example: fmae-edge bench --plot speed.png
     """
+    from fmae_edge.cli.destination import Destination
     from fmae_edge.cli.files import STREAM
     from fmae_edge.cli.outputs import Outputs
     from fmae_edge.cli.progress import progress_bar
@@ -40,7 +41,7 @@ def bench(
 
         if plot == STREAM or not plot.parent.is_dir():
             raise OutputError(f"{plot}: the picture must go to a file in a folder that exists")
-        outputs = Outputs(plot, ".png", force, [], joined=True)
+        outputs = Outputs(Destination(plot), ".png", force, [], joined=True)
         outputs.claim(plot)
     with progress_bar("measuring") as on_round:
         measured = run_bench(path, rounds, on_round)

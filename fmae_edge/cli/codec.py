@@ -5,15 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from fmae_edge.cli.destination import Destination
+
 Output = Annotated[
-    Path | None,
+    Destination | None,
     typer.Option(
         "-o",
         "--output",
+        metavar="PATH",
+        parser=Destination.parse,
         help="File, - for stdout, folder, or pattern with {stem}, {path} (as below a folder given with -r) or "
-        "{folder}. "
-        "[default: beside the input]",
-        readable=False,
+        "{folder}. [default: beside the input]",
     ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders too.")]

@@ -12,6 +12,7 @@ import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, printable, say, say_error
+from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
@@ -65,7 +66,7 @@ def compare(
 
     sources = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
-    outputs = Outputs(target, ".png", force, sources, joined=True)
+    outputs = Outputs(None if target is None else Destination(target), ".png", force, sources, joined=True)
     if target is not None:
         outputs.claim(target)
     codec = Codec(bundle, precision=precision)

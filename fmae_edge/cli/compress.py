@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.files import Source, expand, named, read
-from fmae_edge.cli.image_file import SUFFIXES, Fit, load_gray
-from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files, join_files
+from fmae_edge.cli.image_file import MAX_FILE_BYTES, SUFFIXES, Fit, load_gray
+from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert_files, join_files
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
-from fmae_edge.cli.outputs import asked_suffix
+from fmae_edge.cli.pipeline import settle
+from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
@@ -49,35 +49,43 @@ def compress_files(
     fmae: FmaeOptions = NOTHING_SAID,
 ) -> None:
     """Compress image files to latent or .fmae files; the options are those of `fmae-edge compress`."""
-    suffix = _result_suffix(options.output, dtype, fmae)
+    suffix = _result_suffix(options, dtype, fmae)
     sources = expand(images, options.recursive, SUFFIXES)
-    joined = (len(sources) > 1 or fmae.names) and options.names_one_file(suffix)
+    one_file = options.output is not None and options.output.names_one(suffix)
+    joined = (len(sources) > 1 or fmae.names) and one_file
     if fmae.names and not joined:
-        raise InputError(
+        raise UsageError(
             f"names are kept in one {FMAE_SUFFIX} file of all images: name it with -o FILE{FMAE_SUFFIX}"
         )
     searches = bool(fmae.effort or fmae.max_bytes)
     codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
     size = gray_image_size(codec.manifest)
-    outputs = options.place(suffix, sources, joined)
+    outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
 
     def load(source: Source) -> Gray:
-        return load_gray(read(source.path), str(source), size, fit)
+        return load_gray(read(source, MAX_FILE_BYTES), str(source), size, fit)
+
+    def load_part(source: Source) -> Part[NDArray[np.uint8]]:
+        return Part(*load(source))
 
     encoder = _Encoder(codec, suffix, dtype or "float32", fmae)
     if joined and options.output is not None:
         names = [source.path.stem for source in sources] if fmae.names else None
-        join_files(sources, load, partial(encoder.stack, names), options.output, outputs, options)
+        join_files(sources, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
         return
 
     # Looked at before anything is written: who is faster must not decide what a later input of the name finds
-    targets = {source: outputs.path(source) for source in sources if options.skip_existing}
-    existing = {source: target for source, target in targets.items() if outputs.is_taken(target)}
+    def skip_existing(source: Source) -> Outcome | None:
+        target = outputs.path(source)
+        if not outputs.is_taken(target) or outputs.claim(target, str(source)):
+            return None
+        return Outcome(str(source), str(target), "skipped")
+
+    asked = dict.fromkeys(sources if options.skip_existing else ())  # one for inputs that were given twice
+    skipped = {source: settle(source, partial(skip_existing, source)) for source in asked}
 
     def load_if_needed(source: Source) -> Gray | Outcome:
-        if source in existing:
-            return Outcome(str(source), str(existing[source]), "skipped")
-        return load(source)
+        return skipped.get(source) or load(source)
 
     def convert(loaded: Sequence[tuple[Source, Gray]]) -> list[list[Product]]:
         with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
@@ -117,13 +125,12 @@ class _Encoder:
         return quality, self.fmae.effort or 0, self.fmae.max_bytes
 
 
-def _result_suffix(output: Path | None, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
+def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
     """Return what results end in: an option that only one of the formats has asks for that one."""
-    asked = asked_suffix(output)
-    if fmae == NOTHING_SAID and asked != FMAE_SUFFIX:
+    if fmae == NOTHING_SAID and options.suffix != FMAE_SUFFIX:
         return LATENT_SUFFIX
-    if asked == LATENT_SUFFIX:
-        raise InputError(f"{output}: quality, effort, max-bytes and names are of {FMAE_SUFFIX} files")
+    if options.suffix == LATENT_SUFFIX:
+        raise UsageError(f"{options.output}: quality, effort, max-bytes and names are of {FMAE_SUFFIX} files")
     if dtype is not None:
-        raise InputError(f"a dtype is of {LATENT_SUFFIX} files; a {FMAE_SUFFIX} file has a quality")
+        raise UsageError(f"a dtype is of {LATENT_SUFFIX} files; a {FMAE_SUFFIX} file has a quality")
     return FMAE_SUFFIX

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.files import STREAM, Source, expand, named, read
-from fmae_edge.cli.image_file import npy_bytes, png_bytes, webp_bytes
-from fmae_edge.cli.many import Conversion, Product, convert_files, join_files
+from fmae_edge.cli.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
+from fmae_edge.cli.many import Conversion, Part, Product, convert_files, join_files
 from fmae_edge.cli.options import FileOptions
-from fmae_edge.cli.outputs import Outputs, asked_suffix
+from fmae_edge.cli.outputs import Outputs
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError, OutputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.fmae_file import is_fmae, unpack
+from fmae_edge.runtime.latent_file import MAGIC, load_latents
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
-from fmae_edge.runtime.latent_file import load_latents
 
 _ARRAY = ".npy"
 _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
@@ -43,14 +43,13 @@ class _Decoded:
 def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, index: int | None = None) -> None:
     """Decompress latent and .fmae files to image files; the options are those of `fmae-edge decompress`."""
     sources = expand(files, options.recursive, (LATENT_SUFFIX, FMAE_SUFFIX))
-    suffix = asked_suffix(options.output)
-    suffix = suffix if suffix in _ENCODERS else ".png"
-    joined = len(sources) > 1 and suffix == _ARRAY and options.names_one_file(suffix)
+    suffix = options.suffix if options.suffix in _ENCODERS else ".png"
+    joined = len(sources) > 1 and options.output is not None and options.output.names_one(_ARRAY)
     codec = options.open_codec(beside_files=len(sources) > 1)
-    outputs = options.place(suffix, sources, joined)
+    outputs = options.place(suffix, list(_ENCODERS), sources, joined)
     if joined and options.output is not None:
-        decode = partial(_decode_stack, codec, index)
-        join_files(sources, lambda source: (decode(source), []), _join, options.output, outputs, options)
+        load = partial(_decode_stack, codec, index)
+        join_files(sources, load, _join, options.output.path, outputs, options)
         return
 
     def convert(loaded: Sequence[tuple[Source, bytes]]) -> list[list[Product]]:
@@ -60,12 +59,13 @@ def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, ind
             for (source, _), one in zip(loaded, decoded, strict=True)
         ]
 
-    convert_files(sources, Conversion(lambda source: read(source.path), convert), outputs, options)
+    convert_files(sources, Conversion(read, convert), outputs, options)
 
 
-def _decode_stack(codec: Codec, index: int | None, source: Source) -> Pixels:
-    (decoded,) = _decode_each(codec, [(source, read(source.path))], index)
-    return decoded.images if decoded.images.ndim == 3 else decoded.images[None]
+def _decode_stack(codec: Codec, index: int | None, source: Source) -> Part[Pixels]:
+    (decoded,) = _decode_each(codec, [(source, read(source))], index)
+    stack = decoded.images if decoded.images.ndim == 3 else decoded.images[None]
+    return Part(stack, rows=len(stack))
 
 
 def _join(stacks: list[Pixels]) -> bytes:
@@ -87,6 +87,9 @@ def _decode_each(codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: in
                     names = file.names if index is None or file.names is None else file.names[index : index + 1]
                     decoded[number] = _Decoded(codec.decompress(content, index), names)
         else:
+            if not content.startswith(MAGIC):
+                way_out = "; compress takes images" if source.path.suffix.lower() in SUFFIXES else ""
+                raise InputError(f"{source}: is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
             rows = _choose(load_latents(content, codec.manifest.latent_size, str(source)), index, source)
             if rows.ndim == 1:
                 latents[number] = rows
@@ -117,6 +120,8 @@ def _products(
 ) -> list[Product]:
     """Return the files that an input's images go to: each its own, unless they are one array."""
     images, names = decoded.images, decoded.names
+    if not len(images) and outputs.suffix != _ARRAY:
+        raise InputError(f"{source}: holds no images")
     encode = _ENCODERS[outputs.suffix]
     stem = "stdin" if source.path == STREAM else source.path.stem
     if images.ndim == 2 and index is not None and not names:
@@ -134,7 +139,8 @@ def _products(
             products.append(Product(label, outputs.path(source, f"{stem}.{row:0{digits}d}"), content))
     if len({product.target for product in products}) < len(products):
         raise OutputError(
-            f"{source}: holds {len(images)} images, so its output must be a folder, or have {{stem}} in it"
+            f"{source}: holds {len(images)} images, so its output must be a folder, have {{stem}} in it or end in "
+            f"{_ARRAY}; --index takes one of them"
         )
     return products
 

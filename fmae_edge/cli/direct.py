@@ -17,14 +17,14 @@ def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
     if not arguments or arguments[0] not in ("compress", "decompress"):
         return None
     files: list[Path] = []
-    output, force = None, False
+    output, force = "", False
     rest = iter(arguments[1:])
     for argument in rest:
         if argument in ("-o", "--output"):
             value = next(rest, "")
-            if output is not None or not value or value.startswith("--"):
+            if output or not value or value.startswith("--"):
                 return None
-            output = Path(value)
+            output = value
         elif argument == "--force":
             force = True
         elif argument and (argument == "-" or not argument.startswith("-")):
@@ -35,7 +35,13 @@ def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
         return None
     from fmae_edge.cli.compress import compress_files
     from fmae_edge.cli.decompress import decompress_files
+    from fmae_edge.cli.destination import Destination
     from fmae_edge.cli.options import FileOptions
 
     command = compress_files if arguments[0] == "compress" else decompress_files
-    return partial(command, files, FileOptions(output, force=force))
+
+    def call() -> None:
+        destination = Destination.parse(output) if output else None
+        command(files, FileOptions(destination, force=force))
+
+    return call

@@ -3,12 +3,14 @@
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from glob import glob, has_magic
+from functools import cache
+from glob import has_magic
 from pathlib import Path
 
+from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import InputError
 
 STREAM = Path("-")
@@ -16,57 +18,103 @@ STREAM = Path("-")
 
 @dataclass(frozen=True)
 class Source:
-    """An input: a file or `-`, and the folder it lies in as seen from the one that was given with -r."""
+    """An input: a file or `-`, and the folder it lies in as seen from the one that was given with -r.
+
+    With a `problem`, it is none, and that is why.
+    """
 
     path: Path
     below: Path = Path()
+    problem: str = ""
 
     def __str__(self) -> str:
         return str(self.path)
 
 
-def expand(arguments: Iterable[Path], recursive: bool, suffixes: Sequence[str]) -> list[Source]:
+def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> list[Source]:
     """Return the files that `arguments` name: with `recursive`, folders give the files in them that end so.
 
-    Without it a folder stays as it is, and is an error when it is read. A pattern that the shell has left
-    alone, as it does inside quotes, gives the files that match. Raises InputError for a folder that has no
-    such file, and for a pattern that nothing matches.
+    Without it a folder stays as it is, and is an error when it is read. A pattern that the shell has left alone,
+    as it does inside quotes, gives the files that match. Folders and patterns give no file that is there
+    already. What gives none is a source with a problem. Raises UsageError if standard input is to be read twice.
     """
+    if arguments.count(STREAM) > 1:
+        raise UsageError("-: is given twice, and there is one standard input")
+    real = cache(os.path.realpath)
+
+    def place(path: Path) -> tuple[str, str]:  # the same whatever way leads to the folder
+        return real(path.parent), path.name
+
     sources: list[Source] = []
+    seen: set[tuple[str, str]] = set()
     for argument in arguments:
         if recursive and argument.is_dir():
-            sources += _files_in(argument, suffixes)
+            found = _files_in(argument, Path(), suffixes)
         elif has_magic(str(argument)) and not argument.exists():
-            found = sorted(glob(str(argument), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-            if not found:
-                raise InputError(f"{argument}: no file matches")
-            sources += expand(map(Path, found), recursive, suffixes)
+            found = _matching(argument, recursive, suffixes)
         else:
             sources.append(Source(argument))
+            seen.add(place(argument))
+            continue
+        # The shortest path to a file is the one that the user means, if links lead to it on others
+        new = {place(source.path): source for source in sorted(found, key=_depth, reverse=True)}
+        sources += sorted((new[one] for one in new.keys() - seen), key=lambda source: source.path)
+        seen |= new.keys()
     return sources
 
 
-def _files_in(folder: Path, suffixes: Sequence[str]) -> list[Source]:
-    found = []
-    for inside, _, names in os.walk(folder):
+def _files_in(folder: Path, below: Path, suffixes: Sequence[str]) -> list[Source]:
+    """Return the files in a folder that lies `below` the given one. Links to folders are not followed."""
+    found: list[Source] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append(Source(Path(error.filename), problem=f"cannot be read ({error.strerror})"))
+
+    for inside, _, names in os.walk(folder, onerror=unreadable):
         parent = Path(inside)
-        below = parent.relative_to(folder)
-        found += [Source(parent / name, below) for name in names if name.lower().endswith(tuple(suffixes))]
-    if not found:
-        raise InputError(f"{folder}: no file in it ends in {' or '.join(suffixes)}")
-    return sorted(found, key=lambda source: source.path)
+        place = below / parent.relative_to(folder)
+        found += [Source(parent / name, place) for name in names if name.lower().endswith(tuple(suffixes))]
+    return found or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
 
 
-def read(path: Path) -> bytes:
-    """Return the content of a file, or of standard input for `-`. Raises InputError if there is none."""
+def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str]) -> list[Source]:
+    """Return the files that match a pattern, below the folders that it names without a wildcard.
+
+    As for a shell, * leaves out what begins with a dot. Links to folders are not followed by **.
+    """
+    first = next(number for number, part in enumerate(pattern.parts) if has_magic(part))
+    fixed, wild = Path(*pattern.parts[:first]), pattern.parts[first:]
+    hidden = any(part.startswith(".") for part in wild)
+    found: list[Source] = []
+    try:
+        matches = list(fixed.glob("/".join([*wild, "*"] if wild[-1] == "**" else wild)))
+    except ValueError as error:
+        return [Source(pattern, problem=f"is no pattern ({error})")]
+    for match in matches:
+        below = match.relative_to(fixed)
+        if not hidden and any(part.startswith(".") for part in below.parts):
+            continue
+        if not match.is_dir():
+            found.append(Source(match, below.parent))
+        elif recursive:
+            found += _files_in(match, below, suffixes)
+    return found or [Source(pattern, problem="no file matches")]
+
+
+def _depth(source: Source) -> int:
+    return len(source.path.parts)
+
+
+def read(source: Source, most: int | None = None) -> bytes:
+    """Return the content of a file, or of standard input for `-`.
+
+    Raises InputError if there is none, or more than `most` bytes.
+    """
+    if source.problem:
+        raise InputError(f"{source}: {source.problem}")
+    path = source.path
     if path != STREAM:
-        mode = _mode(path)
-        if mode is None:
-            raise InputError(f"{path}: no such file")
-        if stat.S_ISDIR(mode):
-            raise InputError(f"{path}: is a folder; use -r to take the files in it")
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path}: is no regular file")
+        _require_file(path, most)
     elif sys.stdin is None:
         raise InputError("-: standard input is closed")
     try:
@@ -78,12 +126,18 @@ def read(path: Path) -> bytes:
     return content
 
 
-def _mode(path: Path) -> int | None:
-    """Return what kind of file it is, None if there is none: one look, for each is slow where files are many."""
+def _require_file(path: Path, most: int | None) -> None:
+    """One look, for each is slow where files are many. Raises InputError."""
     try:
-        return path.stat().st_mode
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        raise InputError(f"{path}: no such file") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path}: is a folder; use -r to take the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is no regular file; - reads standard input")
+    if most is not None and status.st_size > most:
+        raise InputError(f"{path}: has {status.st_size} bytes, and no more than {most} are read")
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """--quiet, --verbose and --debug, which every command has."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
-from fmae_edge.cli.console import set_loudness
+from fmae_edge.cli.console import say_error, set_loudness
 
 _OPTIONS = {
     "quiet": typer.Option("-q", "--quiet", help="Say nothing but results and errors."),
@@ -24,7 +25,11 @@ def with_loudness(command: Callable[..., None]) -> Callable[..., None]:
         if quiet and verbose:
             raise typer.BadParameter("--quiet and --verbose are opposites; give one of them")
         set_loudness(quiet, verbose, debug)
-        command(*args, **options)
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:  # of which Typer would say nothing
+            say_error("interrupted")
+            sys.exit(130)
 
     signature = inspect.signature(command, eval_str=True)
     added = [

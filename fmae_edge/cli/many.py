@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from fmae_edge.cli.console import say_error
 from fmae_edge.cli.files import Source
 from fmae_edge.cli.options import FileOptions
-from fmae_edge.cli.outcome import Outcome, tally
+from fmae_edge.cli.outcome import Outcome, Status, tally
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import (
     failed,
@@ -40,6 +41,15 @@ class Product:
     content: Callable[[], bytes]
     notes: Sequence[str] = ()
     twin: Path | None = None
+
+
+@dataclass(frozen=True)
+class Part(Generic[Loaded]):
+    """What an input gives to a file of all, how many rows that makes, and what had to be converted for it."""
+
+    loaded: Loaded
+    notes: Sequence[str] = ()
+    rows: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,8 @@ def convert_files(
                 loaded = run_ahead(pool, jobs, partial(_load_all, conversion), groups)
                 converted = (_convert_all(conversion, outputs, group) for group in loaded if not interrupted())
                 for group in run_ahead(pool, jobs, partial(_store_all, outputs, dry_run), converted):
-                    outcomes.add(len(group), [outcome for stored in group for outcome in stored])
+                    outcomes.add(group)
+                    outcomes.advance(len(group))
                 if interrupted():
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
@@ -84,7 +95,7 @@ def convert_files(
 
 def join_files(
     sources: Sequence[Source],
-    load: Callable[[Source], tuple[Loaded, Sequence[str]]],
+    load: Callable[[Source], Part[Loaded]],
     make: Callable[[list[Loaded]], bytes],
     target: Path,
     outputs: Outputs,
@@ -92,14 +103,14 @@ def join_files(
 ) -> None:
     """Write one file of all `sources`, or none if one fails: the rows of the others would move.
 
-    `load` returns what `make` takes of an input, and what had to be converted for it.
+    `load` returns what `make` takes of an input.
     """
     here, jobs, dry_run = needs_one_thread(sources), options.jobs, options.dry_run
     with tally(len(sources), options.json) as outcomes:
-        loaded: list[tuple[Loaded, Sequence[str]]] = []
+        loaded: list[Part[Loaded]] = []
         try:
             if not outputs.claim(target):
-                outcomes.add(len(sources), [Outcome(str(each), str(target), "skipped") for each in sources])
+                outcomes.add([[Outcome(str(each), str(target), "skipped")] for each in sources])
                 outcomes.finish()
                 return
             with threads(here, jobs) as readers, interruptible(here) as interrupted:
@@ -107,24 +118,38 @@ def join_files(
                 for group in run_ahead(readers, jobs, load_all, groups_of(sources, FILES_AT_ONCE)):
                     if interrupted():
                         raise KeyboardInterrupt
-                    outcomes.add(len(group), [found for found in group if isinstance(found, Outcome)])
+                    outcomes.add([[found] for found in group if isinstance(found, Outcome)])
+                    outcomes.advance(len(group))
                     loaded += [found for found in group if not isinstance(found, Outcome)]
             if len(loaded) < len(sources):
                 say_error(f"{target}: not written, for it would not hold all of its {len(sources)} inputs")
             else:
-                content = make([one for one, _ in loaded])
-                if not dry_run:
-                    outputs.write(target, content)
+                content = make([part.loaded for part in loaded])
+                status = _put(outputs, dry_run, target, content)
+                ends = accumulate(part.rows for part in loaded)
                 outcomes.add(
-                    0,
                     [
-                        Outcome(str(source), f"{target}[{row}]", "planned" if dry_run else "done", notes=notes)
-                        for row, (source, (_, notes)) in enumerate(zip(sources, loaded, strict=True))
-                    ],
+                        [Outcome(str(source), f"{target}[{_rows(part.rows, end)}]", status, notes=part.notes)]
+                        for source, part, end in zip(sources, loaded, ends, strict=True)
+                    ]
                 )
         except KeyboardInterrupt:
             outcomes.interrupted("nothing was written")
         outcomes.finish()
+
+
+def _rows(count: int, end: int) -> str:
+    """Return the index of one row before `end`, or the slice of several."""
+    return str(end - 1) if count == 1 else f"{end - count}:{end}"
+
+
+def _put(outputs: Outputs, dry_run: bool, target: Path, content: bytes) -> Status:
+    """Write a claimed result, or see whether that could be done."""
+    if dry_run:
+        outputs.rehearse(target)
+        return "planned"
+    outputs.write(target, content)
+    return "done"
 
 
 def _settle_all(load: Callable[[Source], Result], group: Sequence[Source]) -> list[Result | Outcome]:
@@ -144,7 +169,9 @@ def _convert_all(
 
     def results(source: Source, loaded: Loaded | Outcome) -> Sequence[Product | Outcome]:
         result = loaded if isinstance(loaded, Outcome) else next(made)
-        claimed = result if isinstance(result, Outcome) else settle(source, partial(_claim, outputs, result))
+        claimed = (
+            result if isinstance(result, Outcome) else settle(source, partial(_claim, outputs, source, result))
+        )
         return [claimed] if isinstance(claimed, Outcome) else claimed
 
     return [(source, results(source, loaded)) for source, loaded in group]
@@ -157,15 +184,17 @@ def _each_alone_if_need_be(
         return []
     try:
         return conversion.convert(todo)
-    except FmaeError as error:
+    except (FmaeError, MemoryError) as error:
         if len(todo) == 1:
-            return [failed(todo[0][0], str(error), error)]
+            return [failed(todo[0][0], error)]
         return [made for one in todo for made in _each_alone_if_need_be(conversion, [one])]
 
 
-def _claim(outputs: Outputs, products: Sequence[Product]) -> Sequence[Product | Outcome]:
+def _claim(outputs: Outputs, source: Source, products: Sequence[Product]) -> Sequence[Product | Outcome]:
     return [
-        product if outputs.claim(product.target) else Outcome(product.label, str(product.target), "skipped")
+        product
+        if outputs.claim(product.target, str(source))
+        else Outcome(product.label, str(product.target), "skipped")
         for product in products
     ]
 
@@ -194,6 +223,5 @@ def _write(outputs: Outputs, dry_run: bool, product: Product) -> Outcome:
     content, target = product.content(), str(product.target)
     if product.twin is not None and product.twin.read_bytes() == content:
         return Outcome(product.label, str(product.twin), "skipped")
-    if not dry_run:
-        outputs.write(product.target, content)
-    return Outcome(product.label, target, "planned" if dry_run else "done", len(content), product.notes)
+    status = _put(outputs, dry_run, product.target, content)
+    return Outcome(product.label, target, status, len(content), product.notes)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import Source
-from fmae_edge.cli.outputs import Outputs, asked_suffix, is_pattern
+from fmae_edge.cli.outputs import Outputs
+from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.cpus import VARIABLE
 from fmae_edge.runtime.errors import InputError
@@ -18,7 +20,7 @@ from fmae_edge.runtime.manifest import Manifest
 class FileOptions:
     """Where results go, which codec makes them, and how; `jobs` is how many threads read and write."""
 
-    output: Path | None = None
+    output: Destination | None = None
     precision: Precision = "int8"
     bundle: Path | None = None
     recursive: bool = False
@@ -39,15 +41,18 @@ class FileOptions:
         gray_image_size(codec.manifest)
         return codec
 
-    def names_one_file(self, suffix: str) -> bool:
-        """Whether the output is one file whose name ends in `suffix`, and not a pattern for many."""
-        return self.output is not None and asked_suffix(self.output) == suffix and not is_pattern(self.output)
+    @property
+    def suffix(self) -> str:
+        """What the name of a result is to end in by the output, or nothing if that says nothing of it."""
+        return "" if self.output is None else self.output.suffix
 
-    def place(self, suffix: str, sources: Sequence[Source], joined: bool = False) -> Outputs:
-        """Return where the results of `sources` go. Raises as Outputs does, and InputError for a contradiction."""
+    def place(
+        self, suffix: str, suffixes: Sequence[str], sources: Sequence[Source], joined: bool = False
+    ) -> Outputs:
+        """Return where the results of `sources` go. Raises UsageError as Outputs does, and for a contradiction."""
         if self.force and self.skip_existing:
-            raise InputError("--force overwrites what exists and --skip-existing leaves it: give one of them")
-        return Outputs(self.output, suffix, self.force, sources, joined, self.skip_existing)
+            raise UsageError("--force overwrites what exists and --skip-existing leaves it: give one of them")
+        return Outputs(self.output, suffix, self.force, sources, joined, self.skip_existing, suffixes)
 
 
 def gray_image_size(manifest: Manifest) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 
 Status = Literal["done", "skipped", "failed", "planned"]
 
+_WEIGHT: tuple[Status, ...] = ("failed", "done", "planned", "skipped")  # which one counts, of several of an input
 _MANY = 20  # inputs: more lines than that are not read, so a terminal gets a bar in their place
 
 
@@ -62,18 +63,27 @@ class Tally:
         self._lists = advance is None or is_verbose() or not sys.stdout.isatty()
         self._began = time.monotonic()
 
-    def add(self, inputs: int, outcomes: Sequence[Outcome]) -> None:
-        """Tell the outcomes of so many more inputs."""
-        for outcome in outcomes:
-            self._counts[outcome.status] += 1
-            self._converted += bool(outcome.notes)
-            stream = sys.stderr if outcome.output == str(STREAM) else sys.stdout
-            if outcome.error is not None:
-                say_error(outcome.error, outcome.cause)
-            if self._json:
-                print_line(json_line(outcome.to_record()), stream)
-            elif self._lists and outcome.error is None:
-                say(outcome.to_line(), stream)
+    def add(self, inputs: Sequence[Sequence[Outcome]]) -> None:
+        """Tell the outcomes of more inputs: one for each, or for each image in it, and one more if it failed."""
+        for outcomes in inputs:
+            found = {outcome.status for outcome in outcomes}
+            self._counts[next(status for status in _WEIGHT if status in found)] += 1
+            self._converted += any(outcome.notes for outcome in outcomes)
+            for outcome in outcomes:
+                self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        to_stdout = outcome.output == str(STREAM)
+        stream = sys.stderr if to_stdout else sys.stdout
+        if outcome.error is not None:
+            say_error(outcome.error, outcome.cause)
+        if self._json:
+            print_line(json_line(outcome.to_record()), stream)
+        elif self._lists and outcome.error is None and (outcome.notes or not to_stdout):
+            say(outcome.to_line(), stream)
+
+    def advance(self, inputs: int) -> None:
+        """Move the bar: so many more inputs are dealt with."""
         self._handled += inputs
         if self._advance is not None:
             self._advance(self._handled, self._inputs)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fmae_edge.cli.files import STREAM, Source
 from fmae_edge.cli.outcome import Outcome
-from fmae_edge.runtime.errors import FmaeError
+from fmae_edge.runtime.errors import FmaeError, OutputError
 
 _BYTES_AT_ONCE = 1 << 20  # bounds memory where one file holds many images
 _GROUPS_AHEAD = 2  # for each thread
@@ -50,16 +50,22 @@ def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
     """Return what `step` returns, or how it fails."""
     try:
         return step()
-    except FmaeError as error:
-        return failed(source, str(error), error)
     except BrokenPipeError:  # nobody reads what is written: not this source's fault, and no use going on
         raise
-    except OSError as error:  # a folder that may not be searched, a name that is too long, ...
-        return failed(source, f"{source}: {error.strerror or error}", error)
+    except (FmaeError, MemoryError, OSError) as error:
+        return failed(source, error)
 
 
-def failed(source: Source, sentence: str, error: Exception) -> Outcome:
+def failed(source: Source, error: Exception) -> Outcome:
     """Return that `source` failed, and why in a sentence."""
+    if isinstance(error, OutputError):
+        sentence = f"{source} -> {error}"
+    elif isinstance(error, MemoryError):
+        sentence = f"{source}: takes more memory than there is"
+    elif isinstance(error, OSError):  # a folder that may not be searched, a name that is too long, ...
+        sentence = f"{source}: {error.strerror or error}"
+    else:
+        sentence = str(error)
     return Outcome(str(source), None, "failed", error=sentence, cause=error)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import json_line, say
+from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
@@ -51,7 +52,7 @@ def reconstruct(
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images or [], recursive, SUFFIXES)
-    outputs = Outputs(output, ".png", force, sources, joined=True)
+    outputs = Outputs(Destination(output), ".png", force, sources, joined=True)
     outputs.claim(output)
     codec = Codec(bundle, precision=precision)
     if sources:

@@ -49,7 +49,7 @@ def report(
     """
     from threadpoolctl import threadpool_limits
 
-    from fmae_edge.cli.files import STREAM, read
+    from fmae_edge.cli.files import STREAM, Source, read
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.evaluate.bench import run_bench
     from fmae_edge.evaluate.report.figures import build_figures
@@ -67,10 +67,11 @@ def report(
     refuse_existing(output, force)
     path = bundle or DEFAULT_BUNDLE
     manifest = read_bundle(path).manifest
-    compared = (
-        None if evaluation is None else read_evaluation(read(evaluation), str(evaluation), manifest.bundle_id)
-    )
-    timed = None if bench is None else read_bench(read(bench), str(bench), manifest.bundle_id)
+    compared = timed = None
+    if evaluation is not None:
+        compared = read_evaluation(read(Source(evaluation)), str(evaluation), manifest.bundle_id)
+    if bench is not None:
+        timed = read_bench(read(Source(bench)), str(bench), manifest.bundle_id)
     from fmae_edge.train.data import load_fashion_mnist  # only now: PyTorch takes seconds to import
 
     loaded = load_fashion_mnist(data)

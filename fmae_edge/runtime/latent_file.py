@@ -12,6 +12,7 @@ from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.latents import as_latent_batch
 
 SUFFIX = ".npy"
+MAGIC = npy.MAGIC_PREFIX
 
 
 def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
@@ -25,9 +26,8 @@ def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
         version = npy.read_magic(stream)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran_order, dtype = read_header(stream)
-    except Exception as error:  # a header is a Python literal: malformed ones raise all kinds of errors
-        reason = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{where}: not a .npy file of latents ({reason})") from None
+    except Exception:  # a header is a Python literal: malformed ones raise all kinds of errors
+        raise InputError(f"{where}: not a .npy file of latents, its header is none or is damaged") from None
     if dtype.hasobject:
         raise InputError(f"{where}: a pickled .npy file, which is never loaded; save a plain float32 array")
     if dtype.kind not in "biufcSU" or dtype.itemsize == 0 or any(type(n) is not int or n < 0 for n in shape):

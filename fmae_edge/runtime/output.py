@@ -52,7 +52,8 @@ def _create(temporary: Path, path: Path) -> int:
         try:
             handle = os.open(temporary, flags, 0o666)
         except FileNotFoundError:
-            raise OutputError(f"{path}: its folder {path.parent} does not exist") from None
+            has = "takes no files" if path.parent.is_dir() else "does not exist"
+            raise OutputError(f"{path}: its folder {path.parent} {has}") from None
         except NotADirectoryError:
             raise OutputError(f"{path}: {path.parent} is not a folder") from None
         except OSError as error:

@@ -52,13 +52,13 @@ BAD_LATENTS = {
     "missing file": (None, "no such file"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
-    "text file": (lambda path: path.write_text("hello"), r"not a \.npy file"),
+    "text file": (lambda path: path.write_text("hello"), r"is neither a \.fmae nor a \.npy file"),
     "shape": (lambda path: npy(path, np.zeros(65, np.float32)), r"\(65,\)"),
     "dtype": (lambda path: npy(path, np.zeros(64, np.int32)), "int32"),
     "NaN": (lambda path: npy(path, np.full(64, np.nan, np.float32)), "NaN"),
     "infinity": (lambda path: npy(path, np.full(64, np.inf, np.float32)), "infinity"),
     "pickled": (lambda path: npy(path, np.array([{}] * 64), allow_pickle=True), "pickled"),
-    "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), r"not a \.npy file"),
+    "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), r"is neither a \.fmae nor a \.npy file"),
     "truncated": (lambda path: path.write_bytes(_latent_bytes()[:-3]), "truncated"),
 }
 
@@ -71,10 +71,10 @@ def _latent_bytes():
     return stream.getvalue()
 
 
-def refused(done, message, folder, before):
+def refused(done, message, folder, before, code=1):
     import re
 
-    assert done.returncode == 1
+    assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.startswith("fmae-edge: ")
     assert done.stderr.count("\n") == 1
@@ -106,17 +106,40 @@ def test_bad_latents(cli, tmp_path, name):
     [
         ("taken.npy", "taken.npy: exists already; use --force"),
         ("missing/img.npy", "its folder missing does not exist"),
-        ("missing.txt", "missing.txt: is no folder, and the name of a result must end in .npy"),
-        ("img.txt", "must end in .npy"),
-        ("taken.npy/img.npy", "taken.npy is not a folder"),
-        ("/proc/img.npy", "cannot be written|does not exist"),
+        ("taken.npy/img.npy", "taken.npy is (not a folder|a file, not a folder)"),
+        ("taken.npy/", "taken.npy is a file, not a folder"),
+        ("taken.npy/{stem}/x.npy", "taken.npy is a file, not a folder"),
     ],
 )
-def test_bad_outputs(cli, tmp_path, output, message):
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_bad_outputs(cli, tmp_path, output, message, more):
     (tmp_path / "img.png").write_bytes(PNG)
     (tmp_path / "taken.npy").write_text("precious")
-    refused(cli("compress", "img.png", "-o", output), message, tmp_path, ["img.png", "taken.npy"])
+    refused(cli("compress", "img.png", "-o", output, *more), message, tmp_path, ["img.png", "taken.npy"])
     assert (tmp_path / "taken.npy").read_text() == "precious"
+
+
+def test_a_folder_that_takes_no_files(cli, tmp_path):
+    (tmp_path / "img.png").write_bytes(PNG)
+    message = "/proc/img.npy: its folder /proc (takes no files|cannot be written to)"
+    refused(cli("compress", "img.png", "-o", "/proc/img.npy"), message, tmp_path, ["img.png"])
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("missing.txt", r"missing\.txt: the name of a result must end in \.npy or \.fmae, that of a folder in /"),
+        (".npy", r"\.npy: has no name before its \.npy"),
+        ("out/.fmae", r"out/\.fmae: has no name before its \.fmae"),
+        ("", "-o has an empty name"),
+        ("--force", r"--force is an option; write \./--force"),
+        ("{stem", "{stem: has a brace alone"),
+        ("{stem!r}.npy", "has a brace alone"),
+    ],
+)
+def test_outputs_that_mean_nothing(cli, tmp_path, output, message):
+    (tmp_path / "img.png").write_bytes(PNG)
+    refused(cli("compress", "img.png", "-o", output), message, tmp_path, ["img.png"], code=2)
 
 
 def test_a_name_that_is_too_long(cli, tmp_path):
@@ -145,7 +168,12 @@ def test_several_images_to_one_file(cli, tmp_path):
         "out.png: is one file, and 2 inputs need",
         tmp_path,
         ["a.png", "b.png"],
+        code=2,
     )
+    said = cli("compress", "a.png", "b.png", "-o", "-")
+    refused(said, "standard output takes one result, and there are 2 inputs", tmp_path, ["a.png", "b.png"], code=2)
+    said = cli("compress", "-", "-", "-o", "out")
+    refused(said, "given twice", tmp_path, ["a.png", "b.png"], code=2)
 
 
 def changed_byte(bundle):

@@ -39,7 +39,7 @@ def test_nothing_is_overwritten_without_force(cli, tmp_path, picture):
     (tmp_path / "img.npy").write_bytes(b"precious")
     done = cli("compress", "img.png")
     assert done.returncode == 1
-    assert done.stderr == "fmae-edge: img.npy: exists already; use --force to overwrite it\n"
+    assert done.stderr == "fmae-edge: img.png -> img.npy: exists already; use --force to overwrite it\n"
     assert (tmp_path / "img.npy").read_bytes() == b"precious"
     assert cli("compress", "img.png", "--force").returncode == 0
     assert np.load(tmp_path / "img.npy").shape == (64,)
@@ -89,7 +89,7 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(cli, tmp_path, image
         Image.fromarray(images[index]).save(tmp_path / folder / "img.png")
     done = cli("compress", "one/img.png", "two/img.png", "-o", "out", "--force")
     assert done.returncode == 1
-    assert "out/img.npy: is the output of an earlier input" in done.stderr
+    assert "two/img.png -> out/img.npy: is where one/img.png goes already" in done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out/img.npy"), Codec().encode(images[0]))
 
 

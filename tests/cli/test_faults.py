@@ -155,7 +155,7 @@ def test_a_full_disk(picture):
     folder = picture.parent
     (folder / "img.npy").write_bytes(OLD)
     done = run(folder, "compress", "img.png", "--force", prepare=limit)
-    assert done == (1, b"", "fmae-edge: img.npy: cannot be written (File too large)\n")
+    assert done == (1, b"", "fmae-edge: img.png -> img.npy: cannot be written (File too large)\n")
     assert (folder / "img.npy").read_bytes() == OLD
     assert sorted(os.listdir(folder)) == ["img.npy", "img.png"]
 
@@ -174,7 +174,7 @@ def test_a_read_only_folder(picture):
         done = run(folder, "compress", "img.png", "--force", prepare=obey_permissions)
     finally:
         folder.chmod(0o755)
-    assert done == (1, b"", "fmae-edge: img.npy: its folder cannot be written to (Permission denied)\n")
+    assert done == (1, b"", "fmae-edge: img.png -> img.npy: its folder cannot be written to (Permission denied)\n")
     assert (folder / "img.npy").read_bytes() == OLD
     assert sorted(os.listdir(folder)) == ["img.npy", "img.png"]
 
@@ -240,7 +240,7 @@ def test_what_is_said_does_not_get_into_the_result_when_stderr_is_closed(picture
         (("doctor", "--json"), 1, "standard output is closed"),
         (("info",), 1, "standard output is closed"),
         (("--version",), 1, "standard output is closed"),
-        (("compress", "img.png", "-o", "-"), 1, "-: standard output is closed"),
+        (("compress", "img.png", "-o", "-"), 1, "img.png -> -: standard output is closed"),
         (("compress", "img.png", "-o", "img.fmae", "--json"), 1, "standard output is closed"),
         (("compress", "img.png", "-o", "img.fmae"), 0, ""),  # the result is a file, and the line none
     ],
@@ -257,7 +257,7 @@ def test_a_closed_stdout(picture, arguments, code, said):
         (("info",), ""),
         (("compress", "img.png", "-o", "img.fmae"), ""),
         (("compress", "-r", ".", "--json"), ""),  # not one of the calls that run without Typer
-        (("compress", "img.png", "-o", "-"), "-: "),
+        (("compress", "img.png", "-o", "-"), "img.png -> -: "),
     ],
 )
 def test_a_full_device_as_stdout_is_no_fault_of_an_input(picture, arguments, said):

@@ -107,7 +107,7 @@ def test_pipes(cli, folder):
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):
     done = cli("compress", "bag.png", *arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert sentence in done.stderr
     assert names(folder) == [sample.name for sample in SAMPLES[:3]]
 

@@ -1,12 +1,14 @@
 """Conversions to grayscale are what a person would expect, and are said."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fmae_edge.cli.image_file import load_gray, png_bytes
 from fmae_edge.runtime.errors import InputError
@@ -91,9 +93,6 @@ def test_other_sizes_are_refused_or_resized(size):
 @pytest.mark.parametrize("fit", [None, "resize"])
 def test_a_picture_of_gigapixels_is_refused_by_its_header(fit, size):
     header = png_bytes(np.zeros((1, 1), np.uint8))
-    import struct
-    import zlib
-
     chunk = b"IHDR" + struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0)
     bomb = header[:8] + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + header[33:]
     with pytest.raises(InputError, match=f"{size[0]}x{size[1]} and must be 28x28; it is too large"):
@@ -137,6 +136,60 @@ def test_any_changed_byte_is_an_image_or_an_error(at, change):
         assert str(error).startswith("it: ")
     else:
         assert found.shape == (28, 28)
+
+
+def png_of(width, height, interlaced, rows):
+    """Return a PNG file of `rows`, each with its filter's byte, whatever its header says."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
+def rows_of(pixels):
+    return b"".join(b"\0" + row.tobytes() for row in pixels)
+
+
+def adam7(pixels):
+    steps = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    return b"".join(rows_of(part) for x, y, dx, dy in steps if (part := pixels[y::dy, x::dx]).size)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (1, 1), (3, 5), (4, 1), (1, 9), (33, 17)])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_rows_that_are_missing_are_not_black(size, interlaced):
+    pixels = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
+    rows = adam7(pixels) if interlaced else rows_of(pixels)
+    found, _ = load_gray(png_of(*size, interlaced, rows), "it", size[::-1], None)
+    np.testing.assert_array_equal(found, pixels)
+    with pytest.raises(InputError, match=r"it: the image is (truncated|damaged)"):
+        load_gray(png_of(*size, interlaced, rows[:-1]), "it", size[::-1], None)
+    if interlaced or size[1] > 1:
+        with pytest.raises(InputError, match=r"it: the image is (truncated|damaged)"):
+            load_gray(png_of(*size, interlaced, rows[: -size[0] - 1]), "it", size[::-1], None)
+
+
+@pytest.mark.parametrize("orientation", range(9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_is_turned_as_its_camera_says(images, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    picture = Image.fromarray(images[0]).resize((56, 28))
+    picture.save(stream, kind, exif=exif, **({} if kind == "PNG" else {"quality": 100}))
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(stream.getvalue())))
+    width, height = upright.size
+    found, notes = load_gray(stream.getvalue(), "it", (height, width), None)
+    np.testing.assert_array_equal(found, np.asarray(upright.convert("L")))
+    assert ("turned as its EXIF orientation says" in notes) == (orientation > 1)
+
+
+def test_damaged_exif_loses_no_picture(images):
+    stream = io.BytesIO()
+    Image.fromarray(images[0]).save(stream, "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    np.testing.assert_array_equal(load_gray(stream.getvalue(), "it", (28, 28), None)[0], images[0])
 
 
 def test_png_round_trip(images):

@@ -88,7 +88,7 @@ def test_patterns(cli, tree, pattern, expected):
 @pytest.mark.parametrize("field", ["{name}", "{}", "{0}"])
 def test_a_field_that_is_none(cli, tree, field):
     done = cli("compress", "-r", "in", "-o", f"out/{field}.fmae")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"{field} stands for nothing; use {{folder}}, {{path}}, {{stem}}" in done.stderr
     assert found(tree) == [f"in/{name}" for name in PICTURES]
 
@@ -96,7 +96,7 @@ def test_a_field_that_is_none(cli, tree, field):
 def test_quoted_globs_are_expanded(cli, tree):
     done = cli("compress", "in/**/*.png", "-o", "out")
     assert done.returncode == 0
-    assert found(tree / "out") == ["a.npy", "b.npy", "c.npy"]
+    assert found(tree / "out") == ["a.npy", "deeper/b.npy", "deeper/still/c.npy"]
     assert cli("compress", "in/*.jpg").stderr == "fmae-edge: in/*.jpg: no file matches\n"
     (tree / "in/a.png").rename(tree / "in/[a].png")
     assert cli("compress", "in/[a].png").stdout == "in/[a].png -> in/[a].npy\n"
@@ -310,6 +310,15 @@ def test_colours_are_for_terminals_that_want_them(tmp_path):
     assert shown.startswith("\x1b[31mfmae-edge:\x1b[0m nowhere.png: no such file")
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         assert "\x1b" not in terminal(tmp_path, "compress", "nowhere.png", environment=environment)[1]
+
+
+def test_ctrl_c_where_no_file_is_in_hand(cli, monkeypatch):
+    def press(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fmae_edge.cli.compare.expand", press)
+    done = cli("compare", "x.png")
+    assert (done.returncode, done.stderr) == (130, "fmae-edge: interrupted\n")
 
 
 def test_ctrl_c_while_standard_input_is_read(tmp_path):

@@ -1,0 +1,71 @@
+"""What -o was given, and what kind of place that is."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmae_edge.cli.files import STREAM
+from fmae_edge.cli.usage import UsageError
+
+_FIELD = re.compile(r"\{(\w*)\}")
+_FIELDS = ("folder", "path", "stem")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A file; `-`; a folder; or a pattern with fields for parts of an input's name.
+
+    A folder is one that exists, a name without a suffix, or one that was written with a / behind it.
+    """
+
+    path: Path
+    said_folder: bool = False
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @classmethod
+    def parse(cls, text: str) -> "Destination":
+        """Return what `text` means. Raises UsageError for nothing, an option, and a pattern with other fields."""
+        if not text:
+            raise UsageError("-o has an empty name; give it a file, a folder or a pattern")
+        if text.startswith("-") and text != str(STREAM):
+            raise UsageError(f"-o has no name, for {text} is an option; write ./{text} if it is a name")
+        path = Path(text)
+        if not path.is_dir():
+            for field in _FIELD.findall(text):
+                if field not in _FIELDS:
+                    raise UsageError(f"{text}: {{{field}}} stands for nothing; use {{{'}, {'.join(_FIELDS)}}}")
+            if set("{}") & set(_FIELD.sub("", text)):
+                raise UsageError(f"{text}: has a brace alone; use {{{'}, {'.join(_FIELDS)}}}")
+        return cls(path, text.endswith(("/", os.sep)))
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether there is a field in it."""
+        return _FIELD.search(str(self.path)) is not None and not self.path.is_dir()
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether results are to lie in it."""
+        if self.said_folder or self.path.is_dir():
+            return True
+        return not self.is_pattern and self.path != STREAM and not self.suffix
+
+    @property
+    def suffix(self) -> str:
+        """What the name of a result is to end in, in small letters; nothing if this is a folder or `-`."""
+        if self.said_folder or self.path.is_dir():
+            return ""
+        name = self.path.name.lower()
+        return self.path.suffix.lower() or (name if name.startswith(".") else "")
+
+    def names_one(self, suffix: str) -> bool:
+        """Whether it is one file whose name ends in `suffix`, and not a pattern for many."""
+        return self.suffix == suffix and not self.is_pattern
+
+    def fill(self, values: Mapping[str, object]) -> Path:
+        """Return the pattern with `values` for its fields."""
+        return Path(_FIELD.sub(lambda field: str(values[field[1]]), str(self.path)))

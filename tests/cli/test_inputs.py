@@ -1,0 +1,215 @@
+"""Which files a command takes: folders, patterns, links; and that none is left out without a word."""
+
+import ctypes
+import json
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+from fmae_edge.cli.image_file import png_bytes
+from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
+from tests.cli.test_many import found, terminal
+from tests.conftest import COMMAND
+
+CAP_DAC_READ_SEARCH = 2
+
+
+@pytest.fixture
+def tree(tmp_path, images):
+    """Pictures of one name in two folders below `in`, and a folder that has no picture."""
+    for name, image in zip(("one/img.png", "two/img.png"), images, strict=False):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(png_bytes(image))
+    (tmp_path / "bare").mkdir()
+    return tmp_path
+
+
+def records(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, tree):
+    done = cli("compress", "no*match.png", "in/one/img.png", "bare", "-r", "-o", "out", "--json")
+    assert done.returncode == 1
+    assert [(each["input"], each["status"]) for each in records(done)] == [
+        ("no*match.png", "failed"),
+        ("in/one/img.png", "done"),
+        ("bare", "failed"),
+    ]
+    assert "fmae-edge: no*match.png: no file matches" in done.stderr
+    assert "fmae-edge: bare: no file in it ends in .png or" in done.stderr
+    assert found(tree / "out") == ["img.npy"]
+
+
+def test_folders_that_cannot_be_read_are_not_left_out(tree):
+    def obey_permissions():
+        """As root too, who without these capabilities reads only what permissions let him."""
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability)
+
+    locked = tree / "in/two"
+    locked.chmod(0)
+    try:
+        done = subprocess.run(
+            [COMMAND, "compress", "-r", "in", "-o", "out"],
+            cwd=tree,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=obey_permissions,
+        )
+    finally:
+        locked.chmod(0o755)
+    assert done.returncode == 1
+    assert "fmae-edge: in/two: cannot be read (Permission denied)\n" in done.stderr
+    assert "1 done, 0 skipped, 1 failed" in done.stderr
+    assert found(tree / "out") == ["one/img.npy"]
+
+
+@pytest.mark.parametrize("arguments", [["in/**/*.png"], ["in/*", "-r"], ["i*", "-r"], ["-r", "in"]])
+def test_the_structure_of_folders_is_kept(cli, tree, arguments):
+    assert cli("compress", *arguments, "-o", "out").returncode == 0
+    prefix = "in/" if arguments[0] == "i*" else ""
+    assert found(tree / "out") == [f"{prefix}one/img.npy", f"{prefix}two/img.npy"]
+
+
+@pytest.mark.parametrize("pattern", ["in/**/*.png", "in/**/img.png"])
+def test_links_to_folders_do_not_lead_round(cli, tree, pattern):
+    (tree / "in/a").symlink_to(".")
+    (tree / "in/two/back").symlink_to("..")
+    for arguments in ([pattern], ["-r", "in"], ["in/one/img.png", "-r", "in", pattern]):
+        done = cli("compress", *arguments, "--json", "--dry-run")
+        assert sorted(each["input"] for each in records(done)) == ["in/one/img.png", "in/two/img.png"]
+
+
+def test_patterns_match_as_in_a_shell(cli, tree, images):
+    for name in ("in/.hidden.png", "in/.folder/img.png"):
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_bytes(png_bytes(images[0]))
+    for pattern, expected in {
+        "in/**": ["in/one/img.png", "in/two/img.png"],
+        f"{tree}/in/[o]*/*": [f"{tree}/in/one/img.png"],
+        "in/*/im?.png": ["in/one/img.png", "in/two/img.png"],
+        "in/.*.png": ["in/.hidden.png"],
+        "in/one*/../two/*.png": ["in/one/../two/img.png"],
+    }.items():
+        done = cli("compress", pattern, "--json", "--dry-run")
+        assert [each["input"] for each in records(done)] == expected
+    assert "in/a**b.png: is no pattern" in cli("compress", "in/a**b.png").stderr
+
+
+def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, tree):
+    clash = ["in/one/img.png", "in/two/img.png", "-o", "out"]
+    for more in ([], ["--skip-existing"], ["--skip-existing", "--quality", "3"], ["--dry-run", "--skip-existing"]):
+        done = cli("compress", *clash, *more)
+        assert done.returncode == 1
+        assert "in/two/img.png -> out/img." in done.stderr
+        assert "is where in/one/img.png goes already" in done.stderr
+    latents = ["out/img.npy", "out/img.fmae", "-o", "back"]
+    for more in ([], ["--skip-existing"]):
+        done = cli("decompress", *latents, *more)
+        assert done.returncode == 1
+        assert "out/img.fmae -> back/img.png: is where out/img.npy goes already" in done.stderr
+
+
+def test_a_folder_is_no_result_that_exists(cli, tree):
+    (tree / "in/one/img.npy").mkdir()
+    (tree / "in/one/img.fmae").mkdir()
+    for more in ([], ["--quality", "3"]):
+        done = cli("compress", "in/one/img.png", "--skip-existing", *more)
+        assert done.returncode == 1
+        assert "is a folder, so no file is written there" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["-o", "out"]])
+def test_a_file_without_images_is_not_passed_over(cli, tree, arguments):
+    np.save(tree / "none.npy", np.zeros((0, 64), np.float32))
+    done = cli("decompress", "none.npy", *arguments)
+    assert done.returncode == 1
+    assert "fmae-edge: none.npy: holds no images" in done.stderr
+    if "--json" in arguments:
+        assert records(done)[0]["status"] == "failed"
+
+
+def test_rows_of_a_joined_array_are_those_of_the_file(cli, tree, images):
+    cli("compress", "in/one/img.png", "-o", "one.fmae")
+    cli("compress", "-r", "in", "-o", "two.npy")
+    done = cli("decompress", "two.npy", "one.fmae", "two.npy", "-o", "all.npy", "--json")
+    assert [each["output"] for each in records(done)] == ["all.npy[0:2]", "all.npy[2]", "all.npy[3:5]"]
+    rows = np.load(tree / "all.npy")
+    np.testing.assert_array_equal(rows[0:2], rows[3:5])
+    assert not np.array_equal(rows[2], rows[1])
+
+
+def test_the_summary_counts_inputs(cli, tree):
+    cli("compress", "-r", "in", "-o", "all.fmae")
+    cli("compress", "in/one/img.png", "-o", "one.fmae")
+    (tree / "bad.fmae").write_bytes(b"no file")
+    done = cli("decompress", "all.fmae", "one.fmae", "bad.fmae", "-o", "out")
+    assert done.stdout.count("\n") == 3
+    assert "2 done, 0 skipped, 1 failed" in done.stderr
+
+
+def test_a_pattern_does_not_lead_out_of_its_folder(cli, tree):
+    inner = tree / "in/one"
+    done = subprocess.run(
+        [COMMAND, "compress", "../two/img.png", "-o", "out/{folder}/{stem}.npy"],
+        cwd=inner,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "out/../two/img.npy: is not in the folder of out/{folder}/{stem}.npy" in done.stderr
+    assert found(tree) == ["in/one/img.png", "in/two/img.png"]
+
+
+def test_a_name_with_a_slash_is_a_folder(cli, tree):
+    for name in ("v1.0/", "x.fmae/"):
+        assert cli("compress", "-r", "in", "-o", name).returncode == 0
+        assert found(tree / name) == ["one/img.npy", "two/img.npy"]
+
+
+def test_a_file_that_is_larger_than_any_image_is_not_read(cli, tree):
+    with (tree / "huge.png").open("wb") as file:
+        file.truncate(3 << 30)
+    done = cli("compress", "huge.png", "in/one/img.png", "-o", "out")
+    assert done.returncode == 1
+    assert "fmae-edge: huge.png: has 3221225472 bytes, and no more than" in done.stderr
+    assert found(tree / "out") == ["img.npy"]
+
+
+def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, tree, monkeypatch):
+    from fmae_edge.cli import compress
+    from fmae_edge.cli.image_file import load_gray
+
+    def load(content, where, size, fit):
+        if "one" in where:
+            raise MemoryError
+        return load_gray(content, where, size, fit)
+
+    monkeypatch.setattr(compress, "load_gray", load)
+    done = cli("compress", "-r", "in", "-o", "out")
+    assert done.returncode == 1
+    assert "fmae-edge: in/one/img.png: takes more memory than there is" in done.stderr
+    assert found(tree / "out") == ["two/img.npy"]
+
+
+def test_binary_is_not_for_a_terminal(tree):
+    code, shown = terminal(tree, "compress", "in/one/img.png", "-o", "-")
+    assert code == 1
+    assert "standard output is a terminal, and the result is no text" in shown
+    assert "NUMPY" not in shown
+
+
+def test_images_are_not_taken_for_latents(cli, tree):
+    done = cli("decompress", "in/one/img.png")
+    assert "in/one/img.png: is neither a .fmae nor a .npy file; compress takes images" in done.stderr
+
+
+def test_pipes_are_refused_with_a_way_out(cli, tree):
+    os.mkfifo(tree / "pipe.png")
+    assert "pipe.png: is no regular file; - reads standard input" in cli("compress", "pipe.png").stderr
