@@ -11,8 +11,8 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 demo: $(DEMO)/installed
 	rm -rf demo
 	mkdir demo
-	$(DEMO)/bin/fmae-edge compress samples/*.png -o demo
-	$(DEMO)/bin/fmae-edge decompress demo/*.npy -o demo
+	$(DEMO)/bin/fmae-edge compress samples/*.png -o 'demo/{stem}.fmae'
+	$(DEMO)/bin/fmae-edge decompress demo/*.fmae -o demo
 	$(DEMO)/bin/python samples/compare.py samples demo
 
 test: $(DEV)/installed

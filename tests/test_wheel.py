@@ -18,7 +18,7 @@ for absent in ("PIL", "typer", "torch", "onnx"):
 _RESULTS = """
 assert latents.shape == (100, 64) and latents.dtype == np.float32
 assert decoded.shape == images.shape and decoded.dtype == np.uint8
-assert image.shape == (28, 28) and len(files) == 100
+assert image.shape == (28, 28)
 print(codec.manifest.name, type(content).__name__)
 """
 

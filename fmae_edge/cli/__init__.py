@@ -10,24 +10,25 @@ from typing import NoReturn
 
 from fmae_edge.cli.console import ClosedOutput, say_error
 
-_EXTRAS = {
-    "typer": "cli",
-    "rich": "cli",
-    "PIL": "cli",
-    "matplotlib": "evaluate",
-    "imagecodecs": "evaluate",
-    "webp": "evaluate",
-    "bjontegaard": "evaluate",
-    "jinja2": "evaluate",
-    "markupsafe": "evaluate",
-    "sklearn": "evaluate",
-    "threadpoolctl": "evaluate",
-    "torch": "train",
-    "torchvision": "train",
-    "onnx": "train",
-    "onnxscript": "train",
-    "safetensors": "train",
-}
+# Packages that a command imports, and the extras of a command that needs them
+_EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
+    (
+        "matplotlib",
+        "imagecodecs",
+        "webp",
+        "bjontegaard",
+        "jinja2",
+        "markupsafe",
+        "sklearn",
+        "threadpoolctl",
+        "torch",
+        "torchvision",
+        "onnx",
+        "onnxscript",
+        "safetensors",
+    ),
+    "train,evaluate",
+)
 
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
@@ -57,7 +58,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is not None:
-            return f"this needs the package {error.name}: pip install 'fmae-edge[{extra}]'"
+            install = f"install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
+            return f"this needs {error.name}: {install}"
     if isinstance(error, MemoryError):
         return "out of memory"
     what = " ".join(f"{type(error).__name__}: {error}".split())

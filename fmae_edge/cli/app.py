@@ -1,7 +1,6 @@
 """The Typer app: one function a command. What a command needs is imported when it runs."""
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import Annotated
 
@@ -22,15 +21,16 @@ from fmae_edge.cli.train import train
 
 
 def _help_of(command: Callable[..., None]) -> str:
-    """Return the docstring of a command with its example on a line of its own, which Typer is not to break."""
-    return re.sub(r"^Example: (.+)$", "\b\nExample:\n  \\1", inspect.getdoc(command) or "", flags=re.M)
+    """Return the docstring of a command with its examples on lines of their own, which Typer is not to break."""
+    text, _, examples = (inspect.getdoc(command) or "").partition("\nExample: ")
+    return f"{text}\n\b\nExample:\n  " + examples.replace("\nExample: ", "\n  ")
 
 
 app = typer.Typer(
     help="Compress 28x28 grayscale images with a convolutional autoencoder, and make such codecs.\n\n"
     "\b\nExample:\n  fmae-edge compress img.png -o img.fmae\n  fmae-edge decompress img.fmae",
     epilog="fmae-edge COMMAND --help says more of a command. Exit codes: 0 all done, 1 something failed, 2 wrong "
-    "usage, 130 Ctrl-C. https://no-color.org is respected.",
+    "usage, 130 Ctrl-C. FMAE_EDGE_THREADS says how many threads graphs use. https://no-color.org is respected.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -27,7 +27,16 @@ BundleArgument = Annotated[
     typer.Argument(metavar="BUNDLE", help="Folder of the bundle. [default: the one in the wheel]", readable=False),
 ]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs to run.")]
-Fit = Annotated[Literal["resize"] | None, typer.Option(help="What to do with an image of another size.")]
+Fit = Annotated[
+    Literal["resize"] | None, typer.Option(help="What to do with an image of another size. [default: refuse it]")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the Fashion-MNIST files. [default: Debian's package of them, else a download]",
+        readable=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
 SkipExisting = Annotated[
@@ -72,13 +81,15 @@ def compress(
     jobs: Jobs = 1,
     json: Json = False,
 ) -> None:
-    """Compress images to latents or to files of some 20 bytes.
+    """Compress images to latents or to files of some 30 bytes.
 
-    img.png -> img.npy, the latent as an array, or with -o img.fmae the smallest file.
-    Several images and an output that ends in .npy or .fmae make one file of all. An option that only
-    .fmae files have asks for them: --quality 5 writes img.fmae beside img.png.
+    img.png -> img.npy, the latent as an array; or img.fmae, the smallest file, if -o ends so or one of --quality,
+    --effort, --max-bytes and --names is given. Several images make one file of all where -o is a .npy or .fmae.
+    A round of --effort takes milliseconds an image.
 
+    Example: fmae-edge compress img.png -o img.fmae
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
+    Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
     """
     from fmae_edge.cli.compress import FmaeOptions, compress_files
     from fmae_edge.cli.options import FileOptions
@@ -113,6 +124,7 @@ def decompress(
     A file of several images gives several: all.fmae -> all.0.png, all.1.png, ..., or their names if it has them.
     An output that ends in .webp is lossless WebP, one in .npy an array of the uint8 images.
 
+    Example: fmae-edge decompress img.fmae -o decoded.png
     Example: fmae-edge decompress -r latents -o 'decoded/{path}.webp'
     """
     from fmae_edge.cli.decompress import decompress_files

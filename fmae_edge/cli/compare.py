@@ -12,7 +12,6 @@ import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, printable, say, say_error
-from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
@@ -60,13 +59,13 @@ def compare(
     from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
     from fmae_edge.cli.outcome import Outcome
-    from fmae_edge.cli.pictures import load_picture
+    from fmae_edge.cli.pictures import load_picture, picture_file
     from fmae_edge.cli.pipeline import settle
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
-    outputs = Outputs(None if target is None else Destination(target), ".png", force, sources, joined=True)
+    outputs = Outputs(None if target is None else picture_file(target), ".png", force, sources, joined=True)
     if target is not None:
         outputs.claim(target)
     codec = Codec(bundle, precision=precision)
@@ -94,7 +93,7 @@ def compare(
             _print_json(comparisons, target, people)
         elif len(comparisons) > 1 or not show:  # the caption of a single image has said it all
             _print_table(comparisons, people)
-        if target is not None and not json:
+        if target not in (None, STREAM) and not json:
             say(f"wrote {target}", people)
     if len(loaded) < len(sources):
         raise typer.Exit(1)

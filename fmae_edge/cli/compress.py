@@ -112,7 +112,7 @@ class _Encoder:
         """Return the content of a file for each of images (height, width)."""
         if self.suffix == LATENT_SUFFIX:
             return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
-        return list(self.codec.compress_iter(pixels, *self._settings()))
+        return list(self.codec.compress_iter(pixels, *self._settings(), batch_size=FILES_AT_ONCE))
 
     def stack(self, names: list[str] | None, pixels: list[NDArray[np.uint8]]) -> bytes:
         """Return the content of one file of all images."""

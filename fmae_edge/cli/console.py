@@ -48,6 +48,8 @@ def is_verbose() -> bool:
 
 def printable(text: str) -> str:
     """Return `text` with escapes for what would steer a terminal or begin a line, as names of files may."""
+    if text.isprintable():
+        return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 

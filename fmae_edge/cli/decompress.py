@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fmae_edge.cli.files import STREAM, Source, expand, named, read
 from fmae_edge.cli.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
-from fmae_edge.cli.many import Conversion, Part, Product, convert_files, join_files
+from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert_files, join_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.runtime.codec import Codec
@@ -95,7 +95,8 @@ def _decode_each(codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: in
                 latents[number] = rows
             else:
                 decoded[number] = _Decoded(codec.decode(rows), None)
-    for number, image in zip(files, codec.decompress_iter(files.values()), strict=True):
+    images = codec.decompress_iter(files.values(), batch_size=FILES_AT_ONCE)
+    for number, image in zip(files, images, strict=True):
         decoded[number] = _Decoded(image, None)
     for dtype in {row.dtype for row in latents.values()}:
         alike = {number: row for number, row in latents.items() if row.dtype == dtype}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fmae_edge.cli.codec import BundleArgument, Force, Json
+from fmae_edge.cli.codec import BundleArgument, Data, Force, Json
 from fmae_edge.cli.console import json_line, say
 
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
@@ -18,7 +18,7 @@ def evaluate(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for evaluation.json, .md and .png.", readable=False)
     ] = Path("evaluation"),
-    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
+    data: Data = None,
     effort: Annotated[
         int, typer.Option(min=0, max=9, help="Measure the bundle with this effort too; 9 takes hours.")
     ] = 0,

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fmae_edge.cli.codec import Json
+from fmae_edge.cli.codec import Data, Json
 from fmae_edge.cli.console import json_line, say
 
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fmae-edge train` made.", readable=False)]
-Data = Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)]
 
 
 def export(

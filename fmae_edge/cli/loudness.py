@@ -12,7 +12,7 @@ from fmae_edge.cli.console import say_error, set_loudness
 
 _OPTIONS = {
     "quiet": typer.Option("-q", "--quiet", help="Say nothing but results and errors."),
-    "verbose": typer.Option("-v", "--verbose", help="A line for every file, also under a progress bar."),
+    "verbose": typer.Option("-v", "--verbose", help="Say more: a line for every file of many."),
     "debug": typer.Option("--debug", help="Show Python's traceback of every error."),
 }
 

@@ -1,14 +1,12 @@
 """`fmae-edge reconstruct`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
+from fmae_edge.cli.codec import BundleOption, Data, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import json_line, say
-from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
@@ -30,7 +28,7 @@ def reconstruct(
     ),
     precision: PrecisionOption = "int8",
     fit: Fit = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
+    data: Data = None,
     bundle: BundleOption = None,
     recursive: Recursive = False,
     force: Force = False,
@@ -46,13 +44,13 @@ def reconstruct(
 
     from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
-    from fmae_edge.cli.pictures import load_picture
+    from fmae_edge.cli.pictures import load_picture, picture_file
     from fmae_edge.evaluate.figure import draw_reconstructions, to_png
     from fmae_edge.evaluate.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images or [], recursive, SUFFIXES)
-    outputs = Outputs(Destination(output), ".png", force, sources, joined=True)
+    outputs = Outputs(picture_file(output), ".png", force, sources, joined=True)
     outputs.claim(output)
     codec = Codec(bundle, precision=precision)
     if sources:
@@ -76,7 +74,8 @@ def reconstruct(
             for name, quality in zip(names, qualities, strict=True)
         ]
         typer.echo(format_table(("image", "PSNR", "SSIM"), rows), err=output == STREAM)
-        say(f"wrote {output}", sys.stderr if output == STREAM else sys.stdout)
+        if output != STREAM:
+            say(f"wrote {output}")
 
 
 def _first_test_images(data: Path | None) -> "NDArray[np.uint8]":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmae_edge.cli.codec import BundleArgument, Force, Json
+from fmae_edge.cli.codec import BundleArgument, Data, Force, Json
 from fmae_edge.cli.console import say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.", readable=False)] = Path(
         "report.html"
     ),
-    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
+    data: Data = None,
     evaluation: Annotated[
         Path | None,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fmae_edge.cli.codec import Json
+from fmae_edge.cli.codec import Data, Json
 from fmae_edge.cli.console import say, say_error
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def train(
         Path,
         typer.Option("-o", "--output", help="Folder of the run: checkpoints, metrics, pictures.", readable=False),
     ] = Path("runs/fashion-mnist"),
-    data: Annotated[Path | None, typer.Option(help="Folder with the Fashion-MNIST files.", readable=False)] = None,
+    data: Data = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch in the folder.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images. [default: 10]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step. [default: 256]")] = None,

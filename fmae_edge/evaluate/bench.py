@@ -1,7 +1,6 @@
 """How fast a bundle is on this machine: throughput, latency, loading, memory, cold start."""
 
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from fmae_edge.evaluate.checked import chosen, count, number, text
+from fmae_edge.evaluate.machine import describe_machine, read_machine
 from fmae_edge.evaluate.timing import interleave
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.cpu_kind import cpu_name, dot_products
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.graphs import PRECISIONS, Precision
 
@@ -104,14 +102,10 @@ class Bench:
             )
             for row in record["speeds"]
         ]
-        machine = {
-            text(name): text(value) if isinstance(value, str) else count(value)
-            for name, value in record["machine"].items()
-        }
         memory = record["memory_mb"]
         return cls(
             bundle_id=text(record["bundle_id"]),
-            machine=machine,
+            machine=read_machine(record["machine"]),
             speeds=speeds,
             load_ms=_numbers(record["load_ms"]),
             memory_mb=None if memory is None else _numbers(memory),
@@ -211,16 +205,3 @@ def _cold_start_ms() -> dict[str, float]:
                 subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
                 times[name].append(time.perf_counter() - started)
     return {name: statistics.median(seconds) * 1e3 for name, seconds in times.items()}
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return this machine's CPU, how many of it this process may use, its system, and the versions at work."""
-    return {
-        "cpu": f"{cpu_name()}, {', '.join(dot_products()) or 'no int8 dot product'}",
-        "cpus": available_cpus(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "onnxruntime": version("onnxruntime"),
-        "fmae-edge": version("fmae-edge"),
-    }

@@ -10,6 +10,7 @@ import numpy as np
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
 from fmae_edge.evaluate.checked import text
 from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
+from fmae_edge.evaluate.machine import describe_machine, read_machine
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
 from fmae_edge.evaluate.rate import (
     OURS,
@@ -42,9 +43,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All measured points of one bundle and the codecs it is compared with."""
+    """All measured points of one bundle and the codecs it is compared with, and on which machine."""
 
     bundle_id: str
+    machine: dict[str, Any]
     points: list[RatePoint]
 
     @classmethod
@@ -54,7 +56,7 @@ class Evaluation:
         Raises KeyError, TypeError or ValueError for anything else.
         """
         points = [RatePoint.from_record(point) for point in record["points"]]
-        return cls(text(record["bundle_id"]), points)
+        return cls(text(record["bundle_id"]), read_machine(record["machine"]), points)
 
     def curve(self, codec: str, packing: Packing) -> Curve:
         """Return the lossy points of a codec, by rising bytes."""
@@ -89,6 +91,7 @@ class Evaluation:
         """Return everything as JSON has it."""
         return {
             "bundle_id": self.bundle_id,
+            "machine": self.machine,
             "points": [point.to_record() for point in self.points],
             "comparisons": [asdict(comparison) for comparison in self.comparisons()],
             "bytes_at_reference": {
@@ -131,7 +134,7 @@ def evaluate(
         add(*measure_pca(fitted, test_images))
     for other in general:
         add(measure_single(other, test_images), measure_amortised(other, test_images))
-    return Evaluation(codec.manifest.bundle_id, points)
+    return Evaluation(codec.manifest.bundle_id, describe_machine(), points)
 
 
 def bytes_at(points: Sequence[tuple[float, float]], psnr: float) -> float | None:
@@ -150,7 +153,9 @@ def to_markdown(evaluation: Evaluation) -> str:
     """Return the comparison and all points as Markdown tables."""
     record = evaluation.to_record()
     lines = [
-        f"Bundle {evaluation.bundle_id}. Bytes are those of files, headers included; PSNR is in dB.",
+        f"Bundle {evaluation.bundle_id}, on {', '.join(f'{n} {v}' for n, v in evaluation.machine.items())}.",
+        "",
+        "Bytes are those of files, headers included; PSNR is in dB; times are medians on one thread.",
         "",
         f"| codec | bytes at {REFERENCE_DB} dB: one image a file | 100 a file |",
         "| --- | --- | --- |",

@@ -2,6 +2,7 @@
 
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,8 +97,12 @@ def to_png(picture: Image.Image) -> bytes:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """Return `text` in one line of at most `width` pixels; a name's end often tells most, so it is kept."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Return `text` in one line of at most `width` pixels; a name's end often tells most, so it is kept.
+
+    The font has ASCII alone: letters lose their accents, and others become question marks.
+    """
+    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    text = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in plain)
     short, keep = text, len(text)
     while font.getlength(short) > width and keep > 1:
         keep -= 1

@@ -110,7 +110,7 @@ def test_resume_keeps_the_recipe(cli):
 
 
 def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
-    for missing, extra in (("typer", "cli"), ("torch", "train")):
+    for missing, extra in (("typer", "cli"), ("torch", "train,evaluate")):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"
             "from fmae_edge.cli import main\n"
@@ -120,5 +120,8 @@ def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
         )
         assert done.returncode == 1
-        assert done.stderr == f"fmae-edge: this needs the package {missing}: pip install 'fmae-edge[{extra}]'\n"
+        assert done.stderr == (
+            f"fmae-edge: this needs {missing}: install fmae-edge with [{extra}], "
+            f"as in pip install '.[{extra}]' in a clone\n"
+        )
     assert os.listdir(tmp_path) == []

@@ -141,7 +141,7 @@ def test_folders_and_streams(cli, installed, tmp_path, pictures):
         check=True,
     )
     np.testing.assert_array_equal(pixels(io.BytesIO(done.stdout)), pixels(_one(cli, tmp_path, "folder/0.png")))
-    assert done.stderr.decode().splitlines()[-1] == "wrote -"
+    assert "wrote" not in done.stderr.decode()
 
 
 def _one(cli, tmp_path, name):

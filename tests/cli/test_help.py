@@ -15,10 +15,11 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_that_it_takes(cli, command):
     text = cli(command, "--help").stdout
-    example = text.split("Example:\n  ")[1].split("\n")[0].strip()
-    assert example.startswith(f"fmae-edge {command}")
-    options = [word for word in example.split() if word.startswith("-")]
-    assert all(option in text for option in options)
+    examples = text.split("Example:\n  ")[1].split("\n\n")[0].splitlines()
+    for example in examples:
+        assert f"fmae-edge {command} " in f"{example} "
+        options = [word for word in example.split() if word.startswith("-") and word != "-"]
+        assert all(option in text.replace(example, "") for option in options)
     for option in ("--quiet", "--verbose", "--debug"):
         assert option in text
 

@@ -78,4 +78,4 @@ def test_bytes_at_a_psnr_lie_between_neighbours():
 
 
 def test_an_evaluation_of_nothing_compares_nothing():
-    assert Evaluation("0", []).comparisons() == []
+    assert Evaluation("0", {}, []).comparisons() == []

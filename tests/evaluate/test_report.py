@@ -8,6 +8,7 @@ import pytest
 
 from fmae_edge import Codec
 from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.machine import describe_machine
 from fmae_edge.evaluate.report.figures import build_figures
 from fmae_edge.evaluate.report.given import read_evaluation
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
@@ -253,12 +254,12 @@ def test_an_evaluation_with_effort_has_room_on_a_page(evaluation):
     ours = [
         replace(point, codec="fmae-edge, effort 9") for point in evaluation.points if point.codec == "fmae-edge"
     ]
-    record = Evaluation(MANIFEST.bundle_id, [*evaluation.points, *ours]).to_record()
+    record = Evaluation(MANIFEST.bundle_id, describe_machine(), [*evaluation.points, *ours]).to_record()
     read = read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
     assert len(read.codecs()) == 8  # of which PNG has no curve
     assert "fmae-edge, effort 9</span>, against" in render(evaluation=read).decode()
     one_more = [replace(point, codec="another") for point in ours]
-    record = Evaluation(MANIFEST.bundle_id, [*read.points, *one_more]).to_record()
+    record = Evaluation(MANIFEST.bundle_id, describe_machine(), [*read.points, *one_more]).to_record()
     with pytest.raises(InputError, match="it: is no evaluation.json.*8 lossy codecs"):
         read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from fmae_edge import __version__
-from fmae_edge.evaluate.bench import Bench, describe_machine
+from fmae_edge.evaluate.bench import Bench
 from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.machine import describe_machine
 from fmae_edge.evaluate.report.latent_map import LatentMap
 from fmae_edge.evaluate.report.measure import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
 from fmae_edge.evaluate.report.recorded import recorded_figures
@@ -140,6 +141,7 @@ def _rate(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "reference_db": record["reference_db"],
         "images": max((point["images"] for point in points), default=0),
+        "machine": evaluation.machine,
         "at_reference": [
             {"codec": codec, **{packing: sizes.get(codec) for packing, sizes in reference.items()}}
             for codec in evaluation.codecs()

@@ -41,8 +41,11 @@ def read_bench(content: bytes, where: str, bundle_id: str) -> Bench:
 def _read(content: bytes, where: str, bundle_id: str, build: Callable[[Any], _Figures], what: str) -> _Figures:
     try:
         figures = build(json.loads(content))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{where}: is no {what} ({error!r})") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise InputError(f"{where}: is no JSON, and is to be {what}") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        reason = f" ({error})" if type(error) is ValueError else ""  # the others' are about Python
+        raise InputError(f"{where}: is no {what}, or is not whole{reason}; run that again") from None
     if figures.bundle_id != bundle_id:
         raise InputError(
             f"{where}: is of bundle {figures.bundle_id}, and this is {bundle_id}; measure this one, "

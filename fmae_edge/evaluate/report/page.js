@@ -45,7 +45,7 @@
   plane.addEventListener("pointerdown", point);
   rank.addEventListener("input", () => show(order[rank.value]));
   Promise.all([originals, find("reconstructions")].map((atlas) => atlas.decode())).then(() => {
-    find("detail").hidden = false;
+    find("detail").hidden = find("hint").hidden = false;
     show(order[rank.value]);
   });
 })();

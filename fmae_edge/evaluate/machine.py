@@ -1,0 +1,29 @@
+"""Where something was measured."""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from fmae_edge.evaluate.checked import count, text
+from fmae_edge.runtime.cpu_kind import cpu_name, dot_products
+from fmae_edge.runtime.cpus import available_cpus
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return this machine's CPU, how many of it this process may use, its system, and the versions at work."""
+    return {
+        "cpu": f"{cpu_name()}, {', '.join(dot_products()) or 'no int8 dot product'}",
+        "cpus": available_cpus(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnxruntime": version("onnxruntime"),
+        "fmae-edge": version("fmae-edge"),
+    }
+
+
+def read_machine(record: Any) -> dict[str, Any]:
+    """Return what `describe_machine` did, from JSON. Raises AttributeError or ValueError for anything else."""
+    return {text(name): text(value) if isinstance(value, str) else count(value) for name, value in record.items()}
