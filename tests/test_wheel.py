@@ -69,4 +69,6 @@ def test_it_runs_with_numpy_and_onnxruntime_alone(wheel, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "fashion-mnist bytes\n", "")
     done = subprocess.run([environment / "bin" / "fmae-edge"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "fmae-edge: this needs the package typer: pip install 'fmae-edge[cli]'\n"
+    assert done.stderr == (
+        "fmae-edge: this needs typer: install fmae-edge with [cli], as in pip install '.[cli]' in a clone\n"
+    )

@@ -1,11 +1,13 @@
 """`fmae-edge bench`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmae_edge.cli.codec import BundleArgument
+from fmae_edge.cli.console import say
 
 if TYPE_CHECKING:
     from fmae_edge.evaluate.bench import Bench
@@ -53,7 +55,7 @@ def bench(
         _print(measured)
     if plot is not None:
         outputs.write(plot, png_of(plot_bench(measured)))
-        typer.echo(f"wrote {plot}", err=True)
+        say(f"wrote {plot}", sys.stderr)
 
 
 def _print(bench: "Bench") -> None:

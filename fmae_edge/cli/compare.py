@@ -4,14 +4,13 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
-from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, printable, say, say_error
+from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, printable, say
 from fmae_edge.cli.files import STREAM, Source, expand
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
@@ -58,9 +57,7 @@ def compare(
     """
     from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
-    from fmae_edge.cli.outcome import Outcome
-    from fmae_edge.cli.pictures import load_picture, picture_file
-    from fmae_edge.cli.pipeline import settle
+    from fmae_edge.cli.pictures import load_pictures, picture_file
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images, recursive, SUFFIXES)
@@ -70,13 +67,7 @@ def compare(
         outputs.claim(target)
     codec = Codec(bundle, precision=precision)
     size = gray_image_size(codec.manifest)
-    loaded: list[tuple[Source, NDArray[np.uint8]]] = []
-    for source in sources:
-        found = settle(source, partial(load_picture, source, size, fit))
-        if isinstance(found, Outcome):
-            say_error(str(found.error), found.cause)
-        else:
-            loaded.append((source, found))
+    loaded = load_pictures(sources, size, fit)
     if loaded:
         comparisons = _compress_all(codec, loaded, quality, effort)
         closed = isinstance(sys.stdout, ClosedOutput)
@@ -165,12 +156,7 @@ def _print_json(comparisons: "Sequence[Comparison]", target: Path | None, stream
 
 def _print_table(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
     rows = [
-        (
-            printable(each.name),
-            str(each.file_bytes),
-            f"{each.quality.psnr_pooled:.2f} dB",
-            f"{each.quality.ssim:.4f}",
-        )
+        (each.name, str(each.file_bytes), f"{each.quality.psnr_pooled:.2f} dB", f"{each.quality.ssim:.4f}")
         for each in comparisons
     ]
     print(format_table(("image", "bytes", "PSNR", "SSIM"), rows), file=stream)

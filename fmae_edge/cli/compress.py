@@ -16,6 +16,7 @@ from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
@@ -70,7 +71,7 @@ def compress_files(
 
     encoder = _Encoder(codec, suffix, dtype or "float32", fmae)
     if joined and options.output is not None:
-        names = [source.path.stem for source in sources] if fmae.names else None
+        names = as_names([source.path.stem for source in sources], len(sources)) if fmae.names else None
         join_files(sources, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
         return
 

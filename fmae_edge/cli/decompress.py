@@ -27,6 +27,7 @@ _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
     ".webp": webp_bytes,
     _ARRAY: npy_bytes,
 }
+_MOST_FILES = 100_000  # of one input: each takes a kilobyte while it waits to be written
 DEFAULTS = FileOptions()
 
 Pixels = NDArray[np.uint8]
@@ -53,7 +54,7 @@ def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, ind
         return
 
     def convert(loaded: Sequence[tuple[Source, bytes]]) -> list[list[Product]]:
-        decoded = _decode_each(codec, loaded, index)
+        decoded = _decode_each(codec, loaded, index, most=None if suffix == _ARRAY else _MOST_FILES)
         return [
             _products(outputs, options, source, one, index)
             for (source, _), one in zip(loaded, decoded, strict=True)
@@ -72,8 +73,13 @@ def _join(stacks: list[Pixels]) -> bytes:
     return npy_bytes(np.concatenate(stacks))
 
 
-def _decode_each(codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: int | None) -> list[_Decoded]:
-    """Return what each file holds. Files of one image are decoded together: a call takes longer than an image."""
+def _decode_each(
+    codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: int | None, most: int | None = None
+) -> list[_Decoded]:
+    """Return what each file holds. Files of one image are decoded together: a call takes longer than an image.
+
+    Raises InputError for a file that is none, and for one of more than `most` images.
+    """
     decoded: dict[int, _Decoded] = {}
     files: dict[int, bytes] = {}
     latents: dict[int, NDArray[Any]] = {}
@@ -81,6 +87,7 @@ def _decode_each(codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: in
         if is_fmae(content) or source.path.suffix.lower() == FMAE_SUFFIX:
             with named(source):
                 file = unpack(content, codec.manifest.bundle_id)
+                _require_few(len(file.payloads), index, most)
                 if file.single and index is None:
                     files[number] = content
                 else:
@@ -94,15 +101,27 @@ def _decode_each(codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: in
             if rows.ndim == 1:
                 latents[number] = rows
             else:
-                decoded[number] = _Decoded(codec.decode(rows), None)
-    images = codec.decompress_iter(files.values(), batch_size=FILES_AT_ONCE)
-    for number, image in zip(files, images, strict=True):
-        decoded[number] = _Decoded(image, None)
-    for dtype in {row.dtype for row in latents.values()}:
-        alike = {number: row for number, row in latents.items() if row.dtype == dtype}
-        for number, image in zip(alike, codec.decode(np.stack(list(alike.values()))), strict=True):
+                with named(source):
+                    _require_few(len(rows), index, most)
+                    decoded[number] = _Decoded(codec.decode(rows), None)
+    with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
+        images = codec.decompress_iter(files.values(), batch_size=FILES_AT_ONCE)
+        for number, image in zip(files, images, strict=True):
             decoded[number] = _Decoded(image, None)
+        for dtype in {row.dtype for row in latents.values()}:
+            alike = {number: row for number, row in latents.items() if row.dtype == dtype}
+            for number, image in zip(alike, codec.decode(np.stack(list(alike.values()))), strict=True):
+                decoded[number] = _Decoded(image, None)
     return [decoded[number] for number in range(len(loaded))]
+
+
+def _require_few(images: int, index: int | None, most: int | None) -> None:
+    """Raise InputError if a file holds more images than can become files: a few bytes may claim a million."""
+    if index is None and most is not None and images > most:
+        raise InputError(
+            f"holds {images} images, and no more than {most} become files of their own; "
+            f"use -o FILE{_ARRAY} for one array, or --index"
+        )
 
 
 def _choose(rows: NDArray[Any], index: int | None, source: Source) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from fmae_edge.cli.codec import BundleArgument, Json
-from fmae_edge.cli.console import json_line
+from fmae_edge.cli.console import json_line, printable
 
 
 def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
@@ -154,6 +154,6 @@ def _print(part: str, found: object) -> None:
             ]
             typer.echo(format_table(("  golden vectors", "", "", "ms"), rows))
         elif isinstance(value, Mapping):
-            typer.echo(f"  {name}: {', '.join(value)}: every one matches its SHA-256")
+            typer.echo(printable(f"  {name}: {', '.join(value)}: every one matches its SHA-256"))
         else:
-            typer.echo(f"  {name.replace('_', ' ')}: {value}")
+            typer.echo(printable(f"  {name.replace('_', ' ')}: {value}"))

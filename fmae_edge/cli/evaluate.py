@@ -45,12 +45,17 @@ def evaluate(
     from fmae_edge.evaluate.evaluation import evaluate as measure
     from fmae_edge.evaluate.rate_plot import plot_rate
     from fmae_edge.runtime.codec import Codec
+    from fmae_edge.runtime.errors import OutputError
     from fmae_edge.runtime.output import refuse_existing, write_file
 
     codec = Codec(bundle, threads=1)
     targets = [output / name for name in RESULTS]
     for target in targets:  # before an hour of measuring
         refuse_existing(target, force)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{output}: is no folder, and cannot be made one ({error.strerror})") from None
     from fmae_edge.train.data import load_fashion_mnist  # only now: PyTorch takes seconds to import
 
     loaded = load_fashion_mnist(data)
@@ -59,10 +64,9 @@ def evaluate(
     curves = [[done.curve(name, packing) for name in done.codecs()] for packing in PACKINGS]
     single, amortised = ([curve for curve in panel if curve.points] for panel in curves)
     markdown = to_markdown(done)
-    picture = png_of(plot_rate(single, amortised, _PLOT_RANGE))
-    output.mkdir(parents=True, exist_ok=True)
-    contents = (dumps(done.to_record(), indent=1).encode() + b"\n", markdown.encode(), picture)
-    for target, content in zip(targets, contents, strict=True):
-        write_file(target, content, force)
+    json_file, table, picture = targets  # the figures first: a picture can be drawn again
+    write_file(json_file, dumps(done.to_record(), indent=1, allow_nan=False).encode() + b"\n", force)
+    write_file(table, markdown.encode(), force)
+    write_file(picture, png_of(plot_rate(single, amortised, _PLOT_RANGE)), force)
     typer.echo(json_line(done.to_record()) if json else markdown)
     say(f"wrote {', '.join(map(str, targets))}", sys.stderr)

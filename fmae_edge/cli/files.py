@@ -48,11 +48,11 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
     sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
     for argument in arguments:
-        if recursive and argument.is_dir():
-            found = _files_in(argument, Path(), suffixes)
-        elif has_magic(str(argument)) and not argument.exists():
-            found = _matching(argument, recursive, suffixes)
-        else:
+        try:
+            found = _expanded(argument, recursive, suffixes)
+        except OSError as error:  # a name that is too long, a folder that may not be searched, ...
+            found = [Source(argument, problem=error.strerror or str(error))]
+        if found is None:
             sources.append(Source(argument))
             seen.add(place(argument))
             continue
@@ -61,6 +61,15 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
         sources += sorted((new[one] for one in new.keys() - seen), key=lambda source: source.path)
         seen |= new.keys()
     return sources
+
+
+def _expanded(argument: Path, recursive: bool, suffixes: Sequence[str]) -> list[Source] | None:
+    """Return the files in a folder or of a pattern, None if `argument` is a file, or is to be taken as one."""
+    if recursive and argument.is_dir():
+        return _files_in(argument, Path(), suffixes)
+    if has_magic(str(argument)) and not argument.exists():
+        return _matching(argument, recursive, suffixes)
+    return None
 
 
 def _files_in(folder: Path, below: Path, suffixes: Sequence[str]) -> list[Source]:
@@ -118,11 +127,13 @@ def read(source: Source, most: int | None = None) -> bytes:
     elif sys.stdin is None:
         raise InputError("-: standard input is closed")
     try:
-        content = sys.stdin.buffer.read() if path == STREAM else path.read_bytes()
+        content = sys.stdin.buffer.read(-1 if most is None else most + 1) if path == STREAM else path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not content:
         raise InputError(f"{path}: is empty")
+    if most is not None and len(content) > most:
+        raise InputError(f"{path}: has more than {most} bytes, and no more are read")
     return content
 
 

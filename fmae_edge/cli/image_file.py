@@ -22,6 +22,7 @@ _MAX_PIXELS, _MAX_SIDE = 64_000_000, 65_535
 MAX_FILE_BYTES = 8 * _MAX_PIXELS + (
     1 << 24
 )  # four channels of 16 bits, not compressed, and what stands around them
+warnings.filterwarnings("ignore", module=r"PIL\.")  # once, for threads share it: what is wrong has sentences here
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and from which value on width and height change places
 
 
@@ -34,33 +35,29 @@ def load_gray(
     file in messages. Raises InputError if it is no image, damaged, or has another size.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own limit on pixels: the check below is stricter
-            Image.MAX_IMAGE_PIXELS, limit = None, Image.MAX_IMAGE_PIXELS
-            try:
-                image = _open(content)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-            orientation = _orientation(image)
-            _check_size(image.size[::-1] if orientation >= _ON_ITS_SIDE else image.size, where, size, fit)
-            if image.format == "PNG":
-                png_check.check_png(content, where)
-            image.load()
-            notes: list[str] = []
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1:
-                notes.append(f"the first of {frames} frames")
-            if orientation != 1:
-                notes.append("turned as its EXIF orientation says")
-                image = ImageOps.exif_transpose(image)
-            gray = _to_gray(image, where, notes)
-            height, width = size
-            if gray.size != (width, height):
-                notes.append(f"resized from {gray.width}x{gray.height} to {width}x{height}")
-                gray = gray.resize((width, height), Image.Resampling.LANCZOS)
-            return np.asarray(gray, np.uint8), notes
-    except InputError:
+        image = _open(content)
+        orientation = _orientation(image)
+        _check_size(image.size[::-1] if orientation >= _ON_ITS_SIDE else image.size, where, size, fit)
+        if image.format == "PNG":
+            png_check.check_png(content, where)
+        image.load()
+        notes: list[str] = []
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            notes.append(f"the first of {frames} frames")
+        if orientation != 1:
+            notes.append("turned as its EXIF orientation says")
+            image = ImageOps.exif_transpose(image)
+        gray = _to_gray(image, where, notes)
+        height, width = size
+        if gray.size != (width, height):
+            notes.append(f"resized from {gray.width}x{gray.height} to {width}x{height}")
+            gray = gray.resize((width, height), Image.Resampling.LANCZOS)
+        return np.asarray(gray, np.uint8), notes
+    except (InputError, MemoryError):
         raise
+    except Image.DecompressionBombError:
+        raise InputError(f"{where}: the image has more pixels than any that is taken") from None
     except UnidentifiedImageError:
         raise InputError(
             f"{where}: no image file of a known format (PNG, JPEG, WebP, ...), or its start is damaged"
@@ -129,12 +126,16 @@ def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
     """Return `image` in mode L; ITU-R 601 luma for colours, transparency over black like the data set's own."""
     if image.mode == "L" and not image.has_transparency_data:
         return image
+    if image.mode == "I" and image.format == "PPM":  # Pillow has scaled its levels to 16 bits
+        image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode in ("I;16", "I;16L", "I;16B"):
         levels = np.asarray(image).astype(np.int64)
         notes.append("16-bit gray converted to 8-bit")
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257
     if image.mode in ("I", "F"):
         raise InputError(f"{where}: the image has 32 bits a pixel; save it with 8")
+    if image.mode == "LAB":
+        raise InputError(f"{where}: the image has LAB colours; save it as RGB or grayscale")
     notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
     if image.has_transparency_data:
         notes.append("transparent parts put on black")

@@ -7,7 +7,7 @@ import typer
 
 from fmae_edge import __version__
 from fmae_edge.cli.codec import BundleArgument
-from fmae_edge.cli.console import json_line
+from fmae_edge.cli.console import json_line, printable
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def info(
         return
     try:
         _print(path, manifest)
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise BundleError(f"{path}: the record in its manifest is not complete ({error!r}); try --json") from None
 
 
@@ -45,25 +45,25 @@ def _print(path: Path, manifest: "Manifest") -> None:
     from importlib.metadata import version
 
     record = manifest.record
-    typer.echo(f"bundle    {manifest.name} ({manifest.bundle_id}), every file matches its SHA-256")
-    typer.echo(f"in        {path}")
+    _line(f"bundle    {manifest.name} ({manifest.bundle_id}), every file matches its SHA-256")
+    _line(f"in        {path}")
     height, width = manifest.image_height, manifest.image_width
-    typer.echo(f"images    {width}x{height}, {manifest.image_channels} channel(s)")
-    typer.echo(f"latents   {manifest.latent_size} values")
+    _line(f"images    {width}x{height}, {manifest.image_channels} channel(s)")
+    _line(f"latents   {manifest.latent_size} values")
     recipe, metrics = record["training"]["recipe"], record["training"]["metrics"]
     rate = f", rate-distortion {recipe['rate_distortion']}" if recipe.get("rate_distortion") else ""
-    typer.echo(
+    _line(
         f"training  {len(metrics)} of {recipe['epochs']} epochs, batch {recipe['batch_size']}, lr {recipe['lr']}, "
         f"seed {recipe['seed']}{rate}; test MSE {metrics[-1]['test_mse']:.5f}"
     )
     parity = record["parity"]
     verdict = "every gate held" if not parity["failures"] else "; ".join(parity["failures"])
-    typer.echo(f"parity    on {parity['images']} images: {verdict}")
-    typer.echo(
+    _line(f"parity    on {parity['images']} images: {verdict}")
+    _line(
         f"runtime   fmae-edge {__version__}, onnxruntime {version('onnxruntime')}, "
         f"numpy {version('numpy')}, Python {platform.python_version()}"
     )
-    typer.echo("made with " + ", ".join(f"{tool} {release}" for tool, release in record["tools"].items()))
+    _line("made with " + ", ".join(f"{tool} {release}" for tool, release in record["tools"].items()))
     typer.echo("")
     typer.echo(format_table(("file", "bytes"), [(name, str(e.size)) for name, e in manifest.files.items()]))
     typer.echo("")
@@ -79,3 +79,8 @@ def _print(path: Path, manifest: "Manifest") -> None:
             for name, q in record["rate"].items()
         ]
         typer.echo(format_table(("one .fmae file of them", "bytes an image", "PSNR pooled", "SSIM"), rows))
+
+
+def _line(text: str) -> None:
+    """Print what may hold what anyone has written into a manifest."""
+    typer.echo(printable(text))

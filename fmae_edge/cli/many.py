@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fmae_edge.cli.console import say_error
 from fmae_edge.cli.files import Source
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outcome import Outcome, Status, tally
@@ -21,7 +20,7 @@ from fmae_edge.cli.pipeline import (
     settle,
     threads,
 )
-from fmae_edge.runtime.errors import FmaeError
+from fmae_edge.runtime.errors import FmaeError, OutputError
 
 FILES_AT_ONCE = 256  # converting more in one call gains little
 
@@ -81,8 +80,9 @@ def convert_files(
         try:
             with threads(here, jobs) as pool, interruptible(here) as interrupted:
                 groups = groups_of(sources, 1 if here else files_at_once)
-                loaded = run_ahead(pool, jobs, partial(_load_all, conversion), groups)
-                converted = (_convert_all(conversion, outputs, group) for group in loaded if not interrupted())
+                loaded = run_ahead(pool, jobs, partial(_settle_all, conversion.load), groups)
+                going = takewhile(lambda _: not interrupted(), loaded)  # what is not begun yet is not even read
+                converted = (_convert_all(conversion, outputs, group) for group in going)
                 for group in run_ahead(pool, jobs, partial(_store_all, outputs, dry_run), converted):
                     outcomes.add(group)
                     outcomes.advance(len(group))
@@ -107,32 +107,36 @@ def join_files(
     """
     here, jobs, dry_run = needs_one_thread(sources), options.jobs, options.dry_run
     with tally(len(sources), options.json) as outcomes:
-        loaded: list[Part[Loaded]] = []
+        loaded: list[tuple[Source, Part[Loaded]]] = []
+        read = False
         try:
             if not outputs.claim(target):
                 outcomes.add([[Outcome(str(each), str(target), "skipped")] for each in sources])
                 outcomes.finish()
                 return
+            read = True
             with threads(here, jobs) as readers, interruptible(here) as interrupted:
                 load_all = partial(_settle_all, load)
                 for group in run_ahead(readers, jobs, load_all, groups_of(sources, FILES_AT_ONCE)):
                     if interrupted():
                         raise KeyboardInterrupt
-                    outcomes.add([[found] for found in group if isinstance(found, Outcome)])
+                    outcomes.add([[found] for _, found in group if isinstance(found, Outcome)])
                     outcomes.advance(len(group))
-                    loaded += [found for found in group if not isinstance(found, Outcome)]
+                    loaded += [(source, found) for source, found in group if not isinstance(found, Outcome)]
             if len(loaded) < len(sources):
-                say_error(f"{target}: not written, for it would not hold all of its {len(sources)} inputs")
-            else:
-                content = make([part.loaded for part in loaded])
-                status = _put(outputs, dry_run, target, content)
-                ends = accumulate(part.rows for part in loaded)
-                outcomes.add(
-                    [
-                        [Outcome(str(source), f"{target}[{_rows(part.rows, end)}]", status, notes=part.notes)]
-                        for source, part, end in zip(sources, loaded, ends, strict=True)
-                    ]
-                )
+                raise OutputError(f"{target}: not written, for it would not hold all of its {len(sources)} inputs")
+            status = _put(outputs, dry_run, target, make([part.loaded for _, part in loaded]))
+            ends = accumulate(part.rows for _, part in loaded)
+            outcomes.add(
+                [
+                    [Outcome(str(source), f"{target}[{_rows(part.rows, end)}]", status, notes=part.notes)]
+                    for (source, part), end in zip(loaded, ends, strict=True)
+                ]
+            )
+        except (FmaeError, MemoryError) as error:
+            outcomes.fail(
+                str(error) or "out of memory", error, [source for source, _ in loaded] if read else sources
+            )
         except KeyboardInterrupt:
             outcomes.interrupted("nothing was written")
         outcomes.finish()
@@ -152,12 +156,10 @@ def _put(outputs: Outputs, dry_run: bool, target: Path, content: bytes) -> Statu
     return "done"
 
 
-def _settle_all(load: Callable[[Source], Result], group: Sequence[Source]) -> list[Result | Outcome]:
-    return [settle(source, partial(load, source)) for source in group]
-
-
-def _load_all(conversion: Conversion[Loaded], group: Sequence[Source]) -> list[tuple[Source, Loaded | Outcome]]:
-    return list(zip(group, _settle_all(conversion.load, group), strict=True))
+def _settle_all(
+    load: Callable[[Source], Result], group: Sequence[Source]
+) -> list[tuple[Source, Result | Outcome]]:
+    return [(source, settle(source, partial(load, source))) for source in group]
 
 
 def _convert_all(

@@ -72,6 +72,13 @@ class Tally:
             for outcome in outcomes:
                 self._tell(outcome)
 
+    def fail(self, sentence: str, cause: BaseException, inputs: Sequence[object]) -> None:
+        """Tell, once to people, what all of these inputs have failed by."""
+        say_error(sentence, cause)
+        self._counts["failed"] += len(inputs)
+        for each in inputs if self._json else ():
+            print_line(json_line(Outcome(str(each), None, "failed", error=sentence).to_record()), sys.stdout)
+
     def _tell(self, outcome: Outcome) -> None:
         to_stdout = outcome.output == str(STREAM)
         stream = sys.stderr if to_stdout else sys.stdout

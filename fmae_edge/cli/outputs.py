@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from fmae_edge.cli.console import ClosedOutput
@@ -35,7 +36,8 @@ class Outputs:
         suffixes: Sequence[str] = (),
     ) -> None:
         self._output, self.suffix, self._force, self._skip = output, suffix, force, skip_existing
-        self._claimed: dict[Path, str] = {}
+        self._claimed: dict[tuple[str, str], str] = {}
+        self._real = cache(os.path.realpath)  # of folders, of which there are fewer than files
         self._found: set[Path] = set()
         self._inputs = {_identity(source.path) for source in inputs} - {None}
         self._makes_folders = output is not None and (output.is_folder or output.is_pattern)
@@ -72,7 +74,7 @@ class Outputs:
 
     def is_taken(self, path: Path) -> bool:
         """Whether a file that is no result of this command has the name."""
-        return path != STREAM and path not in self._claimed and os.path.lexists(path)
+        return path != STREAM and self._place(path) not in self._claimed and os.path.lexists(path)
 
     def claim(self, path: Path, who: str = "") -> bool:
         """Take `path` for a result of `who` and return True, or False if it is to be skipped because it exists.
@@ -81,9 +83,10 @@ class Outputs:
         """
         if path == STREAM:
             return True
-        if path in self._claimed:
+        place = self._place(path)
+        if place in self._claimed:
             raise OutputError(
-                f"{path}: is where {self._claimed[path]} goes already; run them apart, or use {{path}} or "
+                f"{path}: is where {self._claimed[place]} goes already; run them apart, or use {{path}} or "
                 "{folder} in -o"
             )
         exists = os.path.lexists(path)
@@ -92,7 +95,7 @@ class Outputs:
             if _identity(path) in self._inputs:
                 raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
             refuse_existing(path, self._force)
-        self._claimed[path] = who
+        self._claimed[place] = who
         return not skipped
 
     def rehearse(self, path: Path) -> None:
@@ -115,6 +118,10 @@ class Outputs:
                 raise OutputError(f"{path.parent}: cannot be made ({error.strerror})") from None
             self._found.add(path.parent)
         write_file(path, content, self._force)
+
+    def _place(self, path: Path) -> tuple[str, str]:
+        """Tell outputs apart whatever way leads to their folders, which need not exist yet."""
+        return self._real(path.parent), path.name
 
     def _find_folder(self, path: Path) -> Path:
         """Return the folder of `path`, or the nearest that exists if it is made. Raises OutputError."""

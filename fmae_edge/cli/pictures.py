@@ -1,15 +1,19 @@
 """How the commands that draw images load them."""
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.cli.console import say
+from fmae_edge.cli.console import say, say_error
 from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, read
 from fmae_edge.cli.image_file import MAX_FILE_BYTES, Fit, load_gray
+from fmae_edge.cli.outcome import Outcome
+from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
 
 
@@ -20,11 +24,21 @@ def picture_file(path: Path) -> Destination:
     return Destination(path)
 
 
-def load_picture(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
-    """Load an image file, or standard input for `-`, as (height, width) = `size`; conversions are said on stderr.
+def load_pictures(
+    sources: Sequence[Source], size: tuple[int, int], fit: Fit | None
+) -> list[tuple[Source, NDArray[np.uint8]]]:
+    """Load image files, or standard input for `-`, as (height, width) = `size`; say what is wrong with others."""
+    loaded: list[tuple[Source, NDArray[np.uint8]]] = []
+    for source in sources:
+        found = settle(source, partial(_load, source, size, fit))
+        if isinstance(found, Outcome):
+            say_error(str(found.error), found.cause)
+        else:
+            loaded.append((source, found))
+    return loaded
 
-    Raises InputError if there is no such image.
-    """
+
+def _load(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
     pixels, notes = load_gray(read(source, MAX_FILE_BYTES), str(source), size, fit)
     if notes:
         say(f"{source}: {'; '.join(notes)}", sys.stderr)

@@ -44,7 +44,7 @@ def reconstruct(
 
     from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
-    from fmae_edge.cli.pictures import load_picture, picture_file
+    from fmae_edge.cli.pictures import load_pictures, picture_file
     from fmae_edge.evaluate.figure import draw_reconstructions, to_png
     from fmae_edge.evaluate.quality import measure_each
     from fmae_edge.runtime.codec import Codec
@@ -55,8 +55,11 @@ def reconstruct(
     codec = Codec(bundle, precision=precision)
     if sources:
         size = gray_image_size(codec.manifest)
-        originals = np.stack([load_picture(source, size, fit) for source in sources])
-        names = [source.path.name for source in sources]
+        loaded = load_pictures(sources, size, fit)
+        if not loaded:
+            raise typer.Exit(1)
+        originals = np.stack([pixels for _, pixels in loaded])
+        names = [str(source) for source, _ in loaded]
     else:
         originals = _first_test_images(data)
         names = [f"test image {index}" for index in range(len(originals))]
@@ -76,6 +79,8 @@ def reconstruct(
         typer.echo(format_table(("image", "PSNR", "SSIM"), rows), err=output == STREAM)
         if output != STREAM:
             say(f"wrote {output}")
+    if len(names) < len(sources):
+        raise typer.Exit(1)
 
 
 def _first_test_images(data: Path | None) -> "NDArray[np.uint8]":

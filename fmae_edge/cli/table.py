@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from fmae_edge.cli.console import printable
+
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return lines with aligned columns: the first to the left, the others to the right."""
+    header, *rows = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for row in (header, ["-" * width for width in widths], *rows):

@@ -67,12 +67,15 @@ class Evaluation:
         ]
         return Curve(codec, sorted(found))
 
+    def _images(self, codec: str, packing: Packing) -> set[int]:
+        return {point.images for point in self.points if (point.codec, point.packing) == (codec, packing)}
+
     def codecs(self) -> list[str]:
         """Return the codecs' names, ours first."""
         return list(dict.fromkeys(point.codec for point in self.points))
 
     def comparisons(self) -> list[Comparison]:
-        """Compare each curve of the bundle with each other codec's, in both packings."""
+        """Compare the bundle's curves with each other codec's, in both packings, where the images are the same."""
         ours = [codec for codec in self.codecs() if codec.startswith(OURS)]
         others = [codec for codec in self.codecs() if not codec.startswith(OURS)]
         compared = []
@@ -81,7 +84,8 @@ class Evaluation:
                 for anchor in others:
                     curves = [self.curve(name, packing).points for name in (anchor, codec)]
                     try:
-                        difference = rate_difference(*curves)
+                        same = self._images(codec, packing) == self._images(anchor, packing)
+                        difference = rate_difference(*curves) if same else None
                     except ValueError:  # too few lossy points, or no PSNR in common
                         difference = None
                     compared.append(Comparison(codec, anchor, packing, difference))

@@ -13,7 +13,7 @@ from fmae_edge.runtime.bundle import as_bundle_folder, read_bundle
 from fmae_edge.runtime.cpus import choose_threads
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.file_names import as_names
-from fmae_edge.runtime.fmae_file import FmaeFile, pack_many, pack_one, unpack
+from fmae_edge.runtime.fmae_file import MAX_IMAGES, FmaeFile, pack_many, pack_one, unpack
 from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, as_options
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.images import as_batch, as_one
@@ -35,8 +35,8 @@ class Codec:
 
     One codec serves any number of threads at once. It can be pickled, and used after a fork: a process loads the
     graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
-    number of images and needs under 32 MB beside its arguments and result, with a .fmae file of more than 100,000
-    images some 150 bytes for each.
+    number of images, a .fmae file 2^20 at most, and needs under 32 MB beside its arguments and result; only
+    `compress_batch` of several hundred thousand needs more, for it holds a copy of its file.
 
     Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is none of
     the above.
@@ -140,7 +140,8 @@ class Codec:
         batch, single = as_batch(images, self.manifest.image_shape)
         if single:
             raise InputError("compress_batch takes a stack of images; use compress for one")
-
+        if len(batch) > MAX_IMAGES:
+            raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
         listed = None if names is None else as_names(names, len(batch))
 
         def pack(payloads: Iterable[bytes], quality: int) -> bytes:

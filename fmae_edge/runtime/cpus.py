@@ -12,6 +12,7 @@ from fmae_edge.runtime.errors import InputError
 
 VARIABLE = "FMAE_EDGE_THREADS"
 _MAX_THREADS = 1024
+_LONGEST = 10  # digits: more are no number of threads, and slow to read
 
 
 def choose_threads(asked: int | None = None) -> tuple[int, str]:
@@ -25,9 +26,10 @@ def choose_threads(asked: int | None = None) -> tuple[int, str]:
         return asked, "asked for"
     if VARIABLE in os.environ:
         value = os.environ[VARIABLE]
-        if not (value.isascii() and value.isdigit() and 1 <= int(value[:5]) <= _MAX_THREADS):
+        number = int(value) if value.isascii() and value.isdigit() and len(value) < _LONGEST else 0
+        if not 1 <= number <= _MAX_THREADS:
             raise InputError(f"{VARIABLE} is {value!r}; expected an integer from 1 to {_MAX_THREADS}")
-        return int(value), VARIABLE
+        return number, VARIABLE
     cpus, why = _cpus_and_why()
     return min(cpus, _MAX_THREADS), why
 

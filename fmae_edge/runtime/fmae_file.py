@@ -30,7 +30,7 @@ _MANY, _NAMED, _RESERVED = 0x80, 0x10, 0x60
 _LENGTH_MODULUS = 8  # a lone payload's length is told by this much, so that most cuts are seen as cuts
 _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
-_MAX_IMAGES = 1 << 20
+MAX_IMAGES = 1 << 20
 _MAX_PAYLOAD_BYTES = 65535
 _BYTES_AT_ONCE = 1 << 16  # of unary numbers, eight times as much when unpacked
 
@@ -60,14 +60,12 @@ def pack_one(payload: bytes, quality: int, bundle_id: str) -> bytes:
 def pack_many(
     payloads: Iterable[bytes], quality: int, bundle_id: str, names: Sequence[str] | None = None
 ) -> bytes:
-    """Return the file of a stack of images, with a name each or none: names that `as_names` has checked."""
+    """Return the file of a stack, MAX_IMAGES at most, with a name each or none: `as_names` has checked them."""
     body = bytearray()
     lengths = array("I")
     for payload in payloads:
         body += payload
         lengths.append(len(payload))
-    if len(lengths) > _MAX_IMAGES:
-        raise InputError(f"a file holds at most {_MAX_IMAGES} images, got {len(lengths)}")
     start = _start(quality | _MANY | (_NAMED if names is not None else 0))
     start += bytes.fromhex(bundle_id)[:_MANY_ID_BYTES]
     index = _varint(len(lengths)) + _pack_lengths(lengths)
@@ -219,7 +217,7 @@ def _pack_lengths(lengths: "array[int]") -> bytes:
 
 def _read_lengths(reader: _Reader) -> NDArray[np.int64]:
     count = reader.varint()
-    if count > _MAX_IMAGES:
+    if count > MAX_IMAGES:
         raise EOFError
     if not count:
         return np.empty(0, np.int64)

@@ -14,15 +14,16 @@ if sys.platform != "win32":
     import fcntl
 
 _PREFIX, _SUFFIX = ".fmae-edge-", ".part"
+_EXISTS = "{path}: exists already; use --force to overwrite it"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its name when the block ends, and vanishes if it fails.
 
     A kill at any moment leaves either the old file or the new one, never a part. The temporary file that it
     leaves too is removed by the next process that writes into the folder. Raises OutputError if the folder is
-    missing or not writable.
+    missing or not writable, and without `force` if somebody else makes `path` meanwhile.
     """
     _remove_left_over(path.parent)
     temporary = path.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
@@ -34,14 +35,32 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.close(os.dup(file.fileno()))  # only at a close do some network file systems say that they are full
             if sys.platform == "win32":
                 file.close()  # no open file is renamed there; elsewhere it stays locked until it is
+            if not force and _link(temporary, path):
+                return
             temporary.replace(path)
             replaced = True
+    except FileExistsError:  # which appeared meanwhile
+        raise OutputError(_EXISTS.format(path=path)) from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         if not replaced:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give a file a second name, or return False where the file system has no such thing.
+
+    Raises FileExistsError if there is a file of that name: no rename does.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def _create(temporary: Path, path: Path) -> int:
@@ -91,7 +110,7 @@ def write_file(path: Path, content: bytes, force: bool = False) -> None:
     Raises OutputError if `path` exists and `force` is not set, or if it cannot be written.
     """
     refuse_existing(path, force)
-    with replacing(path) as file:
+    with replacing(path, force) as file:
         file.write(content)
 
 
@@ -102,4 +121,4 @@ def refuse_existing(path: Path, force: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, so no file is written there")
     if not force:
-        raise OutputError(f"{path}: exists already; use --force to overwrite it")
+        raise OutputError(_EXISTS.format(path=path))

@@ -160,6 +160,14 @@ def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
     refused(cli("parity", "run", bundle), "32 latents and the bundle 64", tmp_path, ["bundle", "run"])
 
 
+@pytest.mark.parametrize("output", ["taken", "taken/folder"])
+def test_an_evaluation_that_could_not_be_written_is_not_begun(cli, tmp_path, monkeypatch, output):
+    (tmp_path / "taken").write_text("precious")
+    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", None)
+    refused(cli("evaluate", "-o", output), "taken.*: ", tmp_path, ["taken"])
+    assert (tmp_path / "taken").read_text() == "precious"
+
+
 def test_several_images_to_one_file(cli, tmp_path):
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(PNG)

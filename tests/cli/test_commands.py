@@ -71,7 +71,7 @@ def test_reconstruct_given_images(cli, tmp_path):
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert len(lines) == 2 + 3 + 1
-    assert lines[2].split()[0] == samples[0].name
+    assert lines[2].split()[0] == str(samples[0])
     assert 15 < float(lines[2].split()[1]) < 45
     with Image.open(tmp_path / "out.png") as figure:
         assert figure.width == 12 + 3 * 152
@@ -81,7 +81,7 @@ def test_reconstruct_given_images(cli, tmp_path):
     rows = [
         json.loads(line) for line in cli("reconstruct", *samples, "-o", "two.png", "--json").stdout.splitlines()
     ]
-    assert [row["image"] for row in rows] == [sample.name for sample in samples]
+    assert [row["image"] for row in rows] == [str(sample) for sample in samples]
 
 
 @needs_data

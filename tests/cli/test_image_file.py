@@ -50,6 +50,20 @@ def test_sixteen_bits_are_scaled_not_clipped(gray, images):
     assert (dim == 1).all()
 
 
+def test_sixteen_bits_of_a_pgm(images):
+    stream = io.BytesIO(b"P5\n28 28\n65535\n" + (images[0].astype(">u2") * 257).tobytes())
+    found, notes = load_gray(stream.getvalue(), "it", (28, 28), None)
+    np.testing.assert_array_equal(found, images[0])
+    assert notes == ["16-bit gray converted to 8-bit"]
+
+
+def test_lab_colours_are_refused_by_name(images):
+    stream = io.BytesIO()
+    Image.new("LAB", (28, 28)).save(stream, "TIFF")
+    with pytest.raises(InputError, match="it: the image has LAB colours"):
+        load_gray(stream.getvalue(), "it", (28, 28), None)
+
+
 def test_one_bit_becomes_black_and_white(gray, images):
     found, notes = load(gray.point(lambda level: 255 * (level > 99), "1"))
     np.testing.assert_array_equal(found, 255 * (images[0] > 99))
@@ -138,6 +152,13 @@ def test_any_changed_byte_is_an_image_or_an_error(at, change):
         assert found.shape == (28, 28)
 
 
+def test_a_bomb_of_another_format_is_refused():
+    header = b"BM" + struct.pack("<IHHI", 54, 0, 0, 54)
+    header += struct.pack("<IiiHHIIiiII", 40, 60000, 60000, 1, 24, 0, 0, 1, 1, 0, 0)
+    with pytest.raises(InputError, match="it: the image (is 60000x60000|has more pixels than any that is taken)"):
+        load_gray(header + bytes(100), "it", (28, 28), "resize")
+
+
 def png_of(width, height, interlaced, rows):
     """Return a PNG file of `rows`, each with its filter's byte, whatever its header says."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
@@ -186,6 +207,7 @@ def test_a_picture_is_turned_as_its_camera_says(images, kind, orientation):
     assert ("turned as its EXIF orientation says" in notes) == (orientation > 1)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # the command line silences it, and pytest undoes that
 def test_damaged_exif_loses_no_picture(images):
     stream = io.BytesIO()
     Image.fromarray(images[0]).save(stream, "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")

@@ -198,11 +198,89 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, tree, monkeyp
     assert found(tree / "out") == ["two/img.npy"]
 
 
+def test_standard_input_is_read_no_further_than_any_image_needs(cli, tree, monkeypatch):
+    monkeypatch.setattr("fmae_edge.cli.compress.MAX_FILE_BYTES", 100)
+    done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
+    assert done.returncode == 1
+    assert "-: has more than 100 bytes, and no more are read" in done.stderr
+
+
+def test_memory_that_pillow_lacks_is_no_damage(cli, tree, monkeypatch):
+    def load(_):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    assert "in/one/img.png: takes more memory than there is" in cli("compress", "in/one/img.png").stderr
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "*", "x" * 300 + "/*.png"])
+def test_a_name_that_cannot_be_one_stops_nobody_else(cli, tree, name):
+    done = cli("compress", "-r", "in/one/img.png", name, "-o", "out", "--json")
+    assert done.returncode == 1
+    assert [each["status"] for each in records(done)] == ["done", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [
+        (["in/one/img.png", "bad.png", "in/two/img.png", "-o", "all.npy"], ["failed"] * 3),
+        (["bad.png", "nowhere.png", "-o", "all.npy"], ["failed"] * 2),
+        (["-r", "in", "-o", "there.npy"], ["failed"] * 2),
+        (["-r", "in", "-o", "nowhere/all.fmae"], ["failed"] * 2),
+        (["-r", "in", "-o", "there.npy", "--skip-existing"], ["skipped"] * 2),
+    ],
+)
+def test_every_input_of_a_joined_file_has_its_outcome(cli, tree, arguments, statuses):
+    (tree / "bad.png").write_bytes(b"no image")
+    (tree / "there.npy").write_bytes(b"precious")
+    done = cli("compress", *arguments, "--json")
+    assert sorted(each["status"] for each in records(done)) == statuses
+    assert len({each["input"] for each in records(done)}) == len(statuses)
+    assert done.returncode == (1 if "failed" in statuses else 0)
+    assert (tree / "there.npy").read_bytes() == b"precious"
+    assert done.stderr.count("exists already") <= 1
+
+
+def test_names_are_looked_at_before_images_are_read(cli, tree, monkeypatch):
+    monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
+    done = cli("compress", "-r", "in", "-o", "all.fmae", "--names")
+    assert done.returncode == 1
+    assert "'img' is there twice" in done.stderr
+
+
+def test_latents_that_cannot_be_decoded_are_named(cli, tree):
+    np.save(tree / "good.npy", np.zeros(64, np.float32))
+    np.save(tree / "big.npy", np.full(64, 3e38, np.float32))
+    done = cli("decompress", "good.npy", "big.npy", "-o", "out", "--precision", "fp32")
+    assert "fmae-edge: big.npy: latents are too large" in done.stderr
+    assert found(tree / "out") == ["good.png"]
+
+
+def test_an_output_is_the_same_however_it_is_spelled(cli, tree):
+    done = cli("compress", "in/one/img.png", "in/one/../one/img.png")
+    assert "in/one/../one/img.npy: is where in/one/img.png goes already" in done.stderr
+
+
 def test_binary_is_not_for_a_terminal(tree):
     code, shown = terminal(tree, "compress", "in/one/img.png", "-o", "-")
     assert code == 1
     assert "standard output is a terminal, and the result is no text" in shown
     assert "NUMPY" not in shown
+
+
+def test_a_stack_of_a_million_needs_one_array(cli, tree, monkeypatch):
+    monkeypatch.setattr("fmae_edge.cli.decompress._MOST_FILES", 3)
+    np.save(tree / "four.npy", np.zeros((4, 64), np.float32))
+    np.save(tree / "three.npy", np.zeros((3, 64), np.float32))
+    cli("compress", "-r", "in", "in/one/img.png", "in/two/img.png", "-o", "four.fmae")
+    for name in ("four.npy", "four.fmae"):
+        done = cli("decompress", name, "-o", "out")
+        assert done.returncode == 1
+        assert f"{name}: holds 4 images, and no more than 3 become files of their own" in done.stderr
+        assert cli("decompress", name, "-o", "all.npy", "--force").returncode == 0
+        assert cli("decompress", name, "-o", "one.png", "--index", "3", "--force").returncode == 0
+    assert cli("decompress", "three.npy", "-o", "out").returncode == 0
+    assert len(found(tree / "out")) == 3
 
 
 def test_images_are_not_taken_for_latents(cli, tree):

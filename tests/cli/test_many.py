@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.cli import pipeline
+from fmae_edge.cli.files import Source
 from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.cli.many import Conversion, Product, convert_files
+from fmae_edge.cli.options import FileOptions
+from fmae_edge.cli.outputs import Outputs
 from tests.cli.test_compress import pixels
 from tests.conftest import COMMAND
 
@@ -204,24 +207,57 @@ def test_quiet_and_json(cli, tree):
     assert done.returncode == 1
 
 
-def test_reading_and_writing_overlap(tmp_path):
-    """A reader and a writer wait for each other to be at work, which one after the other would be for ever."""
-    reading, writing = threading.Event(), threading.Event()
+class Work:
+    """A conversion that notes what is begun, and can wait for it; each file is a group of its own."""
 
-    def read(number):
-        if number > 2:
-            reading.set()
-            assert writing.wait(10)
-        return number
+    def __init__(self, folder, count, on_convert):
+        self.sources = [Source(folder / f"{number}.png") for number in range(count)]
+        self.begun = {(step, number): threading.Event() for step in ("load", "write") for number in range(count)}
+        self.on_convert = on_convert
 
-    def write(number):
-        writing.set()
-        assert reading.wait(10)
-        return number
+    def load(self, source):
+        self.begun["load", int(source.path.stem)].set()
+        return source
 
-    with pipeline.threads(False, 1) as readers, pipeline.threads(False, 1) as writers:
-        read_ahead = pipeline.run_ahead(readers, 1, read, range(8))
-        assert list(pipeline.run_ahead(writers, 1, write, read_ahead)) == list(range(8))
+    def convert(self, loaded):
+        ((source, _),) = loaded
+        number = int(source.path.stem)
+        self.on_convert(self, number)
+
+        def content():
+            self.begun["write", number].set()
+            return b"content"
+
+        return [[Product(str(source), source.path.with_suffix(".npy"), content)]]
+
+    def run(self):
+        outputs = Outputs(None, ".npy", False, self.sources)
+        convert_files(self.sources, Conversion(self.load, self.convert), outputs, FileOptions(), files_at_once=1)
+
+
+def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
+    """The converter waits for a reader and a writer to be at work, which one after the other would be for ever."""
+
+    def wait(work, number):
+        if number == 4:
+            assert work.begun["load", 5].wait(10)
+            assert work.begun["write", 0].wait(10)
+
+    Work(tmp_path, 8, wait).run()
+    assert len(found(tmp_path)) == 8
+
+
+def test_what_is_not_begun_at_a_ctrl_c_is_not_even_read(tmp_path, capsys):
+    def press(_, number):
+        if number == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    work = Work(tmp_path, 500, press)
+    with pytest.raises(SystemExit, match="130"):
+        work.run()
+    read = sum(work.begun["load", number].is_set() for number in range(500))
+    assert len(found(tmp_path)) <= read < 20
+    assert f"interrupted after {len(found(tmp_path))} of 500 inputs" in capsys.readouterr().err
 
 
 def terminal(folder, *arguments, after=None, environment=None, stdout=None):

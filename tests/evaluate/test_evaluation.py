@@ -1,6 +1,7 @@
 """The evaluation as a whole: real files of the shipped bundle beside a few others, and what is said of them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,13 @@ def test_a_point_is_what_files_weigh(done, images):
     # 7 bytes a file against a header once and a length each; the pixels are the same within a level
     assert 5 < single.bytes_per_image - stack.bytes_per_image < 6.5
     assert single.quality.psnr_pooled == pytest.approx(stack.quality.psnr_pooled, abs=0.02)
+
+
+def test_curves_of_other_images_are_not_compared(done):
+    ours = [replace(point, images=7) for point in done.points if point.codec == "fmae-edge"]
+    others = [point for point in done.points if point.codec != "fmae-edge"]
+    assert any(each.difference for each in done.comparisons())
+    assert not any(each.difference for each in replace(done, points=[*ours, *others]).comparisons())
 
 
 def test_effort_is_measured_beside_no_effort(images):

@@ -51,6 +51,14 @@ def test_names_are_inside_and_apart(figure):
         assert all(frame.containsx(x) and frame.containsy(y) for box in boxes for x, y in box.corners())
 
 
+@pytest.mark.parametrize(
+    "curves",
+    [[], [Curve("low", [(10, 14.0), (20, 16.5)])], [Curve("high", [(10, 28.0), (20, 30.0)])]],
+)
+def test_curves_outside_the_plot_are_no_error(curves):
+    assert png_of(plot_rate(curves, curves, (17.0, 27.0))).startswith(b"\x89PNG")
+
+
 def test_more_curves_than_colours():
     with pytest.raises(ValueError, match="8 curves, but only 7 colours"):
         plot_rate([Curve(str(number), [(10, 20)]) for number in range(8)], [], (18, 31))

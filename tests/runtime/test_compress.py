@@ -7,6 +7,7 @@ import pytest
 
 from fmae_edge import BundleError, Codec, InputError
 from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.runtime import symbol_coder
 from fmae_edge.runtime.fmae_file import pack_many, unpack
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.manifest import PRIOR_NAME
@@ -43,6 +44,28 @@ def test_a_stack_comes_back_as_its_images_alone_do(images):
         np.testing.assert_allclose(CODEC.decompress(content, k).astype(int), decoded[k], atol=1)
     one = CODEC.decompress(CODEC.compress(stack[3], quality=6))
     assert np.abs(one.astype(int) - decoded[3]).mean() < 1
+
+
+def test_one_of_a_stack_is_decoded_without_the_others(images, monkeypatch):
+    content = CODEC.compress_batch(images[:50])
+    decoded = []
+
+    def decode_one(prior, payload, *rest):
+        decoded.append(payload)
+        return unchanged(prior, payload, *rest)
+
+    unchanged = symbol_coder._decode_one
+    monkeypatch.setattr(symbol_coder, "_decode_one", decode_one)
+    monkeypatch.setattr(symbol_coder, "_decode_many", None)
+    CODEC.decompress(content, 30)
+    assert decoded == [unpack(content, CODEC.manifest.bundle_id).payloads[30]]
+
+
+def test_more_images_than_a_file_holds_are_refused_before_they_are_coded(monkeypatch):
+    monkeypatch.setattr("fmae_edge.runtime.codec.MAX_IMAGES", 10)
+    monkeypatch.setattr(CODEC, "_coder", None)
+    with pytest.raises(InputError, match="a file holds at most 10 images, got 11"):
+        CODEC.compress_batch(np.zeros((11, 28, 28), np.uint8))
 
 
 def test_stacks_of_one_and_none():

@@ -2,6 +2,10 @@
 
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,34 @@ def test_nothing_is_overwritten_without_force(tmp_path):
     assert path.read_bytes() == b"first"
     write_file(path, b"second", force=True)
     assert path.read_bytes() == b"second"
+
+
+def test_of_many_writers_at_once_one_wins(tmp_path):
+    for number in range(30):
+        path = tmp_path / str(number)
+        barrier = threading.Barrier(4)
+
+        def write(name, path=path, barrier=barrier):
+            barrier.wait()
+            with suppress(OutputError):
+                write_file(path, name)
+                return name
+
+        with ThreadPoolExecutor(4) as pool:
+            won = [name for name in pool.map(write, (b"a", b"b", b"c", b"d")) if name]
+        assert won == [path.read_bytes()]
+    assert len(os.listdir(tmp_path)) == 30
+
+
+def test_without_links_a_file_is_renamed(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    write_file(tmp_path / "x", b"content")
+    assert (tmp_path / "x").read_bytes() == b"content"
+    with pytest.raises(OutputError, match="exists already"):
+        write_file(tmp_path / "x", b"other")
 
 
 def test_a_dangling_link_counts_as_a_file(tmp_path):
