@@ -73,6 +73,8 @@ def _run() -> None:
     from fmae_edge.runtime.errors import FmaeError
 
     try:
+        if "" in sys.argv[1:]:  # which would mean the current folder
+            raise UsageError("an argument is empty: is it a variable that is not set?")
         call = direct_call(sys.argv[1:])
         if call is None:
             from fmae_edge.cli.app import app

@@ -65,6 +65,7 @@ def compare(
     outputs = Outputs(None if target is None else picture_file(target), ".png", force, sources, joined=True)
     if target is not None:
         outputs.claim(target)
+        outputs.rehearse(target)
     codec = Codec(bundle, precision=precision)
     size = gray_image_size(codec.manifest)
     loaded = load_pictures(sources, size, fit)

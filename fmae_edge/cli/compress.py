@@ -16,11 +16,13 @@ from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.fmae_file import is_fmae
 from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
+from fmae_edge.runtime.latent_file import MAGIC, dump_latents
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
-from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
 _SEARCHED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
@@ -64,7 +66,10 @@ def compress_files(
     outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
 
     def load(source: Source) -> Gray:
-        return load_gray(read(source, MAX_FILE_BYTES), str(source), size, fit)
+        content = read(source, MAX_FILE_BYTES)
+        if content.startswith(MAGIC) or is_fmae(content):
+            raise InputError(f"{source}: is no image but something compressed, which decompress takes")
+        return load_gray(content, str(source), size, fit)
 
     def load_part(source: Source) -> Part[NDArray[np.uint8]]:
         return Part(*load(source))

@@ -15,7 +15,7 @@ from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.errors import InputError, OutputError
+from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.fmae_file import is_fmae, unpack
 from fmae_edge.runtime.latent_file import MAGIC, load_latents
@@ -158,7 +158,7 @@ def _products(
         else:
             products.append(Product(label, outputs.path(source, f"{stem}.{row:0{digits}d}"), content))
     if len({product.target for product in products}) < len(products):
-        raise OutputError(
+        raise InputError(
             f"{source}: holds {len(images)} images, so its output must be a folder, have {{stem}} in it or end in "
             f"{_ARRAY}; --index takes one of them"
         )

@@ -28,19 +28,20 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str) -> "Destination":
-        """Return what `text` means. Raises UsageError for nothing, an option, and a pattern with other fields."""
-        if not text:
-            raise UsageError("-o has an empty name; give it a file, a folder or a pattern")
+        """Return what `text` means. Raises UsageError for an option, and a pattern of other fields or no name."""
         if text.startswith("-") and text != str(STREAM):
             raise UsageError(f"-o has no name, for {text} is an option; write ./{text} if it is a name")
         path = Path(text)
+        said_folder = text.endswith(("/", os.sep))
         if not path.is_dir():
+            if said_folder and _FIELD.search(text):
+                raise UsageError(f"{text}: is a pattern without a name; end it with {{stem}} and a suffix")
             for field in _FIELD.findall(text):
                 if field not in _FIELDS:
                     raise UsageError(f"{text}: {{{field}}} stands for nothing; use {{{'}, {'.join(_FIELDS)}}}")
             if set("{}") & set(_FIELD.sub("", text)):
                 raise UsageError(f"{text}: has a brace alone; use {{{'}, {'.join(_FIELDS)}}}")
-        return cls(path, text.endswith(("/", os.sep)))
+        return cls(path, said_folder)
 
     @property
     def is_pattern(self) -> bool:

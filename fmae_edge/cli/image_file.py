@@ -36,11 +36,12 @@ def load_gray(
     """
     try:
         image = _open(content)
-        orientation = _orientation(image)
-        _check_size(image.size[::-1] if orientation >= _ON_ITS_SIDE else image.size, where, size, fit)
+        _check_size(image.size[::-1] if _orientation(image) >= _ON_ITS_SIDE else image.size, where, size, fit)
         if image.format == "PNG":
             png_check.check_png(content, where)
+            _scale_transparency(image, content)
         image.load()
+        orientation = _orientation(image)  # which a PNG may say behind its pixels
         notes: list[str] = []
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
@@ -48,6 +49,7 @@ def load_gray(
         if orientation != 1:
             notes.append("turned as its EXIF orientation says")
             image = ImageOps.exif_transpose(image)
+            _check_size(image.size, where, size, fit)
         gray = _to_gray(image, where, notes)
         height, width = size
         if gray.size != (width, height):
@@ -71,6 +73,8 @@ def _open(content: bytes) -> Image.Image:
     if content.startswith(png_check.START):
         try:
             return PngImageFile(io.BytesIO(content))
+        except ValueError:  # Pillow takes only so much text and colour profile, and nothing here depends on them
+            return PngImageFile(io.BytesIO(png_check.without_text(content)))
         except (SyntaxError, IndexError, TypeError, KeyError, struct.error) as error:
             raise UnidentifiedImageError from error  # as Image.open does
     return Image.open(io.BytesIO(content), formats=_FORMATS)
@@ -97,9 +101,16 @@ def npy_bytes(images: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
+def _scale_transparency(image: Image.Image, content: bytes) -> None:
+    """Scale the gray level that a PNG calls transparent to 8 bits, as Pillow does pixels of 2 and 4."""
+    level, depth = image.info.get("transparency"), content[png_check.DEPTH_AT]
+    if image.mode == "L" and isinstance(level, int) and depth < 8:
+        image.info["transparency"] = level * (255 // (2**depth - 1))
+
+
 def _orientation(image: Image.Image) -> int:
     """Return how a camera was held, as EXIF counts it: 1 for upright, and for no or damaged EXIF."""
-    if "exif" not in image.info:
+    if not {"exif", "Raw profile type exif"} & image.info.keys():
         return 1
     try:
         found = image.getexif().get(_ORIENTATION, 1)
@@ -131,6 +142,9 @@ def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
     if image.mode in ("I;16", "I;16L", "I;16B"):
         levels = np.asarray(image).astype(np.int64)
         notes.append("16-bit gray converted to 8-bit")
+        if isinstance(image.info.get("transparency"), int):
+            levels[levels == image.info["transparency"]] = 0
+            notes.append("transparent parts put on black")
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257
     if image.mode in ("I", "F"):
         raise InputError(f"{where}: the image has 32 bits a pixel; save it with 8")

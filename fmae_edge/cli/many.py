@@ -114,6 +114,7 @@ def join_files(
                 outcomes.add([[Outcome(str(each), str(target), "skipped")] for each in sources])
                 outcomes.finish()
                 return
+            outputs.rehearse(target)  # before all are read
             read = True
             with threads(here, jobs) as readers, interruptible(here) as interrupted:
                 load_all = partial(_settle_all, load)
@@ -225,5 +226,10 @@ def _write(outputs: Outputs, dry_run: bool, product: Product) -> Outcome:
     content, target = product.content(), str(product.target)
     if product.twin is not None and product.twin.read_bytes() == content:
         return Outcome(product.label, str(product.twin), "skipped")
-    status = _put(outputs, dry_run, product.target, content)
+    try:
+        status = _put(outputs, dry_run, product.target, content)
+    except OutputError:
+        if outputs.skips(product.target):
+            return Outcome(product.label, target, "skipped")
+        raise
     return Outcome(product.label, target, status, len(content), product.notes)

@@ -97,8 +97,8 @@ class Tally:
 
     def interrupted(self, advice: str) -> NoReturn:
         """Tell that Ctrl-C has ended it, and how to go on; exit with 130."""
-        place = f" after {self._handled} of {self._inputs} inputs; {advice}" if self._inputs > 1 else ""
-        say_error(f"interrupted{place}")
+        place = f" after {self._handled} of {self._inputs} inputs" if self._inputs > 1 else ""
+        say_error(f"interrupted{place}; {advice}")
         sys.exit(130)
 
     def finish(self) -> None:

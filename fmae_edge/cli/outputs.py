@@ -98,6 +98,10 @@ class Outputs:
         self._claimed[place] = who
         return not skipped
 
+    def skips(self, path: Path) -> bool:
+        """Whether `path`, which could not be written, is to be skipped, for another process has made it."""
+        return self._skip and path.is_file()
+
     def rehearse(self, path: Path) -> None:
         """Raise OutputError if a claimed result cannot be written, as far as that can be told without writing."""
         if path != STREAM:

@@ -6,6 +6,7 @@ import zlib
 from fmae_edge.runtime.errors import InputError
 
 START = b"\x89PNG\r\n\x1a\n"
+DEPTH_AT = 24  # of the header, which is the first chunk
 _CHUNK_FRAME = 12  # length, kind and checksum
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
 # Where each pass of an interlaced image (Adam7) begins and how far apart its pixels are: x, y, dx, dy
@@ -39,6 +40,17 @@ def check_png(content: bytes, where: str) -> None:
             return
         at = end + 4
     raise InputError(f"{where}: the image is truncated, its end is missing")
+
+
+def without_text(content: bytes) -> bytes:
+    """Return a PNG file without its chunks of text and its colour profile."""
+    kept, at = [START], len(START)
+    while at + _CHUNK_FRAME <= len(content):
+        end = at + _CHUNK_FRAME + int.from_bytes(content[at : at + 4])
+        if content[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            kept.append(content[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _check_rows(header: bytes, pixels: list[memoryview], where: str) -> None:

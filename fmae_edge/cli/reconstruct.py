@@ -52,6 +52,7 @@ def reconstruct(
     sources = expand(images or [], recursive, SUFFIXES)
     outputs = Outputs(picture_file(output), ".png", force, sources, joined=True)
     outputs.claim(output)
+    outputs.rehearse(output)
     codec = Codec(bundle, precision=precision)
     if sources:
         size = gray_image_size(codec.manifest)

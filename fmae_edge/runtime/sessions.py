@@ -25,8 +25,17 @@ def load_onnxruntime() -> ModuleType:
     except ModuleNotFoundError as error:
         raise FmaeError(f"{error.name} is not installed: pip install onnxruntime") from error
     except ImportError as error:
+        if _caused_by_ctrl_c(error):
+            raise KeyboardInterrupt from error
         raise FmaeError(f"onnxruntime is installed, but what it needs of this system is not: {error}") from error
     return cast(ModuleType, onnxruntime)
+
+
+def _caused_by_ctrl_c(error: BaseException | None) -> bool:
+    """Whether a KeyboardInterrupt is among an error's causes: in a compiled module it becomes an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def open_session(model: bytes, where: str, threads: int, optimise: bool = True) -> "InferenceSession":

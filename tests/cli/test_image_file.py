@@ -159,10 +159,10 @@ def test_a_bomb_of_another_format_is_refused():
         load_gray(header + bytes(100), "it", (28, 28), "resize")
 
 
-def png_of(width, height, interlaced, rows):
-    """Return a PNG file of `rows`, each with its filter's byte, whatever its header says."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+def png_of(width, height, interlaced, rows, depth=8, before=(), behind=()):
+    """Return a PNG file of `rows`, each with its filter's byte, whatever its header says, and of more chunks."""
+    header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, interlaced)
+    chunks = [(b"IHDR", header), *before, (b"IDAT", zlib.compress(rows)), *behind, (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
         for kind, content in chunks
@@ -190,6 +190,43 @@ def test_rows_that_are_missing_are_not_black(size, interlaced):
     if interlaced or size[1] > 1:
         with pytest.raises(InputError, match=r"it: the image is (truncated|damaged)"):
             load_gray(png_of(*size, interlaced, rows[: -size[0] - 1]), "it", size[::-1], None)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_a_transparent_level_is_black_at_every_depth(depth):
+    """White, which is called transparent, and a darker level that is not."""
+    levels = np.array([[2**depth - 1, 2**depth - 1 - 2 ** (depth - 1)]] * 2)
+    rows = b"".join(
+        b"\0" + (row.astype(">u2").tobytes() if depth == 16 else np.packbits(bits_of(row, depth)).tobytes())
+        for row in levels
+    )
+    transparent = (b"tRNS", struct.pack(">H", 2**depth - 1))
+    file = png_of(2, 2, 0, rows, depth, before=[transparent])
+    found, notes = load_gray(file, "it", (2, 2), None)
+    assert (found[:, 0] == 0).all()
+    assert (found[:, 1] == round(255 * levels[0, 1] / (2**depth - 1))).all()
+    assert "transparent parts put on black" in notes
+    plain, _ = load_gray(png_of(2, 2, 0, rows, depth), "it", (2, 2), None)
+    assert (plain[:, 0] == 255).all()
+
+
+def bits_of(row, depth):
+    return [level >> shift & 1 for level in row for shift in range(depth - 1, -1, -1)]
+
+
+def test_text_of_any_length_loses_no_picture(images):
+    text = (b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))
+    file = png_of(28, 28, 0, rows_of(images[0]), before=[text])
+    np.testing.assert_array_equal(load_gray(file, "it", (28, 28), None)[0], images[0])
+
+
+def test_exif_behind_the_pixels_counts(images):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    file = png_of(28, 28, 0, rows_of(images[0]), behind=[(b"eXIf", exif.tobytes()[6:])])
+    found, notes = load_gray(file, "it", (28, 28), None)
+    np.testing.assert_array_equal(found, images[0][::-1, ::-1])
+    assert notes == ["turned as its EXIF orientation says"]
 
 
 @pytest.mark.parametrize("orientation", range(9))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.runtime.output import write_file
 from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
 from tests.cli.test_many import found, terminal
 from tests.conftest import COMMAND
@@ -281,6 +282,32 @@ def test_a_stack_of_a_million_needs_one_array(cli, tree, monkeypatch):
         assert cli("decompress", name, "-o", "one.png", "--index", "3", "--force").returncode == 0
     assert cli("decompress", "three.npy", "-o", "out").returncode == 0
     assert len(found(tree / "out")) == 3
+
+
+def test_what_another_process_makes_meanwhile_is_skipped(cli, tree, monkeypatch):
+    def write(path, content, force):
+        path.write_bytes(b"theirs")
+        write_file(path, content, force)
+
+    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", write)
+    done = cli("compress", "-r", "in", "-o", "out", "--skip-existing", "--json")
+    assert done.returncode == 0
+    assert [each["status"] for each in records(done)] == ["skipped"] * 2
+    assert (tree / "out/one/img.npy").read_bytes() == b"theirs"
+    assert "exists already" in cli("compress", "-r", "in", "-o", "new").stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_folder_that_is_missing_is_seen_before_files_are_read(cli, tree, monkeypatch, more):
+    monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
+    done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: nowhere/all.npy: its folder nowhere does not exist")
+
+
+def test_compressed_files_are_not_taken_for_images(cli, tree):
+    cli("compress", "in/one/img.png", "-o", "x.npy")
+    assert "x.npy: is no image but something compressed" in cli("compress", "x.npy", "-o", "y.npy").stderr
 
 
 def test_images_are_not_taken_for_latents(cli, tree):

@@ -1,6 +1,9 @@
 """Session options are what was asked for."""
 
+import builtins
+
 import numpy as np
+import pytest
 
 from fmae_edge import Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
@@ -50,3 +53,15 @@ def test_few_images_run_on_one_thread_and_many_on_those_asked_for(monkeypatch, i
     codec.decode(many)
     assert opened[1:] == [("encoder.onnx", 3), ("decoder.onnx", 1), ("decoder.onnx", 3)]
     np.testing.assert_allclose(many[:7], latents, rtol=1e-5, atol=1e-5)
+
+
+def test_a_ctrl_c_during_the_import_is_one(monkeypatch):
+    def interrupted(name, *_):
+        if name == "onnxruntime":
+            raise ImportError("initialization failed") from KeyboardInterrupt()
+        return unchanged(name, *_)
+
+    unchanged = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_onnxruntime()
