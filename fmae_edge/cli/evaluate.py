@@ -31,7 +31,7 @@ def evaluate(
     """Measure bytes and quality of a bundle and other codecs.
 
     Real file bytes of PNG, JPEG, WebP, AVIF, JPEG XL and PCA transform coding on the same test images, as single
-    files and 100 images a file. With all images it takes an hour.
+    files and 100 images a file. With all images it takes an hour and a half, with --effort 9 two hours or more.
 
     Example: fmae-edge evaluate bundle -o evaluation --images 1000
     """

@@ -98,7 +98,7 @@ def _draw(
 
 
 def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
-    """Write each name beside an end of its curve, in its colour, where it hits no line and no other name."""
+    """Write each name beside an end or the top of its curve, in its colour, where it hits no line and no name."""
     paths = [_path(panel, curve) for curve in curves]
     obstacles = np.concatenate([np.empty((0, 2)), *paths])
     inside = np.array(panel.get_window_extent().extents) * _POINTS_AN_INCH / panel.figure.dpi
@@ -107,7 +107,8 @@ def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
         visible = path[(path[:, 1] >= inside[1]) & (path[:, 1] <= inside[3])]
         if not len(visible):  # all of the curve is above or below the plot
             continue
-        places = [end + side * (half + _GAP) for end in (visible[0], visible[-1]) for side in _SIDES]
+        anchors = (visible[0], visible[-1], visible[visible[:, 1].argmax()])
+        places = [anchor + side * (half + _GAP) for anchor in anchors for side in _SIDES]
         free = [place for place in places if _is_free(place, half, obstacles, inside)]
         place = free[0] if free else places[0]
         obstacles = np.concatenate([obstacles, place + half * _CORNERS])
