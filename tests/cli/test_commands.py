@@ -72,7 +72,7 @@ def test_reconstruct_given_images(cli, tmp_path):
     lines = done.stdout.splitlines()
     assert len(lines) == 2 + 3 + 1
     assert lines[2].startswith(f"{samples[0]} ")
-    assert 15 < float(lines[2].split()[1]) < 45
+    assert 15 < float(lines[2].removeprefix(str(samples[0])).split()[0]) < 45
     with Image.open(tmp_path / "out.png") as figure:
         assert figure.width == 12 + 3 * 152
     done = cli("reconstruct", *samples, "-o", "out.png")
