@@ -29,8 +29,7 @@ def bench(
     Example: fmae-edge bench --plot speed.png
     """
     from fmae_edge.cli.files import STREAM
-    from fmae_edge.cli.outputs import Outputs
-    from fmae_edge.cli.pictures import picture_file
+    from fmae_edge.cli.pictures import picture_output
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.evaluate.bench import run_bench
     from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
@@ -43,8 +42,7 @@ def bench(
 
         if plot == STREAM or not plot.parent.is_dir():
             raise OutputError(f"{plot}: the picture must go to a file in a folder that exists")
-        outputs = Outputs(picture_file(plot), ".png", force, [], joined=True)
-        outputs.claim(plot)
+        outputs = picture_output(plot, force, [])
     with progress_bar("measuring") as on_round:
         measured = run_bench(path, rounds, on_round)
     if json:

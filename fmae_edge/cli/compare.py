@@ -12,7 +12,6 @@ import typer
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, printable, say
 from fmae_edge.cli.files import STREAM, Source, expand
-from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -57,15 +56,12 @@ def compare(
     """
     from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
-    from fmae_edge.cli.pictures import load_pictures, picture_file
+    from fmae_edge.cli.pictures import load_pictures, picture_output
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
-    outputs = Outputs(None if target is None else picture_file(target), ".png", force, sources, joined=True)
-    if target is not None:
-        outputs.claim(target)
-        outputs.rehearse(target)
+    outputs = None if target is None else picture_output(target, force, sources)
     codec = Codec(bundle, precision=precision)
     size = gray_image_size(codec.manifest)
     loaded = load_pictures(sources, size, fit)
@@ -73,7 +69,7 @@ def compare(
         comparisons = _compress_all(codec, loaded, quality, effort)
         closed = isinstance(sys.stdout, ClosedOutput)
         people = sys.stderr if target == STREAM or closed else sys.stdout
-        if target is not None:
+        if outputs is not None and target is not None:
             from fmae_edge.evaluate.comparison import draw_comparisons
             from fmae_edge.evaluate.figure import to_png
 

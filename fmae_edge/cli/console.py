@@ -17,10 +17,10 @@ class _Loudness:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
+    print_above: Callable[[str], None] | None = None  # how a terminal gets a line while a progress bar is its last
 
 
 _loudness = _Loudness()
-_bar: list[Callable[[str], None]] = []  # how a terminal gets a line while a progress bar is its last
 
 
 def set_loudness(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
@@ -55,13 +55,13 @@ def printable(text: str) -> str:
 
 def print_above(bar: Callable[[str], None] | None) -> None:
     """Let `bar` print the lines that go to a terminal from now on; None when it has ended."""
-    _bar[:] = [] if bar is None else [bar]
+    _loudness.print_above = bar
 
 
 def print_line(line: str, stream: TextIO) -> None:
     """Print a line, on a terminal above the progress bar if there is one."""
-    if _bar and stream.isatty():
-        _bar[0](line)
+    if _loudness.print_above is not None and stream.isatty():
+        _loudness.print_above(line)
     else:
         print(line, file=stream)
 

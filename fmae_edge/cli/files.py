@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -40,11 +40,7 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
     """
     if arguments.count(STREAM) > 1:
         raise UsageError("-: is given twice, and there is one standard input")
-    real = cache(os.path.realpath)
-
-    def place(path: Path) -> tuple[str, str]:  # the same whatever way leads to the folder
-        return real(path.parent), path.name
-
+    place = place_finder()
     sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
     for argument in arguments:
@@ -61,6 +57,12 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
         sources += sorted((new[one] for one in new.keys() - seen), key=lambda source: source.path)
         seen |= new.keys()
     return sources
+
+
+def place_finder() -> Callable[[Path], tuple[str, str]]:
+    """Return what tells files apart whatever way leads to their folders, which need not exist yet."""
+    real = cache(os.path.realpath)  # of folders, of which there are fewer than files
+    return lambda path: (real(path.parent), path.name)
 
 
 def _expanded(argument: Path, recursive: bool, suffixes: Sequence[str]) -> list[Source] | None:

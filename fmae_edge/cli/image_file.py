@@ -19,9 +19,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 # What --fit resize unpacks at most: a few bytes of PNG can hold gigabytes of pixels.
 _MAX_PIXELS, _MAX_SIDE = 64_000_000, 65_535
-MAX_FILE_BYTES = 8 * _MAX_PIXELS + (
-    1 << 24
-)  # four channels of 16 bits, not compressed, and what stands around them
+MAX_FILE_BYTES = 8 * _MAX_PIXELS + (1 << 24)  # four channels of 16 bits as they are, and something around them
 warnings.filterwarnings("ignore", module=r"PIL\.")  # once, for threads share it: what is wrong has sentences here
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and from which value on width and height change places
 

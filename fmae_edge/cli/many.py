@@ -107,15 +107,15 @@ def join_files(
     """
     here, jobs, dry_run = needs_one_thread(sources), options.jobs, options.dry_run
     with tally(len(sources), options.json) as outcomes:
-        loaded: list[tuple[Source, Part[Loaded]]] = []
-        read = False
+        loaded: list[tuple[Source, Part[Loaded]]] | None = None  # until reading begins
+        skipped = [[Outcome(str(each), str(target), "skipped")] for each in sources]
         try:
             if not outputs.claim(target):
-                outcomes.add([[Outcome(str(each), str(target), "skipped")] for each in sources])
+                outcomes.add(skipped)
                 outcomes.finish()
                 return
             outputs.rehearse(target)  # before all are read
-            read = True
+            loaded = []
             with threads(here, jobs) as readers, interruptible(here) as interrupted:
                 load_all = partial(_settle_all, load)
                 for group in run_ahead(readers, jobs, load_all, groups_of(sources, FILES_AT_ONCE)):
@@ -128,16 +128,14 @@ def join_files(
                 raise OutputError(f"{target}: not written, for it would not hold all of its {len(sources)} inputs")
             status = _put(outputs, dry_run, target, make([part.loaded for _, part in loaded]))
             ends = accumulate(part.rows for _, part in loaded)
-            outcomes.add(
-                [
-                    [Outcome(str(source), f"{target}[{_rows(part.rows, end)}]", status, notes=part.notes)]
-                    for (source, part), end in zip(loaded, ends, strict=True)
-                ]
-            )
+            told = [
+                [Outcome(str(source), f"{target}[{_rows(part.rows, end)}]", status, notes=part.notes)]
+                for (source, part), end in zip(loaded, ends, strict=True)
+            ]
+            outcomes.add(skipped if status == "skipped" else told)
         except (FmaeError, MemoryError) as error:
-            outcomes.fail(
-                str(error) or "out of memory", error, [source for source, _ in loaded] if read else sources
-            )
+            rest = sources if loaded is None else [source for source, _ in loaded]
+            outcomes.fail(str(error) or "out of memory", error, rest)
         except KeyboardInterrupt:
             outcomes.interrupted("nothing was written")
         outcomes.finish()
@@ -153,8 +151,7 @@ def _put(outputs: Outputs, dry_run: bool, target: Path, content: bytes) -> Statu
     if dry_run:
         outputs.rehearse(target)
         return "planned"
-    outputs.write(target, content)
-    return "done"
+    return "done" if outputs.write(target, content) else "skipped"
 
 
 def _settle_all(
@@ -226,10 +223,7 @@ def _write(outputs: Outputs, dry_run: bool, product: Product) -> Outcome:
     content, target = product.content(), str(product.target)
     if product.twin is not None and product.twin.read_bytes() == content:
         return Outcome(product.label, str(product.twin), "skipped")
-    try:
-        status = _put(outputs, dry_run, product.target, content)
-    except OutputError:
-        if outputs.skips(product.target):
-            return Outcome(product.label, target, "skipped")
-        raise
+    status = _put(outputs, dry_run, product.target, content)
+    if status == "skipped":
+        return Outcome(product.label, target, status)
     return Outcome(product.label, target, status, len(content), product.notes)

@@ -3,12 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from fmae_edge.cli.console import ClosedOutput
 from fmae_edge.cli.destination import Destination
-from fmae_edge.cli.files import STREAM, Source
+from fmae_edge.cli.files import STREAM, Source, place_finder
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import OutputError
 from fmae_edge.runtime.output import refuse_existing, write_file
@@ -37,7 +36,7 @@ class Outputs:
     ) -> None:
         self._output, self.suffix, self._force, self._skip = output, suffix, force, skip_existing
         self._claimed: dict[tuple[str, str], str] = {}
-        self._real = cache(os.path.realpath)  # of folders, of which there are fewer than files
+        self._place = place_finder()
         self._found: set[Path] = set()
         self._inputs = {_identity(source.path) for source in inputs} - {None}
         self._makes_folders = output is not None and (output.is_folder or output.is_pattern)
@@ -98,10 +97,6 @@ class Outputs:
         self._claimed[place] = who
         return not skipped
 
-    def skips(self, path: Path) -> bool:
-        """Whether `path`, which could not be written, is to be skipped, for another process has made it."""
-        return self._skip and path.is_file()
-
     def rehearse(self, path: Path) -> None:
         """Raise OutputError if a claimed result cannot be written, as far as that can be told without writing."""
         if path != STREAM:
@@ -109,11 +104,15 @@ class Outputs:
             if not os.access(folder, os.W_OK):
                 raise OutputError(f"{path}: {folder} cannot be written to")
 
-    def write(self, path: Path, content: bytes) -> None:
-        """Write a claimed result, whole or not at all. Raises OutputError if it cannot be written."""
+    def write(self, path: Path, content: bytes) -> bool:
+        """Write a claimed result, whole or not at all, and return True.
+
+        False if another process has made it meanwhile and it is to be skipped. Raises OutputError if it cannot be
+        written.
+        """
         if path == STREAM:
             _write_to_stdout(content)
-            return
+            return True
         if self._makes_folders and path.parent not in self._found:
             self._find_folder(path)
             try:
@@ -121,11 +120,13 @@ class Outputs:
             except OSError as error:
                 raise OutputError(f"{path.parent}: cannot be made ({error.strerror})") from None
             self._found.add(path.parent)
-        write_file(path, content, self._force)
-
-    def _place(self, path: Path) -> tuple[str, str]:
-        """Tell outputs apart whatever way leads to their folders, which need not exist yet."""
-        return self._real(path.parent), path.name
+        try:
+            write_file(path, content, self._force)
+        except OutputError:
+            if self._skip and path.is_file():
+                return False
+            raise
+        return True
 
     def _find_folder(self, path: Path) -> Path:
         """Return the folder of `path`, or the nearest that exists if it is made. Raises OutputError."""

@@ -13,15 +13,22 @@ from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, read
 from fmae_edge.cli.image_file import MAX_FILE_BYTES, Fit, load_gray
 from fmae_edge.cli.outcome import Outcome
+from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
 
 
-def picture_file(path: Path) -> Destination:
-    """Return where a picture goes. Raises UsageError if that is no .png file and not `-`."""
+def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:
+    """Return where a picture of `sources` goes, claimed. Raises UsageError if that is no .png file and not `-`.
+
+    Raises OutputError if it exists, unless `force` is set, or cannot be written.
+    """
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
         raise UsageError(f"{path}: a picture goes to a file, whose name must end in .png")
-    return Destination(path)
+    outputs = Outputs(Destination(path), ".png", force, sources, joined=True)
+    outputs.claim(path)
+    outputs.rehearse(path)
+    return outputs
 
 
 def load_pictures(

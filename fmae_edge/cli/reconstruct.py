@@ -8,7 +8,6 @@ import typer
 from fmae_edge.cli.codec import BundleOption, Data, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import json_line, say
 from fmae_edge.cli.files import STREAM, expand
-from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -44,15 +43,13 @@ def reconstruct(
 
     from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
-    from fmae_edge.cli.pictures import load_pictures, picture_file
+    from fmae_edge.cli.pictures import load_pictures, picture_output
     from fmae_edge.evaluate.figure import draw_reconstructions, to_png
     from fmae_edge.evaluate.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images or [], recursive, SUFFIXES)
-    outputs = Outputs(picture_file(output), ".png", force, sources, joined=True)
-    outputs.claim(output)
-    outputs.rehearse(output)
+    outputs = picture_output(output, force, sources)
     codec = Codec(bundle, precision=precision)
     if sources:
         size = gray_image_size(codec.manifest)

@@ -27,7 +27,6 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
     """
     _remove_left_over(path.parent)
     temporary = path.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
-    replaced = False
     try:
         with os.fdopen(_create(temporary, path), "wb") as file:
             yield file
@@ -35,18 +34,15 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
             os.close(os.dup(file.fileno()))  # only at a close do some network file systems say that they are full
             if sys.platform == "win32":
                 file.close()  # no open file is renamed there; elsewhere it stays locked until it is
-            if not force and _link(temporary, path):
-                return
-            temporary.replace(path)
-            replaced = True
+            if force or not _link(temporary, path):
+                temporary.replace(path)
     except FileExistsError:  # which appeared meanwhile
         raise OutputError(_EXISTS.format(path=path)) from None
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
-        if not replaced:
-            with suppress(OSError):
-                temporary.unlink()
+        with suppress(OSError):  # which a rename has left nothing of
+            temporary.unlink()
 
 
 def _link(temporary: Path, path: Path) -> bool:

@@ -295,6 +295,10 @@ def test_what_another_process_makes_meanwhile_is_skipped(cli, tree, monkeypatch)
     assert [each["status"] for each in records(done)] == ["skipped"] * 2
     assert (tree / "out/one/img.npy").read_bytes() == b"theirs"
     assert "exists already" in cli("compress", "-r", "in", "-o", "new").stderr
+    done = cli("compress", "-r", "in", "-o", "all.fmae", "--skip-existing", "--json")
+    assert done.returncode == 0
+    assert [(each["status"], each["output"]) for each in records(done)] == [("skipped", "all.fmae")] * 2
+    assert (tree / "all.fmae").read_bytes() == b"theirs"
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
