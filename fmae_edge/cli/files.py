@@ -52,10 +52,10 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
             sources.append(Source(argument))
             seen.add(place(argument))
             continue
-        # The shortest path to a file is the one that the user means, if links lead to it on others
-        new = {place(source.path): source for source in sorted(found, key=_depth, reverse=True)}
-        sources += sorted((new[one] for one in new.keys() - seen), key=lambda source: source.path)
-        seen |= new.keys()
+        for source in sorted(found, key=lambda source: source.path):
+            if place(source.path) not in seen:  # links may lead to a file on several ways
+                sources.append(source)
+                seen.add(place(source.path))
     return sources
 
 
@@ -110,10 +110,6 @@ def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str]) -> list[S
         elif recursive:
             found += _files_in(match, below, suffixes)
     return found or [Source(pattern, problem="no file matches")]
-
-
-def _depth(source: Source) -> int:
-    return len(source.path.parts)
 
 
 def read(source: Source, most: int | None = None) -> bytes:

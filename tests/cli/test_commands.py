@@ -13,10 +13,8 @@ from PIL import Image
 import fmae_edge
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.manifest import Manifest
-from fmae_edge.train.data import DEBIAN_FOLDER
 from tests.conftest import CHECKPOINT, REPOSITORY
-
-needs_data = pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+from tests.data_set import needs_data
 
 
 def test_version(cli):

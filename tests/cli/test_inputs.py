@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.cli.outcome import Outcome, Tally
 from fmae_edge.runtime.output import write_file
 from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
 from tests.cli.test_many import found, terminal
@@ -84,6 +85,21 @@ def test_links_to_folders_do_not_lead_round(cli, tree, pattern):
     for arguments in ([pattern], ["-r", "in"], ["in/one/img.png", "-r", "in", pattern]):
         done = cli("compress", *arguments, "--json", "--dry-run")
         assert sorted(each["input"] for each in records(done)) == ["in/one/img.png", "in/two/img.png"]
+
+
+def test_a_file_is_taken_once_whatever_links_lead_to_it(cli, tree):
+    (tree / "in/z").symlink_to("two")
+    done = cli("compress", "in/*/img.png", "--json", "--dry-run")
+    assert [each["input"] for each in records(done)] == ["in/one/img.png", "in/two/img.png"]
+
+
+def test_an_input_of_which_one_image_failed_has_failed(capsys):
+    done, failed = Outcome("x", "y", "done"), Outcome("x", None, "failed", error="x: is full")
+    for outcomes in ([done, failed], [failed, done]):
+        counting = Tally(1, json=False, advance=None)
+        counting.add([outcomes])
+        with pytest.raises(SystemExit, match="1"):
+            counting.finish()
 
 
 def test_patterns_match_as_in_a_shell(cli, tree, images):

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from fmae_edge.cli import progress
 from fmae_edge.cli.app import app
 from fmae_edge.cli.image_file import png_bytes
-from tests.cli.test_commands import needs_data
 from tests.conftest import CHECKPOINT, REPOSITORY
+from tests.data_set import needs_data
 
 SCHEMA = json.loads((REPOSITORY / "docs/output.schema.json").read_text())
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]

@@ -13,8 +13,8 @@ from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.manifest import GRAPH_NAMES
 from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.data import DEBIAN_FOLDER
 from tests.conftest import CHECKPOINT
+from tests.data_set import needs_data
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def some(images):
     return torch.from_numpy(images[:60].copy())
 
 
-@pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+@needs_data
 def test_the_shipped_bundle_on_the_whole_test_set(model, files, fashion_mnist, monkeypatch):
     """At one batch size, as all take a minute; at the others the record must have the same figures."""
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))

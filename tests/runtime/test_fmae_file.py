@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import tracemalloc
 from binascii import crc_hqx
 from collections import deque
 from zlib import crc32
@@ -45,6 +46,17 @@ def test_payloads_are_taken_as_from_a_tuple(payloads, data):
     number = data.draw(st.integers(-len(payloads), len(payloads) - 1))
     assert file.payloads[number] == expected[number]
     assert file.payloads.longest == max(map(len, payloads))
+
+
+def test_no_memory_is_taken_for_images_that_a_file_has_no_bytes_for():
+    claim = (
+        bytes([0xFA, 0xE1, 0x80 | 5]) + bytes.fromhex(BUNDLE)[:4] + bytes(6) + b"\x80\x80\x40\x01\x00" + bytes(9)
+    )
+    tracemalloc.start()
+    with pytest.raises(InputError, match="truncated or corrupted within its header"):
+        unpack(claim, BUNDLE)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("count", [100_000, 524_288])

@@ -9,6 +9,7 @@ import torch
 from fmae_edge.train import data as data_module
 from fmae_edge.train.data import DEBIAN_FOLDER, load_fashion_mnist
 from fmae_edge.train.errors import DataError
+from tests.data_set import needs_data
 
 NAMES = [
     "train-images-idx3-ubyte",
@@ -16,7 +17,6 @@ NAMES = [
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 ]
-needs_data = pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
 
 
 @pytest.fixture
