@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from fmae_edge.cli.image_file import png_bytes
 from tests.conftest import REPOSITORY
 from tests.report_parts import bench_of
 
@@ -44,3 +45,14 @@ def report_page(tmp_path_factory, few_images):
         report(output=folder / "report.html", evaluation=evaluation, bench=bench, json=True)
     (line,) = out.getvalue().splitlines()
     return folder / "report.html", json.loads(line)
+
+
+@pytest.fixture
+def folders(tmp_path, images):
+    """Pictures of one name in two folders below `in`, and a folder that has no picture."""
+    for name, image in zip(("one/img.png", "two/img.png"), images, strict=False):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(png_bytes(image))
+    (tmp_path / "bare").mkdir()
+    return tmp_path

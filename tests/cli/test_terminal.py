@@ -1,0 +1,121 @@
+"""What a terminal shows, and what it does not: a bar, colours, other people's control characters."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from PIL import Image
+
+from fmae_edge.cli.image_file import png_bytes
+from tests.conftest import COMMAND
+
+
+def terminal(folder, *arguments, after=None, environment=None, stdout=None):
+    """Run the command on a terminal, but for `stdout` if given; return its exit code and all it shows."""
+    child, parent = os.openpty()[::-1]
+    with subprocess.Popen(
+        [COMMAND, *arguments],
+        cwd=folder,
+        stdin=child,
+        stdout=child if stdout is None else stdout,
+        stderr=child,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **(environment or {})},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        os.close(child)
+        if after is not None:
+            after(running)
+        shown = b""
+        while True:
+            try:
+                part = os.read(parent, 65536)
+            except OSError:  # Linux says so when nobody has the other end any more
+                break
+            if not part:
+                break
+            shown += part
+    os.close(parent)
+    return running.returncode, shown.decode(errors="replace")
+
+
+def test_a_terminal_gets_a_bar_and_a_pipe_nothing(tmp_path, images):
+    for index in range(300):
+        (tmp_path / f"{index}.png").write_bytes(png_bytes(images[index % 256]))
+    Image.fromarray(images[0]).convert("RGB").save(tmp_path / "colour.png")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    code, shown = terminal(tmp_path, "compress", *names)
+    assert code == 0
+    assert "301/301" in shown
+    assert "/s" in shown
+    assert "->" not in shown
+    assert "301 done (1 converted: --verbose says how), 0 skipped, 0 failed" in shown
+    _, shown = terminal(tmp_path, "compress", *names, "--force", "--verbose")
+    assert "colour.png -> colour.npy" in shown
+    _, shown = terminal(tmp_path, "compress", *names, "--force", "--quiet")
+    assert shown == ""
+    done = subprocess.run([COMMAND, "compress", *names, "--force"], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout.count(b"->") == 301
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--json"], [], ["--verbose"]])
+def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arguments):
+    names = [f"{index:02d}{'n' * 60}.png" for index in range(30)]
+    for name, image in zip(names, images, strict=False):
+        (tmp_path / name).write_bytes(png_bytes(image))
+    (tmp_path / names[3]).write_bytes(b"no image")
+    with (tmp_path / "said.txt").open("wb") as said:
+        code, shown = terminal(
+            tmp_path, "compress", *names, *arguments, environment={"COLUMNS": "40"}, stdout=said
+        )
+    assert code == 1
+    assert f"\x1b[31mfmae-edge:\x1b[0m {names[3]}: no image file" in shown
+    lines = (tmp_path / "said.txt").read_text().splitlines()
+    if "--json" in arguments:
+        assert [json.loads(line)["input"] for line in lines] == names
+    else:
+        assert [line.split(" -> ")[0] for line in lines] == [name for name in names if name != names[3]]
+    _, shown = terminal(tmp_path, "compress", *names, "--verbose", "--force", environment={"COLUMNS": "40"})
+    assert f"{names[1]} -> {names[1][:-4]}.npy\r\n" in shown
+
+
+def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
+    name = "\x1b[31mred\nfmae-edge: forged.png"
+    (tmp_path / name).write_bytes(png_bytes(images[0]))
+    done = cli("compress", name, "nowhere\r.png")
+    assert done.stdout == r"\x1b[31mred\nfmae-edge: forged.png -> \x1b[31mred\nfmae-edge: forged.npy" + "\n"
+    assert done.stderr.splitlines()[0] == r"fmae-edge: nowhere\r.png: no such file"
+    done = cli("compare", name, "-o", "c.png")
+    assert "\x1b" not in done.stdout
+    assert "\nfmae-edge" not in done.stdout
+
+
+def test_colours_are_for_terminals_that_want_them(tmp_path):
+    _, shown = terminal(tmp_path, "compress", "nowhere.png")
+    assert shown.startswith("\x1b[31mfmae-edge:\x1b[0m nowhere.png: no such file")
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in terminal(tmp_path, "compress", "nowhere.png", environment=environment)[1]
+
+
+def test_ctrl_c_where_no_file_is_in_hand(cli, monkeypatch):
+    def press(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fmae_edge.cli.compare.expand", press)
+    done = cli("compare", "x.png")
+    assert (done.returncode, done.stderr) == (130, "fmae-edge: interrupted\n")
+
+
+def test_ctrl_c_while_standard_input_is_read(tmp_path):
+    def press(running):
+        time.sleep(1)
+        running.send_signal(signal.SIGINT)
+
+    code, shown = terminal(tmp_path, "compress", "-", "-o", "x.npy", after=press)
+    assert code == 130
+    assert "interrupted" in shown
+    assert os.listdir(tmp_path) == []
