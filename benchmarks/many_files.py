@@ -18,7 +18,7 @@ import numpy as np
 from numpy.random import default_rng
 
 from fmae_edge import Codec
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 
 FLOOR = """
 import sys

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from fmae_edge import Codec
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.latent_file import dump_latents

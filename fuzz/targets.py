@@ -12,7 +12,7 @@ import numpy as np
 
 from fmae_edge import Codec
 from fmae_edge.cli.doctor import _bundle as diagnose_bundle
-from fmae_edge.cli.image_file import load_gray
+from fmae_edge.data.image_file import load_gray
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.fmae_file import unpack
 from fmae_edge.runtime.graphs import PRECISIONS

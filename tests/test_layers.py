@@ -16,7 +16,8 @@ LAYERS = {
     "evaluate": ("runtime",),
     "train": ("runtime", "evaluate"),
     "export": ("runtime", "evaluate", "train"),
-    "cli": ("runtime", "evaluate", "train", "export"),
+    "data": ("runtime",),
+    "cli": ("runtime", "evaluate", "train", "export", "data"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
 # train and export meet only through a checkpoint, the model and the prior, and the algebra of their layers.

@@ -54,9 +54,9 @@ def compare(
 
     Example: fmae-edge compare img.png --show
     """
-    from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
     from fmae_edge.cli.pictures import load_pictures, picture_output
+    from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images, recursive, SUFFIXES)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.files import Source, expand, named, read
-from fmae_edge.cli.image_file import MAX_FILE_BYTES, SUFFIXES, Fit, load_gray
 from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert_files, join_files
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
+from fmae_edge.data.image_file import MAX_FILE_BYTES, SUFFIXES, Fit, load_gray
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.file_names import as_names

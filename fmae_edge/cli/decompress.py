@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.files import STREAM, Source, expand, named, read
-from fmae_edge.cli.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
 from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert_files, join_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
+from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from fmae_edge.cli.console import say, say_error
 from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, read
-from fmae_edge.cli.image_file import MAX_FILE_BYTES, Fit, load_gray
 from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
+from fmae_edge.data.image_file import MAX_FILE_BYTES, Fit, load_gray
 
 
 def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:

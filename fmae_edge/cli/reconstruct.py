@@ -41,9 +41,9 @@ def reconstruct(
     """
     import numpy as np
 
-    from fmae_edge.cli.image_file import SUFFIXES
     from fmae_edge.cli.options import gray_image_size
     from fmae_edge.cli.pictures import load_pictures, picture_output
+    from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.evaluate.figure import draw_reconstructions, to_png
     from fmae_edge.evaluate.quality import measure_each
     from fmae_edge.runtime.codec import Codec

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 from tests.conftest import REPOSITORY
 from tests.report_parts import bench_of
 

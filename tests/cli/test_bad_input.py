@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 from tests.conftest import CHECKPOINT
 
 PNG = png_bytes(np.zeros((28, 28), np.uint8))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fmae_edge import Codec, cli
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.output import replacing

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
 from tests.cli.test_many import found
 from tests.conftest import COMMAND
@@ -117,7 +117,7 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
 
 def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monkeypatch):
     from fmae_edge.cli import compress
-    from fmae_edge.cli.image_file import load_gray
+    from fmae_edge.data.image_file import load_gray
 
     def load(content, where, size, fit):
         if "one" in where:

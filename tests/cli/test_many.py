@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 from tests.cli.test_compress import pixels
 
 PICTURES = ("a.png", "deeper/b.png", "deeper/still/c.png")

@@ -9,7 +9,7 @@ import time
 import pytest
 from PIL import Image
 
-from fmae_edge.cli.image_file import png_bytes
+from fmae_edge.data.image_file import png_bytes
 from tests.conftest import COMMAND
 
 

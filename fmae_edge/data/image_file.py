@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from fmae_edge.cli import png_check
+from fmae_edge.data import png_check
 from fmae_edge.runtime.errors import InputError
 
 Fit = Literal["resize"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from fmae_edge.cli.image_file import load_gray, png_bytes
+from fmae_edge.data.image_file import load_gray, png_bytes
 from fmae_edge.runtime.errors import InputError
 
 
