@@ -30,7 +30,8 @@ app = typer.Typer(
     help="Compress 28x28 grayscale images with a convolutional autoencoder, and make such codecs.\n\n"
     "\b\nExample:\n  fmae-edge compress img.png -o img.fmae\n  fmae-edge decompress img.fmae",
     epilog="fmae-edge COMMAND --help says more of a command. Exit codes: 0 all done, 1 something failed, 2 wrong "
-    "usage, 130 Ctrl-C. FMAE_EDGE_THREADS says how many threads graphs use. https://no-color.org is respected.",
+    "usage, 130 Ctrl-C. FMAE_EDGE_THREADS, else OMP_NUM_THREADS, says how many threads graphs use. "
+    "https://no-color.org is respected.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -86,9 +86,10 @@ if not child:
     signal.alarm(4)  # it would wait for the thread that it does not have, now or at its end
     codec.encode(images)
     sys.exit(7)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+_, status = os.waitpid(child, 0)
 forked.set()
 thread.join()
+assert os.waitstatus_to_exitcode(status) == 7
 """
 
 # A signal's handler uses the codec while the main thread loads the same graph
