@@ -103,6 +103,101 @@ def test_a_size_that_only_the_manifest_has_takes_no_memory(bundle):
         tracemalloc.stop()
 
 
+def sparse(path, size):
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def resized(name, size):
+    return lambda content: content["files"].setdefault(name, {"sha256": "0" * 64}).update(size=size)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            resized("encoder.onnx", 1 << 30),
+            r"encoder\.onnx has 1073741824 bytes; for such images it has \d+",
+        ),
+        (resized(PRIOR_NAME, 2_000_000), f"{PRIOR_NAME} has 2000000 bytes; for such images"),
+        (resized(GOLDEN_NAME, 2_000_000), f"{GOLDEN_NAME} has 2000000 bytes; for such images"),
+        (resized("more", 2_000_000), "more has 2000000 bytes; for such images"),
+        (
+            lambda c: [resized(f"more{k}", 0)(c) for k in range(9_000)],
+            "has 9006 files; a bundle has 16 at most",
+        ),
+    ],
+)
+def test_files_that_are_larger_than_images_explain_are_not_read(bundle, change, message, monkeypatch):
+    rewrite(bundle, change)
+    for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, "more"):
+        sparse(bundle / name, 1 << 30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=message):
+            Codec(bundle)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    finally:
+        tracemalloc.stop()
+
+
+def test_large_images_do_not_explain_everything(bundle):
+    """A bundle's files together have a limit that is the same for all."""
+
+    def for_large_images(content):
+        content["image"].update(height=1024, width=1024)
+        for name in GRAPH_NAMES:
+            content["files"][name]["size"] = 65 << 20
+
+    rewrite(bundle, for_large_images)
+    with pytest.raises(BundleError, match="its files have 2730.* bytes; a bundle has 268435456 at most"):
+        Codec(bundle)
+
+
+def test_a_manifest_of_gigabytes_is_not_read(bundle):
+    sparse(bundle / MANIFEST_NAME, 1 << 32)
+    with pytest.raises(BundleError, match=r"manifest\.json has more than 2097152 bytes"):
+        Codec(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.update(format_version=10**30),
+        lambda c: c["image"].update(height=10**4000),
+        lambda c: c["files"]["encoder.onnx"].update(size=10**30),
+        lambda c: c["record"].update(number=-(10**30)),
+    ],
+)
+def test_integers_of_many_digits_are_refused_before_they_are_read(bundle, change):
+    rewrite(bundle, change, checksum=False)
+    with pytest.raises(BundleError, match=r"manifest\.json is not valid JSON .an integer of \d+ digits.$"):
+        Codec(bundle)
+
+
+def test_messages_about_a_manifest_stay_short(bundle):
+    rewrite(bundle, lambda content: content.update(name=["x" * 100_000]))
+    with pytest.raises(BundleError, match="is not complete") as caught:
+        Codec(bundle)
+    assert len(str(caught.value)) < 500 + len(str(bundle))
+
+
+def test_a_manifest_has_32_levels_at_most(bundle):
+    """Python reads deeper ones than it can write, and how deep that is depends on who calls."""
+
+    def record_of(levels):
+        value = 1
+        for _ in range(levels):
+            value = [value]
+        return lambda content: content["record"].update(deep=value)
+
+    rewrite(bundle, record_of(29))
+    Codec(bundle)
+    rewrite(bundle, record_of(30))
+    with pytest.raises(BundleError, match="too many levels"):
+        Codec(bundle)
+
+
 def test_every_changed_byte_of_the_manifest_is_noticed_or_harmless(bundle):
     path = bundle / MANIFEST_NAME
     original = path.read_bytes()
@@ -241,7 +336,8 @@ def test_a_bundle_can_be_pinned_by_its_id_or_by_all_its_bytes(bundle, images):
     sha256 = hashlib.sha256((bundle / MANIFEST_NAME).read_bytes()).hexdigest()
     for expected in (manifest.bundle_id, sha256):
         Codec(bundle, expect_id=expected).encode(images[:1])
-    for other in ("", manifest.bundle_id[:-1], sha256.upper(), "0" * 16, "0" * 64):
+    prefixes = [text[:digits] for text in (manifest.bundle_id, sha256) for digits in range(len(text))]
+    for other in (*prefixes, sha256.upper(), manifest.bundle_id + "0", "0" * 16, "0" * 64):
         with pytest.raises(BundleError, match=f"expected bundle '{other}', and this is {manifest.bundle_id}"):
             Codec(bundle, expect_id=other)
     # Another encoder decodes the same files: the same id, and other bytes
