@@ -70,7 +70,7 @@ def constant(name, array):
 
 def graph(nodes, takes, gives, constants):
     made = helper.make_model(
-        helper.make_graph(nodes, "g", [takes], [gives], constants), opset_imports=[helper.make_opsetid("", 17)]
+        helper.make_graph(nodes, "g", [takes], [gives], constants), opset_imports=[helper.make_opsetid("", 18)]
     )
     made.ir_version = 9
     return made.SerializeToString()
@@ -84,20 +84,34 @@ def fast_graphs():
     encoder = [
         helper.make_node("Cast", ["image"], ["real"], to=TensorProto.FLOAT),
         helper.make_node("Reshape", ["real", "shape"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["latent"]),
+        helper.make_node("Gemm", ["flat", "weights", "bias"], ["latent"]),
     ]
     decoder = [
-        helper.make_node("MatMul", ["latent", "weights"], ["flat"]),
+        helper.make_node("Gemm", ["latent", "weights", "bias"], ["flat"]),
         helper.make_node("Sigmoid", ["flat"], ["gray"]),
         helper.make_node("Cast", ["gray"], ["level"], to=TensorProto.UINT8),
         helper.make_node("Reshape", ["level", "shape"], ["image"]),
     ]
     return {
         "encoder.onnx": graph(
-            encoder, image, latent, [constant("shape", np.array([-1, 784])), constant("weights", weights)]
+            encoder,
+            image,
+            latent,
+            [
+                constant("shape", np.array([-1, 784])),
+                constant("weights", weights),
+                constant("bias", np.zeros(64, np.float32)),
+            ],
         ),
         "decoder.onnx": graph(
-            decoder, latent, image, [constant("shape", np.array([-1, 1, 28, 28])), constant("weights", weights.T)]
+            decoder,
+            latent,
+            image,
+            [
+                constant("shape", np.array([-1, 1, 28, 28])),
+                constant("weights", weights.T),
+                constant("bias", np.zeros(784, np.float32)),
+            ],
         ),
     }
 
