@@ -47,7 +47,7 @@ def _array(
     if not begin <= end <= len(data) or end - begin != math.prod(shape) * kind.itemsize:
         raise ValueError(shape, data_offsets)
     array = np.frombuffer(data[begin:end], kind).reshape(shape)
-    # A big-endian CPU does not take a little-endian dtype for np.uint16 and the like; elsewhere this copies nothing
+    # For a big-endian CPU, which does not take a little-endian dtype for np.uint16; elsewhere this copies nothing
     native = array.astype(kind.newbyteorder("="), copy=False)
     native.flags.writeable = False
     return native
