@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Set
 from contextlib import suppress
 
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 
 _MAX_NAME_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
 
@@ -20,7 +20,7 @@ def as_names(names: object, images: int) -> list[str]:
     listed: list[str] = []
     for name in given:
         if not isinstance(name, str) or not _is_file_name(name):
-            raise InputError(f"{name!r} cannot be the name of a file in a folder")
+            raise InputError(f"{shown(name)} cannot be the name of a file in a folder")
         listed.append(name)
     twice = next((name for name, count in Counter(listed).items() if count > 1), None)
     if twice is not None:
