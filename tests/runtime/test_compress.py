@@ -179,6 +179,11 @@ def test_a_bundle_of_format_2_has_no_prior_and_says_so(images, bundle):
     rewrite(bundle, as_version_2)
     codec = Codec(bundle)
     codec.encode(images[:1])
-    for call in (lambda: codec.compress(images[0]), lambda: codec.compress_batch(images[:2])):
+    calls = (
+        lambda: codec.compress(images[0]),
+        lambda: codec.compress_batch(images[:2]),
+        lambda: codec.decode(np.zeros(64, np.int64), quality=5),
+    )
+    for call in calls:
         with pytest.raises(BundleError, match="no prior"):
             call()
