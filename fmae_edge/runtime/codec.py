@@ -35,8 +35,9 @@ class Codec:
 
     One codec serves any number of threads at once. It can be pickled, and used after a fork: a process loads the
     graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
-    number of images, a .fmae file 2^20 at most, and needs under 64 MB beside its arguments and result; only
-    `compress_batch` of several hundred thousand needs more, for it holds copies of its file.
+    number of images, a .fmae file 2^20 at most, and needs under 64 MB beside its arguments, its result and the
+    graphs. With several hundred thousand images, `compress_batch` needs more for copies of its file, and reading a
+    file with names for these.
 
     Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is none of
     the above.

@@ -13,11 +13,11 @@ def codec():
 
 
 def long_list(images):
-    return [image for _ in range(6) for image in images]  # more than are made one array
+    return [image for _ in range(5) for image in images]  # more than are made one array
 
 
 def test_long_lists_are_as_good_as_arrays(codec, images):
-    levels = np.concatenate([images] * 6)
+    levels = np.concatenate([images] * 5)
     for many in (levels, levels / np.float32(255)):
         latents = codec.encode(many)
         np.testing.assert_array_equal(codec.encode(list(many)), latents)
@@ -33,15 +33,15 @@ def test_long_lists_are_as_good_as_arrays(codec, images):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (np.zeros((27, 28), np.uint8), "images 1280 to 1535"),
-        (np.zeros((28, 28), np.int64), "images 1280 to 1535: images have dtype int64"),
-        (np.full((28, 28), 0.5), "images 1280 to 1535: images have values from 0.0 to 255.0"),
-        (None, "images 1280 to 1535"),
+        (np.zeros((27, 28), np.uint8), "images 1024 to 1279"),
+        (np.zeros((28, 28), np.int64), "images 1024 to 1279: images have dtype int64"),
+        (np.full((28, 28), 0.5), "images 1024 to 1279: images have values from 0.0 to 255.0"),
+        (None, "images 1024 to 1279"),
     ],
 )
 def test_a_wrong_image_in_a_long_list_is_named(codec, images, wrong, message):
     some = long_list(images)
-    some[1400] = wrong
+    some[1100] = wrong
     for call in (codec.encode, codec.compress_batch):
         with pytest.raises(InputError, match=message):
             call(some)
@@ -162,3 +162,5 @@ def test_integers_that_python_does_not_print_are_refused_in_a_sentence(codec, im
         with pytest.raises(InputError) as caught:
             call()
         assert len(str(caught.value)) < 300
+    with pytest.raises(InputError, match="max_bytes is an integer of 16610 bits; expected a smaller one"):
+        codec.compress(images[0], max_bytes=HUGE)
