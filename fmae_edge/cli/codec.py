@@ -61,7 +61,7 @@ def compress(
         int | None, typer.Option(min=0, max=9, help=".fmae: rounds of search for fewer bytes. [default: 0]")
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help=".fmae: the highest quality in at most N bytes a file.")
+        int | None, typer.Option(min=1, metavar="N", help=".fmae: the best PSNR in at most N bytes per file.")
     ] = None,
     names: Annotated[bool, typer.Option("--names", help=".fmae of several images: keep their names.")] = False,
     dtype: Annotated[

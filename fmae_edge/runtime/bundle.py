@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.errors import BundleError, InputError, shown
 from fmae_edge.runtime.external_data import refuses_external_data
 from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
 
@@ -36,7 +36,7 @@ def as_bundle_folder(bundle: object) -> Path:
         return DEFAULT_BUNDLE
     path = os.fspath(bundle) if isinstance(bundle, os.PathLike) else bundle
     if not isinstance(path, str):
-        raise InputError(f"bundle is {bundle!r}; expected the path of a folder")
+        raise InputError(f"bundle is {shown(bundle)}; expected the path of a folder")
     try:
         return Path(path).absolute()
     except OSError as error:
@@ -62,7 +62,7 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     manifest = Manifest.from_json(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
         raise BundleError(
-            f"{path}: expected bundle {expect_id}, and this is {manifest.bundle_id}, its manifest {sha256}"
+            f"{path}: expected bundle {shown(expect_id)}, and this is {manifest.bundle_id}, its manifest {sha256}"
         )
     wanted = manifest.files if only is None else only
     files = {name: read_checked(path, name, manifest.files[name]) for name in wanted}

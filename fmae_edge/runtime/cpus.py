@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 
 VARIABLE = "FMAE_EDGE_THREADS"
 _MAX_THREADS = 1024
@@ -22,7 +22,7 @@ def choose_threads(asked: int | None = None) -> tuple[int, str]:
     """
     if asked is not None:
         if type(asked) is not int or not 1 <= asked <= _MAX_THREADS:
-            raise InputError(f"threads is {asked!r}; expected an integer from 1 to {_MAX_THREADS}")
+            raise InputError(f"threads is {shown(asked)}; expected an integer from 1 to {_MAX_THREADS}")
         return asked, "asked for"
     if VARIABLE in os.environ:
         value = os.environ[VARIABLE]

@@ -9,11 +9,10 @@ from collections.abc import Collection, Mapping, Set
 from contextlib import suppress
 from itertools import pairwise
 
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 
 _MAX_PART_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
 _MAX_NAME_BYTES = 1000  # of a path; macOS allows 1024
-_SHOWN = 60  # characters of a refused name that a message repeats
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 _SPECIAL_ON_WINDOWS = r'<>:"|?*\\'
 _BIDIRECTIONAL = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -45,17 +44,17 @@ def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
     listed: list[str] = []
     for name in given:
         if not isinstance(name, str):
-            raise InputError(f"{_shown(name)} is not a name; expected a str")
+            raise InputError(f"{shown(name)} is not a name; expected a str")
         problem = _problem_of(name, paths)
         if problem:
-            raise InputError(f"{_shown(name)} cannot be the name of an image: {problem}")
+            raise InputError(f"{shown(name)} cannot be the name of an image: {problem}")
         listed.append(name)
     # With the least character for "/", whatever lies in a folder follows right behind a name that is the folder's
     for before, after in pairwise(sorted(listed, key=lambda name: name.replace("/", "\0"))):
         if before == after:
-            raise InputError(f"{_shown(before)} is the name of two images; names must be different")
+            raise InputError(f"{shown(before)} is the name of two images; names must be different")
         if after.startswith(f"{before}/"):
-            raise InputError(f"{_shown(before)} is the name of an image and the folder of {_shown(after)}")
+            raise InputError(f"{shown(before)} is the name of an image and the folder of {shown(after)}")
     return listed
 
 
@@ -92,8 +91,3 @@ def _problem_of(name: str, paths: bool) -> str:
         if len(part.encode()) > _MAX_PART_BYTES:
             return f"a part of it has more than {_MAX_PART_BYTES} bytes"
     return ""
-
-
-def _shown(name: object) -> str:
-    text = repr(name)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

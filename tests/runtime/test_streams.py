@@ -82,6 +82,11 @@ def test_bad_options_are_refused_at_the_call(images):
             CODEC.compress_iter(images, **options)
     with pytest.raises(InputError, match="batch_size"):
         CODEC.decompress_iter([], batch_size=-1)
+    for wrong in (None, 5):
+        with pytest.raises(InputError, match=f"images is {wrong}; expected an iterable"):
+            CODEC.compress_iter(wrong)
+        with pytest.raises(InputError, match=f"contents is {wrong}; expected an iterable"):
+            CODEC.decompress_iter(wrong)
 
 
 def test_a_file_s_bytes_are_no_list_of_files(images):
