@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.arguments import BytesLike, ImageLike, LatentLike
 from fmae_edge.runtime.arrays import as_integer, slices
-from fmae_edge.runtime.bundle import as_bundle_folder, read_bundle
+from fmae_edge.runtime.bundle import as_bundle_folder, as_expected_id, read_bundle
 from fmae_edge.runtime.cpus import choose_threads
 from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.file_names import as_names
@@ -64,7 +64,7 @@ class Codec:
             raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
         path = as_bundle_folder(bundle)
         # The graphs of the other precision are not run, so they are not read either
-        self._bundle = read_bundle(path, only=GRAPHS[precision], expect_id=expect_id)
+        self._bundle = read_bundle(path, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
         self._threads = choose_threads(threads)[0]
         self._graphs = Graphs(self._bundle, precision, self._threads)
         self._coder = LatentCoder(self._bundle, self._graphs)

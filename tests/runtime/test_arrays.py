@@ -157,6 +157,7 @@ def test_integers_that_python_does_not_print_are_refused_in_a_sentence(codec, im
         lambda: Codec(threads=huge),
         lambda: Codec(precision=huge),
         lambda: Codec(bundle=huge),
+        lambda: Codec(expect_id=huge),
     ]
     for call in calls:
         with pytest.raises(InputError) as caught:
