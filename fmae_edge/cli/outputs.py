@@ -10,7 +10,7 @@ from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, place_finder
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import OutputError
-from fmae_edge.runtime.output import refuse_existing, write_file
+from fmae_edge.runtime.output import follow_links, refuse_existing, refuse_special, write_error, write_file
 
 
 class Outputs:
@@ -21,7 +21,7 @@ class Outputs:
     `suffixes` if the user chooses. Folders that are missing are made, but not for a file. Results that exist are
     skipped with `skip_existing`, overwritten with `force`, else refused.
 
-    Raises UsageError if the results of `inputs` cannot go to `output`.
+    Raises UsageError if the results of `inputs` cannot go to `output`, OutputError if that is a pipe or a device.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class Outputs:
         self._found: set[Path] = set()
         self._inputs = {_identity(source.path) for source in inputs} - {None}
         self._makes_folders = output is not None and (output.is_folder or output.is_pattern)
+        if output is not None and output.path != STREAM:
+            refuse_special(output.path)
         if output is None or output.is_folder:
             return
         if len(inputs) > 1 and not (joined or output.is_pattern):
@@ -73,7 +75,7 @@ class Outputs:
 
     def is_taken(self, path: Path) -> bool:
         """Whether a file that is no result of this command has the name."""
-        return path != STREAM and self._place(path) not in self._claimed and os.path.lexists(path)
+        return path != STREAM and self._place_of(path) not in self._claimed and os.path.lexists(path)
 
     def claim(self, path: Path, who: str = "") -> bool:
         """Take `path` for a result of `who` and return True, or False if it is to be skipped because it exists.
@@ -82,7 +84,7 @@ class Outputs:
         """
         if path == STREAM:
             return True
-        place = self._place(path)
+        place = self._place_of(path)
         if place in self._claimed:
             raise OutputError(
                 f"{path}: is where {self._claimed[place]} goes already; run them apart, or use {{path}} or "
@@ -118,7 +120,7 @@ class Outputs:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise OutputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+                raise write_error(f"{path.parent}: cannot be made", error) from None
             self._found.add(path.parent)
         try:
             write_file(path, content, self._force)
@@ -128,9 +130,13 @@ class Outputs:
             raise
         return True
 
+    def _place_of(self, path: Path) -> tuple[str, str]:
+        """Tell results apart: of two links to one file, --force would overwrite what the first has written."""
+        return self._place(follow_links(path) if self._force else path)
+
     def _find_folder(self, path: Path) -> Path:
         """Return the folder of `path`, or the nearest that exists if it is made. Raises OutputError."""
-        nearest = path.parent
+        nearest = (follow_links(path) if self._force else path).parent
         while self._makes_folders and not os.path.lexists(nearest):
             nearest = nearest.parent
         if not nearest.exists():

@@ -18,3 +18,7 @@ class BundleError(FmaeError):
 
 class OutputError(FmaeError):
     """A result that cannot be put where it was asked for without losing something, or at all."""
+
+
+class DiskError(OutputError):
+    """A disk that is full, over quota or read-only: no other result could be written either."""

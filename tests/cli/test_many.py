@@ -1,7 +1,6 @@
 """Many files in one call: where they go, what is left out, what is told, and that it is the same as one by one."""
 
 import io
-import json
 import os
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
+from tests.cli.results import found, records
 from tests.cli.test_compress import pixels
 
 PICTURES = ("a.png", "deeper/b.png", "deeper/still/c.png")
@@ -23,11 +23,6 @@ def tree(tmp_path, images):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png_bytes(image))
     return tmp_path
-
-
-def found(folder):
-    """Return the files below `folder`."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("count", [2, 64, 65, 200])
@@ -193,6 +188,5 @@ def test_quiet_and_json(cli, tree):
         "fmae-edge: in/bad.png: no image file of a known format (PNG, JPEG, WebP, ...), or its start is damaged"
     ]
     done = cli("compress", "-r", "in", "-o", "out", "--quiet", "--json", "--skip-existing")
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["status"] for record in records] == ["skipped", "failed", "skipped", "skipped"]
+    assert [record["status"] for record in records(done)] == ["skipped", "failed", "skipped", "skipped"]
     assert done.returncode == 1

@@ -1,14 +1,17 @@
 """Where results go when names clash, files exist, folders are missing: nothing is lost, and all is told."""
 
+import os
+import stat
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fmae_edge import Codec
 from fmae_edge.cli.outcome import Outcome, Tally
 from fmae_edge.runtime.output import write_file
-from tests.cli.test_inputs import records
-from tests.cli.test_many import found
+from tests.cli.results import found, records
 from tests.cli.test_terminal import terminal
 from tests.conftest import COMMAND
 
@@ -162,3 +165,60 @@ def test_a_folder_that_is_missing_is_seen_before_files_are_read(cli, folders, mo
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: nowhere/all.npy: its folder nowhere does not exist")
+
+
+@pytest.mark.parametrize("output", ["/dev/null", "pipe", "pipe.npy", "link.npy"])
+@pytest.mark.parametrize("more", [[], ["--force"], ["--dry-run"]])
+def test_a_pipe_or_device_as_output_is_refused_and_stays(cli, folders, output, more):
+    os.mkfifo(folders / "pipe")
+    os.mkfifo(folders / "pipe.npy")
+    (folders / "link.npy").symlink_to("pipe")
+    for command in (("compress", "in/one/img.png"), ("compress", "-r", "in")):
+        done = cli(*command, "-o", output, *more)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"fmae-edge: {output}: is a pipe, socket or device, not a file; use - ")
+    assert stat.S_ISFIFO((folders / "link.npy").stat().st_mode)
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_pipe_in_the_place_of_a_result_is_the_failure_of_one_input(cli, folders):
+    os.mkfifo(folders / "in/one/img.npy")
+    done = cli("compress", "-r", "in", "--force")
+    assert done.returncode == 1
+    assert "in/one/img.png -> in/one/img.npy: is a pipe, socket or device" in done.stderr
+    assert (folders / "in/two/img.npy").is_file()
+
+
+def test_standard_output_by_its_name_among_devices_is_refused(installed, folders):
+    done = installed("compress", "in/one/img.png", "-o", "/dev/stdout", "--force")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: /dev/stdout: is a pipe, socket or device, not a file; use - ")
+
+
+def test_force_writes_through_a_link_and_says_the_name_that_was_given(cli, folders):
+    (folders / "kept.npy").write_bytes(b"old")
+    (folders / "kept.npy").chmod(0o640)
+    (folders / "link.npy").symlink_to("kept.npy")
+    done = cli("compress", "in/one/img.png", "-o", "link.npy", "--force")
+    assert done.stdout.startswith("in/one/img.png -> link.npy")
+    assert (folders / "link.npy").is_symlink()
+    assert np.load(folders / "kept.npy").shape == (64,)
+    assert stat.S_IMODE((folders / "kept.npy").stat().st_mode) == 0o640
+
+
+def test_of_two_results_whose_links_lead_to_one_file_the_second_fails(cli, folders, images):
+    for name in ("one", "two"):
+        (folders / "in" / name / "img.npy").symlink_to("../both.npy")
+    done = cli("compress", "-r", "in", "--force")
+    assert done.returncode == 1
+    assert "in/two/img.npy: is where in/one/img.png goes already" in done.stderr
+    np.testing.assert_array_equal(np.load(folders / "in/both.npy"), Codec().encode(images[0]))
+
+
+def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch):
+    (folders / "all.npy").symlink_to("nowhere/all.npy")
+    monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
+    done = cli("compress", "-r", "in", "-o", "all.npy", "--force")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: all.npy: ")
+    assert "nowhere does not exist" in done.stderr

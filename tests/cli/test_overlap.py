@@ -9,7 +9,7 @@ from fmae_edge.cli.files import Source
 from fmae_edge.cli.many import Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
-from tests.cli.test_many import found
+from tests.cli.results import found
 
 
 class Work:
