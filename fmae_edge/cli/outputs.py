@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from fmae_edge.cli.console import ClosedOutput
 from fmae_edge.cli.destination import Destination
@@ -18,8 +19,9 @@ class Outputs:
 
     `output` is what the user gave, or None for beside the inputs. In a folder, results lie as their inputs do
     below the folder given with -r. With `joined`, all inputs make one file. Names end in `suffix`, one of
-    `suffixes` if the user chooses. Folders that are missing are made, but not for a file. Results that exist are
-    skipped with `skip_existing`, overwritten with `force`, else refused.
+    `suffixes` if the user chooses. Folders that are missing are made, but not for a file that was named. Results
+    that exist are skipped with `skip_existing`, overwritten with `force`, else refused. What is said about them
+    goes to `stream`.
 
     Raises UsageError if the results of `inputs` cannot go to `output`, OutputError if that is a pipe or a device.
     """
@@ -39,7 +41,9 @@ class Outputs:
         self._place = place_finder()
         self._found: set[Path] = set()
         self._inputs = {_identity(source.path) for source in inputs} - {None}
-        self._makes_folders = output is not None and (output.is_folder or output.is_pattern)
+        to_stdout = any(source.path == STREAM for source in inputs) if output is None else output.path == STREAM
+        self.stream: TextIO = sys.stderr if to_stdout else sys.stdout
+        self._makes_folders = output is None or output.is_folder or output.is_pattern
         if output is not None and output.path != STREAM:
             refuse_special(output.path)
         if output is None or output.is_folder:
@@ -65,7 +69,7 @@ class Outputs:
             source = Source(Path("stdin"))
         stem = source.path.stem if stem is None else stem
         if self._output is None:
-            return source.path.with_name(stem + self.suffix)
+            return source.path.parent / (stem + self.suffix)
         if self._output.is_folder:
             return self._output.path / source.below / (stem + self.suffix)
         filled = self._output.fill({"folder": source.path.parent, "path": source.below / stem, "stem": stem})

@@ -22,3 +22,7 @@ class OutputError(FmaeError):
 
 class DiskError(OutputError):
     """A disk that is full, over quota or read-only: no other result could be written either."""
+
+
+class ResourceError(FmaeError):
+    """Threads that the system does not give."""

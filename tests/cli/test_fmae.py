@@ -1,12 +1,12 @@
 """.fmae files on the command line, as a user types it."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.cli.results import records
 from tests.conftest import REPOSITORY
 
 SAMPLES = sorted((REPOSITORY / "samples").glob("*.png"))
@@ -131,7 +131,7 @@ def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
     assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
     assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
     assert lines[2] == "fmae-edge: text.fmae: not a .fmae file"
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["status"] for record in records] == ["failed", "failed", "failed", "done"]
-    assert records[0]["error"].startswith("cut.fmae: truncated")
-    assert records[3]["output"] == "coat.decoded.png"
+    told = records(done)
+    assert [record["status"] for record in told] == ["failed", "failed", "failed", "done"]
+    assert told[0]["error"].startswith("cut.fmae: truncated")
+    assert told[3]["output"] == "coat.decoded.png"

@@ -88,7 +88,7 @@ def test_quoted_globs_are_expanded(cli, tree):
     assert found(tree / "out") == ["a.npy", "deeper/b.npy", "deeper/still/c.npy"]
     assert cli("compress", "in/*.jpg").stderr == "fmae-edge: in/*.jpg: no file matches\n"
     (tree / "in/a.png").rename(tree / "in/[a].png")
-    assert cli("compress", "in/[a].png").stdout == "in/[a].png -> in/[a].npy\n"
+    assert cli("compress", "in/[a].png").stdout.startswith("in/[a].png -> in/[a].npy")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".npy"])
@@ -165,7 +165,8 @@ def test_one_file_of_all_is_written_whole_or_not(cli, tree):
     done = cli("compress", "-r", "in", "-o", "all.npy")
     assert done.returncode == 1
     assert done.stderr.count("no image file") == 2
-    assert "all.npy: not written, for it would not hold all of its 5 inputs" in done.stderr
+    assert "all.npy: not written, because 2 of its 5 inputs failed; --keep-going writes the others" in done.stderr
+    assert "0 done, 3 skipped, 2 failed" in done.stderr
     assert not (tree / "all.npy").exists()
     (tree / "all.npy").write_bytes(b"old")
     assert cli("compress", "-r", "in", "-o", "all.npy", "--skip-existing").returncode == 0

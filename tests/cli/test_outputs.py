@@ -3,12 +3,14 @@
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fmae_edge import Codec
+from fmae_edge.cli.files import Inputs, Source
 from fmae_edge.cli.outcome import Outcome, Tally
 from fmae_edge.runtime.output import write_file
 from tests.cli.results import found, records
@@ -19,10 +21,10 @@ from tests.conftest import COMMAND
 def test_an_input_of_which_one_image_failed_has_failed(capsys):
     done, failed = Outcome("x", "y", "done"), Outcome("x", None, "failed", error="x: is full")
     for outcomes in ([done, failed], [failed, done]):
-        counting = Tally(1, json=False, advance=None)
+        counting = Tally(Inputs([Source(Path("x"))]), json=False, stream=sys.stdout, advance=None)
         counting.add([outcomes])
         with pytest.raises(SystemExit, match="1"):
-            counting.finish()
+            counting.finish("")
 
 
 def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, folders):
@@ -90,7 +92,10 @@ def test_a_name_with_a_slash_is_a_folder(cli, folders):
 @pytest.mark.parametrize(
     ("arguments", "statuses"),
     [
-        (["in/one/img.png", "bad.png", "in/two/img.png", "-o", "all.npy"], ["failed"] * 3),
+        (["in/one/img.png", "bad.png", "in/two/img.png", "-o", "all.npy"], ["skipped", "failed", "skipped"]),
+        (["bad.png", "-r", "in", "nowhere.png", "-o", "all.npy"], ["failed", "skipped", "skipped", "failed"]),
+        (["bad.png", "-r", "in", "nowhere.png", "-o", "there.npy"], ["failed"] * 4),
+        (["bad.png", "-r", "in", "-o", "all.npy", "--keep-going"], ["failed", "done", "done"]),
         (["bad.png", "nowhere.png", "-o", "all.npy"], ["failed"] * 2),
         (["-r", "in", "-o", "there.npy"], ["failed"] * 2),
         (["-r", "in", "-o", "nowhere/all.fmae"], ["failed"] * 2),
@@ -101,7 +106,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
     (folders / "bad.png").write_bytes(b"no image")
     (folders / "there.npy").write_bytes(b"precious")
     done = cli("compress", *arguments, "--json")
-    assert sorted(each["status"] for each in records(done)) == statuses
+    assert [each["status"] for each in records(done)] == statuses
     assert len({each["input"] for each in records(done)}) == len(statuses)
     assert done.returncode == (1 if "failed" in statuses else 0)
     assert (folders / "there.npy").read_bytes() == b"precious"
@@ -110,9 +115,9 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
 
 def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
     monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
-    done = cli("compress", "-r", "in", "-o", "all.fmae", "--names")
+    done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
-    assert "'img' is there twice" in done.stderr
+    assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
 
 
 def test_an_output_is_the_same_however_it_is_spelled(cli, folders):

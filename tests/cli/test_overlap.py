@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from fmae_edge.cli.files import Source
+from fmae_edge.cli.files import Inputs, Source
 from fmae_edge.cli.many import Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
@@ -37,7 +37,8 @@ class Work:
 
     def run(self):
         outputs = Outputs(None, ".npy", False, self.sources)
-        convert_files(self.sources, Conversion(self.load, self.convert), outputs, FileOptions(), files_at_once=1)
+        work = Conversion(self.load, self.convert)
+        convert_files(Inputs(self.sources), work, outputs, FileOptions(), files_at_once=1)
 
 
 def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
