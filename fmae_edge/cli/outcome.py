@@ -118,7 +118,7 @@ class Tally:
         """Sum up, and exit with 1 if an input failed or was not tried; `advice` is how to go on with the rest."""
         if self._stopped is not None:
             sentence, cause = self._stopped
-            rest = f"; {self._untried} of {self._inputs} inputs are not tried; {advice}" if self._untried else ""
+            rest = f"; {self._untried} of {self._inputs} inputs not tried; {advice}" if self._untried else ""
             say_error(sentence + rest, cause)
         if self._json:
             self._print_record()

@@ -3,28 +3,17 @@
 import os
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.cli.files import Inputs, Source
-from fmae_edge.cli.outcome import Outcome, Tally
+from fmae_edge.runtime.errors import OutputError
 from fmae_edge.runtime.output import write_file
 from tests.cli.results import found, records
 from tests.cli.test_terminal import terminal
 from tests.conftest import COMMAND
-
-
-def test_an_input_of_which_one_image_failed_has_failed(capsys):
-    done, failed = Outcome("x", "y", "done"), Outcome("x", None, "failed", error="x: is full")
-    for outcomes in ([done, failed], [failed, done]):
-        counting = Tally(Inputs([Source(Path("x"))]), json=False, stream=sys.stdout, advance=None)
-        counting.add([outcomes])
-        with pytest.raises(SystemExit, match="1"):
-            counting.finish("")
 
 
 def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, folders):
@@ -227,3 +216,30 @@ def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folde
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: all.npy: ")
     assert "nowhere does not exist" in done.stderr
+
+
+def test_of_a_stack_nothing_more_is_written_once_a_file_has_failed(cli, folders, monkeypatch):
+    cli("compress", "-r", "in", "-o", "all.fmae")
+    tried = []
+
+    def refuse(path, *_):
+        tried.append(path)
+        raise OutputError(f"{path}: cannot be written")
+
+    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", refuse)
+    done = cli("decompress", "all.fmae", "-o", "out", "--json")
+    assert [each["status"] for each in records(done)] == ["failed"]
+    assert len(tried) == 1
+    assert done.stderr.count("fmae-edge: ") == 1
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folders, monkeypatch):
+    def write(path, content, force):
+        path.mkdir()
+        write_file(path, content, force)
+
+    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", write)
+    done = cli("compress", "in/one/img.png", "--skip-existing", "--json")
+    assert done.returncode == 1
+    assert [each["status"] for each in records(done)] == ["failed"]
+    assert "img.npy: is a folder, so no file is written there" in done.stderr
