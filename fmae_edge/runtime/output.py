@@ -38,8 +38,7 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
         with os.fdopen(_create(temporary, path, 0o600 if final.exists() else 0o666), "wb") as file:
             yield file
             file.flush()
-            if force:
-                _take_after(final, file.fileno())
+            _take_after(final, file.fileno())
             os.close(os.dup(file.fileno()))  # only at a close do some network file systems say that they are full
             if sys.platform == "win32":
                 file.close()  # no open file is renamed there; elsewhere it stays locked until it is
