@@ -157,6 +157,12 @@ def test_lists_that_are_refused(names):
         as_names(names, 2)
 
 
+def test_a_name_that_is_a_folder_is_found_whatever_lies_between():
+    for between in ("a b", "a-b", "a.b", "a0", "a\u00e9"):
+        with pytest.raises(InputError, match="'a' is the name of an image and the folder of 'a/b'"):
+            as_names(["a/b", between, "a"], 3)
+
+
 @pytest.mark.parametrize(
     "names", [("a", "b"), np.array(["a", "b"]), deque(["a", "b"]), ["a", "A"], ["a.b", "a/b"], ["a-b", "a/b"]]
 )
