@@ -19,7 +19,7 @@ from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.data.image_file import MAX_FILE_BYTES, SUFFIXES, Fit, load_gray
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.errors import FmaeError, InputError
 from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.fmae_file import is_fmae
@@ -96,7 +96,7 @@ def compress_files(
     def hint(target: Path, pixels: NDArray[np.uint8]) -> str:
         if not says_fmae_size or target == STREAM:
             return ""
-        with suppress(BundleError):  # of a bundle without a prior, which makes no .fmae files
+        with suppress(FmaeError):  # a bundle without a prior makes no .fmae files
             return f"-o {target.with_suffix(FMAE_SUFFIX)} would take {len(codec.compress(pixels))}"
         return ""
 

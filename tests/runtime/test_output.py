@@ -50,8 +50,11 @@ def test_without_links_a_file_is_renamed(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "hardlink_to", refuse)
     write_file(tmp_path / "x", b"content")
     assert (tmp_path / "x").read_bytes() == b"content"
-    with pytest.raises(OutputError, match="exists already"):
-        write_file(tmp_path / "x", b"other")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("x", "dangling"):
+        with pytest.raises(OutputError, match="exists already"):
+            write_file(tmp_path / name, b"other")
+    assert (tmp_path / "dangling").is_symlink()
 
 
 def test_a_dangling_link_counts_as_a_file(tmp_path):
