@@ -90,6 +90,9 @@ def test_where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="not a folder"):
         write_file(tmp_path / "file" / "out", b"")
+    if Path("/proc").is_dir():
+        with pytest.raises(OutputError, match="its folder /proc takes no files"):
+            write_file(Path("/proc/out"), b"")
 
 
 def mode(path):
