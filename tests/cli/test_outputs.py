@@ -144,7 +144,7 @@ def test_what_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypat
     monkeypatch.setattr("fmae_edge.cli.outputs.write_file", write)
     done = cli("compress", "-r", "in", "-o", "out", "--skip-existing", "--json")
     assert done.returncode == 0
-    assert [each["status"] for each in records(done)] == ["skipped"] * 2
+    assert [(each["status"], each["bytes"]) for each in records(done)] == [("skipped", None)] * 2
     assert (folders / "out/one/img.npy").read_bytes() == b"theirs"
     assert "exists already" in cli("compress", "-r", "in", "-o", "new").stderr
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--skip-existing", "--json")
@@ -243,3 +243,19 @@ def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folde
     assert done.returncode == 1
     assert [each["status"] for each in records(done)] == ["failed"]
     assert "img.npy: is a folder, so no file is written there" in done.stderr
+
+
+def test_of_a_stack_the_images_that_are_missing_are_written(cli, folders):
+    cli("compress", "-r", "in", "-o", "all.fmae")
+    cli("decompress", "all.fmae", "-o", "out")
+    before = (folders / "out/all.1.png").read_bytes()
+    (folders / "out/all.1.png").unlink()
+    done = cli("decompress", "all.fmae", "-o", "out", "--skip-existing", "--json")
+    assert [each["status"] for each in records(done)] == ["skipped", "done"]
+    assert (folders / "out/all.1.png").read_bytes() == before
+
+
+def test_a_dry_run_sees_that_a_folder_is_missing(cli, folders):
+    done = cli("compress", "in/one/img.png", "-o", "nowhere/x.npy", "--dry-run")
+    assert done.returncode == 1
+    assert "in/one/img.png -> nowhere/x.npy: its folder nowhere does not exist" in done.stderr
