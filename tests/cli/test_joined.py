@@ -1,9 +1,19 @@
 """One file of several inputs: rows and names are those of the inputs that are in it, and a bad input is told."""
 
+import json
+import re
+import signal
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from fmae_edge import Codec
+from fmae_edge.cli.destination import Destination
+from fmae_edge.cli.files import Inputs, Source
+from fmae_edge.cli.joined import Part, join_files
+from fmae_edge.cli.options import FileOptions
+from fmae_edge.cli.outputs import Outputs
 from fmae_edge.data.image_file import png_bytes
 from tests.cli.results import found, records, summary
 
@@ -137,3 +147,38 @@ def test_two_inputs_of_one_name_are_both_told(cli, folder, images):
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: in/a.png and in/a.webp: both would have the name 'a'; rename one")
     assert not (folder / "all.fmae").exists()
+
+
+def test_what_was_converted_is_told_beside_the_row(cli, folder, images):
+    Image.fromarray(np.dstack([images[0]] * 3)).save(folder / "rgb.png")
+    done = cli("compress", "in/a.png", "rgb.png", "-o", "all.npy")
+    assert done.stdout.splitlines()[1] == "rgb.png -> all.npy[1]  (RGB converted to grayscale)"
+    done = cli("compress", "in/a.png", "rgb.png", "-o", "all.npy", "--force", "--json")
+    assert [each["notes"] for each in records(done)] == [[], ["RGB converted to grayscale"]]
+
+
+def test_memory_that_is_not_there_for_all_is_told(cli, folder, monkeypatch):
+    def encode(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Codec, "encode", encode)
+    done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: out of memory\n0 done, 0 skipped, 2 failed")
+
+
+def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatch):
+    def load(source):
+        if source.path.stem == "10":
+            signal.raise_signal(signal.SIGINT)
+        return Part(source)
+
+    monkeypatch.setattr("fmae_edge.cli.joined.FILES_AT_ONCE", 1)
+    target, sources = tmp_path / "all.npy", [Source(tmp_path / f"{number}.png") for number in range(100)]
+    outputs = Outputs(Destination(target), ".npy", False, sources, joined=True)
+    with pytest.raises(SystemExit, match="130"):
+        join_files(Inputs(sources), load, lambda _: b"all", target, outputs, FileOptions(json=True))
+    told = capsys.readouterr()
+    assert re.match(r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", told.err)
+    assert json.loads(told.out)["summary"]["not_tried"] == 100
+    assert found(tmp_path) == []

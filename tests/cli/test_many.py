@@ -191,3 +191,16 @@ def test_quiet_and_json(cli, tree):
     done = cli("compress", "-r", "in", "-o", "out", "--quiet", "--json", "--skip-existing")
     assert [record["status"] for record in records(done)] == ["skipped", "failed", "skipped", "skipped"]
     assert done.returncode == 1
+
+
+def test_what_takes_too_much_memory_together_is_converted_one_by_one(cli, tree, monkeypatch):
+    encode = Codec.encode
+
+    def encode_one(codec, images, dtype="float32"):
+        if len(images) > 1:
+            raise MemoryError
+        return encode(codec, images, dtype)
+
+    monkeypatch.setattr(Codec, "encode", encode_one)
+    assert cli("compress", "-r", "in", "-o", "out").returncode == 0
+    assert len(found(tree / "out")) == 3
