@@ -38,6 +38,9 @@ Data = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", help="One file of several inputs: write it without those that fail.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on with the rest.")
@@ -79,6 +82,7 @@ def compress(
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
     jobs: Jobs = 1,
+    keep_going: KeepGoing = False,
     json: Json = False,
 ) -> None:
     """Compress images to latents or to files of some 30 bytes.
@@ -97,7 +101,9 @@ def compress(
     if quality is not None and max_bytes is not None:
         raise typer.BadParameter("--max-bytes finds the quality; give it or --quality, not both")
     fmae = FmaeOptions(quality, effort, max_bytes, names)
-    options = FileOptions(output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json)
+    options = FileOptions(
+        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
+    )
     compress_files(images, options, dtype, fit, fmae)
 
 
@@ -113,6 +119,7 @@ def decompress(
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
     jobs: Jobs = 1,
+    keep_going: KeepGoing = False,
     json: Json = False,
     index: Annotated[
         int | None, typer.Option(min=0, metavar="K", help="Of a file of several images, only this, from 0.")
@@ -130,5 +137,7 @@ def decompress(
     from fmae_edge.cli.decompress import decompress_files
     from fmae_edge.cli.options import FileOptions
 
-    options = FileOptions(output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json)
+    options = FileOptions(
+        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
+    )
     decompress_files(files, options, index)

@@ -59,7 +59,7 @@ def compare(
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images, recursive, SUFFIXES)
+    sources = expand(images, recursive, SUFFIXES).sources
     target = _PICTURE if output is None and not show else output
     outputs = None if target is None else picture_output(target, force, sources)
     codec = Codec(bundle, precision=precision)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.files import STREAM, Source, expand, named, read
-from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert_files, join_files
+from fmae_edge.cli.joined import Part, join_files
+from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
@@ -47,14 +48,15 @@ class _Decoded:
 
 def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, index: int | None = None) -> None:
     """Decompress latent and .fmae files to image files; the options are those of `fmae-edge decompress`."""
-    sources = expand(files, options.recursive, (LATENT_SUFFIX, FMAE_SUFFIX))
+    inputs = expand(files, options.recursive, (LATENT_SUFFIX, FMAE_SUFFIX))
+    sources = inputs.sources
     suffix = options.suffix if options.suffix in _ENCODERS else ".png"
     joined = len(sources) > 1 and options.output is not None and options.output.names_one(_ARRAY)
     codec = options.open_codec(beside_files=len(sources) > 1)
     outputs = options.place(suffix, list(_ENCODERS), sources, joined)
     if joined and options.output is not None:
         load = partial(_decode_stack, codec, index)
-        join_files(sources, load, _join, options.output.path, outputs, options)
+        join_files(inputs, load, _join, options.output.path, outputs, options)
         return
 
     def convert(loaded: Sequence[tuple[Source, bytes]]) -> list[list[Product]]:
@@ -64,7 +66,7 @@ def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, ind
             for (source, _), one in zip(loaded, decoded, strict=True)
         ]
 
-    convert_files(sources, Conversion(read, convert), outputs, options)
+    convert_files(inputs, Conversion(read, convert), outputs, options)
 
 
 def _decode_stack(codec: Codec, index: int | None, source: Source) -> Part[Pixels]:
@@ -73,8 +75,8 @@ def _decode_stack(codec: Codec, index: int | None, source: Source) -> Part[Pixel
     return Part(stack, rows=len(stack))
 
 
-def _join(stacks: list[Pixels]) -> bytes:
-    return npy_bytes(np.concatenate(stacks))
+def _join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+    return npy_bytes(np.concatenate([stack for _, stack in loaded]))
 
 
 def _decode_each(

@@ -31,7 +31,16 @@ class Source:
         return str(self.path)
 
 
-def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> list[Source]:
+@dataclass(frozen=True)
+class Inputs:
+    """What the arguments of a command name, and how many files in folders end in none of `suffixes`."""
+
+    sources: list[Source]
+    suffixes: Sequence[str] = ()
+    passed_over: int = 0
+
+
+def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> Inputs:
     """Return the files that `arguments` name: with `recursive`, folders give the files in them that end so.
 
     Without it a folder stays as it is, and is an error when it is read. A pattern that the shell has left alone,
@@ -43,9 +52,14 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
     place = place_finder()
     sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
+    passed: set[tuple[str, str]] = set()
+
+    def pass_over(path: Path) -> None:
+        passed.add(place(path))
+
     for argument in arguments:
         try:
-            found = _expanded(argument, recursive, suffixes)
+            found = _expanded(argument, recursive, suffixes, pass_over)
         except OSError as error:  # a name that is too long, a folder that may not be searched, ...
             found = [Source(argument, problem=error.strerror or str(error))]
         if found is None:
@@ -56,7 +70,7 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
             if place(source.path) not in seen:  # links may lead to a file on several ways
                 sources.append(source)
                 seen.add(place(source.path))
-    return sources
+    return Inputs(sources, suffixes, len(passed - seen))
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
@@ -65,16 +79,20 @@ def place_finder() -> Callable[[Path], tuple[str, str]]:
     return lambda path: (real(path.parent), path.name)
 
 
-def _expanded(argument: Path, recursive: bool, suffixes: Sequence[str]) -> list[Source] | None:
+def _expanded(
+    argument: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source] | None:
     """Return the files in a folder or of a pattern, None if `argument` is a file, or is to be taken as one."""
     if recursive and argument.is_dir():
-        return _files_in(argument, Path(), suffixes)
+        return _files_in(argument, Path(), suffixes, pass_over)
     if has_magic(str(argument)) and not argument.exists():
-        return _matching(argument, recursive, suffixes)
+        return _matching(argument, recursive, suffixes, pass_over)
     return None
 
 
-def _files_in(folder: Path, below: Path, suffixes: Sequence[str]) -> list[Source]:
+def _files_in(
+    folder: Path, below: Path, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source]:
     """Return the files in a folder that lies `below` the given one. Links to folders are not followed."""
     found: list[Source] = []
 
@@ -84,11 +102,17 @@ def _files_in(folder: Path, below: Path, suffixes: Sequence[str]) -> list[Source
     for inside, _, names in os.walk(folder, onerror=unreadable):
         parent = Path(inside)
         place = below / parent.relative_to(folder)
-        found += [Source(parent / name, place) for name in names if name.lower().endswith(tuple(suffixes))]
+        for name in names:
+            if name.lower().endswith(tuple(suffixes)):
+                found.append(Source(parent / name, place))
+            else:
+                pass_over(parent / name)
     return found or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
 
 
-def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str]) -> list[Source]:
+def _matching(
+    pattern: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source]:
     """Return the files that match a pattern, below the folders that it names without a wildcard.
 
     As for a shell, * leaves out what begins with a dot. Links to folders are not followed by **.
@@ -108,7 +132,7 @@ def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str]) -> list[S
         if not match.is_dir():
             found.append(Source(match, below.parent))
         elif recursive:
-            found += _files_in(match, below, suffixes)
+            found += _files_in(match, below, suffixes, pass_over)
     return found or [Source(pattern, problem="no file matches")]
 
 

@@ -48,7 +48,7 @@ def reconstruct(
     from fmae_edge.evaluate.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images or [], recursive, SUFFIXES)
+    sources = expand(images or [], recursive, SUFFIXES).sources
     outputs = picture_output(output, force, sources)
     codec = Codec(bundle, precision=precision)
     if sources:

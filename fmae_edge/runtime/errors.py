@@ -23,6 +23,14 @@ class OutputError(FmaeError):
     """A result that cannot be put where it was asked for without losing something, or at all."""
 
 
+class DiskError(OutputError):
+    """A disk that is full, over quota or read-only: no other result could be written either."""
+
+
+class ResourceError(FmaeError):
+    """Threads that the system does not give."""
+
+
 def shown(value: object) -> str:
     """Return a caller's value as a message shows it: its repr, cut if it is long."""
     if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:

@@ -1,6 +1,5 @@
 """.fmae files on the command line, as a user types it."""
 
-import json
 import shutil
 
 import numpy as np
@@ -9,6 +8,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.runtime.fmae_file import pack_many, unpack
+from tests.cli.results import records
 from tests.conftest import REPOSITORY
 
 CODEC = Codec()
@@ -135,7 +135,7 @@ def test_images_whose_names_are_refused_are_numbered(cli, tmp_path, images, name
         f"stack.fmae[{number}] -> stack.{number}.png  ({note})" for number in range(2)
     ]
     done = cli("decompress", "stack.fmae", "--index", "1", "--force", "--json")
-    record = json.loads(done.stdout)
+    (record,) = records(done)
     assert (record["output"], record["notes"]) == ("stack.1.png", [note])
     done = cli("decompress", "stack.fmae", "-o", "all.npy")
     assert (done.returncode, done.stdout) == (0, "stack.fmae -> all.npy\n")
@@ -192,7 +192,7 @@ def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
     assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
     assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
     assert lines[2] == "fmae-edge: text.fmae: not a .fmae file"
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["status"] for record in records] == ["failed", "failed", "failed", "done"]
-    assert records[0]["error"].startswith("cut.fmae: truncated")
-    assert records[3]["output"] == "coat.decoded.png"
+    told = records(done)
+    assert [record["status"] for record in told] == ["failed", "failed", "failed", "done"]
+    assert told[0]["error"].startswith("cut.fmae: truncated")
+    assert told[3]["output"] == "coat.decoded.png"

@@ -1,7 +1,6 @@
 """Which files a command takes: folders, patterns, links; and that none is left out without a word."""
 
 import ctypes
-import json
 import os
 import subprocess
 
@@ -9,15 +8,11 @@ import numpy as np
 import pytest
 
 from fmae_edge.data.image_file import png_bytes
+from tests.cli.results import found, records
 from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
-from tests.cli.test_many import found
 from tests.conftest import COMMAND
 
 CAP_DAC_READ_SEARCH = 2
-
-
-def records(done):
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):

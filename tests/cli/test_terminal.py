@@ -76,7 +76,8 @@ def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arg
     assert f"\x1b[31mfmae-edge:\x1b[0m {names[3]}: no image file" in shown
     lines = (tmp_path / "said.txt").read_text().splitlines()
     if "--json" in arguments:
-        assert [json.loads(line)["input"] for line in lines] == names
+        assert [json.loads(line)["input"] for line in lines[:-1]] == names
+        assert "summary" in json.loads(lines[-1])
     else:
         assert [line.split(" -> ")[0] for line in lines] == [name for name in names if name != names[3]]
     _, shown = terminal(tmp_path, "compress", *names, "--verbose", "--force", environment={"COLUMNS": "40"})
