@@ -3,9 +3,11 @@
 import struct
 import zlib
 
+from fmae_edge.data.limits import Parts
 from fmae_edge.runtime.errors import InputError
 
 START = b"\x89PNG\r\n\x1a\n"
+_SIDES_AT = (16, 20)
 DEPTH_AT = 24  # of the header, which is the first chunk
 _CHUNK_FRAME = 12  # length, kind and checksum
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
@@ -17,7 +19,7 @@ def check_png(content: bytes, where: str) -> None:
     """Raise InputError if a PNG file is damaged or cut; `where` names it.
 
     Pillow compares checksums in `verify` alone, which takes half as long as all else, and never misses the end or
-    rows. Call this after the size of the image was found to be bearable.
+    rows. Call this after `check_parts`, and after the size of the image was found to be bearable.
     """
     view, at = memoryview(content), len(START)
     header = b""
@@ -42,6 +44,15 @@ def check_png(content: bytes, where: str) -> None:
     raise InputError(f"{where}: the image is truncated, its end is missing")
 
 
+def check_parts(content: bytes, where: str) -> None:
+    """Raise InputError if a PNG file has more chunks than an image of its size needs; `where` names it."""
+    width, height = (int.from_bytes(content[at : at + 4]) for at in _SIDES_AT)
+    parts, at = Parts(where, width, height), len(START)
+    while at + _CHUNK_FRAME <= len(content):
+        parts.take()
+        at += _CHUNK_FRAME + int.from_bytes(content[at : at + 4])
+
+
 def without_text(content: bytes) -> bytes:
     """Return a PNG file without its chunks of text and its colour profile."""
     kept, at = [START], len(START)
@@ -63,7 +74,9 @@ def _check_rows(header: bytes, pixels: list[memoryview], where: str) -> None:
     unpacker = zlib.decompressobj()
     try:
         for part in pixels:
-            missing -= len(unpacker.decompress(part, max(missing, 1)))
+            if missing <= 0 or unpacker.eof:  # zlib keeps, and copies again and again, what comes behind its end
+                break
+            missing -= len(unpacker.decompress(part, missing))
     except zlib.error:  # Pillow has said so, or needs no more than came before
         return
     if missing > 0:
