@@ -1,4 +1,4 @@
-"""Image files of 28x28 that cost far more than their pixels: what each is, and its bytes."""
+"""Image files of 28x28 that would cost far more than their pixels do, by name."""
 
 import io
 import struct
@@ -136,9 +136,6 @@ def webp_with(kind, size):
     return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
 
 
-EXIF = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 0) + bytes(4)
-
-
 def exif_of_tags(count):
     """Return an Exif block whose tags all share the same bytes."""
     size = 12 * count
@@ -156,6 +153,7 @@ HOSTILE = {
     "tiff-many-tiles": lambda: tiff_of_offsets(324, 900_000),
     "tiff-tags-share-data": lambda: tiff_of_tags(3000, 2),
     "tiff-exif-tags-share-data": lambda: tiff_with_exif_of_tags(3000, 2),
+    "tiff-many-values": lambda: tiff([(273, 4, 1, 8), (258, 3, 8_000_000, 8)], bytes(16_000_000)),
     "tiff-large": lambda: tiff([(273, 4, 1, 8), (279, 4, 1, 784)], bytes(60 * _MEGABYTE)),
     "png-behind-the-stream": lambda: png(png_chunk(b"IDAT", png_rows()), png_chunk(b"IDAT", b"") * 800_000),
     "png-bytes-behind-the-stream": lambda: png(
@@ -169,9 +167,9 @@ HOSTILE = {
         *[png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000)))] * 900, png_chunk(b"IDAT", png_rows())
     ),
     "png-profile": lambda: png(
-        png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(500 * _MEGABYTE))), png_chunk(b"IDAT", png_rows())
+        png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(100 * _MEGABYTE))), png_chunk(b"IDAT", png_rows())
     ),
-    "png-pixels": lambda: png(png_chunk(b"IDAT", zlib.compress(bytes(500 * _MEGABYTE)))),
+    "png-pixels": lambda: png(png_chunk(b"IDAT", zlib.compress(bytes(100 * _MEGABYTE)))),
     "jpeg-exif-segments": lambda: jpeg_with(jpeg_segment(0xE1, b"Exif\0\0") * 400_000),
     "jpeg-large-exif-segments": lambda: jpeg_with(jpeg_segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 63),
     "jpeg-some-exif-segments": lambda: jpeg_with(jpeg_segment(0xE1, b"Exif\0\0" + bytes(4000)) * 900),
@@ -180,9 +178,12 @@ HOSTILE = {
     "jpeg-junk": lambda: jpeg_with(b"\0" * 4_000_000),
     "jpeg-fill": lambda: jpeg_with(b"\xff" * 4_000_000),
     "jpeg-exif-tags-share-data": lambda: jpeg_with(jpeg_segment(0xE1, exif_of_tags(5000))),
+    "jpeg-exif-hidden-in-other-segments": lambda: jpeg_with(
+        jpeg_segment(0xF0, jpeg_segment(0xE1, b"Exif\0\0" + bytes(500)) * 100) * 80
+    ),
     "jpeg-scans": lambda: jpeg_of_scans(100_000, SIDE),
     "jpeg-photoshop-blocks": lambda: jpeg_with(
-        jpeg_segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0" * 5000) * 60
+        jpeg_segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0\0" * 5000) * 500
     ),
     "gif-comments": lambda: gif(gif_comment(2_000_000, 1)),
     "gif-many-comments": lambda: gif(gif_comment(1, 1) * 800_000),

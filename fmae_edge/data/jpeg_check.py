@@ -3,6 +3,7 @@
 import re
 
 from fmae_edge.data.limits import Parts
+from fmae_edge.data.tiff_check import check_exif
 from fmae_edge.runtime.errors import InputError
 
 START = b"\xff\xd8\xff"
@@ -20,7 +21,8 @@ _MOST_EXIF_SEGMENTS = 64  # Pillow joins them one by one, which takes quadratic 
 def check_jpeg(content: bytes, where: str) -> None:
     """Raise InputError if a JPEG file has more segments or scans than any real one; `where` names it."""
     parts = Parts(where)
-    at, scans, exif = 2, 0, 0
+    at, scans = 2, 0
+    exif: list[bytes] = []
     while marker := (_MARKER_BEHIND_PIXELS if scans else _MARKER).search(content, at):
         kind = marker[1][0]
         parts.take(1 if scans else 1 + marker.start() - at)  # Pillow reads what lies between byte by byte
@@ -29,12 +31,15 @@ def check_jpeg(content: bytes, where: str) -> None:
             return
         if kind in _WITHOUT_LENGTH:
             continue
-        exif += content.startswith(_EXIF, at + 2)
-        scans += kind == _SCAN
-        if scans > _MOST_SCANS or exif > _MOST_EXIF_SEGMENTS:
-            many = f"{_MOST_SCANS} scans" if scans > _MOST_SCANS else f"{_MOST_EXIF_SEGMENTS} segments of Exif"
-            raise InputError(f"{where}: the file has more than {many}, which is too many; save the image anew")
         end = at + max(2, int.from_bytes(content[at : at + 2]))
+        if content.startswith(_EXIF, at + 2) and not scans:
+            exif.append(content[at + 2 + len(_EXIF) : end])
+        scans += kind == _SCAN
+        if scans > _MOST_SCANS or len(exif) > _MOST_EXIF_SEGMENTS:
+            many = f"{_MOST_SCANS} scans" if scans else f"{_MOST_EXIF_SEGMENTS} segments of Exif"
+            raise InputError(f"{where}: the file has more than {many}, which is too many; save the image anew")
+        if scans == 1 and kind == _SCAN:
+            check_exif(b"".join(exif), where)
         if kind == _PHOTOSHOP:
             parts.take(content.count(_PHOTOSHOP_BLOCK, at, end))
         at = end

@@ -33,7 +33,7 @@ def check_png(content: bytes, where: str) -> None:
             raise InputError(f"{where}: the image is truncated or damaged (the checksum of its {name} is wrong)")
         if kind == b"IHDR":
             if header:
-                raise InputError(f"{where}: the image is damaged, it has a second header")
+                raise InputError(f"{where}: the image is damaged: it has a second header")
             header = bytes(view[kind_at + 4 : end])
         elif kind == b"IDAT":
             pixels.append(view[kind_at + 4 : end])
@@ -69,7 +69,7 @@ def _check_rows(header: bytes, pixels: list[memoryview], where: str) -> None:
         width, height, depth, colour, interlaced = struct.unpack(">IIBB2xB", header)
         bits = depth * _SAMPLES[colour]
     except (struct.error, KeyError):
-        raise InputError(f"{where}: the image is damaged (its header is none)") from None
+        raise InputError(f"{where}: the image is damaged (its header is invalid)") from None
     missing = sum(_bytes_of(width, height, bits, *each) for each in (_PASSES if interlaced else ((0, 0, 1, 1),)))
     unpacker = zlib.decompressobj()
     try:
