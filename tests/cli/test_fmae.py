@@ -85,7 +85,7 @@ def test_a_name_that_is_no_text_or_would_forge_output_is_refused(cli, folder):
         shutil.copy(folder / "bag.png", folder / f"{name}.png")
         done = cli("compress", "bag.png", f"{name}.png", "-o", "all.fmae", "--names")
         assert done.returncode == 1
-        assert "cannot be the name of a file" in done.stderr
+        assert "cannot be the name of an image" in done.stderr
         assert not (folder / "all.fmae").exists()
 
 
