@@ -35,7 +35,7 @@ class SizeError(InputError):
     """An image has another size than the codec takes, and could be resized."""
 
 
-def max_file_bytes(size: tuple[int, int], fit: Fit | None) -> int:
+def max_file_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
     """Return how many bytes to read of a file that `load_gray` gets, for images of (height, width) `size`."""
     return max_bytes(*size) if fit is None else max_bytes(MAX_PIXELS, 1)
 

@@ -67,7 +67,7 @@ def is_fmae(content: bytes) -> bool:
 
 def max_file_bytes(start: bytes) -> int:
     """Return how many bytes the .fmae file that begins with `start` may have: a stack a gigabyte."""
-    if start[1] & 15 == VERSION and not start[2] & _MANY:
+    if start[1] & 15 <= _PATHS_VERSION and not start[2] & _MANY:
         return _START_BYTES + _ID_BYTES + _CHECK_BYTES + _MAX_PAYLOAD_BYTES
     return _MAX_STACK_BYTES
 
