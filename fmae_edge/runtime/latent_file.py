@@ -21,9 +21,9 @@ _MAX_HEADER_BYTES = 10_000
 _MAX_DIMENSIONS = 32
 # NumPy reads a header as a Python literal, which takes more than arrays have, and prints warnings of Python's own
 _ENTRY = re.compile(
-    r"""\s*(?P<quote>['"])(?P<key>\w+)(?P=quote)\s*:\s*"""
-    r"""(?:(?P<mark>['"])(?P<descr>[<>|=]?[?biufcmMOSUV]\d{0,9}(?:\[\w+\])?)(?P=mark)|(?P<order>True|False)|"""
-    r"""\((?P<shape>\s*(?:\d{1,18}L?\s*,\s*)*(?:\d{1,18}L?\s*)?)\))\s*(?:,\s*)?"""
+    r"""\s*(?:['"]descr['"]\s*:\s*['"](?P<descr>[<>|=]?[?biufcmMOSUV]\d{0,9}(?:\[\w+\])?)['"]"""
+    r"""|['"]fortran_order['"]\s*:\s*(?P<fortran_order>True|False)"""
+    r"""|['"]shape['"]\s*:\s*\((?P<shape>\s*(?:\d{1,18}L?\s*,\s*)*(?:\d{1,18}L?\s*)?)\))\s*(?:,\s*|$)"""
 )
 
 
@@ -96,11 +96,9 @@ def _parse_header(content: bytes) -> _Header:
     at, found = 1, dict[str, str]()
     while entry := _ENTRY.match(text, at, len(text) - 1):
         at = entry.end()
-        found |= {
-            entry["key"]: next(entry[kind] for kind in ("descr", "order", "shape") if entry[kind] is not None)
-        }
+        found |= {key: value for key, value in entry.groupdict().items() if value is not None}
     shape = tuple(int(number) for number in re.findall(r"\d+", found["shape"]))
-    if at != len(text) - 1 or len(found) != 3 or len(shape) > _MAX_DIMENSIONS:
+    if at != len(text) - 1 or len(shape) > _MAX_DIMENSIONS:
         raise ValueError
     return _Header(shape, _ORDERS[found["fortran_order"]], np.dtype(found["descr"]), end)
 
