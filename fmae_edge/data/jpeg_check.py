@@ -14,7 +14,7 @@ _EXIF = b"Exif\0\0"
 _PHOTOSHOP, _PHOTOSHOP_BLOCK = 0xED, b"8BIM"
 _MARKER = re.compile(rb"\xff([^\0\xff])")
 _MARKER_BEHIND_PIXELS = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")
-_MOST_SCANS = 100  # each goes through the whole image again; progressive files have about 10
+_MOST_SCANS = 30  # each goes through the whole image again; progressive files have 10, those in CMYK 18
 _MOST_EXIF_SEGMENTS = 64  # Pillow joins them one by one, which takes quadratic time; cameras write one
 
 

@@ -90,8 +90,10 @@ def _parse_header(content: bytes) -> _Header:
     length_bytes = _LENGTH_BYTES[content[len(MAGIC) : start]]
     start += length_bytes
     end = start + int.from_bytes(content[start - length_bytes : start], "little")
+    if end > min(len(content), start + _MAX_HEADER_BYTES):
+        raise ValueError
     text = content[start:end].decode("latin-1").strip()
-    if not start < end <= min(len(content), start + _MAX_HEADER_BYTES) or text[:1] + text[-1:] != "{}":
+    if text[:1] + text[-1:] != "{}":
         raise ValueError
     at, found = 1, dict[str, str]()
     while entry := _ENTRY.match(text, at, len(text) - 1):
