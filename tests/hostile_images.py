@@ -154,6 +154,7 @@ HOSTILE = {
     "tiff-tags-share-data": lambda: tiff_of_tags(3000, 2),
     "tiff-exif-tags-share-data": lambda: tiff_with_exif_of_tags(3000, 2),
     "tiff-many-values": lambda: tiff([(273, 4, 1, 8), (258, 3, 8_000_000, 8)], bytes(16_000_000)),
+    "tiff-fractions": lambda: tiff([(273, 4, 1, 8), (282, 5, 1_000_000, 8)], bytes(range(256)) * 31_250),
     "tiff-large": lambda: tiff([(273, 4, 1, 8), (279, 4, 1, 784)], bytes(60 * _MEGABYTE)),
     "png-behind-the-stream": lambda: png(png_chunk(b"IDAT", png_rows()), png_chunk(b"IDAT", b"") * 800_000),
     "png-bytes-behind-the-stream": lambda: png(
@@ -169,11 +170,15 @@ HOSTILE = {
     "png-profile": lambda: png(
         png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(100 * _MEGABYTE))), png_chunk(b"IDAT", png_rows())
     ),
+    "png-profiles": lambda: png(
+        *[png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000)))] * 9_900, png_chunk(b"IDAT", png_rows())
+    ),
     "png-pixels": lambda: png(png_chunk(b"IDAT", zlib.compress(bytes(100 * _MEGABYTE)))),
     "jpeg-exif-segments": lambda: jpeg_with(jpeg_segment(0xE1, b"Exif\0\0") * 400_000),
     "jpeg-large-exif-segments": lambda: jpeg_with(jpeg_segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 63),
     "jpeg-some-exif-segments": lambda: jpeg_with(jpeg_segment(0xE1, b"Exif\0\0" + bytes(4000)) * 900),
     "jpeg-profile-segments": lambda: jpeg_with(jpeg_segment(0xE2, b"ICC_PROFILE\0\1\1") * 400_000),
+    "jpeg-tables": lambda: jpeg_with(jpeg_segment(0xDB, (b"\0" + bytes(range(1, 65))) * 1000) * 480),
     "jpeg-comments": lambda: jpeg_with(jpeg_segment(0xFE, b"") * 1_000_000),
     "jpeg-junk": lambda: jpeg_with(b"\0" * 4_000_000),
     "jpeg-fill": lambda: jpeg_with(b"\xff" * 4_000_000),

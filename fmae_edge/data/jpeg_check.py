@@ -11,6 +11,7 @@ _SCAN, _END = 0xDA, 0xD9
 # Those that Pillow knows no length of: it looks for the next marker right behind
 _WITHOUT_LENGTH = (0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE))
 _EXIF = b"Exif\0\0"
+_TABLES, _TABLE_BYTES = 0xDB, 65  # of quantisation: a segment may hold several
 _PHOTOSHOP, _PHOTOSHOP_BLOCK = 0xED, b"8BIM"
 _MARKER = re.compile(rb"\xff([^\0\xff])")
 _MARKER_BEHIND_PIXELS = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")
@@ -42,4 +43,6 @@ def check_jpeg(content: bytes, where: str) -> None:
             check_exif(b"".join(exif), where)
         if kind == _PHOTOSHOP:
             parts.take(content.count(_PHOTOSHOP_BLOCK, at, end))
+        elif kind == _TABLES:
+            parts.take((end - at) // _TABLE_BYTES)
         at = end

@@ -9,6 +9,7 @@ from fmae_edge.runtime.errors import InputError
 START = b"\x89PNG\r\n\x1a\n"
 _SIDES_AT = (16, 20)
 DEPTH_AT = 24  # of the header, which is the first chunk
+_PROFILE_PARTS = 1000  # as long as it takes Pillow to unpack a colour profile of a megabyte
 _CHUNK_FRAME = 12  # length, kind and checksum
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
 # Where each pass of an interlaced image (Adam7) begins and how far apart its pixels are: x, y, dx, dy
@@ -49,7 +50,7 @@ def check_parts(content: bytes, where: str) -> None:
     width, height = (int.from_bytes(content[at : at + 4]) for at in _SIDES_AT)
     parts, at = Parts(where, width, height), len(START)
     while at + _CHUNK_FRAME <= len(content):
-        parts.take()
+        parts.take(_PROFILE_PARTS if content[at + 4 : at + 8] == b"iCCP" else 1)
         at += _CHUNK_FRAME + int.from_bytes(content[at : at + 4])
 
 

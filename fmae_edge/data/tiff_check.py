@@ -30,6 +30,7 @@ _KIND_BYTES = {
     18: 8,
 }
 _NUMBERS = _KIND_BYTES.keys() - {1, 2, 6, 7}
+_FRACTIONS, _FRACTION_NUMBERS = (5, 10), 16  # which take so much longer
 _MOST_NUMBERS = 1 << 20
 _MOST_TILE_PIXELS = 1 << 22  # a tile may be larger than its image: many programs write 256x256 and 512x512
 
@@ -98,7 +99,7 @@ def _directory(content: bytes, at: int | None, parts: Parts) -> list[_Tag]:
 def _tag(order: str, number: int, kind: int, count: int, value: bytes) -> _Tag:
     data_bytes = count * _KIND_BYTES.get(kind, 0)
     used = value[:data_bytes] if 0 < data_bytes <= len(value) else value
-    values = count if kind in _NUMBERS else 0
+    values = _FRACTION_NUMBERS * count if kind in _FRACTIONS else count if kind in _NUMBERS else 0
     return _Tag(number, count, values, data_bytes, int.from_bytes(used, "big" if order == ">" else "little"))
 
 
