@@ -1,7 +1,5 @@
 """How much an image file may hold for the size of its image: real files stay far below, hostile ones do not."""
 
-from typing import NoReturn
-
 from fmae_edge.runtime.errors import InputError
 
 MAX_PIXELS, MAX_SIDE = 64_000_000, 65_535  # of an image that is resized: a few bytes of PNG can claim gigabytes
@@ -25,11 +23,7 @@ class Parts:
         """Count some more. Raises InputError once there are more than an image of this size needs."""
         self._left -= count
         if self._left < 0:
-            self.refuse()
-
-    def refuse(self) -> NoReturn:
-        """Raise the InputError that says so."""
-        raise InputError(
-            f"{self._where}: the file has more than {self._most} parts, too many for an image of its size; "
-            "save the image anew"
-        )
+            raise InputError(
+                f"{self._where}: the file has more than {self._most} parts, too many for an image of its size; "
+                "save the image anew"
+            )

@@ -50,14 +50,14 @@ def check_tiff(content: bytes, where: str) -> None:
     A file that is cut or damaged passes: Pillow says so. `where` names the file.
     """
     try:
-        tags = _directory(content, None, Parts(where))
+        tags = _directory(content, None, Parts(where), where)
         sides = {tag.number: tag.value for tag in reversed(tags)}  # of a tag that comes twice the first counts
         width, height = sides.get(_WIDTH, 0), sides.get(_HEIGHT, 0)
         parts = Parts(where, width, height)
         parts.take(max((tag.count for tag in tags if tag.number in (_STRIPS, _TILES)), default=0))
         for tag in tags:
             if tag.number in _DIRECTORIES:
-                _directory(content, tag.value, parts)
+                _directory(content, tag.value, parts, where)
     except struct.error:
         return
     tile_width = max((tag.value for tag in tags if tag.number == _TILE_WIDTH), default=0)
@@ -72,12 +72,12 @@ def check_tiff(content: bytes, where: str) -> None:
 def check_exif(content: bytes, where: str) -> None:
     """Raise InputError if a block of Exif has more tags, or tags with more data, than any real one."""
     try:
-        _directory(content, None, Parts(where))
+        _directory(content, None, Parts(where), where)
     except struct.error:
         return
 
 
-def _directory(content: bytes, at: int | None, parts: Parts) -> list[_Tag]:
+def _directory(content: bytes, at: int | None, parts: Parts, where: str) -> list[_Tag]:
     """Return the tags of the first directory, or of the one at `at`. Raises struct.error if it is cut."""
     big = content[2:3] == bytes([_BIG])
     order = ">" if content.startswith(b"MM") else "<"
@@ -92,7 +92,7 @@ def _directory(content: bytes, at: int | None, parts: Parts) -> list[_Tag]:
     held = [tag for tag in tags if tag.value + tag.data_bytes <= len(content)]
     copied, numbers = sum(tag.data_bytes for tag in held), sum(tag.numbers for tag in held)
     if copied > 2 * len(content) or numbers > _MOST_NUMBERS:
-        parts.refuse()
+        raise InputError(f"{where}: the tags of the file hold more than any real ones do; save the image anew")
     return tags
 
 
