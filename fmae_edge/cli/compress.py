@@ -15,9 +15,10 @@ from fmae_edge.cli.joined import Part, join_files
 from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
+from fmae_edge.cli.pictures import suggesting_fit
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
-from fmae_edge.data.image_file import MAX_FILE_BYTES, SUFFIXES, Fit, load_gray
+from fmae_edge.data.image_file import SUFFIXES, Fit, load_gray, max_file_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError
 from fmae_edge.runtime.file_names import as_names
@@ -70,10 +71,11 @@ def compress_files(
     outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
 
     def load(source: Source) -> Gray:
-        content = read(source, MAX_FILE_BYTES)
+        content = read(source, max_file_bytes(size, fit))
         if content.startswith(MAGIC) or is_fmae(content):
-            raise InputError(f"{source}: is no image but something compressed, which decompress takes")
-        return load_gray(content, str(source), size, fit)
+            raise InputError(f"{source}: is not an image but a compressed file; decompress takes it")
+        with suggesting_fit():
+            return load_gray(content, str(source), size, fit)
 
     def load_part(source: Source) -> Part[NDArray[np.uint8]]:
         return Part(*load(source))

@@ -18,8 +18,8 @@ from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_file import FmaeFile, is_fmae, unpack
-from fmae_edge.runtime.latent_file import MAGIC, load_latents
+from fmae_edge.runtime.fmae_file import FmaeFile, is_fmae, max_file_bytes, unpack
+from fmae_edge.runtime.latent_file import MAGIC, file_bytes, load_latents
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
 
 _ARRAY = ".npy"
@@ -66,11 +66,27 @@ def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, ind
             for (source, _), one in zip(loaded, decoded, strict=True)
         ]
 
-    convert_files(inputs, Conversion(read, convert), outputs, options)
+    convert_files(inputs, Conversion(_read, convert), outputs, options)
+
+
+def _read(source: Source) -> bytes:
+    """Read a file, once its first bytes say that it is one to decompress, up to the size that they tell."""
+
+    def most(start: bytes) -> int:
+        if is_fmae(start):
+            return max_file_bytes(start)
+        if source.path.suffix.lower() == FMAE_SUFFIX:
+            raise InputError(f"{source}: not a {FMAE_SUFFIX} file")
+        if not start.startswith(MAGIC):
+            way_out = "; compress takes images" if source.path.suffix.lower() in SUFFIXES else ""
+            raise InputError(f"{source}: is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
+        return max(file_bytes(start, str(source)), len(start))
+
+    return read(source, most)
 
 
 def _decode_stack(codec: Codec, index: int | None, source: Source) -> Part[Pixels]:
-    (decoded,) = _decode_each(codec, [(source, read(source))], index)
+    (decoded,) = _decode_each(codec, [(source, _read(source))], index)
     stack = decoded.images if decoded.images.ndim == 3 else decoded.images[None]
     return Part(stack, rows=len(stack))
 
@@ -90,7 +106,7 @@ def _decode_each(
     files: dict[int, bytes] = {}
     latents: dict[int, NDArray[Any]] = {}
     for number, (source, content) in enumerate(loaded):
-        if is_fmae(content) or source.path.suffix.lower() == FMAE_SUFFIX:
+        if is_fmae(content):
             with named(source):
                 file = unpack(content, codec.manifest.bundle_id)
                 _require_few(len(file.payloads), index, most)
@@ -99,9 +115,6 @@ def _decode_each(
                 else:
                     decoded[number] = _Decoded(codec.decompress(content, index), *_names_in(file, index))
         else:
-            if not content.startswith(MAGIC):
-                way_out = "; compress takes images" if source.path.suffix.lower() in SUFFIXES else ""
-                raise InputError(f"{source}: is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
             rows = _choose(load_latents(content, codec.manifest.latent_size, str(source)), index, source)
             if rows.ndim == 1:
                 latents[number] = rows

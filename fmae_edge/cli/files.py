@@ -4,16 +4,19 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from glob import has_magic
 from pathlib import Path
+from typing import BinaryIO
 
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import InputError
 
 STREAM = Path("-")
+_START_BYTES = 1 << 16
+_BYTES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -136,27 +139,42 @@ def _matching(
     return found or [Source(pattern, problem="no file matches")]
 
 
-def read(source: Source, most: int | None = None) -> bytes:
+def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> bytes:
     """Return the content of a file, or of standard input for `-`.
 
-    Raises InputError if there is none, or more than `most` bytes.
+    `most` is how many bytes it may have, or says so of its first 64 kilobytes. Raises InputError if it is missing,
+    empty or longer, and what `most` raises.
     """
     if source.problem:
         raise InputError(f"{source}: {source.problem}")
     path = source.path
     if path != STREAM:
-        _require_file(path, most)
+        _require_file(path, most if isinstance(most, int) else None)
     elif sys.stdin is None:
         raise InputError("-: standard input is closed")
     try:
-        content = sys.stdin.buffer.read(-1 if most is None else most + 1) if path == STREAM else path.read_bytes()
+        with nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb") as file:
+            start = _read_up_to(file, _START_BYTES)
+            if not start:
+                raise InputError(f"{path}: is empty")
+            limit = most(start) if callable(most) else most
+            if limit is None:
+                return start + file.read()
+            content = start + _read_up_to(file, limit + 1 - len(start))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not content:
-        raise InputError(f"{path}: is empty")
-    if most is not None and len(content) > most:
-        raise InputError(f"{path}: has more than {most} bytes, and no more are read")
+    if len(content) > limit:
+        raise InputError(f"{path}: has more than {limit} bytes, and no more than that are read")
     return content
+
+
+def _read_up_to(file: BinaryIO, count: int) -> bytes:
+    """Return the next `count` bytes, or those up to the end: memory grows with what there is, not with `count`."""
+    parts = []
+    while count > 0 and (part := file.read(min(count, _BYTES_AT_ONCE))):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
 
 
 def _require_file(path: Path, most: int | None) -> None:
@@ -168,7 +186,7 @@ def _require_file(path: Path, most: int | None) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path}: is a folder; use -r to take the files in it")
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path}: is no regular file; - reads standard input")
+        raise InputError(f"{path}: is not a regular file; - reads standard input")
     if most is not None and status.st_size > most:
         raise InputError(f"{path}: has {status.st_size} bytes, and no more than {most} are read")
 

@@ -1,7 +1,8 @@
 """How the commands that draw images load them."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
-from fmae_edge.data.image_file import MAX_FILE_BYTES, Fit, load_gray
+from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_file_bytes
+from fmae_edge.runtime.errors import InputError
 
 
 def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:
@@ -45,8 +47,18 @@ def load_pictures(
     return loaded
 
 
+@contextmanager
+def suggesting_fit() -> Iterator[None]:
+    """Name the option that takes an image of another size, which `load_gray` knows nothing of."""
+    try:
+        yield
+    except SizeError as error:
+        raise InputError(f"{error}; --fit resize will resize it") from None
+
+
 def _load(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
-    pixels, notes = load_gray(read(source, MAX_FILE_BYTES), str(source), size, fit)
+    with suggesting_fit():
+        pixels, notes = load_gray(read(source, max_file_bytes(size, fit)), str(source), size, fit)
     if notes:
         say(f"{source}: {'; '.join(notes)}", sys.stderr)
     return pixels

@@ -32,6 +32,7 @@ _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
 MAX_IMAGES = 1 << 20
 _MAX_PAYLOAD_BYTES = 65535
+_MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
 _BYTES_AT_ONCE = 1 << 16  # of unary numbers, eight times as much when unpacked
 
 
@@ -62,6 +63,13 @@ class FmaeFile:
 def is_fmae(content: bytes) -> bool:
     """Whether a file's bytes begin as those of a .fmae file do, of whatever version."""
     return len(content) >= _START_BYTES and content[0] << 4 | content[1] >> 4 == _MAGIC
+
+
+def max_file_bytes(start: bytes) -> int:
+    """Return how many bytes the .fmae file that begins with `start` may have: a stack a gigabyte."""
+    if start[1] & 15 <= _PATHS_VERSION and not start[2] & _MANY:
+        return _START_BYTES + _ID_BYTES + _CHECK_BYTES + _MAX_PAYLOAD_BYTES
+    return _MAX_STACK_BYTES
 
 
 def pack_one(payload: bytes, quality: int, bundle_id: str) -> bytes:

@@ -37,7 +37,7 @@ def huge_png():
 BAD_IMAGES = {
     "missing file": (None, "no such file"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
-    "text file": (lambda path: path.write_text("hello"), "no image file"),
+    "text file": (lambda path: path.write_text("hello"), "not an image file"),
     "truncated": (lambda path: path.write_bytes(PNG[:-25]), "truncated or damaged"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
     "huge": (lambda path: path.write_bytes(huge_png()), "40000x40000 and must be 28x28"),
@@ -45,8 +45,8 @@ BAD_IMAGES = {
         lambda path: path.write_bytes(png_bytes(np.zeros((30, 28), np.uint8))),
         "28x30.*28x28.*--fit resize",
     ),
-    "pipe": (os.mkfifo, "no regular file"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    "pipe": (os.mkfifo, "not a regular file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
 }
 BAD_LATENTS = {
     "missing file": (None, "no such file"),

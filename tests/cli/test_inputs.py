@@ -127,10 +127,10 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
 
 
 def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.cli.compress.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("fmae_edge.cli.compress.max_file_bytes", lambda size, fit: 100)
     done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
     assert done.returncode == 1
-    assert "-: has more than 100 bytes, and no more are read" in done.stderr
+    assert "-: has more than 100 bytes, and no more than that are read" in done.stderr
 
 
 def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
@@ -158,7 +158,7 @@ def test_latents_that_cannot_be_decoded_are_named(cli, folders):
 
 def test_compressed_files_are_not_taken_for_images(cli, folders):
     cli("compress", "in/one/img.png", "-o", "x.npy")
-    assert "x.npy: is no image but something compressed" in cli("compress", "x.npy", "-o", "y.npy").stderr
+    assert "x.npy: is not an image but a compressed file" in cli("compress", "x.npy", "-o", "y.npy").stderr
 
 
 def test_images_are_not_taken_for_latents(cli, folders):
@@ -168,4 +168,4 @@ def test_images_are_not_taken_for_latents(cli, folders):
 
 def test_pipes_are_refused_with_a_way_out(cli, folders):
     os.mkfifo(folders / "pipe.png")
-    assert "pipe.png: is no regular file; - reads standard input" in cli("compress", "pipe.png").stderr
+    assert "pipe.png: is not a regular file; - reads standard input" in cli("compress", "pipe.png").stderr

@@ -73,7 +73,7 @@ def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arg
             tmp_path, "compress", *names, *arguments, environment={"COLUMNS": "40"}, stdout=said
         )
     assert code == 1
-    assert f"\x1b[31mfmae-edge:\x1b[0m {names[3]}: no image file" in shown
+    assert f"\x1b[31mfmae-edge:\x1b[0m {names[3]}: not an image file" in shown
     lines = (tmp_path / "said.txt").read_text().splitlines()
     if "--json" in arguments:
         assert [json.loads(line)["input"] for line in lines[:-1]] == names
