@@ -1,8 +1,8 @@
 """Fit the prior to the latents of a finished encoder, rounded as the codec rounds them.
 
 No group's network depends on another's, so groups learn side by side, in threads that do not wait for each other.
-A step is some fifty operations of a millisecond and less. Threads that share each operation wait for each other after
-each, which takes many times as long where other processes want the CPUs too.
+A step is some fifty operations of a millisecond and less. Threads that share one wait for each other at its end,
+which takes many times as long where other processes want the CPUs too.
 """
 
 import copy
@@ -44,7 +44,6 @@ def fit_prior(
 
     def fit(share: slice) -> None:
         torch.set_num_threads(1)  # of this thread
-
         packed = _trainable(prior.pack(share))
         for done in _fit(packed, latents, seed, steps):
             if stopped.is_set():
