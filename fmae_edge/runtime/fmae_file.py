@@ -32,6 +32,8 @@ _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
 MAX_IMAGES = 1 << 20
 _MAX_PAYLOAD_BYTES = 65535
+# A latent takes four bytes of a payload at most, and a payload ends with one more
+MAX_LATENTS = (_MAX_PAYLOAD_BYTES - 1) // 4
 _BYTES_AT_ONCE = 1 << 16  # of unary numbers, eight times as much when unpacked
 
 
