@@ -102,12 +102,14 @@ def _draw(
 def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
     """Write each name beside its curve, in its colour, where it hits no line and no name.
 
-    Best beside an end or the top, else anywhere along the curve, and where all is taken, where it hits least.
+    Best beside an end or the top, else anywhere along the curve, and nearer to its own curve than to another.
+    Where all is taken, where it hits least.
     """
     paths = [_path(panel, curve) for curve in curves]
     obstacles = np.concatenate([np.empty((0, 2)), *paths])
     inside = np.array(panel.get_window_extent().extents) * _POINTS_AN_INCH / panel.figure.dpi
-    for curve, path in zip(curves, paths, strict=True):
+    for number, (curve, path) in enumerate(zip(curves, paths, strict=True)):
+        others = np.concatenate([np.empty((0, 2)), *paths[:number], *paths[number + 1 :]])
         half = np.array([len(curve.name) * _LETTER_WIDTH / 2, _LINE_HEIGHT / 2])
         visible = path[((path >= inside[:2]) & (path <= inside[2:])).all(axis=1)]
         if not len(visible):  # all of the curve is outside of the plot
@@ -115,7 +117,9 @@ def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
         anchors = (visible[0], visible[-1], visible[visible[:, 1].argmax()], *visible[::_ANCHOR_EVERY])
         places = [anchor + side * (half + gap) for gap in _GAPS for anchor in anchors for side in _SIDES]
         within = [p for p in places if (p - half > inside[:2]).all() and (p + half < inside[2:]).all()] or places
-        place = min(within, key=lambda place: _hits(place, half, obstacles))  # of equals the first
+        misleads = [_gap(place, half, others) <= _gap(place, half, path) for place in within]
+        hits = [_hits(place, half, obstacles) for place in within]
+        place = within[min(range(len(within)), key=lambda at: (hits[at], misleads[at]))]  # of equals the first
         obstacles = np.concatenate([obstacles, place + half * _CORNERS])
         index = names.index(curve.name)
         panel.annotate(
@@ -140,3 +144,9 @@ def _path(panel: Axes, curve: Curve) -> Floats:
 def _hits(place: Floats, half: Floats, obstacles: Floats) -> int:
     """Return how many points of lines and names a label around `place` would cover."""
     return int((np.abs(obstacles - place) < half + 1).all(axis=1).sum())
+
+
+def _gap(place: Floats, half: Floats, line: Floats) -> float:
+    """Return how far a label around `place` is from the points of a line, infinity if it has none."""
+    away = np.maximum(np.abs(line - place) - half, 0)
+    return float(np.hypot(*away.T).min(initial=np.inf))
