@@ -125,32 +125,25 @@ def parity(
 
 def _print_parity(parity: "Parity") -> None:
     from fmae_edge.cli.table import format_table
+    from fmae_edge.evaluate.equal_rows import merge_equal_rows
 
-    header = [
-        "graphs",
-        "batch",
-        "optimised",
-        "latents max",
-        "mean",
-        "pixels max",
-        "mean",
-        "PSNR",
-        "vs PyTorch",
-        "lost",
-    ]
     rows = [
-        (
-            c.precision,
-            str(c.batch),
-            "yes" if c.optimised else "no",
-            *(f"{value:.1e}" for value in (c.latent_max, c.latent_mean, c.pixel_max, c.pixel_mean)),
-            f"{c.psnr:.3f} dB",
-            f"{c.psnr_against_torch:.2f} dB",
-            f"{c.loss_db:+.4f} dB",
-        )
-        for c in parity.comparisons
+        {
+            "graphs": each.precision,
+            "batch": str(each.batch),
+            "optimised": "yes" if each.optimised else "no",
+            "latents max": f"{each.latent_max:.1e}",
+            "latents mean": f"{each.latent_mean:.1e}",
+            "pixels max": f"{each.pixel_max:.1e}",
+            "pixels mean": f"{each.pixel_mean:.1e}",
+            "PSNR": f"{each.psnr:.3f} dB",
+            "vs PyTorch": f"{each.psnr_against_torch:.2f} dB",
+            "lost": f"{each.loss_db:+.4f} dB",
+        }
+        for each in parity.comparisons
     ]
-    typer.echo(format_table(header, rows))
+    merged = merge_equal_rows(rows, ("batch", "optimised"))
+    typer.echo(format_table(list(rows[0]), [list(row.values()) for row in merged]))
     typer.echo(
         f"{parity.images} images; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
         "shares of their range, pixels lie in [0, 1]."

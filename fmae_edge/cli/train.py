@@ -1,13 +1,12 @@
 """`fmae-edge train`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fmae_edge.cli.codec import Data, Json
-from fmae_edge.cli.console import say, say_error
+from fmae_edge.cli.console import say_error
 
 if TYPE_CHECKING:
     from fmae_edge.train.recipe import Recipe
@@ -77,18 +76,16 @@ def train(
     images = load_fashion_mnist(data)
     if not resume:
         start_run(run, config, recipe)
-    said = sys.stderr if json else sys.stdout
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
+    torch.manual_seed(recipe.seed)
+    model = Autoencoder(config)
     try:
-        say(
-            f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
-            f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
-            f"{_objective(recipe)}, {where.type}, {precision}",
-            said,
-        )
-        torch.manual_seed(recipe.seed)
-        model = Autoencoder(config)
         with TrainingProgress(json) as progress, RunPictures(run, images.test) as pictures:
+            progress.say(
+                f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
+                f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
+                f"{_objective(recipe)}, {where.type}, {precision}"
+            )
             metrics = train_model(
                 run,
                 model,
@@ -101,10 +98,10 @@ def train(
                 progress.on_fit,
                 pictures.on_measured,
             )
+            progress.say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")
     except KeyboardInterrupt:
         say_error(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
-    say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE", said)
 
 
 def _objective(recipe: "Recipe") -> str:

@@ -37,11 +37,11 @@ class Codec:
     One codec serves any number of threads at once. It can be pickled, and used after a fork: a process loads the
     graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
     number of images, a .fmae file 2^20 at most, and needs under 64 MB beside its arguments, its result and the
-    graphs. With several hundred thousand images, `compress_batch` needs more for copies of its file, and reading a
-    file with names for these.
+    graphs. With several hundred thousand images, `compress_batch` needs more for copies of its file, and `names`
+    and `inspect` for the names.
 
-    Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is none of
-    the above.
+    Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is not one
+    of the above.
 
     Example::
 
