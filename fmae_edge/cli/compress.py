@@ -13,7 +13,7 @@ from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.pipeline import settle
-from fmae_edge.cli.usage import UsageError
+from fmae_edge.cli.usage import UsageError, options_named
 from fmae_edge.data.image_file import MAX_FILE_BYTES, SUFFIXES, Fit, load_gray
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
@@ -114,12 +114,14 @@ class _Encoder:
     dtype: LatentDtype
     fmae: FmaeOptions
 
+    @options_named()
     def each(self, pixels: list[NDArray[np.uint8]]) -> list[bytes]:
         """Return the content of a file for each of images (height, width)."""
         if self.suffix == LATENT_SUFFIX:
             return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
         return list(self.codec.compress_iter(pixels, *self._settings(), batch_size=FILES_AT_ONCE))
 
+    @options_named()
     def stack(self, names: list[str] | None, pixels: list[NDArray[np.uint8]]) -> bytes:
         """Return the content of one file of all images."""
         if self.suffix == LATENT_SUFFIX:

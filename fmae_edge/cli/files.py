@@ -13,7 +13,7 @@ from pathlib import Path
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import InputError
 
-STREAM = Path("-")
+STREAM = Path("-")  # standard input or output; a file of this name gets its whole path, see `as_path`
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,15 @@ class Source:
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+def as_path(text: str) -> Path:
+    """Return the path that an argument names: `-` is STREAM, and `./-` a file."""
+    return STREAM if text == "-" else _as_file(Path(text))
+
+
+def _as_file(path: Path) -> Path:
+    return path.absolute() if path == STREAM else path
 
 
 def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> list[Source]:
@@ -106,7 +115,7 @@ def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str]) -> list[S
         if not hidden and any(part.startswith(".") for part in below.parts):
             continue
         if not match.is_dir():
-            found.append(Source(match, below.parent))
+            found.append(Source(_as_file(match), below.parent))
         elif recursive:
             found += _files_in(match, below, suffixes)
     return found or [Source(pattern, problem="no file matches")]

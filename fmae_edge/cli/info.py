@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 def info(
     bundle: BundleArgument = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as one JSON object.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the manifest as one JSON object, for programs.")
+    ] = False,
 ) -> None:
-    """Say what a bundle is and what was measured of it.
+    """Show a bundle and its measured figures.
 
-    Every file in it is checked first.
+    Checks every file of the bundle first.
 
     Example: fmae-edge info bundle
     """
@@ -37,7 +39,7 @@ def info(
     try:
         _print(path, manifest)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise BundleError(f"{path}: the record in its manifest is not complete ({error!r}); try --json") from None
+        raise BundleError(f"{path}: the record in its manifest is incomplete ({error!r}); try --json") from None
 
 
 def _print(path: Path, manifest: "Manifest") -> None:

@@ -1,4 +1,4 @@
-"""--quiet, --verbose and --debug, which every command has."""
+"""Add --quiet, --verbose and --debug to every command."""
 
 import inspect
 import sys
@@ -11,14 +11,14 @@ import typer
 from fmae_edge.cli.console import say_error, set_loudness
 
 _OPTIONS = {
-    "quiet": typer.Option("-q", "--quiet", help="Say nothing but results and errors."),
-    "verbose": typer.Option("-v", "--verbose", help="Say more: a line for every file of many."),
-    "debug": typer.Option("--debug", help="Show Python's traceback of every error."),
+    "quiet": typer.Option("-q", "--quiet", help="Print only results and errors."),
+    "verbose": typer.Option("-v", "--verbose", help="Print a line for every file, however many there are."),
+    "debug": typer.Option("--debug", help="Print the Python traceback of every error."),
 }
 
 
 def with_loudness(command: Callable[..., None]) -> Callable[..., None]:
-    """Return `command` with three more options, which are set before it runs."""
+    """Return `command` with three more options, which take effect before it runs."""
 
     @wraps(command)
     def loud(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
@@ -27,7 +27,7 @@ def with_loudness(command: Callable[..., None]) -> Callable[..., None]:
         set_loudness(quiet, verbose, debug)
         try:
             command(*args, **options)
-        except KeyboardInterrupt:  # of which Typer would say nothing
+        except KeyboardInterrupt:  # Typer would exit without a word
             say_error("interrupted")
             sys.exit(130)
 

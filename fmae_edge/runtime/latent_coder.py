@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.arrays import Stack, slices
 from fmae_edge.runtime.bundle import Bundle, read_checked
-from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError
 from fmae_edge.runtime.graphs import Graphs
 from fmae_edge.runtime.images import to_levels
 from fmae_edge.runtime.manifest import PRIOR_NAME, QUALITIES, Qualities
@@ -88,7 +88,7 @@ class LatentCoder:
             if content is not None:
                 return content
         least = len(pack(payloads_at(1, effort), 1))
-        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {least} bytes")
+        raise ArgumentError("max_bytes", f"is {max_bytes}, and the lowest quality takes {least} bytes")
 
     def require_short(self, payloads: Payloads) -> None:
         """Raise InputError if one of payloads is longer than any that an encoder writes."""

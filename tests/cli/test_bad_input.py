@@ -133,7 +133,7 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
         ("out/.fmae", r"out/\.fmae: has no name before its \.fmae"),
         ("", "an argument is empty"),
         ("{stem}/", "{stem}/: is a pattern without a name"),
-        ("--force", r"--force is an option; write \./--force"),
+        ("--force", r"-o needs a path, got the option --force; write \./--force"),
         ("{stem", "{stem: has a brace alone"),
         ("{stem!r}.npy", "has a brace alone"),
     ],

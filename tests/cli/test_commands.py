@@ -59,7 +59,7 @@ def test_info_on_a_bundle_without_a_record(cli, bundle):
     path.write_text(dataclasses.replace(manifest, record={}).to_json())
     done = cli("info", bundle)
     assert done.returncode == 1
-    assert done.stderr.endswith("the record in its manifest is not complete (KeyError('training')); try --json\n")
+    assert done.stderr.endswith("the record in its manifest is incomplete (KeyError('training')); try --json\n")
     assert cli("info", bundle, "--json").returncode == 0
 
 

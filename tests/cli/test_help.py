@@ -86,7 +86,7 @@ def test_an_error_that_nobody_foresaw_is_one_sentence(cli, monkeypatch):
     done = cli("info")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "fmae-edge: this should not happen: ZeroDivisionError: by zero; run it with --debug"
+        "fmae-edge: unexpected error (ZeroDivisionError: by zero); run again with --debug and attach"
     )
     assert done.stderr.count("\n") == 1
     assert "Traceback" in cli("info", "--debug").stderr
