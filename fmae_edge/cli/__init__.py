@@ -37,6 +37,7 @@ _ONE_BLAS_THREAD = ("compress", "decompress", "compare")
 _NO_RESOURCES = (  # in words only: the errors of glibc, musl and CPython have no number
     "failed to map segment",
     "annot allocate memory",
+    "can't allocate lock",
     "can't start new thread",
 )
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)

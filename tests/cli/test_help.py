@@ -1,5 +1,6 @@
 """What the command line says of itself, and of itself when something is wrong."""
 
+import errno
 import os
 import subprocess
 
@@ -8,6 +9,12 @@ import pytest
 from fmae_edge.cli import info
 from fmae_edge.cli.app import app
 from tests.conftest import COMMAND
+
+
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -66,6 +73,31 @@ def test_shells_complete(shell, environment, expected):
     assert expected in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (ImportError("x.so: failed to map segment from shared object"), 1, "out of memory or threads; ulimit -v"),
+        (RuntimeError("can't start new thread"), 1, "out of memory or threads; ulimit -v"),
+        (MemoryError("an array of 3 GiB"), 1, "out of memory\n"),
+        (caused(ImportError("importing numpy failed"), MemoryError()), 1, "out of memory\n"),
+        (caused(ImportError("importing numpy failed"), KeyboardInterrupt()), 130, "interrupted\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "standard output cannot be written (No space"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "Cannot allocate memory\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.png"), 1, "x.png: Permission denied\n"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, sentence):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(info, "_print", fail)
+    done = cli("info")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"fmae-edge: {sentence}")
+    assert done.stderr.count("\n") == 1
+    assert "unexpected" not in done.stderr
+
+
 def test_a_traceback_only_with_debug(cli, tmp_path):
     done = cli("info", "nowhere")
     assert done.stderr == "fmae-edge: nowhere: no such bundle folder\n"
@@ -90,6 +122,37 @@ def test_an_error_that_nobody_foresaw_is_one_sentence(cli, monkeypatch):
     )
     assert done.stderr.count("\n") == 1
     assert "Traceback" in cli("info", "--debug").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("compress", "-bag.png"), "-bag.png"),
+        (("compress", "a.png", "--bag.png"), "--bag.png"),
+        (("compare", "a.png", "-here"), "-here"),
+        (("compress", "a.png", "-j.png"), "-j.png"),
+    ],
+)
+def test_a_file_name_that_starts_with_a_dash_gets_a_hint(cli, tmp_path, arguments, name):
+    for here in ("-here", "-j.png"):
+        (tmp_path / here).touch()
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"fmae-edge: {name} starts with - and is read as options; write ./{name} for the file\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("compress", "a.png", "--qualty"), ("compress", "a.png", "--lr=0.1"), ("compare", "-o", "x.png")]
+)
+def test_other_wrong_usage_gets_no_such_hint(cli, arguments):
+    assert "./" not in cli(*arguments).stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_plain(cli, command):
+    text = " ".join(cli(command, "--help").stdout.split())
+    for odd in (" is no ", " an image,", "a file each", "int range", "<path>", "None"):
+        assert odd not in text.replace("BUNDLE <path>", "").replace("RUN <path>", "")
 
 
 def test_quiet_and_verbose_contradict_each_other(cli):

@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,22 @@ def test_an_error_is_one_sentence_and_nothing_is_written(installed, tmp_path, ar
     assert done.stderr.startswith("fmae-edge: nowhere: no such ")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux shows them")
+def test_a_single_image_starts_no_thread(tmp_path, picture):
+    """numpy would start some when it is imported, and raise SIGINT, as Ctrl-C does, where it cannot."""
+    code = (
+        "import os, sys\nfrom fmae_edge.cli import main\n"
+        "sys.argv = ['fmae-edge', 'compress', 'img.png', '-q']\n"
+        "try: main()\nfinally: print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment |= {"ORT_DISABLE_TELEMETRY": "1", "FMAE_EDGE_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "1"
 
 
 def test_a_full_device_as_output():
