@@ -1,4 +1,7 @@
-"""The command line: parse, call, print."""
+"""The command line: parse, call, print.
+
+Little is imported here, where a Ctrl-C would still end in a traceback.
+"""
 
 import errno
 import gc
@@ -8,8 +11,6 @@ from collections.abc import Iterator
 from functools import partial
 from io import TextIOWrapper
 from typing import NoReturn
-
-from fmae_edge.cli.console import ClosedOutput, say_error
 
 # Packages that a command imports, and the extras that install them
 _EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
@@ -45,13 +46,8 @@ _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBAD
 
 def main() -> None:
     """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
-    if isinstance(sys.stdout, TextIOWrapper):  # the bytes of a file name need not be text
-        sys.stdout.reconfigure(errors="backslashreplace")
-    if sys.stdout is None:  # the caller closed it: print would drop the results without an error
-        sys.stdout = ClosedOutput()
-    if sys.stderr is None:  # the caller closed it: print would write to standard output, where results may go
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
+        _prepare_streams()
         _run()
     except BrokenPipeError:  # the reader of the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again when it flushes at exit
@@ -62,6 +58,17 @@ def main() -> None:
         if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):  # in a module written in C
             _fail("interrupted", error, exit_code=130)
         _fail(_sentence(error), error)
+
+
+def _prepare_streams() -> None:
+    if isinstance(sys.stdout, TextIOWrapper):  # the bytes of a file name need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:  # the caller closed it: print would drop the results without an error
+        from fmae_edge.cli.console import ClosedOutput
+
+        sys.stdout = ClosedOutput()
+    if sys.stderr is None:  # the caller closed it: print would write to standard output, where results may go
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
 
 
 def _sentence(error: Exception) -> str:
@@ -107,6 +114,10 @@ def _run() -> None:
         gc.enable()
         try:
             call()
+        except SystemExit as end:
+            if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None  # Typer exits with 130 and no word
+            raise
         finally:  # Typer raises SystemExit; a failed write must be reported before Python exits
             sys.stdout.flush()
     except UsageError as error:
@@ -124,5 +135,7 @@ def _run() -> None:
 
 
 def _fail(sentence: str, error: BaseException, exit_code: int = 1) -> NoReturn:
+    from fmae_edge.cli.console import say_error
+
     say_error(sentence, error)
     sys.exit(exit_code)

@@ -8,6 +8,7 @@ import typer
 from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import as_path
 from fmae_edge.cli.integers import integer
+from fmae_edge.cli.usage import UsageError
 
 Output = Annotated[
     Destination | None,
@@ -118,7 +119,7 @@ def compress(
     from fmae_edge.cli.options import FileOptions
 
     if quality is not None and max_bytes is not None:
-        raise typer.BadParameter("--max-bytes finds the quality; give it or --quality, not both")
+        raise UsageError("--max-bytes chooses the quality; give it or --quality, not both")
     fmae = FmaeOptions(quality, effort, max_bytes, names)
     options = FileOptions(output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json)
     compress_files(images, options, dtype, fit, fmae)

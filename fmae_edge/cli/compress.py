@@ -58,7 +58,7 @@ def compress_files(
     joined = (len(sources) > 1 or fmae.names) and one_file
     if fmae.names and not joined:
         raise UsageError(
-            f"names are kept in one {FMAE_SUFFIX} file of all images: name it with -o FILE{FMAE_SUFFIX}"
+            f"--names stores names in one {FMAE_SUFFIX} file of all images; give it with -o FILE{FMAE_SUFFIX}"
         )
     searches = bool(fmae.effort or fmae.max_bytes)
     codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
@@ -138,7 +138,10 @@ def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOp
     if fmae == NOTHING_SAID and options.suffix != FMAE_SUFFIX:
         return LATENT_SUFFIX
     if options.suffix == LATENT_SUFFIX:
-        raise UsageError(f"{options.output}: quality, effort, max-bytes and names are of {FMAE_SUFFIX} files")
+        told = "--quality, --effort, --max-bytes and --names"
+        raise UsageError(f"{options.output}: {told} need an output that ends in {FMAE_SUFFIX}")
     if dtype is not None:
-        raise UsageError(f"a dtype is of {LATENT_SUFFIX} files; a {FMAE_SUFFIX} file has a quality")
+        raise UsageError(
+            f"--dtype needs an output that ends in {LATENT_SUFFIX}; {FMAE_SUFFIX} files have --quality"
+        )
     return FMAE_SUFFIX

@@ -9,6 +9,7 @@ import typer
 from fmae_edge.cli.codec import BundleArgument, Data, Force, Json
 from fmae_edge.cli.console import json_line, say
 from fmae_edge.cli.integers import integer
+from fmae_edge.cli.usage import UsageError
 
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
 _PLOT_RANGE = (17.0, 27.0)  # dB
@@ -53,7 +54,7 @@ def evaluate(
     Example: fmae-edge evaluate bundle -o evaluation --images 1000
     """
     if images % 100:
-        raise typer.BadParameter(f"--images is {images}; expected a multiple of 100")
+        raise UsageError(f"--images is {images}; expected a multiple of 100")
     from json import dumps
 
     from fmae_edge.cli.progress import progress_bar

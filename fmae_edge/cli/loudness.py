@@ -1,14 +1,14 @@
 """Add --quiet, --verbose and --debug to every command."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
-from fmae_edge.cli.console import say_error, set_loudness
+from fmae_edge.cli.console import set_loudness
+from fmae_edge.cli.usage import UsageError
 
 _OPTIONS = {
     "quiet": typer.Option("-q", "--quiet", help="Print only results and errors."),
@@ -23,13 +23,9 @@ def with_loudness(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def loud(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
         if quiet and verbose:
-            raise typer.BadParameter("--quiet and --verbose are opposites; give one of them")
+            raise UsageError("--quiet and --verbose contradict each other; give only one of them")
         set_loudness(quiet, verbose, debug)
-        try:
-            command(*args, **options)
-        except KeyboardInterrupt:  # Typer would exit without a word
-            say_error("interrupted")
-            sys.exit(130)
+        command(*args, **options)
 
     signature = inspect.signature(command, eval_str=True)
     added = [

@@ -9,6 +9,7 @@ import typer
 from fmae_edge.cli.codec import Data, Json
 from fmae_edge.cli.console import say, say_error
 from fmae_edge.cli.integers import integer
+from fmae_edge.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from fmae_edge.train.recipe import Recipe
@@ -87,15 +88,16 @@ def train(
         config, recipe = read_config(run), read_recipe(run)
         for name, value in given.items():
             if value != getattr(recipe, name):
-                raise typer.BadParameter(
-                    f"the run was started with {name} {getattr(recipe, name)}, and another value would not "
-                    f"continue it; leave --{name.replace('_', '-')} out, or start a new run"
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"the run was started with {option} {getattr(recipe, name)}, and another value would not "
+                    f"continue it; leave {option} out, or start a new run"
                 )
     else:
         try:
             config, recipe = ModelConfig(), Recipe(**given)
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise UsageError(str(error)) from None
     images = load_fashion_mnist(data)
     if not resume:
         start_run(run, config, recipe)

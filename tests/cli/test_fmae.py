@@ -100,9 +100,12 @@ def test_pipes(cli, folder):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-o", "x.npy", "--quality", "3"], "x.npy: quality, effort, max-bytes and names are of .fmae files"),
-        (["-o", "x.fmae", "--dtype", "int8"], "a dtype is of .npy files"),
-        (["--names"], "names are kept in one .fmae file of all images"),
+        (
+            ["-o", "x.npy", "--quality", "3"],
+            "x.npy: --quality, --effort, --max-bytes and --names need an output that ends in .fmae",
+        ),
+        (["-o", "x.fmae", "--dtype", "int8"], "--dtype needs an output that ends in .npy"),
+        (["--names"], "--names stores names in one .fmae file of all images"),
     ],
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):
