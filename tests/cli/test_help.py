@@ -1,6 +1,7 @@
 """What the command line says of itself, and of itself when something is wrong."""
 
 import errno
+import gc
 import os
 import subprocess
 
@@ -11,8 +12,8 @@ from fmae_edge.cli.app import app
 from tests.conftest import COMMAND
 
 
-def caused(error, cause):
-    error.__cause__ = cause
+def caused(error, cause, context=None):
+    error.__cause__, error.__context__ = cause, context
     return error
 
 
@@ -81,7 +82,12 @@ def test_shells_complete(shell, environment, expected):
         (MemoryError("an array of 3 GiB"), 1, "out of memory\n"),
         (caused(ImportError("importing numpy failed"), MemoryError()), 1, "out of memory\n"),
         (caused(ImportError("importing numpy failed"), KeyboardInterrupt()), 130, "interrupted\n"),
+        (caused(ImportError(), None, KeyboardInterrupt()), 130, "interrupted\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "standard output cannot be written (No space"),
+        *[
+            (OSError(number, os.strerror(number)), 1, f"standard output cannot be written ({os.strerror(number)})")
+            for number in (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+        ],
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "Cannot allocate memory\n"),
         (PermissionError(errno.EACCES, "Permission denied", "x.png"), 1, "x.png: Permission denied\n"),
     ],
@@ -96,6 +102,14 @@ def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, 
     assert done.stderr.startswith(f"fmae-edge: {sentence}")
     assert done.stderr.count("\n") == 1
     assert "unexpected" not in done.stderr
+
+
+def test_garbage_is_collected_while_a_command_runs(cli, monkeypatch):
+    """It is off while modules are imported, which would leave memory to grow in a long run."""
+    enabled = []
+    monkeypatch.setattr(info, "_print", lambda *_: enabled.append(gc.isenabled()))
+    cli("info")
+    assert enabled == [True]
 
 
 def test_a_traceback_only_with_debug(cli, tmp_path):

@@ -42,7 +42,9 @@ def test_streams(picture, images):
     np.testing.assert_array_equal(pixels(io.BytesIO(unpacked.stdout)), Codec().decode(latent))
 
 
-def test_names_that_are_no_text(installed, tmp_path, picture):
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_that_are_not_text(installed, tmp_path, picture, monkeypatch, encoding):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)  # which is strict, where some locales are not
     name = b"caf\xe9.png"
     (tmp_path / os.fsdecode(name)).write_bytes(picture.read_bytes())
     done = installed("compress", os.fsdecode(name))
@@ -86,6 +88,16 @@ def test_a_single_image_starts_no_thread(tmp_path, picture):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines()[-1] == "1"
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("compress", "img.png"), ("info",)])
+def test_a_reader_that_left_before_anything_was_written(tmp_path, picture, arguments):
+    """`fmae-edge info | true`: what Python has kept back until its end goes nowhere, and nothing is said of it."""
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, stdout=ours, stderr=subprocess.PIPE, check=False)
+    os.close(ours)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_a_full_device_as_output():
