@@ -42,14 +42,23 @@ def test_streams(picture, images):
     np.testing.assert_array_equal(pixels(io.BytesIO(unpacked.stdout)), Codec().decode(latent))
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_names_that_are_not_text(installed, tmp_path, picture, monkeypatch, encoding):
+@pytest.mark.parametrize(
+    ("name", "encoding", "shown"),
+    [
+        (b"caf\xe9", "utf-8", "caf\\udce9"),
+        (b"caf\xe9", "ascii", "caf\\udce9"),
+        ("café".encode(), "ascii", "caf\\xe9"),
+    ],
+)
+def test_names_that_the_output_has_no_characters_for(
+    installed, tmp_path, picture, monkeypatch, name, encoding, shown
+):
     monkeypatch.setenv("PYTHONIOENCODING", encoding)  # which is strict, where some locales are not
-    name = b"caf\xe9.png"
-    (tmp_path / os.fsdecode(name)).write_bytes(picture.read_bytes())
-    done = installed("compress", os.fsdecode(name))
-    assert (done.returncode, done.stdout) == (0, "caf\\udce9.png -> caf\\udce9.npy\n")
-    assert (tmp_path / os.fsdecode(b"caf\xe9.npy")).exists()
+    path = tmp_path / os.fsdecode(name + b".png")
+    path.write_bytes(picture.read_bytes())
+    done = installed("compress", path.name)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{shown}.png -> {shown}.npy\n", "")
+    assert path.with_suffix(".npy").exists()
 
 
 @pytest.mark.parametrize(
