@@ -100,8 +100,9 @@ def test_a_single_image_starts_no_thread(tmp_path, picture):
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("compress", "img.png"), ("info",)])
-def test_a_reader_that_left_before_anything_was_written(tmp_path, picture, arguments):
+def test_a_reader_that_left_before_anything_was_written(tmp_path, picture, monkeypatch, arguments):
     """`fmae-edge info | true`: what Python has kept back until its end goes nowhere, and nothing is said of it."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     theirs, ours = os.pipe()
     os.close(theirs)
     done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, stdout=ours, stderr=subprocess.PIPE, check=False)
