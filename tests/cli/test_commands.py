@@ -5,15 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import fmae_edge
+from fmae_edge import Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.manifest import Manifest
-from tests.conftest import CHECKPOINT, REPOSITORY
+from tests.conftest import CHECKPOINT, COMMAND, REPOSITORY
 from tests.data_set import needs_data
 
 
@@ -88,6 +90,25 @@ def test_reconstruct_given_images(cli, tmp_path):
         json.loads(line) for line in cli("reconstruct", *samples, "-o", "two.png", "--json").stdout.splitlines()
     ]
     assert [row["image"] for row in rows] == [str(sample) for sample in samples]
+
+
+def test_reconstruct_to_standard_output_leaves_the_rest_to_standard_error():
+    sample = next((REPOSITORY / "samples").glob("*.png"))
+    for more, start in ([], "image"), (["--json"], "{"):
+        done = subprocess.run([COMMAND, "reconstruct", sample, "-o", "-", *more], capture_output=True, check=True)
+        with Image.open(BytesIO(done.stdout)) as figure:
+            assert figure.format == "PNG"
+        assert done.stdout.endswith(b"IEND\xaeB`\x82")
+        assert done.stderr.decode().startswith(start)
+
+
+def test_reconstruct_leaves_out_what_it_cannot_read_and_fails(cli, tmp_path, picture, monkeypatch, images):
+    monkeypatch.setattr(Codec, "decode", lambda *_: images[:1])  # without a fault: a PSNR that JSON cannot hold
+    done = cli("reconstruct", "img.png", "nowhere.png", "--json")
+    assert done.returncode == 1
+    assert done.stderr == "fmae-edge: nowhere.png: no such file\n"
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert (row["image"], row["psnr"]) == ("img.png", None)
 
 
 @needs_data

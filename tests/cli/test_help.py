@@ -156,9 +156,16 @@ def test_a_file_name_that_starts_with_a_dash_gets_a_hint(cli, tmp_path, argument
 
 
 @pytest.mark.parametrize(
-    "arguments", [("compress", "a.png", "--qualty"), ("compress", "a.png", "--lr=0.1"), ("compare", "-o", "x.png")]
+    "arguments",
+    [
+        ("compress", "a.png", "--qualty"),
+        ("compress", "a.png", "--lr=0.1"),
+        ("compare", "-o", "x.png"),
+        ("compress", "--qualty", "--", "-here"),
+    ],
 )
-def test_other_wrong_usage_gets_no_such_hint(cli, arguments):
+def test_other_wrong_usage_gets_no_such_hint(cli, tmp_path, arguments):
+    (tmp_path / "-here").touch()
     assert "./" not in cli(*arguments).stderr
 
 
