@@ -17,7 +17,7 @@ from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.pictures import suggesting_fit
 from fmae_edge.cli.pipeline import settle
-from fmae_edge.cli.usage import UsageError
+from fmae_edge.cli.usage import UsageError, options_named
 from fmae_edge.data.image_file import SUFFIXES, Fit, load_gray, max_file_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError
@@ -63,7 +63,7 @@ def compress_files(
     joined = (len(sources) > 1 or fmae.names) and one_file
     if fmae.names and not joined:
         raise UsageError(
-            f"names are kept in one {FMAE_SUFFIX} file of all images: name it with -o FILE{FMAE_SUFFIX}"
+            f"--names stores names in one {FMAE_SUFFIX} file of all images; give it with -o FILE{FMAE_SUFFIX}"
         )
     searches = bool(fmae.effort or fmae.max_bytes)
     codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
@@ -138,12 +138,14 @@ class _Encoder:
     dtype: LatentDtype
     fmae: FmaeOptions
 
+    @options_named()
     def each(self, pixels: list[NDArray[np.uint8]]) -> list[bytes]:
         """Return the content of a file for each of images (height, width)."""
         if self.suffix == LATENT_SUFFIX:
             return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
         return list(self.codec.compress_iter(pixels, *self._settings(), batch_size=FILES_AT_ONCE))
 
+    @options_named()
     def stack(
         self, names: Mapping[Source, str] | None, loaded: Sequence[tuple[Source, NDArray[np.uint8]]]
     ) -> bytes:
@@ -182,7 +184,10 @@ def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOp
     if fmae == NOTHING_SAID and options.suffix != FMAE_SUFFIX:
         return LATENT_SUFFIX
     if options.suffix == LATENT_SUFFIX:
-        raise UsageError(f"{options.output}: quality, effort, max-bytes and names are of {FMAE_SUFFIX} files")
+        told = "--quality, --effort, --max-bytes and --names"
+        raise UsageError(f"{options.output}: {told} need an output that ends in {FMAE_SUFFIX}")
     if dtype is not None:
-        raise UsageError(f"a dtype is of {LATENT_SUFFIX} files; a {FMAE_SUFFIX} file has a quality")
+        raise UsageError(
+            f"--dtype needs an output that ends in {LATENT_SUFFIX}; {FMAE_SUFFIX} files have --quality"
+        )
     return FMAE_SUFFIX

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import InputError
 
-STREAM = Path("-")
+STREAM = Path("-")  # standard input or output; a file of this name gets its whole path, see `as_path`
 _START_BYTES = 1 << 16
 _BYTES_AT_ONCE = 1 << 20
 
@@ -32,6 +32,15 @@ class Source:
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+def as_path(text: str) -> Path:
+    """Return the path that an argument names: `-` is STREAM, and `./-` a file."""
+    return STREAM if text == "-" else _as_file(Path(text))
+
+
+def _as_file(path: Path) -> Path:
+    return path.absolute() if path == STREAM else path
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ def _matching(
         if not hidden and any(part.startswith(".") for part in below.parts):
             continue
         if not match.is_dir():
-            found.append(Source(match, below.parent))
+            found.append(Source(_as_file(match), below.parent))
         elif recursive:
             found += _files_in(match, below, suffixes, pass_over)
     return found or [Source(pattern, problem="no file matches")]

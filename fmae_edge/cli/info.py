@@ -8,6 +8,7 @@ import typer
 from fmae_edge import __version__
 from fmae_edge.cli.codec import BundleOption
 from fmae_edge.cli.console import json_line, printable
+from fmae_edge.cli.files import as_path
 from fmae_edge.cli.table import format_table
 from fmae_edge.cli.usage import UsageError
 
@@ -22,7 +23,7 @@ Target = Annotated[
     typer.Argument(
         metavar="TARGET",
         help="A .fmae file, - for standard input, or the folder of a bundle. [default: the bundle in the wheel]",
-        readable=False,
+        parser=as_path,
     ),
 ]
 
@@ -30,12 +31,14 @@ Target = Annotated[
 def info(
     target: Target = None,
     bundle: BundleOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object; of a bundle its manifest.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for programs; of a bundle the manifest.")
+    ] = False,
 ) -> None:
-    """Describe a .fmae file or a bundle.
+    """Show what a .fmae file or a bundle holds.
 
     Of a .fmae file: how many images, quality, names, bytes per image. No image is decoded, but the check codes are
-    compared, which takes the bundle that made the file.
+    compared, which needs the bundle that made the file.
 
     Of a bundle: what it is and what was measured of it. Every file in it is checked first.
 
@@ -114,7 +117,7 @@ def _describe_bundle(bundle: Path | None, json: bool) -> None:
     try:
         _print(path, manifest)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise BundleError(f"{path}: the record in its manifest is not complete ({error!r}); try --json") from None
+        raise BundleError(f"{path}: the record in its manifest is incomplete ({error!r}); try --json") from None
 
 
 def _print(path: Path, manifest: "Manifest") -> None:

@@ -1,4 +1,4 @@
-"""How the commands that draw images load them."""
+"""Load the images of the commands that draw, and check where the picture goes."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ from fmae_edge.runtime.errors import InputError
 
 
 def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:
-    """Return where a picture of `sources` goes, claimed. Raises UsageError if that is no .png file and not `-`.
+    """Claim the file for a picture of `sources`. Raises UsageError if `path` is not a .png file or `-`.
 
     Raises OutputError if it exists, unless `force` is set, or cannot be written.
     """
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
-        raise UsageError(f"{path}: a picture goes to a file, whose name must end in .png")
+        raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
     outputs = Outputs(Destination(path), ".png", force, sources, joined=True)
     outputs.claim(path)
     outputs.rehearse(path)
@@ -36,7 +36,7 @@ def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Output
 def load_pictures(
     sources: Sequence[Source], size: tuple[int, int], fit: Fit | None
 ) -> list[tuple[Source, NDArray[np.uint8]]]:
-    """Load image files, or standard input for `-`, as (height, width) = `size`; say what is wrong with others."""
+    """Load image files, or standard input for `-`, as (height, width) = `size`. Print an error for bad ones."""
     loaded: list[tuple[Source, NDArray[np.uint8]]] = []
     for source in sources:
         found = settle(source, partial(_load, source, size, fit))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.arrays import Stack, slices
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.fmae_file import pack_many, pack_one
 from fmae_edge.runtime.fmae_options import CodingOptions
 from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
@@ -87,7 +87,7 @@ class FmaeWriter:
         best = min(candidates, key=lambda pair: pair[0], default=None)
         if best is None:
             fewest = len(pack(self._coder.payloads(images, 1, effort), 1))
-            raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {fewest} bytes")
+            raise ArgumentError("max_bytes", f"is {max_bytes}, and the lowest quality takes {fewest} bytes")
         return best[1]
 
 

@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fmae_edge import cli as command_line
 from fmae_edge.cli import compress, decompress
 from fmae_edge.cli.app import app
 from fmae_edge.cli.direct import direct_call
+from fmae_edge.cli.usage import UsageError
 
 DIRECT = [
     "compress a.png",
@@ -40,23 +43,55 @@ TYPER = [
 ]
 
 
-@pytest.mark.parametrize("line", DIRECT)
-def test_a_direct_call_is_the_call_that_typer_makes(line, monkeypatch):
+@pytest.fixture(scope="module")
+def asked():
+    """Return the arguments that a call passes to `compress_files` or `decompress_files`, or how it is refused."""
     calls = []
-    for module, name in ((compress, "compress_files"), (decompress, "decompress_files")):
-        signature = inspect.signature(getattr(module, name))
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((compress, "compress_files"), (decompress, "decompress_files")):
+            signature = inspect.signature(getattr(module, name))
 
-        def note(*given, signature=signature, **named):
-            bound = signature.bind(*given, **named)
-            bound.apply_defaults()
-            calls.append(bound.arguments)
+            def note(*given, name=name, signature=signature, **named):
+                bound = signature.bind(*given, **named)
+                bound.apply_defaults()
+                calls.append((name, bound.arguments))
 
-        monkeypatch.setattr(module, name, note)
-    direct_call(line.split())()
-    app(line.split(), standalone_mode=False)
-    assert len(calls) == 2
-    assert calls[0] == calls[1]
-    assert all(isinstance(path, Path) for path in next(iter(calls[0].values())))
+            patch.setattr(module, name, note)
+
+        def run(call):
+            calls.clear()
+            try:
+                call()
+            except UsageError as error:
+                return str(error)
+            (only,) = calls
+            return only
+
+        yield run
+
+
+@pytest.mark.parametrize("line", DIRECT)
+def test_a_direct_call_is_the_call_that_typer_makes(line, asked):
+    words = line.split()
+    direct = asked(direct_call(words))
+    assert direct == asked(lambda: app(words, standalone_mode=False))
+    assert all(isinstance(path, Path) for path in next(iter(direct[1].values())))
+
+
+WORDS = ("a.png", "b c.npy", "-", "./-", ".//-", "-/", "-o", "--output", "out/", "x.npy", "--force", "{stem}.npy")
+ODD_WORDS = ("-a.png", "--", "-r", "-ox.npy", "--output=y", "--forc", "-o=", "{stem", "compress", "--version")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["compress", "decompress"]),
+    st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS + ODD_WORDS)), max_size=6),
+)
+def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, words):
+    words = [command, *words]
+    call = direct_call(words)
+    if call is not None:
+        assert asked(call) == asked(lambda: app(words, standalone_mode=False))
 
 
 @pytest.mark.parametrize("line", TYPER)

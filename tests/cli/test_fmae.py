@@ -54,7 +54,7 @@ def test_a_limit_of_bytes(cli, folder):
     assert (folder / "coat.fmae").stat().st_size <= 30
     done = cli("compress", "bag.png", "--max-bytes", "3")
     assert done.returncode == 1
-    assert done.stderr.startswith("fmae-edge: bag.png: max_bytes is 3, and the lowest quality takes")
+    assert done.stderr.startswith("fmae-edge: bag.png: --max-bytes is 3, and the lowest quality takes")
     assert "bag.fmae" not in names(folder)
 
 
@@ -161,9 +161,12 @@ def test_pipes(cli, folder):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-o", "x.npy", "--quality", "3"], "x.npy: quality, effort, max-bytes and names are of .fmae files"),
-        (["-o", "x.fmae", "--dtype", "int8"], "a dtype is of .npy files"),
-        (["--names"], "names are kept in one .fmae file of all images"),
+        (
+            ["-o", "x.npy", "--quality", "3"],
+            "x.npy: --quality, --effort, --max-bytes and --names need an output that ends in .fmae",
+        ),
+        (["-o", "x.fmae", "--dtype", "int8"], "--dtype needs an output that ends in .npy"),
+        (["--names"], "--names stores names in one .fmae file of all images"),
     ],
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):

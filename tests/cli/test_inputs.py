@@ -7,7 +7,9 @@ import subprocess
 import numpy as np
 import pytest
 
+from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
+from fmae_edge.runtime.latent_file import dump_latents
 from tests.cli.results import found, records
 from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
 from tests.conftest import COMMAND
@@ -164,6 +166,22 @@ def test_compressed_files_are_not_taken_for_images(cli, folders):
 def test_images_are_not_taken_for_latents(cli, folders):
     done = cli("decompress", "in/one/img.png")
     assert "in/one/img.png: is neither a .fmae nor a .npy file; compress takes images" in done.stderr
+
+
+def test_only_a_dash_alone_is_standard_input(cli, folders, images):
+    (folders / "-").write_bytes(png_bytes(images[0]))
+    expected = dump_latents(Codec().encode(images[0]))
+    for number, name in enumerate(("./-", ".//-", "[-]", str(folders / "-"))):
+        done = cli("compress", name, "-o", f"{number}.npy", stdin=b"not read")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (folders / f"{number}.npy").read_bytes() == expected
+    assert cli("compress", "-", "./-", "-o", "out/", "--json", stdin=png_bytes(images[1])).returncode == 0
+    assert found(folders / "out") == ["-.npy", "stdin.npy"]
+    assert cli("compare", "./-", "-o", "c.png", stdin=b"not read").returncode == 0
+    assert cli("compare", "in/one/img.png", "-o", "./-").returncode == 2  # not a .png, and not standard output
+    (folders / "-").unlink()
+    assert cli("compress", "in/one/img.png", "-o", "./-").returncode == 0
+    assert found(folders / "-") == ["img.npy"]
 
 
 def test_pipes_are_refused_with_a_way_out(cli, folders):

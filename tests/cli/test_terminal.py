@@ -93,6 +93,10 @@ def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
     done = cli("compare", name, "-o", "c.png")
     assert "\x1b" not in done.stdout
     assert "\nfmae-edge" not in done.stdout
+    Image.fromarray(images[0]).convert("RGB").save(tmp_path / name, "PNG")
+    done = cli("compare", name, "-o", "\x1bc\n.png")
+    assert done.stdout.endswith("wrote \\x1bc\\n.png\n")
+    assert done.stderr == "\\x1b[31mred\\nfmae-edge: forged.png: RGB converted to grayscale\n"
 
 
 def test_colours_are_for_terminals_that_want_them(tmp_path):
