@@ -12,7 +12,7 @@ from fmae_edge.cli.files import Inputs, Source
 from fmae_edge.cli.many import Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
-from fmae_edge.cli.pipeline import groups_of, run_ahead, threads
+from fmae_edge.cli.pipeline import groups_of, interruptible, run_ahead, threads
 from tests.cli.results import found
 
 DEFAULTS = FileOptions()
@@ -81,6 +81,15 @@ def test_outcomes_are_told_in_the_order_of_the_inputs_whichever_is_done_first(tm
     Work(tmp_path, 30, lambda *_: None).run(FileOptions(jobs=4))
     told = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
     assert told == [str(tmp_path / str(number)) for number in range(30)]
+
+
+def test_a_second_ctrl_c_ends_it_at_once():
+    with interruptible(here=False) as pressed:
+        signal.raise_signal(signal.SIGINT)
+        assert pressed()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 20])
