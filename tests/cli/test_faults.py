@@ -279,6 +279,9 @@ def test_without_threads_a_file_of_all_is_not_written(cli, folders, monkeypatch)
     assert "0 done, 0 skipped, 2 failed" in done.stderr
     assert not (folders / "all.npy").exists()
     assert cli("compress", "in/one/img.png").returncode == 0  # one file needs no other thread
+    content = (folders / "in/one/img.png").read_bytes()
+    # Nor does standard input among files: after Ctrl-C, a thread that reads it would wait for a key
+    assert cli("compress", "-", "in/two/img.png", "-o", "out", stdin=content).returncode == 0
 
 
 def test_a_file_of_all_on_a_full_disk(cli, folders, monkeypatch):

@@ -12,6 +12,7 @@ from fmae_edge import Codec
 from fmae_edge.cli.files import Inputs, Source
 from fmae_edge.cli.outcome import Outcome, Tally
 from fmae_edge.data.image_file import SUFFIXES, png_bytes
+from fmae_edge.runtime.errors import DiskError
 from tests.cli.results import records, summary
 
 
@@ -22,6 +23,27 @@ def test_an_input_of_which_one_image_failed_has_failed(capsys):
         counting.add([outcomes])
         with pytest.raises(SystemExit, match="1"):
             counting.finish("")
+
+
+def test_a_stack_of_which_one_image_was_missing_is_done(capsys):
+    done, skipped = Outcome("x[0]", "y", "done"), Outcome("x[1]", "z", "skipped")
+    for outcomes in ([done, skipped], [skipped, done]):
+        counting = Tally(Inputs([Source(Path("x"))]), json=True, stream=sys.stdout, advance=None)
+        counting.add([outcomes])
+        counting.finish("")
+        counts = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]
+        assert (counts["done"], counts["skipped"]) == (1, 0)
+
+
+def test_of_several_writers_that_find_the_disk_full_the_first_is_told(capsys):
+    full = [Outcome(name, None, "failed", error=f"{name}: full", cause=DiskError()) for name in ("x", "y")]
+    counting = Tally(Inputs([Source(Path(name)) for name in ("x", "y", "z")]), False, sys.stdout, None)
+    counting.add([[each] for each in full])
+    with pytest.raises(SystemExit, match="1"):
+        counting.finish("go on")
+    sentence, counts = capsys.readouterr().err.splitlines()
+    assert sentence == "fmae-edge: x: full; 1 of 3 inputs not tried; go on"
+    assert counts.startswith("0 done, 0 skipped, 2 failed, 1 not tried")
 
 
 def test_the_summary_of_one_input(cli, picture):

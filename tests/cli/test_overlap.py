@@ -12,6 +12,7 @@ from fmae_edge.cli.files import Inputs, Source
 from fmae_edge.cli.many import Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
+from fmae_edge.cli.pipeline import groups_of, interruptible, run_ahead, threads
 from tests.cli.results import found
 
 DEFAULTS = FileOptions()
@@ -80,6 +81,36 @@ def test_outcomes_are_told_in_the_order_of_the_inputs_whichever_is_done_first(tm
     Work(tmp_path, 30, lambda *_: None).run(FileOptions(jobs=4))
     told = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
     assert told == [str(tmp_path / str(number)) for number in range(30)]
+
+
+def test_a_second_ctrl_c_ends_it_at_once():
+    with interruptible(here=False) as pressed:
+        signal.raise_signal(signal.SIGINT)
+        assert pressed()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 20])
+def test_results_come_in_the_order_of_the_items(count):
+    def later(item):
+        time.sleep(0.002 * (item % 3))
+        return item
+
+    with threads(here=False, jobs=3) as pool:
+        assert list(run_ahead(pool, 3, later, range(count))) == list(range(count))
+
+
+def test_files_are_grouped_by_number_and_by_size(tmp_path):
+    sizes = [900_000, 100_000, 100_000, 100_000, 2_000_000, 1, 1, 1, 1, 900_000, 100]
+    for number, size in enumerate(sizes):
+        with (tmp_path / str(number)).open("wb") as file:
+            file.truncate(size)
+    sources = [Source(tmp_path / str(number)) for number in range(len(sizes))] + [Source(tmp_path / "nowhere")]
+    groups = list(groups_of(sources, 4))
+    assert [len(group) for group in groups] == [3, 2, 4, 3]
+    assert [source for group in groups for source in group] == sources
 
 
 class Disk:
