@@ -98,7 +98,10 @@ def test_codecs_are_compared_at_a_psnr_that_the_bundle_reaches(done, shift):
         return replace(point, quality=quality) if point.codec == "fmae-edge" else point
 
     moved = replace(done, points=[shifted(point) for point in done.points])
-    assert moved.reference_db == pytest.approx(22 + shift, abs=1)
+    ranges = [moved.levels("fmae-edge", packing) for packing in ("single", "amortised")]
+    assert all(low <= moved.reference_db <= high for low, high in ranges)
+    nearest = min(max(22.0, max(low for low, _ in ranges)), min(high for _, high in ranges))
+    assert moved.reference_db == pytest.approx(nearest, abs=0.1)
     record = moved.to_record()
     assert record["bytes_at_reference"]["single"]["fmae-edge"] is not None
     assert record["bytes_at_reference"]["amortised"]["fmae-edge"] is not None

@@ -75,6 +75,8 @@ def test_the_histogram_counts_every_image(figures, measured):
     assert (
         psnr.min() == histogram["worst"] < histogram["p05"] < histogram["median"] < histogram["best"] == psnr.max()
     )
+    for name, share in (("p05", 0.05), ("median", 0.5), ("p95", 0.95)):
+        assert (psnr <= histogram[name]).mean() == pytest.approx(share, abs=0.01)
 
 
 def test_the_gallery_goes_from_best_to_worst(figures, measured):
