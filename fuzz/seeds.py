@@ -22,9 +22,17 @@ from fmae_edge.data.image_file import png_bytes
 from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.latent_file import dump_latents
-from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest, Qualities
+from fmae_edge.runtime.manifest import (
+    GOLDEN_NAME,
+    GRAPH_NAMES,
+    MANIFEST_NAME,
+    PRIOR_NAME,
+    FileEntry,
+    Manifest,
+    Qualities,
+)
 from fmae_edge.runtime.prior import ESCAPE, FRACTIONS
-from fmae_edge.runtime.self_test import GOLDEN_NAME, golden_vectors
+from fmae_edge.runtime.self_test import golden_vectors
 from fuzz.mutators import mend_manifest, zip_bundle
 from fuzz.targets import _GOLDEN, CORPUS, PRIOR_LATENTS
 
@@ -181,58 +189,67 @@ def _weights(*shape: int) -> NDArray[np.float64]:
 
 def _float_encoder() -> bytes:
     graph = GraphBuilder(("image", np.float32, (1, _SIDE, _SIDE)))
-    graph.node("Conv", "c", graph.constant("cw", _weights(2, 1, 3, 3), np.float32), pads=[1, 1, 1, 1])
+    graph.node("Conv", "c", *_layer(graph, "c", 2, 1, 3, 3), pads=[1, 1, 1, 1])
     graph.node("Relu", "r")
     graph.node("MaxPool", "p", kernel_shape=[2, 2], strides=[2, 2])
     graph.node("Flatten", "f")
-    graph.node("Gemm", "g", graph.constant("gw", _weights(8, PRIOR_LATENTS), np.float32))
+    graph.node("Gemm", "g", *_layer(graph, "g", PRIOR_LATENTS, 8), transB=1)
     return graph.finish(("latent", np.float32, (PRIOR_LATENTS,))).SerializeToString()
 
 
 def _float_decoder() -> bytes:
     graph = GraphBuilder(("latent", np.float32, (PRIOR_LATENTS,)))
-    graph.node("Gemm", "g", graph.constant("gw", _weights(PRIOR_LATENTS, 16), np.float32))
+    graph.node("Gemm", "g", *_layer(graph, "g", 16, PRIOR_LATENTS), transB=1)
     graph.reshape("s", (4, 2, 2))
-    graph.node("DepthToSpace", "d", blocksize=2, mode="CRD")
+    graph.node("DepthToSpace", "d", blocksize=2, mode="DCR")
     graph.node("Sigmoid", "i")
     return graph.finish(("image", np.float32, (1, _SIDE, _SIDE))).SerializeToString()
 
 
 def _int8_encoder() -> bytes:
     graph = GraphBuilder(("image", np.uint8, (1, _SIDE, _SIDE)))
-    scale, zero = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    levels = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
     graph.reshape("n", (_SIDE, _SIDE, 1))
-    weights = graph.constant("cw", _weights(2, 1, 3, 3) * 200, np.int8)
-    no_zero = graph.constant("wz", 0, np.int8)
+    *weights, bias = _int8_layer(graph, "c", 2, 1, 3, 3)
     graph.node(
-        *("QLinearConv", "c", scale, zero, weights, scale, no_zero, scale, zero),
-        domain=MICROSOFT,
-        channels_last=1,
-        kernel_shape=[3, 3],
-        pads=[1, 1, 1, 1],
+        "QLinearConv", "c", *levels, *weights, *levels, bias, domain=MICROSOFT, channels_last=1, pads=[1] * 4
     )
     graph.node("NhwcMaxPool", "p", domain=MICROSOFT, kernel_shape=[2, 2], strides=[2, 2])
     graph.reshape("f", (8,))
-    dense = graph.constant("gw", _weights(8, PRIOR_LATENTS) * 200, np.int8)
-    bias = graph.constant("gb", [1] * PRIOR_LATENTS, np.int32)
-    graph.node("QGemm", "g", scale, zero, dense, scale, no_zero, bias, domain=MICROSOFT)
+    layer = _int8_layer(graph, "g", PRIOR_LATENTS, 8)
+    graph.constant(layer[0], _weights(8, PRIOR_LATENTS) * 200, np.int8)  # this operator has the outputs last
+    graph.node("QGemm", "g", *levels, *layer, domain=MICROSOFT)
     return graph.finish(("latent", np.float32, (PRIOR_LATENTS,))).SerializeToString()
 
 
 def _int8_decoder() -> bytes:
     graph = GraphBuilder(("latent", np.float32, (PRIOR_LATENTS,)))
-    scale, zero = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
-    graph.node("QuantizeLinear", "q", scale, zero)
-    dense, no_zero = (
-        graph.constant("gw", _weights(PRIOR_LATENTS, 16) * 200, np.int8),
-        graph.constant("wz", 0, np.int8),
-    )
-    graph.node("QLinearMatMul", "g", scale, zero, dense, scale, no_zero, scale, zero)
+    levels = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    graph.node("QuantizeLinear", "q", *levels)
+    graph.reshape("n", (1, 1, PRIOR_LATENTS))
+    *weights, bias = _int8_layer(graph, "g", 16, PRIOR_LATENTS, 1, 1)
+    graph.node("QLinearConv", "g", *levels, *weights, *levels, bias, domain=MICROSOFT, channels_last=1)
     graph.reshape("r", (_SIDE, _SIDE))
     graph.node("Transpose", "t", perm=[0, 2, 1])
-    graph.node("QLinearSigmoid", "i", scale, zero, scale, zero, domain=MICROSOFT)
+    graph.node("QLinearSigmoid", "i", *levels * 2, domain=MICROSOFT)
     graph.reshape("o", (1, _SIDE, _SIDE))
     return graph.finish(("image", np.uint8, (1, _SIDE, _SIDE))).SerializeToString()
+
+
+def _layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
+    """Add weights and a bias for each of the first dimension."""
+    weights = graph.constant(f"{name}.weight", _weights(*shape), np.float32)
+    return [weights, graph.constant(f"{name}.bias", np.zeros(shape[0]), np.float32)]
+
+
+def _int8_layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
+    """Add int8 weights, a scale and a zero point for each of the first dimension, and the bias."""
+    return [
+        graph.constant(f"{name}.weight", _weights(*shape) * 200, np.int8),
+        graph.constant(f"{name}.scale", np.full(shape[0], 0.1), np.float32),
+        graph.constant(f"{name}.zero_point", np.zeros(shape[0]), np.int8),
+        graph.constant(f"{name}.bias", np.ones(shape[0]), np.int32),
+    ]
 
 
 def main() -> None:

@@ -61,8 +61,8 @@ app = typer.Typer(
     help="Compress 28x28 grayscale images with a convolutional autoencoder, or train your own codec.\n\n"
     "\b\nExample:\n  fmae-edge compress img.png -o img.fmae\n  fmae-edge decompress img.fmae",
     epilog="Run fmae-edge COMMAND --help for the options of a command. Exit codes: 0 success, 1 something failed, "
-    "2 wrong usage, 130 Ctrl-C. Environment: FMAE_EDGE_THREADS sets the number of threads, NO_COLOR turns colours "
-    "off.",
+    "2 wrong usage, 130 Ctrl-C. Environment: FMAE_EDGE_THREADS, else OMP_NUM_THREADS, sets the number of threads; "
+    "NO_COLOR turns colours off.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -30,7 +30,8 @@ class Codec:
     """Compress images to latents and back with the bundle in folder `bundle`, by default the one in the wheel.
 
     `precision` chooses the int8 or the float32 graphs, `threads` how many threads onnxruntime may use: by
-    default FMAE_EDGE_THREADS, or the CPUs that this process may use. A few images alone always run on one.
+    default FMAE_EDGE_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use. A few images alone
+    always run on one.
     `expect_id` pins the bundle: its id, which covers what decides decoding, or the SHA-256 of its manifest.json,
     which covers every byte.
 

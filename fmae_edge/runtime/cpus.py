@@ -11,27 +11,41 @@ from pathlib import Path, PurePosixPath
 from fmae_edge.runtime.errors import InputError, shown
 
 VARIABLE = "FMAE_EDGE_THREADS"
+# Of OpenMP: clusters, containers and test runners set it for every program alike
+OPENMP_VARIABLE = "OMP_NUM_THREADS"
 _MAX_THREADS = 1024
-_LONGEST = 10  # digits: more are no number of threads, and slow to read
+_LONGEST = 10  # digits: a number of threads has fewer
 
 
 def choose_threads(asked: int | None = None) -> tuple[int, str]:
-    """Return how many threads onnxruntime may use, and why: `asked`, FMAE_EDGE_THREADS, or the CPUs there are.
+    """Return how many threads onnxruntime may use, and why.
 
-    Raises InputError if one of the former is no integer from 1 to 1024.
+    The first of these that is there: `asked`, FMAE_EDGE_THREADS, OMP_NUM_THREADS, the CPUs of this process.
+
+    Raises InputError if one of the first two is not an integer from 1 to 1024.
     """
     if asked is not None:
         if type(asked) is not int or not 1 <= asked <= _MAX_THREADS:
             raise InputError(f"threads is {shown(asked)}; expected an integer from 1 to {_MAX_THREADS}")
         return asked, "asked for"
     if VARIABLE in os.environ:
-        value = os.environ[VARIABLE]
-        number = int(value) if value.isascii() and value.isdigit() and len(value) < _LONGEST else 0
-        if not 1 <= number <= _MAX_THREADS:
-            raise InputError(f"{VARIABLE} is {value!r}; expected an integer from 1 to {_MAX_THREADS}")
+        number = _threads_in(os.environ[VARIABLE])
+        if number is None:
+            value = shown(os.environ[VARIABLE])
+            raise InputError(f"{VARIABLE} is {value}; expected an integer from 1 to {_MAX_THREADS}")
         return number, VARIABLE
+    # A list has a number for each level of nesting. What is not a number is for OpenMP to complain about
+    number = _threads_in(os.environ.get(OPENMP_VARIABLE, "").partition(",")[0].strip())
+    if number is not None:
+        return number, OPENMP_VARIABLE
     cpus, why = _cpus_and_why()
     return min(cpus, _MAX_THREADS), why
+
+
+def _threads_in(text: str) -> int | None:
+    """Return the number of threads that `text` is, None if it is not an integer from 1 to 1024."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST else 0
+    return number if 1 <= number <= _MAX_THREADS else None
 
 
 def available_cpus() -> int:

@@ -14,7 +14,8 @@ from fmae_edge.runtime.bundle import Bundle
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import to_values
-from fmae_edge.runtime.sessions import open_session, takes_levels
+from fmae_edge.runtime.runs import at_work
+from fmae_edge.runtime.sessions import failure, open_session, takes_levels
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -32,14 +33,15 @@ _IMAGES_PER_RUN = 64
 _IMAGES_FOR_THREADS = 8
 
 
-_loading = threading.Lock()
+# Re-entrant: a signal's handler may use a codec while the thread that it interrupts loads the graphs
+_loading = threading.RLock()
 _all: WeakSet["Graphs"] = WeakSet()
 
 
 def _start_anew() -> None:
     """Give up, in a forked process, what its parent has loaded, and a lock that it may have held."""
     global _loading
-    _loading = threading.Lock()
+    _loading = threading.RLock()
     for graphs in _all:
         graphs.give_up()
 
@@ -59,9 +61,10 @@ class _Graph:
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return the one output for the input `name`. Raises BundleError if the graph fails."""
         try:
-            (output,) = self.session.run(None, {name: values})
+            with at_work():
+                (output,) = self.session.run(None, {name: values})
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
-            raise BundleError(f"{self.where} fails in onnxruntime: {error}") from error
+            raise failure(error, f"{self.where} fails in onnxruntime") from error
         if output.shape != (len(values), *self.gives):
             raise BundleError(f"{self.where} gives {output.shape}, not {(len(values), *self.gives)} as it says")
         return cast(NDArray[Any], output)
@@ -138,29 +141,10 @@ class Graphs:
 
     def _load(self, half: Half, threads: int) -> _Graph:
         manifest = self._bundle.manifest
-        image = {"image": [manifest.image_channels, manifest.image_height, manifest.image_width]}
-        latent = {"latent": [manifest.latent_size]}
+        image = (manifest.image_channels, manifest.image_height, manifest.image_width)
         encoder, decoder = GRAPHS[self._precision]
-        name, takes, gives = (encoder, image, latent) if half == "encoder" else (decoder, latent, image)
+        name, gives = (encoder, (manifest.latent_size,)) if half == "encoder" else (decoder, image)
         where = f"{self._bundle.path}: {name}"
-        session = open_session(self._bundle.files[name], where, threads)
-        try:
-            _require_ports(session, where, takes, gives)
-        except UnicodeDecodeError as error:
-            raise BundleError(f"{where} has names that are no text ({error})") from None
-        (shape,) = gives.values()
-        return _Graph(session, where, tuple(shape))
-
-
-def _require_ports(
-    session: "InferenceSession", where: str, takes: dict[str, list[int]], gives: dict[str, list[int]]
-) -> None:
-    """Raise BundleError if a graph's inputs or outputs have other names, shapes or types."""
-    for ports, expected in ((session.get_inputs(), takes), (session.get_outputs(), gives)):
-        found = {port.name: list(port.shape[1:]) for port in ports}
-        if found != expected or any(isinstance(port.shape[0], int) for port in ports):
-            raise BundleError(f"{where} has {found} where the manifest needs {expected}")
-        for port in ports:
-            types = ("tensor(uint8)", "tensor(float)") if port.name == "image" else ("tensor(float)",)
-            if port.type not in types:
-                raise BundleError(f"{where}: {port.name} is {port.type}, expected {' or '.join(types)}")
+        with at_work():
+            session = open_session(self._bundle.files[name], where, threads)
+        return _Graph(session, where, gives)

@@ -1,6 +1,7 @@
 """Make onnxruntime sessions from the graphs of a bundle. onnxruntime is imported here, at first use."""
 
 import os
+import threading
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
@@ -27,7 +28,9 @@ def load_onnxruntime() -> ModuleType:
     except ImportError as error:
         if _caused_by_ctrl_c(error):
             raise KeyboardInterrupt from error
-        raise FmaeError(f"onnxruntime is installed, but what it needs of this system is not: {error}") from error
+        raise FmaeError(f"onnxruntime is installed but cannot be loaded: {error}") from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise FmaeError("onnxruntime is still being imported by the code that this signal's handler interrupted")
     return cast(ModuleType, onnxruntime)
 
 
@@ -41,9 +44,11 @@ def _caused_by_ctrl_c(error: BaseException | None) -> bool:
 def open_session(model: bytes, where: str, threads: int, optimise: bool = True) -> "InferenceSession":
     """Load a serialised ONNX graph on the CPU with `threads` threads; `where` names it in messages.
 
-    Raises BundleError if onnxruntime refuses the graph, FmaeError if onnxruntime cannot be loaded.
+    Raises BundleError if onnxruntime refuses the graph, FmaeError if it cannot be loaded or gets no threads,
+    MemoryError if there is not enough memory.
     """
     ort = load_onnxruntime()
+    _require_threads(threads - 1, f"{where} cannot be loaded")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -60,7 +65,41 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
         # Its fallback to the same provider again would only print what is raised
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        raise BundleError(f"{where} cannot be loaded by onnxruntime {ort.__version__}: {error}") from error
+        raise failure(error, f"{where} cannot be loaded by onnxruntime {ort.__version__}") from error
+
+
+def failure(error: Exception, what: str) -> Exception:
+    """Return what to raise for an exception of onnxruntime: its words tell a lack of memory from a bad graph."""
+    words = str(error)
+    if "pthread_create" in words:
+        return _no_threads(what)
+    if isinstance(error, MemoryError) or "bad_alloc" in words or "Failed to allocate memory" in words:
+        return MemoryError(f"{what}: out of memory")
+    return BundleError(f"{what}: {words}")
+
+
+def _require_threads(number: int, where: str) -> None:
+    """Raise FmaeError unless so many threads can be started: onnxruntime waits for ever if it gets only some."""
+    done = threading.Event()
+    started = []
+    try:
+        for _ in range(number):
+            thread = threading.Thread(target=done.wait)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):
+        raise _no_threads(where) from None
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+
+
+def _no_threads(what: str) -> FmaeError:
+    return FmaeError(
+        f"{what}: the system gives this process no more threads, or no memory for them; use one thread "
+        "(threads=1 or FMAE_EDGE_THREADS=1), or raise the limits (ulimit -u and -v)"
+    )
 
 
 def takes_levels(encoder: "InferenceSession") -> bool:

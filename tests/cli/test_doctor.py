@@ -174,7 +174,7 @@ def test_two_packages_of_onnxruntime_clash(installed, tmp_path, monkeypatch):
     [
         (
             "raise ImportError('libstdc++.so.6: cannot open shared object file')",
-            "needs of this system is not: libstdc",
+            "installed but cannot be loaded: libstdc",
         ),
         ("raise ModuleNotFoundError('No module named x', name='onnxruntime')", "onnxruntime is not installed"),
     ],

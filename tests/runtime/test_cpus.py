@@ -3,7 +3,7 @@
 import pytest
 
 from fmae_edge import Codec, InputError
-from fmae_edge.runtime.cpus import VARIABLE, available_cpus, choose_threads, cpu_quota
+from fmae_edge.runtime.cpus import OPENMP_VARIABLE, VARIABLE, available_cpus, choose_threads, cpu_quota
 
 
 def group_files(root, membership, **files):
@@ -56,6 +56,7 @@ def test_neither_proc_nor_sys(tmp_path):
 @pytest.mark.parametrize(("quota", "threads"), [(None, 3), (8.0, 3), (2.9, 2), (0.2, 1)])
 def test_cpus_are_the_affinity_s_and_the_quota_s(monkeypatch, quota, threads):
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(OPENMP_VARIABLE, raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {5, 9, 11})
     monkeypatch.setattr("fmae_edge.runtime.cpus.cpu_quota", lambda: quota)
     assert available_cpus() == threads
@@ -65,14 +66,38 @@ def test_cpus_are_the_affinity_s_and_the_quota_s(monkeypatch, quota, threads):
 
 
 def test_what_is_asked_for_goes_before_the_environment(monkeypatch):
+    monkeypatch.setenv(OPENMP_VARIABLE, "7")
     monkeypatch.setenv(VARIABLE, "5")
-    assert choose_threads() == (5, VARIABLE)
     assert choose_threads(2) == (2, "asked for")
+    assert choose_threads() == (5, VARIABLE)
+    monkeypatch.delenv(VARIABLE)
+    assert choose_threads() == (7, OPENMP_VARIABLE)
 
 
-@pytest.mark.parametrize("value", ["", "0", "-1", "two", "1025", "00001999999", "9" * 20, "1.0", "\u0662"])
+@pytest.mark.parametrize(("value", "threads"), [("4", 4), ("4,2", 4), (" 3 , 2", 3), ("1024", 1024)])
+def test_openmp_s_variable_may_be_a_list(monkeypatch, value, threads):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(OPENMP_VARIABLE, value)
+    assert choose_threads() == (threads, OPENMP_VARIABLE)
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "many", ",2", "1025", "9" * 5000, "2.0", "\u0662"])
+def test_nonsense_in_openmp_s_variable_is_ignored(monkeypatch, value):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(OPENMP_VARIABLE, value)
+    monkeypatch.setattr("fmae_edge.runtime.cpus._cpus_and_why", lambda: (3, "CPUs"))
+    assert choose_threads() == (3, "CPUs")
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**5000, -(10**5000), True, 2.0, "2"], ids=range(8))
+def test_numbers_of_threads_that_make_no_sense(threads):
+    with pytest.raises(InputError, match=r"threads is .{1,60}; expected an integer from 1 to 1024"):
+        Codec(threads=threads)
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "two", "1025", "00001999999", "9" * 5000, "1.0", "\u0662"])
 def test_nonsense_in_the_environment_is_refused(monkeypatch, value):
     monkeypatch.setenv(VARIABLE, value)
-    with pytest.raises(InputError, match=f"{VARIABLE} is '{value}'"):
+    with pytest.raises(InputError, match=f"{VARIABLE} is '{value[:40]}"):
         Codec()
     Codec(threads=1)  # not looked at

@@ -59,6 +59,82 @@ os._exit(0)
 """
 
 
+# Forks while another thread is inside onnxruntime, with the lock for loading in hand; the child ends as scripts do
+_FORKING_WHILE_LOADING = """
+import os, signal, sys, threading, time
+import numpy as np
+from fmae_edge import Codec
+from fmae_edge.runtime import graphs
+
+images = np.zeros((2, 28, 28), np.uint8)
+codec = Codec(threads=1)
+open_session = graphs.open_session
+loading, forked = threading.Event(), threading.Event()
+
+def slow(*arguments):
+    loading.set()
+    forked.wait()
+    return open_session(*arguments)
+
+graphs.open_session = slow
+thread = threading.Thread(target=codec.encode, args=(images,))
+thread.start()
+loading.wait()
+child = os.fork()
+graphs.open_session = open_session
+if not child:
+    signal.alarm(4)  # it would wait for the thread that it does not have, now or at its end
+    codec.encode(images)
+    sys.exit(7)
+_, status = os.waitpid(child, 0)
+forked.set()
+thread.join()
+assert os.waitstatus_to_exitcode(status) == 7
+"""
+
+# A signal's handler uses the codec while the main thread loads the same graph
+_SIGNAL_WHILE_LOADING = """
+import signal
+import numpy as np
+from fmae_edge import Codec
+from fmae_edge.runtime import graphs
+
+images = np.zeros((2, 28, 28), np.uint8)
+codec = Codec(threads=1)
+open_session = graphs.open_session
+signal.signal(signal.SIGUSR1, lambda *_: print(codec.encode(images).shape))
+
+def interrupted(*arguments):
+    graphs.open_session = open_session
+    signal.raise_signal(signal.SIGUSR1)
+    return open_session(*arguments)
+
+graphs.open_session = interrupted
+signal.alarm(20)
+print(codec.encode(images).shape)
+"""
+
+# Daemon threads are inside onnxruntime, or about to enter it, when Python ends; what runs at exit may still code
+_ENDING_WHILE_CODING = """
+import atexit, threading, time
+import numpy as np
+from fmae_edge import Codec
+
+images = np.zeros((64, 28, 28), np.uint8)
+codec = Codec(threads=2)
+atexit.register(lambda: print(codec.encode(images).shape))
+codec.encode(images)
+
+def work():
+    while True:
+        codec.encode(images)
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.1)
+"""
+
+
 def compress(codec, image):
     return os.getpid(), codec.compress(image)
 
@@ -109,6 +185,22 @@ def run(code):
 def test_a_forked_process_works_and_ends():
     done = run(_FORKING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_process_forked_while_a_thread_loads_works_and_ends():
+    done = run(_FORKING_WHILE_LOADING)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_signal_s_handler_may_use_the_codec_while_it_loads():
+    done = run(_SIGNAL_WHILE_LOADING)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(2, 64)\n" * 2, "")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_daemon_threads_that_code_when_python_ends_do_no_harm(attempt):
+    done = run(_ENDING_WHILE_CODING)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(64, 64)\n", "")
 
 
 def test_a_process_forked_while_threads_code_works():

@@ -1,11 +1,15 @@
 """Session options are what was asked for."""
 
 import builtins
+import re
+import subprocess
+import sys
+import types
 
 import numpy as np
 import pytest
 
-from fmae_edge import Codec
+from fmae_edge import Codec, FmaeError
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.sessions import load_onnxruntime, open_session
@@ -65,3 +69,47 @@ def test_a_ctrl_c_during_the_import_is_one(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_onnxruntime()
+
+
+def test_an_import_that_a_signal_interrupted_is_said(monkeypatch):
+    """Its handler finds the module, but not what is in it."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+    with pytest.raises(FmaeError, match="still being imported"):
+        load_onnxruntime()
+
+
+_LACKING = """
+import resource, sys
+import numpy as np
+from fmae_edge import Codec, FmaeError
+from fmae_edge.runtime.sessions import load_onnxruntime
+
+load_onnxruntime()
+codec = Codec(threads=int(sys.argv[1]))
+images = np.zeros((64, 28, 28), np.uint8)
+if len(sys.argv) > 3:
+    codec.encode(images[:1])  # loads the graph
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    codec.encode(images)
+except (FmaeError, MemoryError) as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits address space")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((400, 64 << 20), "FmaeError: .*encoder.onnx cannot be loaded: .*no more threads.*use one thread"),
+        ((1, 1 << 20), "MemoryError: .*encoder.onnx cannot be loaded by onnxruntime .*: out of memory"),
+        ((1, 0, "loaded"), "MemoryError: .*encoder.onnx fails in onnxruntime: out of memory"),
+    ],
+)
+def test_a_lack_of_threads_or_memory_is_not_blamed_on_the_bundle(arguments, said):
+    arguments = [sys.executable, "-c", _LACKING, *map(str, arguments)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(said, done.stdout), done.stdout
