@@ -63,7 +63,7 @@ def print_line(line: str, stream: TextIO) -> None:
     if _loudness.print_above is not None and stream.isatty():
         _loudness.print_above(line)
     else:
-        print(line, file=stream)
+        print(line, file=stream, flush=True)  # a program that reads a pipe follows a long run
 
 
 def say(line: str, stream: TextIO | None = None) -> None:

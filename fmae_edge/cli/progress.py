@@ -118,7 +118,6 @@ class TrainingProgress:
         """Print the line of an epoch."""
         if self._json:
             print_line(json_line(metrics), sys.stdout)
-            sys.stdout.flush()
             return
         line = (
             "epoch {epoch:3d}  train loss {train_loss:.5f}  "
@@ -130,10 +129,8 @@ class TrainingProgress:
         self.say(line)
 
     def say(self, line: str) -> None:
-        """Print a line for people at once: a file or a pipe would else get it minutes later."""
-        stream = sys.stderr if self._json else sys.stdout
-        say(line, stream)
-        stream.flush()
+        """Print a line for people."""
+        say(line, sys.stderr if self._json else sys.stdout)
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """The installed command in a process of its own: the commands once, and what only a process can show."""
 
 import io
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -144,3 +146,16 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         err == f"fmae-edge: stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
     )
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
+
+
+def test_a_program_that_reads_a_pipe_gets_each_line_when_its_input_is_done(picture, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    arguments = [COMMAND, "compress", picture.name, "-", "-o", "out/", "--json"]
+    with subprocess.Popen(
+        arguments, cwd=picture.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        ready, _, _ = select.select([process.stdout], [], [], 30)  # while standard input is still awaited
+        assert ready
+        assert json.loads(process.stdout.readline())["input"] == picture.name
+        process.communicate(picture.read_bytes())
+        assert process.returncode == 0
