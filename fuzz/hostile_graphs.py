@@ -4,18 +4,33 @@ All have the ports of a decoder of the default bundle, and hashes do not stop th
 writes its hashes too. Needs the `onnx` package.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike, DTypeLike
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-LATENTS, SIDE = 64, 28
-_OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-_OWN_OPSET = helper.make_opsetid("own", 1)
+from fuzz.onnx_chains import (
+    OPSETS,
+    OWN_OPSET,
+    POOL,
+    RELU,
+    SIDE,
+    Call,
+    chain,
+    conv,
+    decoder_constants,
+    decoder_nodes,
+    gemm,
+    harmless_decoder,
+    model,
+    reshape,
+    resize,
+    tensor,
+)
 
 
 def hostile_decoders() -> dict[str, Callable[[], bytes]]:
@@ -29,26 +44,26 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "pad": _gigabytes("Pad", ([0], np.float32), ([0, 1 << 30], np.int64)),
         "one hot": _gigabytes("OneHot", ([0], np.int64), (1 << 30, np.int64), ([0, 1], np.float32)),
         "eye": _gigabytes("EyeLike", (np.zeros((1, 1 << 20)), np.int8)),
-        "random": lambda: _model(
-            [helper.make_node("RandomNormal", [], ["n0"], shape=[1 << 30]), *_ending("n0")], _decoder_constants()
+        "random": lambda: model(
+            [helper.make_node("RandomNormal", [], ["n0"], shape=[1 << 30]), *_ending("n0")], decoder_constants()
         ),
-        "einsum": lambda: _chain(("Einsum", [], {"equation": "ab,cd->acbd"})),
-        "concat that doubles": lambda: _model(
-            [*_doublings("Concat", axis=1), *_ending("n29")], _decoder_constants()
+        "einsum": lambda: chain(("Einsum", [], {"equation": "ab,cd->acbd"})),
+        "concat that doubles": lambda: model(
+            [*_doublings("Concat", axis=1), *_ending("n29")], decoder_constants()
         ),
-        "sum of all": lambda: _model([*_doublings("Sum"), *_ending("n29")], _decoder_constants()),
-        "unknown": lambda: _chain(("NoSuchOperator", [], {})),
-        "of another domain": lambda: _chain(("FusedGemm", [(np.zeros((64, 784)), np.float32)], {"domain": "own"})),
-        "microsoft's": lambda: _chain(("BifurcationDetector", [], {"domain": "com.microsoft"})),
+        "sum of all": lambda: model([*_doublings("Sum"), *_ending("n29")], decoder_constants()),
+        "unknown": lambda: chain(("NoSuchOperator", [], {})),
+        "of another domain": lambda: chain(("FusedGemm", [(np.zeros((64, 784)), np.float32)], {"domain": "own"})),
+        "microsoft's": lambda: chain(("BifurcationDetector", [], {"domain": "com.microsoft"})),
         # Code within code
-        "loop without end": lambda: _model([_loop(), *_ending("n0")], _decoder_constants()),
-        "if": lambda: _model([_if(), *_ending("n0")], _decoder_constants()),
+        "loop without end": lambda: model([_loop(), *_ending("n0")], decoder_constants()),
+        "if": lambda: model([_if(), *_ending("n0")], decoder_constants()),
         "local function": _local_function,
         "functions that double": _functions_that_double,
         "training": _training,
         # Tensors
-        "initialisers": lambda: _model(
-            _decoder_nodes(), [*_decoder_constants(), *(_tensor(f"i{k}", 0, np.float32) for k in range(100_000))]
+        "initialisers": lambda: model(
+            decoder_nodes(), [*decoder_constants(), *(tensor(f"i{k}", 0, np.float32) for k in range(100_000))]
         ),
         "sparse": _sparse,
         "external": _external,
@@ -59,86 +74,65 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "strings": lambda: _with_tensor(data_type=TensorProto.STRING),
         "numbers twice": lambda: _with_tensor(float_data=[1.0] * 50_000),
         # Many nodes
-        "10,000 nodes": lambda: _chain(*[_RELU] * 10_000),
-        "two readers": lambda: _model([*_nodes(*[_RELU] * 8), *_nodes(*[_RELU] * 8, prefix="m"), *_ending("n7")]),
+        "10,000 nodes": lambda: chain(*[RELU] * 10_000),
+        "two readers": lambda: model([*_nodes(*[RELU] * 8), *_nodes(*[RELU] * 8, prefix="m"), *_ending("n7")]),
         # Operators of ours, with other parameters
-        "resize": lambda: _chain(_reshape(1, 8, 8), _resize(1000)),
-        "resize by less than nothing": lambda: _chain(_reshape(1, 8, 8), _resize(-2)),
-        "resize by not a number": lambda: _chain(_reshape(1, 8, 8), _resize(np.nan)),
-        "resize of the batch": lambda: _chain(
-            _reshape(1, 8, 8), ("Resize", [None, ([1e6, 1, 1, 1], np.float32)], {"mode": "nearest"})
+        "resize": lambda: chain(reshape(1, 8, 8), resize(1000)),
+        "resize by less than nothing": lambda: chain(reshape(1, 8, 8), resize(-2)),
+        "resize by not a number": lambda: chain(reshape(1, 8, 8), resize(np.nan)),
+        "resize of the batch": lambda: chain(
+            reshape(1, 8, 8), ("Resize", [None, ([1e6, 1, 1, 1], np.float32)], {"mode": "nearest"})
         ),
-        "pads": lambda: _chain(_reshape(1, 8, 8), _conv(1, 1, 3, pads=[10_000] * 4)),
-        "dilations": lambda: _chain(_reshape(1, 8, 8), _conv(1, 1, 3, pads=[9999] * 4, dilations=[9999] * 2)),
-        "strides of a transposed one": lambda: _chain(
-            _reshape(1, 8, 8), _conv(1, 1, 3, "ConvTranspose", strides=[10_000] * 2)
+        "pads": lambda: chain(reshape(1, 8, 8), conv(1, 1, 3, pads=[10_000] * 4)),
+        "dilations": lambda: chain(reshape(1, 8, 8), conv(1, 1, 3, pads=[9999] * 4, dilations=[9999] * 2)),
+        "strides of a transposed one": lambda: chain(
+            reshape(1, 8, 8), conv(1, 1, 3, "ConvTranspose", strides=[10_000] * 2)
         ),
-        "output shape": lambda: _chain(
-            _reshape(1, 8, 8), _conv(1, 1, 3, "ConvTranspose", output_shape=[30_000] * 2, strides=[9999] * 2)
+        "output shape": lambda: chain(
+            reshape(1, 8, 8), conv(1, 1, 3, "ConvTranspose", output_shape=[30_000] * 2, strides=[9999] * 2)
         ),
-        "output padding": lambda: _chain(
-            _reshape(1, 8, 8), _conv(1, 1, 3, "ConvTranspose", output_padding=[30_000] * 2, strides=[9] * 2)
+        "output padding": lambda: chain(
+            reshape(1, 8, 8), conv(1, 1, 3, "ConvTranspose", output_padding=[30_000] * 2, strides=[9] * 2)
         ),
-        "automatic pads": lambda: _chain(_reshape(1, 8, 8), _conv(1, 1, 3, auto_pad="SAME_UPPER")),
-        "groups": lambda: _chain(_reshape(64, 1, 1), _conv(1, 64, 1, group=64)),
-        "a giant kernel": lambda: _chain(_reshape(1, 8, 8), _conv(1, 1, 2048, pads=[2047] * 4)),
-        "kernels of another size": lambda: _chain(_reshape(1, 8, 8), _conv(1, 1, 3, kernel_shape=[2000] * 2)),
-        "products of the batch with itself": lambda: _chain(
+        "automatic pads": lambda: chain(reshape(1, 8, 8), conv(1, 1, 3, auto_pad="SAME_UPPER")),
+        "groups": lambda: chain(reshape(64, 1, 1), conv(1, 64, 1, group=64)),
+        "a giant kernel": lambda: chain(reshape(1, 8, 8), conv(1, 1, 2048, pads=[2047] * 4)),
+        "kernels of another size": lambda: chain(reshape(1, 8, 8), conv(1, 1, 3, kernel_shape=[2000] * 2)),
+        "products of the batch with itself": lambda: chain(
             ("Gemm", [(np.zeros((1, 1)), np.float32)], {"transA": 1})
         ),
-        "a sum that broadcasts": lambda: _chain(
-            _reshape(64, 1, 1), ("Sub", [(np.zeros((1, 1, 4096, 1)), np.float32)], {})
+        "a sum that broadcasts": lambda: chain(
+            reshape(64, 1, 1), ("Sub", [(np.zeros((1, 1, 4096, 1)), np.float32)], {})
         ),
-        "a product that broadcasts": lambda: _chain(
-            _reshape(64, 1, 1), ("Mul", [(np.zeros((4096, 1, 1, 1, 1, 1)), np.float32)], {})
+        "a product that broadcasts": lambda: chain(
+            reshape(64, 1, 1), ("Mul", [(np.zeros((4096, 1, 1, 1, 1, 1)), np.float32)], {})
         ),
-        "the batch as channels": lambda: _chain(("Reshape", [([1, -1, 8, 8], np.int64)], {})),
-        "a transposed batch": lambda: _chain(("Transpose", [], {"perm": [1, 0]})),
-        "flattened to one": lambda: _chain(("Flatten", [], {"axis": 0})),
-        "a pool with a giant window": lambda: _chain(
-            _reshape(1, 8, 8), ("MaxPool", [], {"kernel_shape": [8000] * 2, "pads": [7999] * 4})
+        "the batch as channels": lambda: chain(("Reshape", [([1, -1, 8, 8], np.int64)], {})),
+        "a transposed batch": lambda: chain(("Transpose", [], {"perm": [1, 0]})),
+        "flattened to one": lambda: chain(("Flatten", [], {"axis": 0})),
+        "a pool with a giant window": lambda: chain(
+            reshape(1, 8, 8), ("MaxPool", [], {"kernel_shape": [8000] * 2, "pads": [7999] * 4})
         ),
-        "a block without end": lambda: _chain(_reshape(64, 1, 1), ("DepthToSpace", [], {"blocksize": 1 << 40})),
-        "a block of none": lambda: _chain(_reshape(64, 1, 1), ("DepthToSpace", [], {"blocksize": 0})),
-        "a slice of more": lambda: _chain(
-            _reshape(1, 8, 8),
+        "a block without end": lambda: chain(reshape(64, 1, 1), ("DepthToSpace", [], {"blocksize": 1 << 40})),
+        "a block of none": lambda: chain(reshape(64, 1, 1), ("DepthToSpace", [], {"blocksize": 0})),
+        "a slice of more": lambda: chain(
+            reshape(1, 8, 8),
             ("Slice", [([-(1 << 62)], np.int64), ([1 << 62], np.int64), ([0], np.int64), ([1], np.int64)], {}),
         ),
-        "a cast to strings": lambda: _chain(("Cast", [], {"to": TensorProto.STRING})),
-        "a cast to complex numbers": lambda: _chain(("Cast", [], {"to": TensorProto.COMPLEX128})),
+        "a cast to strings": lambda: chain(("Cast", [], {"to": TensorProto.STRING})),
+        "a cast to complex numbers": lambda: chain(("Cast", [], {"to": TensorProto.COMPLEX128})),
         # Images of the right size, with needs that are just too large for it
-        "values": lambda: _chain(_gemm(64, 49), _reshape(1, 7, 7), *[_resize(2)] * 7, *[_POOL] * 5),
-        "many values": lambda: _chain(
-            _gemm(64, 49), _reshape(1, 7, 7), *[_resize(2)] * 5, *[_RELU] * 99, *[_POOL] * 3
+        "values": lambda: chain(gemm(64, 49), reshape(1, 7, 7), *[resize(2)] * 7, *[POOL] * 5),
+        "many values": lambda: chain(gemm(64, 49), reshape(1, 7, 7), *[resize(2)] * 5, *[RELU] * 99, *[POOL] * 3),
+        "multiply-adds": lambda: chain(
+            gemm(64, 49),
+            reshape(1, 7, 7),
+            *[conv(1, 256, 1), resize(2), resize(2)],
+            *[conv(256, 256, 3, pads=[1] * 4), conv(256, 1, 1)],
         ),
-        "multiply-adds": lambda: _chain(
-            _gemm(64, 49),
-            _reshape(1, 7, 7),
-            *[_conv(1, 256, 1), _resize(2), _resize(2)],
-            *[_conv(256, 256, 3, pads=[1] * 4), _conv(256, 1, 1)],
-        ),
-        "weights": lambda: _chain(_gemm(64, 2048), _gemm(2048, 2048), _gemm(2048, 784), _reshape(1, SIDE, SIDE)),
-        "operators": lambda: _chain(*[_RELU] * 300, _gemm(64, 784), _reshape(1, SIDE, SIDE)),
+        "weights": lambda: chain(gemm(64, 2048), gemm(2048, 2048), gemm(2048, 784), reshape(1, SIDE, SIDE)),
+        "operators": lambda: chain(*[RELU] * 300, gemm(64, 784), reshape(1, SIDE, SIDE)),
     }
-
-
-Call = tuple[str, Sequence[tuple[ArrayLike, DTypeLike] | None], dict[str, Any]]  # operator, constants, attributes
-
-
-def _tensor(name: str, value: ArrayLike, dtype: DTypeLike) -> TensorProto:
-    return numpy_helper.from_array(np.asarray(value, dtype), name)
-
-
-def _model(
-    nodes: Iterable[NodeProto], constants: Iterable[TensorProto] = (), functions: Iterable[onnx.FunctionProto] = ()
-) -> bytes:
-    latent = helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", LATENTS])
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])
-    graph = helper.make_graph(list(nodes), "g", [latent], [image], list(constants))
-    own = any(node.domain == "own" for node in graph.node)
-    opsets = [*_OPSETS, _OWN_OPSET] if own else _OPSETS
-    model = helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=10)
-    return model.SerializeToString()
 
 
 def _nodes(*calls: Call, prefix: str = "n") -> list[NodeProto]:
@@ -153,48 +147,25 @@ def _nodes(*calls: Call, prefix: str = "n") -> list[NodeProto]:
 def _ending(name: str) -> list[NodeProto]:
     """Return nodes that add the largest of some numbers to an image of the right shape."""
     return [
-        *_decoder_nodes("real"),
+        *decoder_nodes("real"),
         helper.make_node("ReduceMax", [name], ["most"], keepdims=0),
         helper.make_node("Cast", ["most"], ["cast"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["real", "cast"], ["image"]),
     ]
 
 
-def _chain(*calls: Call) -> bytes:
-    """Return a graph of operators in a row, each of which takes the one before and constants of its own."""
-    nodes, constants, value = [], [], "latent"
-    for k, (op, given, attributes) in enumerate(calls):
-        names = [value]
-        for number, constant in enumerate(given):
-            names.append("" if constant is None else f"n{k}.{number}")
-            if constant is not None:
-                constants.append(_tensor(names[-1], *constant))
-        value = "image" if k == len(calls) - 1 else f"n{k}"
-        nodes.append(helper.make_node(op, names, [value], name=f"n{k}", **attributes))
-    return _model(nodes, constants)
-
-
-_RELU: Call = ("Relu", [], {})
-_POOL: Call = ("MaxPool", [], {"kernel_shape": [2, 2], "strides": [2, 2]})
-
-
-def _reshape(*shape: int) -> Call:
-    return "Reshape", [([-1, *shape], np.int64)], {}
-
-
-def _resize(scale: float) -> Call:
-    modes = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-    return "Resize", [None, ([1, 1, scale, scale], np.float32)], modes
-
-
-def _gemm(before: int, after: int) -> Call:
-    return "Gemm", [(np.zeros((before, after)), np.float32), (np.zeros(after), np.float32)], {}
-
-
-def _conv(before: int, after: int, side: int, op: str = "Conv", **attributes: Any) -> Call:
-    first, second = (after, before) if op == "Conv" else (before, after)
-    kernel = (np.zeros((first, second, side, side)), np.float32)
-    return op, [kernel, (np.zeros(after), np.float32)], {"kernel_shape": [side, side], **attributes}
+def heavy_decoders() -> dict[str, Callable[[], bytes]]:
+    """Return by name what makes graphs that are accepted, and need nearly as much of something as they may."""
+    wide = (gemm(64, 49), reshape(1, 7, 7), conv(1, 112, 1), resize(2), resize(2))
+    convolutions = [conv(112, 112, 3, pads=[1] * 4), conv(112, 64, 3, pads=[1] * 4), conv(64, 1, 1)]
+    transposed = [conv(112, 112, 3, "ConvTranspose", pads=[1] * 4), conv(112, 64, 3, pads=[1] * 4), conv(64, 1, 1)]
+    return {
+        "multiply-adds": lambda: chain(*wide, *convolutions),
+        "transposed": lambda: chain(*wide, *transposed),
+        "values": lambda: chain(*wide, *[("Floor", [], {})] * 4, conv(112, 1, 1)),
+        "weights": lambda: chain(gemm(64, 2040), gemm(2040, 1500), gemm(1500, 784), reshape(1, SIDE, SIDE)),
+        "operators": lambda: chain(*[RELU] * 250, gemm(64, 784), reshape(1, SIDE, SIDE)),
+    }
 
 
 def _gigabytes(op: str, *constants: tuple[ArrayLike, DTypeLike]) -> Callable[[], bytes]:
@@ -202,8 +173,8 @@ def _gigabytes(op: str, *constants: tuple[ArrayLike, DTypeLike]) -> Callable[[],
     names = [f"c{k}" for k in range(len(constants))]
 
     def make() -> bytes:
-        tensors = [_tensor(name, *constant) for name, constant in zip(names, constants, strict=True)]
-        return _model([helper.make_node(op, names, ["n0"]), *_ending("n0")], [*tensors, *_decoder_constants()])
+        tensors = [tensor(name, *constant) for name, constant in zip(names, constants, strict=True)]
+        return model([helper.make_node(op, names, ["n0"]), *_ending("n0")], [*tensors, *decoder_constants()])
 
     return make
 
@@ -235,13 +206,13 @@ def _if() -> NodeProto:
 
 
 def _function(name: str, *nodes: NodeProto) -> onnx.FunctionProto:
-    return helper.make_function("own", name, ["x"], ["y"], list(nodes), [*_OPSETS, _OWN_OPSET])
+    return helper.make_function("own", name, ["x"], ["y"], list(nodes), [*OPSETS, OWN_OPSET])
 
 
 def _local_function() -> bytes:
     function = _function("f", helper.make_node("Relu", ["x"], ["y"]))
-    return _model(
-        [helper.make_node("f", ["latent"], ["n0"], domain="own"), *_ending("n0")], _decoder_constants(), [function]
+    return model(
+        [helper.make_node("f", ["latent"], ["n0"], domain="own"), *_ending("n0")], decoder_constants(), [function]
     )
 
 
@@ -251,29 +222,11 @@ def _functions_that_double() -> bytes:
     for k in range(30):
         calls = (helper.make_node(f"f{k}", [a], [b], domain="own") for a, b in (("x", "z"), ("z", "y")))
         functions.append(_function(f"f{k + 1}", *calls))
-    return _model(
+    return model(
         [helper.make_node("f30", ["latent"], ["n0"], domain="own"), *_ending("n0")],
-        _decoder_constants(),
+        decoder_constants(),
         functions,
     )
-
-
-def _decoder_nodes(name: str = "image") -> list[NodeProto]:
-    return [
-        helper.make_node("Gemm", ["latent", "weight", "bias"], ["flat"]),
-        helper.make_node("Reshape", ["flat", "shape"], [name]),
-    ]
-
-
-def _decoder_constants() -> list[TensorProto]:
-    weight, bias = np.zeros((LATENTS, SIDE**2)), np.zeros(SIDE**2)
-    shape = _tensor("shape", [-1, 1, SIDE, SIDE], np.int64)
-    return [_tensor("weight", weight, np.float32), _tensor("bias", bias, np.float32), shape]
-
-
-def harmless_decoder() -> bytes:
-    """Return a decoder of one layer, which others in here are made of: nothing is wrong with it."""
-    return _model(_decoder_nodes(), _decoder_constants())
 
 
 def _changed(change: Callable[[ModelProto], object]) -> bytes:
@@ -288,7 +241,7 @@ def _training() -> bytes:
 
 
 def _sparse() -> bytes:
-    values, indices = _tensor("w", [1.0], np.float32), _tensor("i", [1 << 29], np.int64)
+    values, indices = tensor("w", [1.0], np.float32), tensor("i", [1 << 29], np.int64)
     sparse = helper.make_sparse_tensor(values, indices, [1 << 30])
     return _changed(lambda model: model.graph.sparse_initializer.append(sparse))
 

@@ -1,6 +1,7 @@
 """Bounds on a TIFF file, or a block of Exif, before Pillow opens it: tags, their data, strips and tiles."""
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -55,11 +56,12 @@ def check_tiff(content: bytes, where: str) -> None:
         width, height = sides.get(_WIDTH, 0), sides.get(_HEIGHT, 0)
         parts = Parts(where, width, height)
         parts.take(max((tag.count for tag in tags if tag.number in (_STRIPS, _TILES)), default=0))
-        for tag in tags:
-            if tag.number in _DIRECTORIES:
-                _directory(content, tag.value, parts, where)
     except struct.error:
         return
+    for tag in tags:
+        if tag.number in _DIRECTORIES:
+            with suppress(struct.error):  # of metadata, without which Pillow decodes the image all the same
+                _directory(content, tag.value, parts, where)
     tile_width = max((tag.value for tag in tags if tag.number == _TILE_WIDTH), default=0)
     tile_height = max((tag.value for tag in tags if tag.number == _TILE_HEIGHT), default=0)
     if tile_width * tile_height > max(_MOST_TILE_PIXELS, (width + 15) * (height + 15)):

@@ -255,10 +255,6 @@ _UPSAMPLING: _Known = {
 }
 
 
-def _none(call: _Call) -> Sequence[tuple[int, Shape]]:  # noqa: ARG001
-    return ()
-
-
 # Every operator that export writes, with its rule and its attributes; a test compares it with what export writes.
 OPERATORS: dict[str, tuple[_Rule, _Known]] = {
     "Cast": (_cast, {"to": list(_EITHER)}),
@@ -268,7 +264,7 @@ OPERATORS: dict[str, tuple[_Rule, _Known]] = {
     "DepthToSpace": (_depth_to_space, {"blocksize": [2, 4], "mode": [b"DCR"]}),
     "DequantizeLinear": (_dequantize, {}),
     "Flatten": (_flatten, {"axis": [1]}),
-    "Floor": (_elementwise(_REAL, _none), {}),
+    "Floor": (_elementwise(_REAL, lambda _: []), {}),
     "Gemm": (_gemm, {"alpha": [1.0], "beta": [1.0], "transA": [0], "transB": [0, 1]}),
     "MaxPool": (
         _pool(0, _REAL),
@@ -276,10 +272,10 @@ OPERATORS: dict[str, tuple[_Rule, _Known]] = {
     ),
     "Mul": (_elementwise(_REAL, lambda call: [(FLOAT, (1, *call.value.shape))]), {}),
     "QuantizeLinear": (_quantize, {}),
-    "Relu": (_elementwise(_REAL, _none), {}),
+    "Relu": (_elementwise(_REAL, lambda _: []), {}),
     "Reshape": (_reshape, {"allowzero": [0, 1]}),
     "Resize": (_resize, _UPSAMPLING),
-    "Sigmoid": (_elementwise(_REAL, _none), {}),
+    "Sigmoid": (_elementwise(_REAL, lambda _: []), {}),
     "Slice": (_slice, {}),
     "Sub": (_elementwise(_REAL, lambda call: [(FLOAT, ())]), {}),
     "Transpose": (_transpose, {"perm": tuple}),

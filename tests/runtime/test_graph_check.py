@@ -1,6 +1,10 @@
 """Graphs that would take more memory or time than images explain never reach onnxruntime."""
 
+import shutil
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -8,10 +12,12 @@ import pytest
 from onnx import helper, numpy_helper
 
 from fmae_edge import BundleError
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.graph_check import check_graph
 from fmae_edge.runtime.limits import most_needs
-from fuzz.hostile_graphs import LATENTS, SIDE, harmless_decoder, hostile_decoders
+from fmae_edge.runtime.manifest import FileEntry
+from fuzz.hostile_graphs import heavy_decoders, hostile_decoders
+from fuzz.onnx_chains import LATENTS, SIDE, harmless_decoder
 
 IMAGE, LATENT = ("image", (1, SIDE, SIDE)), ("latent", (LATENTS,))
 MOST = most_needs(SIDE * SIDE, LATENTS)
@@ -54,6 +60,42 @@ def test_every_need_is_held_to_its_limit(need):
     check(harmless_decoder(), MOST._replace(**exactly))
     with pytest.raises(BundleError, match=f"decoder.onnx (needs|has) .*{need.replace('_', ' ')}"):
         check(harmless_decoder(), MOST._replace(**{need: exactly[need] - 1}))
+
+
+@pytest.mark.parametrize("name", heavy_decoders())
+def test_graphs_that_need_nearly_too_much_are_accepted(name):
+    check(heavy_decoders()[name]())
+
+
+_DECODE = """
+import sys, time
+import numpy as np
+from fmae_edge import Codec
+
+codec = Codec(sys.argv[1], precision="fp32", threads=1)
+started = time.process_time()
+codec.decode(np.ones((128, 64), np.float32))
+print((time.process_time() - started) / 128)
+with open("/proc/self/status") as status:
+    print(*(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads how much memory a process had at most")
+@pytest.mark.parametrize("name", ["multiply-adds", "transposed", "values", "weights"])
+def test_what_an_accepted_graph_can_still_cost(tmp_path, name):
+    """The figures in docs/embedding.md: under 256 MB, and far under a second for each image."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(DEFAULT_BUNDLE, folder)
+    graph = heavy_decoders()[name]()
+    (folder / "decoder.fp32.onnx").write_bytes(graph)
+    manifest = read_bundle(DEFAULT_BUNDLE, only=()).manifest
+    files = {**manifest.files, "decoder.fp32.onnx": FileEntry.of(graph)}
+    (folder / "manifest.json").write_text(replace(manifest, files=files).to_json())
+    done = subprocess.run([sys.executable, "-c", _DECODE, folder], capture_output=True, text=True, check=True)
+    seconds, kilobytes = map(float, done.stdout.split())
+    assert seconds < 0.1
+    assert kilobytes < 256 * 1024
 
 
 def changed(change):
