@@ -25,4 +25,4 @@ def test_a_figure_that_is_too_large_is_no_traceback(cli, bundle):
     rewrite(bundle, lambda content: content["record"]["training"]["metrics"][-1].update(test_mse=10**400))
     done = cli("info", "bundle")
     assert done.returncode == 1
-    assert "the record in its manifest is not complete" in done.stderr
+    assert "the record in its manifest is incomplete" in done.stderr
