@@ -16,6 +16,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.cli.compare import compare
+from fmae_edge.cli.console import ClosedOutput
 from fmae_edge.evaluate.comparison import enlarged_difference
 from fmae_edge.evaluate.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.manifest import PRIOR_NAME
@@ -201,8 +202,16 @@ def test_where_the_picture_goes_is_checked_before_the_bundle_is_read(
 
 def test_a_terminal_that_does_not_know_its_width_gets_no_line_break(monkeypatch, tmp_path, pictures):
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((0, 0)))
+    monkeypatch.setattr(Terminal, "fileno", lambda _: 1)
     text = shown(monkeypatch, tmp_path / "0.png")
     assert decode("\n".join(text.splitlines()[1:15])).shape[1] >= 3 * 28
+
+
+def test_with_standard_output_closed_the_table_goes_to_standard_error(monkeypatch, capsys, tmp_path, pictures):
+    monkeypatch.setattr(sys, "stdout", ClosedOutput())
+    compare([tmp_path / "0.png"], output=tmp_path / "c.png")
+    assert (tmp_path / "c.png").exists()
+    assert capsys.readouterr().err.startswith("image ")
 
 
 def test_show_leaves_json_alone(cli, tmp_path, pictures):

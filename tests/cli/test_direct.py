@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from fmae_edge import cli as command_line
 from fmae_edge.cli import compress, decompress
 from fmae_edge.cli.app import app
+from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.direct import direct_call
+from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.usage import UsageError
 
 DIRECT = [
@@ -92,6 +95,26 @@ def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, word
     call = direct_call(words)
     if call is not None:
         assert asked(call) == asked(lambda: app(words, standalone_mode=False))
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        ("-o x/", "output", Destination(Path("x"), said_folder=True)),
+        ("--precision fp32", "precision", "fp32"),
+        ("--bundle folder", "bundle", Path("folder")),
+        ("-r", "recursive", True),
+        ("--force", "force", True),
+        ("--skip-existing", "skip_existing", True),
+        ("--dry-run", "dry_run", True),
+        ("-j 7", "jobs", 7),
+        ("--json", "json", True),
+    ],
+)
+def test_each_option_changes_its_own_field_alone(asked, command, words, field, value):
+    _, arguments = asked(lambda: app([command, "a", *words.split()], standalone_mode=False))
+    assert arguments["options"] == replace(FileOptions(), **{field: value})
 
 
 @pytest.mark.parametrize("line", TYPER)
