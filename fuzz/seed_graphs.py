@@ -1,0 +1,144 @@
+"""First inputs of the corpus: priors, small graphs of real operators, and bundles of them. Needs the `train` extra."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
+from fmae_edge.runtime.bundle import read_bundle
+from fmae_edge.runtime.manifest import GRAPH_NAMES, PRIOR_NAME
+from fmae_edge.runtime.prior import ESCAPE, FRACTIONS
+from fmae_edge.runtime.self_test import GOLDEN_NAME, golden_vectors
+from fuzz.mutators import with_manifest, zip_bundle
+from fuzz.targets import _GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
+
+_SIDE = 4  # of the images of the bundle in the corpus
+
+
+def priors() -> Iterator[tuple[str, bytes]]:
+    """Yield a prior of tables and one of networks, both for two latents, a group each."""
+    qualities = len(_GOLDEN["steps"])
+    inner = np.sort(np.random.default_rng(1).choice(np.arange(1, 1 << 16), (2 * FRACTIONS, ESCAPE), replace=False))
+    tables = np.hstack([np.zeros((2 * FRACTIONS, 1)), inner]).astype(np.uint16)
+    centres = np.arange(-PRIOR_LATENTS, qualities * PRIOR_LATENTS - PRIOR_LATENTS, dtype=np.int32)
+    yield (
+        "tables.safetensors",
+        save({"tables": tables[: centres.size], "centres": centres.reshape(-1, PRIOR_LATENTS)}),
+    )
+    tensors = {"tables": tables, "narrower": np.arange(qualities, dtype=np.int16)}
+    for group in range(PRIOR_LATENTS):
+        for layer, (inputs, outputs) in enumerate(((group, 3), (3, 3), (3, 2))):
+            at = f"groups.{group}.{layer}"
+            tensors[f"{at}.weights"] = np.arange(inputs * outputs, dtype=np.int8).reshape(inputs, outputs)
+            tensors[f"{at}.bias"] = np.full((1 if layer else qualities, outputs), 100, np.int32)
+            tensors[f"{at}.shift"] = np.full(outputs, 2, np.uint8)
+    yield "network.safetensors", save(tensors)
+
+
+def bundles() -> Iterator[tuple[str, bytes]]:
+    """Yield bundles of 4x4 images and two latents, with either prior and with none, of real operators.
+
+    They carry golden vectors. One more has a graph whose tensor points to another file, under a tag of 33 bits.
+    """
+    graphs = tuple(make(_SIDE, PRIOR_LATENTS) for make in _MAKERS)
+    files = dict(zip(GRAPH_NAMES, graphs, strict=True))
+    images = np.arange(2 * _SIDE * _SIDE, dtype=np.uint8).reshape(2, _SIDE, _SIDE) * 7
+    for name, prior in (*priors(), ("no-prior", b"")):
+        held = files | ({PRIOR_NAME: prior} if prior else {})
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in with_manifest(held, PRIOR_LATENTS, _SIDE).items():
+                (Path(folder) / file).write_bytes(content)
+            golden = save(golden_vectors(read_bundle(Path(folder)), images))
+        yield (
+            f"{name.split('.')[0]}.zip",
+            zip_bundle(with_manifest(held | {GOLDEN_NAME: golden}, PRIOR_LATENTS, _SIDE)),
+        )
+    lifted = b"\xea\x80\x80\x80\x10\0"  # field 13 of a tensor, to a parser that cuts the tag to 32 bits
+    external = b"\x3a\x08\x2a" + bytes([len(lifted)]) + lifted
+    disguised = files | {GRAPH_NAMES[0]: files[GRAPH_NAMES[0]] + external}
+    yield "tag-of-33-bits.zip", zip_bundle(with_manifest(disguised, PRIOR_LATENTS, _SIDE))
+
+
+def graphs() -> Iterator[tuple[str, bytes]]:
+    """Yield the same graphs for 28x28 images and 64 latents, and small ones of those that are hostile."""
+    yield "encoder-int8.onnx", _int8_encoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "decoder-int8.onnx", _int8_decoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "encoder-float.onnx", _float_encoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "decoder-float.onnx", _float_decoder(GRAPH_SIDE, GRAPH_LATENTS)
+
+
+def _weights(*shape: int) -> NDArray[np.float64]:
+    return np.linspace(-0.5, 0.5, int(np.prod(shape))).reshape(shape)
+
+
+def _float_encoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("image", np.float32, (1, side, side)))
+    graph.node("Conv", "c", graph.constant("cw", _weights(2, 1, 3, 3), np.float32), pads=[1, 1, 1, 1])
+    graph.node("Relu", "r")
+    graph.node("MaxPool", "p", kernel_shape=[side // 2] * 2, strides=[side // 2] * 2)
+    graph.node("Flatten", "f")
+    graph.node("Gemm", "g", graph.constant("gw", _weights(8, latents), np.float32))
+    return graph.finish(("latent", np.float32, (latents,))).SerializeToString()
+
+
+def _float_decoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("latent", np.float32, (latents,)))
+    graph.node("Gemm", "g", graph.constant("gw", _weights(latents, 16), np.float32))
+    graph.reshape("s", (4, 2, 2))
+    graph.node("DepthToSpace", "d", blocksize=2, mode="CRD")
+    _enlarge(graph, side)
+    graph.node("Sigmoid", "i")
+    return graph.finish(("image", np.float32, (1, side, side))).SerializeToString()
+
+
+def _int8_encoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("image", np.uint8, (1, side, side)))
+    scale, zero = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    graph.reshape("n", (side, side, 1))
+    weights = graph.constant("cw", _weights(2, 1, 3, 3) * 200, np.int8)
+    no_zero = graph.constant("wz", 0, np.int8)
+    graph.node(
+        *("QLinearConv", "c", scale, zero, weights, scale, no_zero, scale, zero),
+        domain=MICROSOFT,
+        channels_last=1,
+        kernel_shape=[3, 3],
+        pads=[1, 1, 1, 1],
+    )
+    graph.node("NhwcMaxPool", "p", domain=MICROSOFT, kernel_shape=[side // 2] * 2, strides=[side // 2] * 2)
+    graph.reshape("f", (8,))
+    dense = graph.constant("gw", _weights(8, latents) * 200, np.int8)
+    bias = graph.constant("gb", [1] * latents, np.int32)
+    graph.node("QGemm", "g", scale, zero, dense, scale, no_zero, bias, domain=MICROSOFT)
+    return graph.finish(("latent", np.float32, (latents,))).SerializeToString()
+
+
+def _int8_decoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("latent", np.float32, (latents,)))
+    scale, zero = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    graph.node("QuantizeLinear", "q", scale, zero)
+    dense, no_zero = (
+        graph.constant("gw", _weights(latents, 16) * 200, np.int8),
+        graph.constant("wz", 0, np.int8),
+    )
+    graph.node("QLinearMatMul", "g", scale, zero, dense, scale, no_zero, scale, zero)
+    graph.reshape("r", (4, 4))
+    graph.node("Transpose", "t", perm=[0, 2, 1])
+    graph.node("QLinearSigmoid", "i", scale, zero, scale, zero, domain=MICROSOFT)
+    graph.reshape("o", (1, 4, 4))
+    _enlarge(graph, side)
+    return graph.finish(("image", np.uint8, (1, side, side))).SerializeToString()
+
+
+def _enlarge(graph: GraphBuilder, side: int) -> None:
+    """Give (1, 4, 4) its size by repeating pixels."""
+    if side != 4:
+        scales = graph.constant("e.scales", [1, 1, side // 4, side // 4], np.float32)
+        modes = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        graph.node("Resize", "e", "", scales, **modes)
+
+
+_MAKERS = (_int8_encoder, _int8_decoder, _float_encoder, _float_decoder)
