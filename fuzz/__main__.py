@@ -1,8 +1,8 @@
 """Fuzz the readers of fmae-edge: `python -m fuzz --seconds 60`, or `--inputs 1000000`.
 
-Each target gets its share of the time, or of the inputs, in a process of its own. What it raises besides FmaeError,
-a crash, more than a second of CPU time and more than 256 MB of memory are findings: the input is saved, and the exit
-code is 1. Inputs that reach new code are kept in the same folder, and the next run goes on from them.
+Each target gets its share of the time, or of the inputs, in a process of its own. What it raises besides
+FmaeError, a crash, more than a second of CPU time and more than 256 MB of memory are findings: the input is saved,
+and the exit code is 1. Inputs that reach new code are kept in the same folder, and the next run goes on from them.
 """
 
 import argparse

@@ -20,7 +20,7 @@ def known_inputs(folder: Path) -> set[bytes]:
 
 
 def save_finding(folder: Path, kind: str, content: bytes, place: str = "") -> Path | None:
-    """Save an input; return None if there is one for the same `place` in the code, or there are many of this kind."""
+    """Save an input; return None if there is one for the same `place` in the code, or many of this kind."""
     digest = hashlib.sha256(place.encode() or content).hexdigest()[:16]
     path = folder / f"{kind}-{digest}"
     if path.exists() or len(list(folder.glob(f"{kind}-*"))) >= _MOST_OF_A_KIND:

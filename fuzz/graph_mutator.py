@@ -16,126 +16,36 @@ from fuzz.hostile_graphs import hostile_decoders
 
 Change = Callable[[bytes], bytes]
 MAX_BYTES = 1 << 20
-_OURS = ("Conv", "Relu", "MaxPool", "Flatten", "Gemm", "Reshape", "DepthToSpace", "Sigmoid", "Transpose", "Slice")
-_OURS += ("Resize", "ConvTranspose", "QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "Cast")
-_OURS += ("Mul", "Sub", "Add", "Clip", "MatMul", "QGemm", "NhwcMaxPool", "QLinearSigmoid", "Concat")
-_OTHERS = (
-    "ConstantOfShape",
-    "Range",
-    "Expand",
-    "Tile",
-    "Pad",
-    "OneHot",
-    "EyeLike",
-    "RandomNormal",
-    "RandomUniformLike",
-)
-_OTHERS += (
-    "Einsum",
-    "Loop",
-    "If",
-    "Scan",
-    "Gather",
-    "GatherND",
-    "ScatterND",
-    "CumSum",
-    "NonZero",
-    "Compress",
-    "Unique",
-)
-_OTHERS += (
-    "TopK",
-    "Upsample",
-    "GridSample",
-    "Constant",
-    "Identity",
-    "Shape",
-    "Size",
-    "Squeeze",
-    "Unsqueeze",
-    "Split",
-)
-_OTHERS += (
-    "LSTM",
-    "GRU",
-    "NonMaxSuppression",
-    "RoiAlign",
-    "MaxUnpool",
-    "Col2Im",
-    "DFT",
-    "STFT",
-    "StringSplit",
-    "Where",
-)
-_OTHERS += (
-    "SequenceConstruct",
-    "SequenceAt",
-    "Optional",
-    "Multinomial",
-    "BlackmanWindow",
-    "FusedConv",
-    "NhwcConv",
-)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_OURS = _words("""
+    Conv Relu MaxPool Flatten Gemm Reshape DepthToSpace Sigmoid Transpose Slice Resize ConvTranspose Cast Mul Sub
+    Add QuantizeLinear DequantizeLinear QLinearConv QLinearMatMul QGemm NhwcMaxPool QLinearSigmoid Clip MatMul
+    Concat
+""")
+_OTHERS = _words("""
+    ConstantOfShape Range Expand Tile Pad OneHot EyeLike RandomNormal RandomUniformLike Einsum Loop If Scan Gather
+    GatherND ScatterND CumSum NonZero Compress Unique TopK Upsample GridSample Constant Identity Shape Size Squeeze
+    Unsqueeze Split LSTM GRU NonMaxSuppression RoiAlign MaxUnpool Col2Im DFT STFT StringSplit Where SequenceAt
+    SequenceConstruct Optional Multinomial BlackmanWindow FusedConv NhwcConv
+""")
 _DOMAINS = ("", "ai.onnx", "com.microsoft", "com.microsoft.nchwc", "ai.onnx.ml", "own", "\0")
-_NAMES = (
-    "pads",
-    "strides",
-    "dilations",
-    "group",
-    "kernel_shape",
-    "axis",
-    "axes",
-    "perm",
-    "blocksize",
-    "allowzero",
-)
-_NAMES += ("mode", "auto_pad", "ceil_mode", "storage_order", "output_shape", "output_padding", "transA", "transB")
-_NAMES += (
-    "alpha",
-    "beta",
-    "to",
-    "channels_last",
-    "keepdims",
-    "value",
-    "shape",
-    "coordinate_transformation_mode",
-    "body",
-)
+_NAMES = _words("""
+    pads strides dilations group kernel_shape axis axes perm blocksize allowzero mode auto_pad ceil_mode
+    storage_order output_shape output_padding transA transB alpha beta to channels_last keepdims value shape body
+    coordinate_transformation_mode
+""")
 _INTEGERS = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    7,
-    28,
-    64,
-    255,
-    256,
-    1000,
-    10_000,
-    65_536,
-    1 << 24,
-    1 << 30,
-    (1 << 31) - 1,
-    1 << 31,
-    1 << 40,
+    *(0, 1, 2, 3, 4, 7, 28, 64, 255, 256, 1000, 10_000, 65_536, 1 << 24, 1 << 30, (1 << 31) - 1, 1 << 31),
+    *(1 << 40, 1 << 62, (1 << 63) - 1, -1, -2, -64, -(1 << 31), -(1 << 63)),
 )
-_INTEGERS += (1 << 62, (1 << 63) - 1, -1, -2, -64, -(1 << 31), -(1 << 63))
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1000.0, 1e-45, 1e30, -1e30, float("inf"), float("nan"))
-_STRINGS = (
-    b"",
-    b"nearest",
-    b"linear",
-    b"cubic",
-    b"floor",
-    b"asymmetric",
-    b"SAME_UPPER",
-    b"VALID",
-    b"CRD",
-    b"DCR",
-    b"\xff",
-)
+_STRINGS = (*b"nearest linear cubic floor asymmetric SAME_UPPER VALID CRD DCR".split(), b"", b"\xff")
+_INTEGER_TYPES = (TensorProto.INT64, TensorProto.INT32, TensorProto.INT8)
 
 
 @cache

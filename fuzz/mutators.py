@@ -1,7 +1,7 @@
 """Change manifests, priors and bundles, and then make right again what would refuse every changed file unread.
 
 A random change of a bundle fails a hash, and the code behind is never reached. Whoever builds a malicious bundle
-computes these too, so most changed files here are mended; one in eight stays as it fell, for the checks themselves.
+computes these too, so most changed files here are mended; one in eight stays as it is, for the checks themselves.
 """
 
 import io

@@ -24,7 +24,6 @@ with atheris.instrument_imports(include=["fmae_edge", "PIL"], exclude=_NOT_WATCH
     from fuzz.targets import CORPUS, TARGETS, Target
 
 
-
 def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> None:
     """Run so many inputs; `folder` gets the findings and the inputs that reach new code. Ends the process."""
     page = Page(folder / "page", target.max_bytes)

@@ -1,4 +1,4 @@
-"""First inputs of the corpus: priors, small graphs of real operators, and bundles of them. Needs the `train` extra."""
+"""First inputs of the corpus: priors, small graphs of real operators, bundles. Needs the `train` extra."""
 
 import tempfile
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def bundles() -> Iterator[tuple[str, bytes]]:
 
 
 def graphs() -> Iterator[tuple[str, bytes]]:
-    """Yield the same graphs for 28x28 images and 64 latents, and small ones of those that are hostile."""
+    """Yield the same graphs for 28x28 images and 64 latents."""
     yield "encoder-int8.onnx", _int8_encoder(GRAPH_SIDE, GRAPH_LATENTS)
     yield "decoder-int8.onnx", _int8_decoder(GRAPH_SIDE, GRAPH_LATENTS)
     yield "encoder-float.onnx", _float_encoder(GRAPH_SIDE, GRAPH_LATENTS)

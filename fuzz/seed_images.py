@@ -94,9 +94,8 @@ def tiff_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
     yield "big.tiff", big
     (frame,) = parse_tiff(_saved(gray, "TIFF")).frames
     yield "big-endian.tiff", tiff_bytes(Tiff(">", False, [_rewritten(frame, ">", tiles=0)]))
-    strips = Frame(
-        frame.entries | {_ROWS: number_entry("<", 4)}, [image[at : at + 4].tobytes() for at in range(0, 28, 4)]
-    )
+    rows = [image[at : at + 4].tobytes() for at in range(0, len(image), 4)]
+    strips = Frame(frame.entries | {_ROWS: number_entry("<", 4)}, rows)
     yield "strips.tiff", tiff_bytes(Tiff("<", False, [strips]))
     yield "tiles.tiff", tiff_bytes(Tiff("<", False, [_rewritten(frame, "<", tiles=16)]))
     yield "large-tile.tiff", tiff_bytes(Tiff("<", False, [_rewritten(frame, "<", tiles=1024)]))

@@ -42,6 +42,7 @@ GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
 _GOLDEN_FOLDER = Path(__file__).parent.parent / "tests" / "data" / "format-1"
 _GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
 _DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
+_GOLDEN_ID: str = _GOLDEN["bundle_id"]
 _SIDE_BY_SIDE = 8  # so many payloads are decoded in numpy, fewer one by one
 _MOST_IMAGES = 16  # decoded of one input: a stack of empty payloads may have a million
 _MOST_PIXELS = 1 << 16
@@ -150,9 +151,7 @@ _GOOD_ENCODER, _GOOD_DECODER = ((CORPUS / "graph" / name) for name in ("encoder-
 def read_graph(content: bytes) -> None:
     """Use a graph as the encoder or the decoder of an otherwise good bundle, with the right hashes."""
     encoder, decoder = _GOOD_ENCODER.read_bytes(), _GOOD_DECODER.read_bytes()
-    if content.rfind(b"latent") > content.rfind(
-        b"image"
-    ):  # the ports stand at the end: what it takes, what it gives
+    if content.rfind(b"latent") > content.rfind(b"image"):  # at the end stands what the graph gives
         encoder = content
     else:
         decoder = content
@@ -176,9 +175,7 @@ def _mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
 _KB, _MB = 1 << 10, 1 << 20
 TARGETS = {
     "fmae": Target(read_fmae, partial(mutate_fmae, bundle_id=_DEFAULT_ID), _KB, 4 * _KB, 100),
-    "fmae-golden": Target(
-        read_golden_fmae, partial(mutate_fmae, bundle_id=_GOLDEN["bundle_id"]), _KB, 4 * _KB, 100
-    ),
+    "fmae-golden": Target(read_golden_fmae, partial(mutate_fmae, bundle_id=_GOLDEN_ID), _KB, 4 * _KB, 100),
     "npy": Target(read_npy, mutate_npy, _KB, 4 * _KB, 100),
     "image": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 100),
     "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 100),

@@ -1,6 +1,6 @@
 """TIFF files as frames of fields and strips, so that a change keeps the places of all else right.
 
-https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf is the format. BigTIFF is the same with wider numbers.
+The format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; BigTIFF is the same with wider numbers.
 """
 
 import struct
@@ -13,12 +13,39 @@ from fuzz.containers import MAX_BYTES, Change, repacked, write_number
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _CODES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
-_WIDTH, _HEIGHT, _COMPRESSION, _ROWS, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 259, 278, 322, 323
-_TAGS = (254, 255, 256, 257, 258, 259, 262, 266, 269, 270, 273, 274, 277, 278, 279, 280, 282, 284, 290, 291, 292)
-_TAGS += (301, 305, 317, 318, 320, 321, 322, 323, 324, 325, 330, 332, 338, 339, 347, 512, 513, 514, 529, 530, 532)
-_TAGS += (700, 33432, 34377, 34665, 34675, 34853, 37724, 40965, 50838, 50839, 65535)
-_VALUES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 27, 28, 29, 32, 64, 255, 256, 4096, 40_000, 65_535, 1 << 16, 1 << 24)
-_VALUES += ((1 << 31) - 1, 1 << 31, (1 << 32) - 1, 32773, 32946, 34712, 50000, 50001)
+_ROWS, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
+_TAGS = (
+    *(
+        254,
+        255,
+        256,
+        257,
+        258,
+        259,
+        262,
+        266,
+        269,
+        270,
+        273,
+        274,
+        277,
+        278,
+        279,
+        280,
+        282,
+        284,
+        290,
+        291,
+        292,
+        301,
+    ),
+    *(305, 317, 318, 320, 321, 322, 323, 324, 325, 330, 332, 338, 339, 347, 512, 513, 514, 529, 530, 532, 700),
+    *(33432, 34377, 34665, 34675, 34853, 37724, 40965, 50838, 50839, 65535),
+)
+_VALUES = (
+    *(0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 27, 28, 29, 32, 64, 255, 256, 4096, 40_000, 65_535, 1 << 16, 1 << 24),
+    *((1 << 31) - 1, 1 << 31, (1 << 32) - 1, 32773, 32946, 34712, 50000, 50001),
+)
 
 
 @dataclass(frozen=True)

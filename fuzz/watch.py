@@ -1,4 +1,4 @@
-"""Watch the process that fuzzes one target: kill it when it hangs or its time is over, start it anew when it crashes."""
+"""Watch the process that fuzzes one target: end it when it hangs or its time is over, go on after a crash."""
 
 import os
 import signal
