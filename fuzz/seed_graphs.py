@@ -17,6 +17,8 @@ from fuzz.mutators import with_manifest, zip_bundle
 from fuzz.targets import _GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
 
 _SIDE = 4  # of the images of the bundle in the corpus
+_SMALL_SIDE = 4  # encoders halve what is not smaller
+_UPSAMPLING = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
 
 
 def priors() -> Iterator[tuple[str, bytes]]:
@@ -77,68 +79,76 @@ def _weights(*shape: int) -> NDArray[np.float64]:
 
 def _float_encoder(side: int, latents: int) -> bytes:
     graph = GraphBuilder(("image", np.float32, (1, side, side)))
-    graph.node("Conv", "c", graph.constant("cw", _weights(2, 1, 3, 3), np.float32), pads=[1, 1, 1, 1])
+    graph.node("Conv", "c", *_layer(graph, "c", 2, 1, 3, 3), pads=[1, 1, 1, 1])
     graph.node("Relu", "r")
-    graph.node("MaxPool", "p", kernel_shape=[side // 2] * 2, strides=[side // 2] * 2)
+    while side >= _SMALL_SIDE:
+        side //= 2
+        graph.node("MaxPool", f"p{side}", kernel_shape=[2, 2], strides=[2, 2])
     graph.node("Flatten", "f")
-    graph.node("Gemm", "g", graph.constant("gw", _weights(8, latents), np.float32))
+    graph.node("Gemm", "g", *_layer(graph, "g", latents, 2 * side**2), transB=1)
     return graph.finish(("latent", np.float32, (latents,))).SerializeToString()
 
 
 def _float_decoder(side: int, latents: int) -> bytes:
     graph = GraphBuilder(("latent", np.float32, (latents,)))
-    graph.node("Gemm", "g", graph.constant("gw", _weights(latents, 16), np.float32))
-    graph.reshape("s", (4, 2, 2))
-    graph.node("DepthToSpace", "d", blocksize=2, mode="CRD")
-    _enlarge(graph, side)
+    graph.node("Gemm", "g", *_layer(graph, "g", (side // 4) ** 2, latents), transB=1)
+    graph.reshape("s", (1, side // 4, side // 4))
+    graph.node("Resize", "u", "", graph.constant("scales", [1, 1, 2, 2], np.float32), **_UPSAMPLING)
+    graph.node("Conv", "c", *_layer(graph, "c", 4, 1, 3, 3), pads=[1, 1, 1, 1])
+    graph.node("DepthToSpace", "d", blocksize=2, mode="DCR")
     graph.node("Sigmoid", "i")
     return graph.finish(("image", np.float32, (1, side, side))).SerializeToString()
 
 
 def _int8_encoder(side: int, latents: int) -> bytes:
     graph = GraphBuilder(("image", np.uint8, (1, side, side)))
-    scale, zero = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    levels = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
     graph.reshape("n", (side, side, 1))
-    weights = graph.constant("cw", _weights(2, 1, 3, 3) * 200, np.int8)
-    no_zero = graph.constant("wz", 0, np.int8)
+    *weights, bias = _int8_layer(graph, "c", 2, 1, 3, 3)
     graph.node(
-        *("QLinearConv", "c", scale, zero, weights, scale, no_zero, scale, zero),
-        domain=MICROSOFT,
-        channels_last=1,
-        kernel_shape=[3, 3],
-        pads=[1, 1, 1, 1],
+        "QLinearConv", "c", *levels, *weights, *levels, bias, domain=MICROSOFT, channels_last=1, pads=[1] * 4
     )
-    graph.node("NhwcMaxPool", "p", domain=MICROSOFT, kernel_shape=[side // 2] * 2, strides=[side // 2] * 2)
-    graph.reshape("f", (8,))
-    dense = graph.constant("gw", _weights(8, latents) * 200, np.int8)
-    bias = graph.constant("gb", [1] * latents, np.int32)
-    graph.node("QGemm", "g", scale, zero, dense, scale, no_zero, bias, domain=MICROSOFT)
+    while side >= _SMALL_SIDE:
+        side //= 2
+        graph.node("NhwcMaxPool", f"p{side}", domain=MICROSOFT, kernel_shape=[2, 2], strides=[2, 2])
+    inputs = 2 * side**2
+    graph.reshape("f", (inputs,))
+    layer = _int8_layer(graph, "g", latents, inputs)
+    graph.constant(layer[0], _weights(inputs, latents) * 200, np.int8)  # this operator has the outputs last
+    graph.node("QGemm", "g", *levels, *layer, domain=MICROSOFT)
     return graph.finish(("latent", np.float32, (latents,))).SerializeToString()
 
 
 def _int8_decoder(side: int, latents: int) -> bytes:
     graph = GraphBuilder(("latent", np.float32, (latents,)))
-    scale, zero = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
-    graph.node("QuantizeLinear", "q", scale, zero)
-    dense, no_zero = (
-        graph.constant("gw", _weights(latents, 16) * 200, np.int8),
-        graph.constant("wz", 0, np.int8),
-    )
-    graph.node("QLinearMatMul", "g", scale, zero, dense, scale, no_zero, scale, zero)
-    graph.reshape("r", (4, 4))
+    levels = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    graph.node("QuantizeLinear", "q", *levels)
+    graph.reshape("n", (1, 1, latents))
+    *weights, bias = _int8_layer(graph, "g", (side // 2) ** 2, latents, 1, 1)
+    graph.node("QLinearConv", "g", *levels, *weights, *levels, bias, domain=MICROSOFT, channels_last=1)
+    graph.reshape("h", (side // 2, side // 2, 1))
+    graph.node("Resize", "u", "", graph.constant("scales", [1, 2, 2, 1], np.float32), **_UPSAMPLING)
+    graph.reshape("r", (side, side))
     graph.node("Transpose", "t", perm=[0, 2, 1])
-    graph.node("QLinearSigmoid", "i", scale, zero, scale, zero, domain=MICROSOFT)
-    graph.reshape("o", (1, 4, 4))
-    _enlarge(graph, side)
+    graph.node("QLinearSigmoid", "i", *levels * 2, domain=MICROSOFT)
+    graph.reshape("o", (1, side, side))
     return graph.finish(("image", np.uint8, (1, side, side))).SerializeToString()
 
 
-def _enlarge(graph: GraphBuilder, side: int) -> None:
-    """Give (1, 4, 4) its size by repeating pixels."""
-    if side != 4:
-        scales = graph.constant("e.scales", [1, 1, side // 4, side // 4], np.float32)
-        modes = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-        graph.node("Resize", "e", "", scales, **modes)
+def _layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
+    """Add weights and a bias for each of the first dimension."""
+    weights = graph.constant(f"{name}.weight", _weights(*shape), np.float32)
+    return [weights, graph.constant(f"{name}.bias", np.zeros(shape[0]), np.float32)]
+
+
+def _int8_layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
+    """Add int8 weights, a scale and a zero point for each of the first dimension, and the bias."""
+    return [
+        graph.constant(f"{name}.weight", _weights(*shape) * 200, np.int8),
+        graph.constant(f"{name}.scale", np.full(shape[0], 0.1), np.float32),
+        graph.constant(f"{name}.zero_point", np.zeros(shape[0]), np.int8),
+        graph.constant(f"{name}.bias", np.ones(shape[0]), np.int32),
+    ]
 
 
 _MAKERS = (_int8_encoder, _int8_decoder, _float_encoder, _float_decoder)
