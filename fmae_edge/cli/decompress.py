@@ -17,7 +17,7 @@ from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_file import is_fmae, unpack
+from fmae_edge.runtime.fmae_file import FmaeFile, is_fmae, unpack
 from fmae_edge.runtime.latent_file import MAGIC, load_latents
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
 
@@ -35,10 +35,14 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class _Decoded:
-    """The image (height, width) of a file, or its stack (N, height, width), and their names if it has them."""
+    """The image (height, width) of a file, or its stack (N, height, width), and their names if it has them.
+
+    `notes` say why names that it has are not used.
+    """
 
     images: Pixels
-    names: Sequence[str] | None
+    names: Sequence[str] | None = None
+    notes: Sequence[str] = ()
 
 
 def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, index: int | None = None) -> None:
@@ -91,8 +95,7 @@ def _decode_each(
                 if file.single and index is None:
                     files[number] = content
                 else:
-                    names = file.names if index is None or file.names is None else file.names[index : index + 1]
-                    decoded[number] = _Decoded(codec.decompress(content, index), names)
+                    decoded[number] = _Decoded(codec.decompress(content, index), *_names_in(file, index))
         else:
             if not content.startswith(MAGIC):
                 way_out = "; compress takes images" if source.path.suffix.lower() in SUFFIXES else ""
@@ -103,16 +106,25 @@ def _decode_each(
             else:
                 with named(source):
                     _require_few(len(rows), index, most)
-                    decoded[number] = _Decoded(codec.decode(rows), None)
+                    decoded[number] = _Decoded(codec.decode(rows))
     with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
         images = codec.decompress_iter(files.values(), batch_size=FILES_AT_ONCE)
         for number, image in zip(files, images, strict=True):
-            decoded[number] = _Decoded(image, None)
+            decoded[number] = _Decoded(image)
         for dtype in {row.dtype for row in latents.values()}:
             alike = {number: row for number, row in latents.items() if row.dtype == dtype}
             for number, image in zip(alike, codec.decode(np.stack(list(alike.values()))), strict=True):
-                decoded[number] = _Decoded(image, None)
+                decoded[number] = _Decoded(image)
     return [decoded[number] for number in range(len(loaded))]
+
+
+def _names_in(file: FmaeFile, index: int | None) -> tuple[Sequence[str] | None, Sequence[str]]:
+    """Return the names of the images that were asked for, None if there are none, and why if they are refused."""
+    try:
+        names = file.names
+    except InputError as error:
+        return None, [f"numbered, because the file {error}"]
+    return names if names is None or index is None else names[index : index + 1], ()
 
 
 def _require_few(images: int, index: int | None, most: int | None) -> None:
@@ -145,7 +157,8 @@ def _products(
     encode = _ENCODERS[outputs.suffix]
     stem = "stdin" if source.path == STREAM else source.path.stem
     if images.ndim == 2 and index is not None and not names:
-        return [Product(str(source), outputs.path(source, f"{stem}.{index}"), partial(encode, images))]
+        target = outputs.path(source, f"{stem}.{index}")
+        return [Product(str(source), target, partial(encode, images), decoded.notes)]
     if images.ndim == 2 or outputs.suffix == _ARRAY:
         name = names[0] if names and images.ndim == 2 else stem
         return [_named_product(outputs, options, source, str(source), name, partial(encode, images))]
@@ -156,7 +169,8 @@ def _products(
         if names:
             products.append(_named_product(outputs, options, source, label, names[row], content))
         else:
-            products.append(Product(label, outputs.path(source, f"{stem}.{row:0{digits}d}"), content))
+            target = outputs.path(source, f"{stem}.{row:0{digits}d}")
+            products.append(Product(label, target, content, decoded.notes))
     if len({product.target for product in products}) < len(products):
         raise InputError(
             f"{source}: holds {len(images)} images, so its output must be a folder, have {{stem}} in it or end in "

@@ -39,7 +39,7 @@ class Outputs:
         self._place = place_finder()
         self._found: set[Path] = set()
         self._inputs = {_identity(source.path) for source in inputs} - {None}
-        self._makes_folders = output is not None and (output.is_folder or output.is_pattern)
+        self._makes_folders = output is None or output.is_folder or output.is_pattern
         if output is None or output.is_folder:
             return
         if len(inputs) > 1 and not (joined or output.is_pattern):
@@ -63,7 +63,7 @@ class Outputs:
             source = Source(Path("stdin"))
         stem = source.path.stem if stem is None else stem
         if self._output is None:
-            return source.path.with_name(stem + self.suffix)
+            return source.path.parent / (stem + self.suffix)
         if self._output.is_folder:
             return self._output.path / source.below / (stem + self.suffix)
         filled = self._output.fill({"folder": source.path.parent, "path": source.below / stem, "stem": stem})

@@ -29,7 +29,7 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import BundleError, OutputError
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
-from fmae_edge.runtime.manifest import MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
+from fmae_edge.runtime.manifest import MANIFEST_NAME, MAX_CODED_LATENT, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.runtime.self_test import GOLDEN_NAME, golden_vectors
 from fmae_edge.train.checkpoint import MODEL, Checkpoint
 from fmae_edge.train.config import ModelConfig
@@ -110,7 +110,15 @@ def export_bundle(
 
 
 def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
-    """Raise ExportError if images of `image_shape` (height, width) are not what a model of `config` takes."""
+    """Raise ExportError if images of `image_shape` (height, width) are not what a model of `config` takes.
+
+    Also if the model has more latents than a .fmae file can hold.
+    """
+    if config.latent_size > MAX_CODED_LATENT:
+        raise ExportError(
+            f"the model has {config.latent_size} latents, and .fmae files can hold at most {MAX_CODED_LATENT} per "
+            "image; train it with fewer"
+        )
     needs = (config.image_channels, config.image_size, config.image_size)
     found = (1, *image_shape)
     if found != needs:

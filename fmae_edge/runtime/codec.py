@@ -14,7 +14,8 @@ from fmae_edge.runtime.cpus import choose_threads
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import MAX_IMAGES, FmaeFile, pack_many, pack_one, unpack
-from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, as_options
+from fmae_edge.runtime.fmae_info import FmaeInfo, describe
+from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, BytesLike, as_bytes, as_max_images, as_options
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.images import as_batch, as_one
 from fmae_edge.runtime.latent_coder import LatentCoder
@@ -151,24 +152,43 @@ class Codec:
             return self._coder.fit(batch, effort, max_bytes, pack)
         return pack(self._coder.payloads(batch, quality, effort), quality)
 
-    def decompress(self, content: bytes, index: int | None = None) -> NDArray[np.uint8]:
+    def decompress(
+        self, content: BytesLike, index: int | None = None, *, max_images: int | None = None
+    ) -> NDArray[np.uint8]:
         """Return the image (28, 28) of a .fmae file's bytes, or the stack (N, 28, 28) that the file holds.
 
-        With `index`, return that image (28, 28) of a stack; no other is decoded.
+        With `index`, return that image (28, 28) of a stack; no other is decoded. `max_images` bounds time and
+        memory, for 130 kB may claim a million images.
 
-        Raises InputError if the bytes are no whole .fmae file of this bundle, or `index` is none of theirs.
+        Raises InputError if the bytes are not a whole .fmae file of this bundle, it claims more than `max_images`
+        images, or there is no image `index`.
         """
-        file = self._unpack(content)
-        payloads: Sequence[bytes] = file.payloads
-        if index is not None:
-            index = as_integer("index", index)
-            if not 0 <= index < len(payloads):
-                raise InputError(f"holds {len(payloads)} images, and no image {index!r}; they count from 0")
-            payloads = payloads[index : index + 1]
-        images = self._coder.images(payloads, file.quality)
-        return images if index is None and not file.single else images[0]
+        file = self._unpack(content, max_images)
+        if index is None:
+            images = self._coder.images(file.payloads, file.quality)
+            return images[0] if file.single else images
+        number = as_integer("index", index)
+        if not 0 <= number < len(file.payloads):
+            raise InputError(f"holds {len(file.payloads)} images, and no image {number}; they count from 0")
+        image: NDArray[np.uint8] = self._coder.images(file.payloads[number : number + 1], file.quality)[0]
+        return image
 
-    def symbols(self, content: bytes) -> NDArray[np.int64]:
+    def decompress_batch(self, content: BytesLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
+        """Return the images of a .fmae file's bytes as a stack (N, 28, 28), which one image is too.
+
+        Raises as `decompress` does.
+        """
+        file = self._unpack(content, max_images)
+        return self._coder.images(file.payloads, file.quality)
+
+    def inspect(self, content: BytesLike) -> FmaeInfo:
+        """Describe a .fmae file's bytes, and decode no image: how many, quality, names, bytes per image.
+
+        Raises InputError if the bytes are not a whole .fmae file of this bundle.
+        """
+        return describe(self._unpack(content), self._bundle_id, memoryview(content).nbytes)
+
+    def symbols(self, content: BytesLike) -> NDArray[np.int64]:
         """Return the quantised latents (N, 64) in a .fmae file's bytes, as whole steps of the file's quality.
 
         They are the same on every machine. Raises as `decompress` does.
@@ -176,8 +196,12 @@ class Codec:
         file = self._unpack(content)
         return self._coder.symbols(file.payloads, file.quality)
 
-    def names(self, content: bytes) -> tuple[str, ...] | None:
-        """Return the images' names in a .fmae file, None if they were not kept. Raises as `decompress` does."""
+    def names(self, content: BytesLike) -> tuple[str, ...] | None:
+        """Return the images' names in a .fmae file, None if it has none.
+
+        Raises as `decompress` does, and InputError if docs/format.md refuses the names; the images can be decoded
+        all the same.
+        """
         return self._unpack(content).names
 
     def compress_iter(
@@ -209,17 +233,20 @@ class Codec:
 
         return files()
 
-    def decompress_iter(self, contents: Iterable[bytes], *, batch_size: int = 64) -> Iterator[NDArray[np.uint8]]:
-        """Yield the images (28, 28) in .fmae files, every one of a stack, with that many at most taken ahead.
+    def decompress_iter(
+        self, contents: Iterable[BytesLike], *, batch_size: int = 64, max_images: int | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images (28, 28) in .fmae files, every one of a stack; at most `batch_size` are taken ahead.
 
-        Raises as `decompress` does, for the file of number k, counted from 0, after all images before it.
+        `max_images` is for each file. Raises as `decompress` does, for the file of number k, counted from 0, after
+        all images before it.
         """
-        batch_size = as_batch_size(batch_size)
+        batch_size, most = as_batch_size(batch_size), as_max_images(max_images)
 
         def payloads() -> Iterator[tuple[int, bytes]]:
             for number, content in enumerate(contents):
                 with numbered("file", number):
-                    file = self._unpack(content)
+                    file = self._unpack(content, most)
                 yield from ((file.quality, payload) for payload in file.payloads)
 
         def images() -> Iterator[NDArray[np.uint8]]:
@@ -241,10 +268,8 @@ class Codec:
             return (self._coder.fit(batch[one], effort, max_bytes, pack) for one in slices(len(batch), 1))
         return (pack([payload], quality) for payload in self._coder.payloads(batch, quality, effort))
 
-    def _unpack(self, content: bytes) -> FmaeFile:
+    def _unpack(self, content: BytesLike, max_images: int | None = None) -> FmaeFile:
         """Return what the bytes of a file of this bundle hold, with payloads that are short enough to decode."""
-        if not isinstance(content, bytes | bytearray | memoryview):
-            raise InputError(f"the content of a .fmae file is bytes, not {type(content).__name__}")
-        file = unpack(bytes(content), self._bundle_id)
+        file = unpack(as_bytes(content), self._bundle_id, as_max_images(max_images))
         self._coder.require_short(file.payloads)
         return file

@@ -35,7 +35,7 @@ def pictures(tmp_path, images):
 
 
 def test_every_command_that_prints_results_has_a_schema():
-    assert set(SCHEMA["$defs"]) == set(COMMANDS)
+    assert set(SCHEMA["$defs"]) == {*COMMANDS, "info_file"}
     Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -72,6 +72,15 @@ def test_one_file_of_all(cli, pictures):
 def test_pictures(cli, pictures):
     require_valid("compare", cli("compare", "0.png", "1.png", "bad.png", "--json").stdout, 2)
     require_valid("reconstruct", cli("reconstruct", "0.png", "1.png", "--json").stdout, 2)
+
+
+def test_info_of_a_file(cli, pictures):
+    cli("compress", "0.png", "-o", "one.fmae")
+    (one,) = require_valid("info_file", cli("info", "one.fmae", "--json").stdout, 1)
+    cli("compress", "0.png", "1.png", "-o", "all.fmae", "--names")
+    (several,) = require_valid("info_file", cli("info", "all.fmae", "--json").stdout, 1)
+    assert (one["names"], several["names"]) == (None, ["0", "1"])
+    assert several["payload_bytes"][0] == one["payload_bytes"][0] == one["file_bytes"] - 7
 
 
 def test_bundles(cli, bundle):

@@ -109,7 +109,7 @@ def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
     monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--names")
     assert done.returncode == 1
-    assert "'img' is there twice" in done.stderr
+    assert "'img' is the name of two images" in done.stderr
 
 
 def test_an_output_is_the_same_however_it_is_spelled(cli, folders):

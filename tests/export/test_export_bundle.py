@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from fmae_edge import Codec
-from fmae_edge.export.bundle import export_bundle
+from fmae_edge.export.bundle import export_bundle, require_geometry
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import OutputError
 from fmae_edge.train.checkpoint import MODEL, load_checkpoint
+from fmae_edge.train.config import ModelConfig
 from tests.conftest import CHECKPOINT
 
 
@@ -105,6 +106,12 @@ def test_a_model_for_other_images(tmp_path, images):
     with pytest.raises(ExportError, match=r"\(1, 28, 28\).*\(1, 20, 20\)"):
         export_bundle(CHECKPOINT, checkpoint, small, small, tmp_path / "made", "trial")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_model_with_more_latents_than_a_file_can_hold():
+    require_geometry(ModelConfig(latent_size=16383), (28, 28))
+    with pytest.raises(ExportError, match=r"has 16384 latents, and \.fmae files can hold at most 16383"):
+        require_geometry(ModelConfig(latent_size=16384), (28, 28))
 
 
 def test_the_shipped_bundle_was_made_from_the_shipped_checkpoint():

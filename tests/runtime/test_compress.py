@@ -167,12 +167,11 @@ def test_a_payload_longer_than_any_is_refused(images):
         CODEC.decompress(content)
 
 
-def test_numpy_integers_are_integers_and_other_content_is_none(images):
+def test_numpy_integers_are_integers_and_other_content_is_refused(images):
     content = CODEC.compress(images[0], quality=np.int64(3), max_bytes=None)
     assert content == CODEC.compress(images[0], 3)
-    np.testing.assert_array_equal(CODEC.decompress(memoryview(content)), CODEC.decompress(content))
     for wrong in (None, "abc", 5):
-        with pytest.raises(InputError, match="is bytes, not"):
+        with pytest.raises(InputError, match="expected the bytes of a .fmae file, got"):
             CODEC.decompress(wrong)
 
 

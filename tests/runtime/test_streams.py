@@ -85,5 +85,5 @@ def test_bad_options_are_refused_at_the_call(images):
 
 
 def test_a_file_s_bytes_are_no_list_of_files(images):
-    with pytest.raises(InputError, match="file 0: the content of a .fmae file is bytes, not int"):
+    with pytest.raises(InputError, match="file 0: expected the bytes of a .fmae file, got int"):
         list(CODEC.decompress_iter(CODEC.compress(images[0])))
