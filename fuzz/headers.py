@@ -78,7 +78,7 @@ def _changed(stack: Stack, change: Change, random: Random) -> Stack:
         case 3:
             return replace(stack, packed=change(stack.packed))
         case 4:  # all of the shortest length, in as few bytes as that takes
-            count = 1 << random.randrange(13)
+            count = 1 << random.randrange(21)
             return replace(stack, count=count, low_bits=0, packed=b"\xff" * -(-count // 8))
         case 5:
             lengths = [random.choice((0, 1, 2, 5, 100)) for _ in range(random.randrange(1, 20))]
@@ -87,7 +87,8 @@ def _changed(stack: Stack, change: Change, random: Random) -> Stack:
             packed = int(high.ljust(-(-len(high) // 8) * 8, "0"), 2).to_bytes(-(-len(high) // 8))
             return replace(stack, count=len(lengths), shortest=0, low_bits=0, packed=packed, body=body)
         case 6:
-            names = [random.choice(_NAMES) for _ in range(stack.count if stack.count < 100 else 3)]
+            names = [random.choice(_NAMES) for _ in range(min(stack.count, 100))]
+            names += [str(number) for number in range(len(names), min(stack.count, 1 << 16))]
             start = bytes([*stack.start[:2], stack.start[2] | _NAMED])
             return replace(stack, start=start, names="\0".join(names).encode("utf-8", "surrogatepass"))
         case 7:
