@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 LATENTS, SIDE = 64, 28
-_OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("own", 1)]
+_OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+_OWN_OPSET = helper.make_opsetid("own", 1)
 
 
 def hostile_decoders() -> dict[str, Callable[[], bytes]]:
@@ -28,16 +29,20 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "pad": _gigabytes("Pad", ([0], np.float32), ([0, 1 << 30], np.int64)),
         "one hot": _gigabytes("OneHot", ([0], np.int64), (1 << 30, np.int64), ([0, 1], np.float32)),
         "eye": _gigabytes("EyeLike", (np.zeros((1, 1 << 20)), np.int8)),
-        "random": lambda: _model([helper.make_node("RandomNormal", [], ["n0"], shape=[1 << 30]), *_ending("n0")]),
+        "random": lambda: _model(
+            [helper.make_node("RandomNormal", [], ["n0"], shape=[1 << 30]), *_ending("n0")], _decoder_constants()
+        ),
         "einsum": lambda: _chain(("Einsum", [], {"equation": "ab,cd->acbd"})),
-        "concat that doubles": lambda: _model([*_doublings("Concat", axis=1), *_ending("n29")]),
-        "sum of all": lambda: _model([*_doublings("Sum"), *_ending("n29")]),
+        "concat that doubles": lambda: _model(
+            [*_doublings("Concat", axis=1), *_ending("n29")], _decoder_constants()
+        ),
+        "sum of all": lambda: _model([*_doublings("Sum"), *_ending("n29")], _decoder_constants()),
         "unknown": lambda: _chain(("NoSuchOperator", [], {})),
         "of another domain": lambda: _chain(("FusedGemm", [(np.zeros((64, 784)), np.float32)], {"domain": "own"})),
         "microsoft's": lambda: _chain(("BifurcationDetector", [], {"domain": "com.microsoft"})),
         # Code within code
-        "loop without end": lambda: _model([_loop(), *_ending("n0")]),
-        "if": lambda: _model([_if(), *_ending("n0")]),
+        "loop without end": lambda: _model([_loop(), *_ending("n0")], _decoder_constants()),
+        "if": lambda: _model([_if(), *_ending("n0")], _decoder_constants()),
         "local function": _local_function,
         "functions that double": _functions_that_double,
         "training": _training,
@@ -54,13 +59,10 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "strings": lambda: _with_tensor(data_type=TensorProto.STRING),
         "numbers twice": lambda: _with_tensor(float_data=[1.0] * 50_000),
         # Many nodes
-        "10,000 nodes": lambda: _chain(*[("Relu", [], {})] * 10_000),
-        "two readers": lambda: _model(
-            [*_nodes(*[("Relu", [], {})] * 8), *_nodes(*[("Relu", [], {})] * 8, prefix="m"), *_ending("n7")]
-        ),
+        "10,000 nodes": lambda: _chain(*[_RELU] * 10_000),
+        "two readers": lambda: _model([*_nodes(*[_RELU] * 8), *_nodes(*[_RELU] * 8, prefix="m"), *_ending("n7")]),
         # Operators of ours, with other parameters
         "resize": lambda: _chain(_reshape(1, 8, 8), _resize(1000)),
-        "resize again and again": lambda: _chain(_reshape(1, 8, 8), *[_resize(2)] * 12),
         "resize by less than nothing": lambda: _chain(_reshape(1, 8, 8), _resize(-2)),
         "resize by not a number": lambda: _chain(_reshape(1, 8, 8), _resize(np.nan)),
         "resize of the batch": lambda: _chain(
@@ -81,10 +83,6 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "groups": lambda: _chain(_reshape(64, 1, 1), _conv(1, 64, 1, group=64)),
         "a giant kernel": lambda: _chain(_reshape(1, 8, 8), _conv(1, 1, 2048, pads=[2047] * 4)),
         "kernels of another size": lambda: _chain(_reshape(1, 8, 8), _conv(1, 1, 3, kernel_shape=[2000] * 2)),
-        "many channels": lambda: _chain(
-            _reshape(1, 8, 8), _conv(1, 8192, 1), *[_resize(2)] * 2, _conv(8192, 16, 3, pads=[1] * 4)
-        ),
-        "giant products": lambda: _chain(_gemm(64, 2048), _gemm(2048, 2048), _gemm(2048, 784)),
         "products of the batch with itself": lambda: _chain(
             ("Gemm", [(np.zeros((1, 1)), np.float32)], {"transA": 1})
         ),
@@ -108,9 +106,19 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         ),
         "a cast to strings": lambda: _chain(("Cast", [], {"to": TensorProto.STRING})),
         "a cast to complex numbers": lambda: _chain(("Cast", [], {"to": TensorProto.COMPLEX128})),
-        # Of sizes that are just too large for images of 28x28
-        "values of many images": lambda: _chain(_reshape(1, 8, 8), *[_resize(2)] * 7),
-        "many casts": lambda: _chain(_reshape(1, 8, 8), *[_resize(2)] * 5, *[("Relu", [], {})] * 200),
+        # Images of the right size, with needs that are just too large for it
+        "values": lambda: _chain(_gemm(64, 49), _reshape(1, 7, 7), *[_resize(2)] * 7, *[_POOL] * 5),
+        "many values": lambda: _chain(
+            _gemm(64, 49), _reshape(1, 7, 7), *[_resize(2)] * 5, *[_RELU] * 99, *[_POOL] * 3
+        ),
+        "multiply-adds": lambda: _chain(
+            _gemm(64, 49),
+            _reshape(1, 7, 7),
+            *[_conv(1, 256, 1), _resize(2), _resize(2)],
+            *[_conv(256, 256, 3, pads=[1] * 4), _conv(256, 1, 1)],
+        ),
+        "weights": lambda: _chain(_gemm(64, 2048), _gemm(2048, 2048), _gemm(2048, 784), _reshape(1, SIDE, SIDE)),
+        "operators": lambda: _chain(*[_RELU] * 300, _gemm(64, 784), _reshape(1, SIDE, SIDE)),
     }
 
 
@@ -127,7 +135,9 @@ def _model(
     latent = helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", LATENTS])
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])
     graph = helper.make_graph(list(nodes), "g", [latent], [image], list(constants))
-    model = helper.make_model(graph, opset_imports=_OPSETS, functions=list(functions), ir_version=10)
+    own = any(node.domain == "own" for node in graph.node)
+    opsets = [*_OPSETS, _OWN_OPSET] if own else _OPSETS
+    model = helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=10)
     return model.SerializeToString()
 
 
@@ -141,12 +151,9 @@ def _nodes(*calls: Call, prefix: str = "n") -> list[NodeProto]:
 
 
 def _ending(name: str) -> list[NodeProto]:
-    """Return nodes that make an image of the right shape of anything, so that running it has a result."""
+    """Return nodes that add the largest of some numbers to an image of the right shape."""
     return [
-        helper.make_node("Constant", [], ["gemm"], value=_tensor("", np.zeros((64, 784)), np.float32)),
-        helper.make_node("Gemm", ["latent", "gemm"], ["flat"]),
-        helper.make_node("Constant", [], ["shape"], value_ints=[-1, 1, SIDE, SIDE]),
-        helper.make_node("Reshape", ["flat", "shape"], ["real"]),
+        *_decoder_nodes("real"),
         helper.make_node("ReduceMax", [name], ["most"], keepdims=0),
         helper.make_node("Cast", ["most"], ["cast"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["real", "cast"], ["image"]),
@@ -165,6 +172,10 @@ def _chain(*calls: Call) -> bytes:
         value = "image" if k == len(calls) - 1 else f"n{k}"
         nodes.append(helper.make_node(op, names, [value], name=f"n{k}", **attributes))
     return _model(nodes, constants)
+
+
+_RELU: Call = ("Relu", [], {})
+_POOL: Call = ("MaxPool", [], {"kernel_shape": [2, 2], "strides": [2, 2]})
 
 
 def _reshape(*shape: int) -> Call:
@@ -192,7 +203,7 @@ def _gigabytes(op: str, *constants: tuple[ArrayLike, DTypeLike]) -> Callable[[],
 
     def make() -> bytes:
         tensors = [_tensor(name, *constant) for name, constant in zip(names, constants, strict=True)]
-        return _model([helper.make_node(op, names, ["n0"]), *_ending("n0")], tensors)
+        return _model([helper.make_node(op, names, ["n0"]), *_ending("n0")], [*tensors, *_decoder_constants()])
 
     return make
 
@@ -224,12 +235,14 @@ def _if() -> NodeProto:
 
 
 def _function(name: str, *nodes: NodeProto) -> onnx.FunctionProto:
-    return helper.make_function("own", name, ["x"], ["y"], list(nodes), _OPSETS)
+    return helper.make_function("own", name, ["x"], ["y"], list(nodes), [*_OPSETS, _OWN_OPSET])
 
 
 def _local_function() -> bytes:
     function = _function("f", helper.make_node("Relu", ["x"], ["y"]))
-    return _model([helper.make_node("f", ["latent"], ["n0"], domain="own"), *_ending("n0")], [], [function])
+    return _model(
+        [helper.make_node("f", ["latent"], ["n0"], domain="own"), *_ending("n0")], _decoder_constants(), [function]
+    )
 
 
 def _functions_that_double() -> bytes:
@@ -238,21 +251,24 @@ def _functions_that_double() -> bytes:
     for k in range(30):
         calls = (helper.make_node(f"f{k}", [a], [b], domain="own") for a, b in (("x", "z"), ("z", "y")))
         functions.append(_function(f"f{k + 1}", *calls))
-    return _model([helper.make_node("f30", ["latent"], ["n0"], domain="own"), *_ending("n0")], [], functions)
+    return _model(
+        [helper.make_node("f30", ["latent"], ["n0"], domain="own"), *_ending("n0")],
+        _decoder_constants(),
+        functions,
+    )
 
 
-def _decoder_nodes() -> list[NodeProto]:
+def _decoder_nodes(name: str = "image") -> list[NodeProto]:
     return [
-        helper.make_node("Gemm", ["latent", "weight"], ["flat"]),
-        helper.make_node("Reshape", ["flat", "shape"], ["image"]),
+        helper.make_node("Gemm", ["latent", "weight", "bias"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], [name]),
     ]
 
 
 def _decoder_constants() -> list[TensorProto]:
-    return [
-        _tensor("weight", np.zeros((LATENTS, SIDE**2)), np.float32),
-        _tensor("shape", [-1, 1, SIDE, SIDE], np.int64),
-    ]
+    weight, bias = np.zeros((LATENTS, SIDE**2)), np.zeros(SIDE**2)
+    shape = _tensor("shape", [-1, 1, SIDE, SIDE], np.int64)
+    return [_tensor("weight", weight, np.float32), _tensor("bias", bias, np.float32), shape]
 
 
 def harmless_decoder() -> bytes:

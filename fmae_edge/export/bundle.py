@@ -29,8 +29,15 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import BundleError, OutputError
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
-from fmae_edge.runtime.manifest import MANIFEST_NAME, MAX_CODED_LATENT, PRIOR_NAME, FileEntry, Manifest
-from fmae_edge.runtime.self_test import GOLDEN_NAME, golden_vectors
+from fmae_edge.runtime.manifest import (
+    GOLDEN_NAME,
+    MANIFEST_NAME,
+    MAX_CODED_LATENT,
+    PRIOR_NAME,
+    FileEntry,
+    Manifest,
+)
+from fmae_edge.runtime.self_test import golden_vectors
 from fmae_edge.train.checkpoint import MODEL, Checkpoint
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.fast_pass import encode_all

@@ -1,17 +1,18 @@
-"""Read a bundle: every file into memory, checked against its hash, before anything is given to onnxruntime."""
+"""Read a bundle: every file into memory, checked against its hash and its limits, before onnxruntime sees it."""
 
 import hashlib
+import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.external_data import refuses_external_data
-from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
+from fmae_edge.runtime.errors import BundleError, InputError, shown
+from fmae_edge.runtime.graph_check import check_graph
+from fmae_edge.runtime.limits import MAX_BUNDLE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, most_bytes, most_needs
+from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, FileEntry, Manifest
 
 DEFAULT_BUNDLE = Path(__file__).parent.parent / "bundles" / "default"
-_MAX_MANIFEST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Bundle:
 def as_bundle_folder(bundle: object) -> Path:
     """Return the whole path of a bundle's folder, by default of the one in the wheel.
 
-    Raises InputError if `bundle` is no path, BundleError if it is relative to a folder that is gone.
+    Raises InputError if `bundle` is not a path, BundleError if it is relative to a folder that is gone.
     """
     if bundle is None:
         return DEFAULT_BUNDLE
     path = os.fspath(bundle) if isinstance(bundle, os.PathLike) else bundle
     if not isinstance(path, str):
-        raise InputError(f"bundle is {bundle!r}; expected the path of a folder")
+        raise InputError(f"bundle is {shown(bundle)}; expected the path of a folder")
     try:
         return Path(path).absolute()
     except OSError as error:
@@ -48,8 +49,8 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
 
     `expect_id` is the bundle id, which covers what decides decoding, or the SHA-256 of manifest.json.
 
-    Raises BundleError if a file is missing, has another size or hash than the manifest says, or keeps
-    tensors outside itself, or if it is not the bundle of `expect_id`.
+    Raises BundleError if a file is missing, has another size or hash than the manifest says, is larger or needs
+    more than the geometry explains, or if it is not the bundle of `expect_id`.
     """
     try:
         is_folder = path.is_dir()
@@ -57,39 +58,59 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
         raise BundleError(f"{path}: cannot be looked into ({error.strerror})") from None
     if not is_folder:
         raise BundleError(f"{path}: no such bundle folder")
-    content = _read(path, MANIFEST_NAME, limit=_MAX_MANIFEST_BYTES)
+    content = _read(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: {MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES} bytes")
     sha256 = hashlib.sha256(content).hexdigest()
     manifest = Manifest.from_json(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
         raise BundleError(
-            f"{path}: expected bundle {expect_id}, and this is {manifest.bundle_id}, its manifest {sha256}"
+            f"{path}: expected bundle {shown(expect_id)}, and this is {manifest.bundle_id}, its manifest {sha256}"
         )
+    _require_reasonable_sizes(manifest, path)
     wanted = manifest.files if only is None else only
-    files = {name: read_checked(path, name, manifest.files[name]) for name in wanted}
-    return Bundle(path, manifest, sha256, files)
+    return Bundle(path, manifest, sha256, {name: read_checked(path, name, manifest) for name in wanted})
 
 
-def read_checked(path: Path, name: str, entry: FileEntry) -> bytes:
-    """Return the file `name` of the bundle in folder `path`, which the manifest has as `entry`.
+def read_checked(path: Path, name: str, manifest: Manifest) -> bytes:
+    """Return the file `name` of the bundle in folder `path`; of a graph, onnxruntime can be given what it holds.
 
     Raises BundleError as `read_bundle` does.
     """
-    content = _read(path, name, limit=entry.size)
+    entry = manifest.files[name]
+    content = _read(path, name, entry.size)
     if FileEntry.of(content) != entry:
         raise BundleError(
             f"{path}: {name} does not match the SHA-256 in the manifest, so it was altered or damaged: "
             "export the bundle again or get a fresh copy"
         )
-    if name.endswith(".onnx"):
-        refuses_external_data(content, f"{path}: {name}")
+    if name in GRAPH_NAMES:
+        image = ("image", (manifest.image_channels, manifest.image_height, manifest.image_width))
+        latent = ("latent", (manifest.latent_size,))
+        takes, gives = (image, latent) if name.startswith("encoder") else (latent, image)
+        most = most_needs(math.prod(manifest.image_shape), manifest.latent_size)
+        check_graph(content, f"{path}: {name}", takes, gives, most)
     return content
+
+
+def _require_reasonable_sizes(manifest: Manifest, path: Path) -> None:
+    """Raise BundleError if the files of a bundle are more or larger than its geometry explains."""
+    if len(manifest.files) > MAX_FILES:
+        raise BundleError(f"{path}: has {len(manifest.files)} files; a bundle has {MAX_FILES} at most")
+    for name, entry in manifest.files.items():
+        most = most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
+        if entry.size > most:
+            raise BundleError(f"{path}: {name} has {entry.size} bytes; for such images it has {most} at most")
+    total = sum(entry.size for entry in manifest.files.values())
+    if total > MAX_BUNDLE_BYTES:
+        raise BundleError(f"{path}: its files have {total} bytes; a bundle has {MAX_BUNDLE_BYTES} at most")
 
 
 def _read(path: Path, name: str, limit: int) -> bytes:
     """Read at most `limit` bytes and one more: enough to see that a file is longer than it should be."""
     try:
         if (path / name).exists() and not (path / name).is_file():
-            raise BundleError(f"{path}: {name} is no regular file")
+            raise BundleError(f"{path}: {name} is not a regular file")
         with (path / name).open("rb") as file:
             # As much as there is is asked for, and not more: read takes that memory before it reads
             return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)

@@ -3,6 +3,9 @@
 Each message is a sentence that names the value that was wrong and the way out of it.
 """
 
+LONGEST_INTEGER = 1024  # bits: Python refuses to print integers of thousands of digits
+_LONGEST_TEXT = 200
+
 
 class FmaeError(Exception):
     """The base of all errors of fmae-edge: catch this one to catch them all."""
@@ -18,3 +21,14 @@ class BundleError(FmaeError):
 
 class OutputError(FmaeError):
     """A result that cannot be put where it was asked for without losing something, or at all."""
+
+
+def shown(value: object) -> str:
+    """Return a caller's value as a message shows it: its repr, cut if it is long."""
+    if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
+        return f"an integer of {value.bit_length()} bits"
+    try:
+        text = repr(value)
+    except Exception:  # a list of such integers, or an object whose own __repr__ fails
+        return f"a {type(value).__name__} that cannot be printed"
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."

@@ -150,6 +150,6 @@ class LatentCoder:
         if self._read_prior is None:  # two threads may both read it: no harm, and no lock to be held in a fork
             manifest, path = self._bundle.manifest, self._bundle.path
             steps = self._qualities.steps
-            content = read_checked(path, PRIOR_NAME, manifest.files[PRIOR_NAME])
+            content = read_checked(path, PRIOR_NAME, manifest)
             self._read_prior = read_prior(content, manifest.latent_size, steps, f"{path}: {PRIOR_NAME}")
         return self._read_prior

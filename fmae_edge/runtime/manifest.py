@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from fmae_edge.runtime.errors import BundleError
+from fmae_edge.runtime.errors import BundleError, shown
 
 # 2: int8 graphs take and give 8-bit pixels as they are; in 1 all graphs worked on pixels in [0, 1].
 # 3: with a prior and the qualities' quantiser steps, which .fmae files need.
 FORMAT_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 PRIOR_NAME = "prior.safetensors"
+GOLDEN_NAME = "golden.safetensors"
 QUALITIES = 9
 GRAPH_NAMES = ("encoder.onnx", "decoder.onnx", "encoder.fp32.onnx", "decoder.fp32.onnx")
 
@@ -33,6 +34,7 @@ _MAX_LATENT = 65536
 MAX_CODED_LATENT = 16383  # for .fmae files: a payload has up to 4 bytes per latent and 1, and 65,535 in all
 _MAX_FILE_BYTES = 1 << 30
 _MAX_NESTING = 32
+_MAX_DIGITS = 20  # of an integer: more take Python time that grows with their square
 _MAX_UNITS = 4096  # of a quality's step
 _MAX_UNIT = 1e24  # the largest latent of any file is a finite float32
 _MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
@@ -133,7 +135,7 @@ class Manifest:
         Raises BundleError if the text is not a manifest, was altered, or has a newer format version.
         """
         try:
-            content = json.loads(text)
+            content = json.loads(text, parse_int=_integer)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{where}: {MANIFEST_NAME} is not valid JSON ({error})") from None
         if not isinstance(content, dict):
@@ -143,7 +145,7 @@ class Manifest:
         version = content.get("format_version")
         if type(version) is not int or version < 1:
             raise BundleError(
-                f"{where}: {MANIFEST_NAME} has format_version {version!r}, which is no version of the format"
+                f"{where}: {MANIFEST_NAME} has format_version {shown(version)}; versions are integers from 1"
             )
         if version > FORMAT_VERSION:
             raise BundleError(
@@ -158,7 +160,7 @@ class Manifest:
         try:
             return cls._from_content(content, where)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f"{where}: {MANIFEST_NAME} is not complete ({error!r})") from None
+            raise BundleError(f"{where}: {MANIFEST_NAME} is not complete ({shown(error)})") from None
 
     @classmethod
     def _from_content(cls, content: dict[str, Any], where: str) -> "Manifest":
@@ -207,6 +209,12 @@ def _qualities(content: dict[str, Any], files: Mapping[str, FileEntry]) -> Quali
     _valid((len(steps), len(costs)), (QUALITIES, QUALITIES).__eq__)
     unit = _valid(content["unit"], lambda unit: type(unit) is float and _MIN_STEP <= unit <= _MAX_UNIT)
     return Qualities(unit, steps, costs)
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
 
 
 def _is_plain(value: Any, levels: int) -> bool:

@@ -18,11 +18,10 @@ from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.fmae_file import pack_many, unpack
 from fmae_edge.runtime.graphs import PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.latent_coder import LatentCoder
-from fmae_edge.runtime.manifest import Manifest
+from fmae_edge.runtime.manifest import GOLDEN_NAME, Manifest
 from fmae_edge.runtime.prior import MAX_SYMBOL
 from fmae_edge.runtime.tensors import read_tensors
 
-GOLDEN_NAME = "golden.safetensors"
 GOLDEN_QUALITY = 5
 # Root mean square of the latents' differences as a share of their range, and of the pixels' in levels of 255.
 # Rounding otherwise in every int8 layer stays far below; a sum that saturates does not.

@@ -10,6 +10,8 @@ from fmae_edge.export.network import network_of
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.graph_check import check_graph
+from fmae_edge.runtime.limits import most_needs
 from fmae_edge.runtime.sessions import open_session
 from tests.export.conftest import CONFIGS, make_model
 
@@ -55,6 +57,15 @@ def test_ports_are_named_and_only_the_batch_is_free(graphs, model):
     encoder, decoder = (graph.graph for graph in graphs)
     assert (ports(encoder.input), ports(encoder.output)) == ([image], [latent])
     assert (ports(decoder.input), ports(decoder.output)) == ([latent], [image])
+
+
+def test_the_runtime_accepts_them(graphs, model):
+    config = model.config
+    image = ("image", (config.image_channels, config.image_size, config.image_size))
+    latent = ("latent", (config.latent_size,))
+    most = most_needs(config.image_channels * config.image_size**2, config.latent_size)
+    for graph, takes, gives in zip(graphs, (image, latent), (latent, image), strict=True):
+        check_graph(graph.SerializeToString(), "graph", takes, gives, most)
 
 
 @pytest.mark.parametrize("optimise", [False, True])

@@ -65,7 +65,7 @@ def test_a_missing_file_is_named(bundle, name):
 def test_a_folder_in_place_of_a_file(bundle):
     (bundle / "encoder.onnx").unlink()
     (bundle / "encoder.onnx").mkdir()
-    with pytest.raises(BundleError, match="no regular file"):
+    with pytest.raises(BundleError, match="not a regular file"):
         Codec(bundle)
 
 
@@ -93,7 +93,7 @@ def test_folders_that_cannot_be_reached(tmp_path, monkeypatch):
 
 
 def test_a_size_that_only_the_manifest_has_takes_no_memory(bundle):
-    rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(size=1 << 30))
+    rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(size=19_000_000))
     tracemalloc.start()
     try:
         with pytest.raises(BundleError, match=r"encoder\.onnx does not match"):
@@ -191,10 +191,10 @@ def test_a_manifest_that_makes_no_sense(bundle, change):
         Codec(bundle)
 
 
-def test_steps_that_do_not_fit_the_graphs(bundle, images):
+def test_steps_that_do_not_fit_the_graphs(bundle):
     rewrite(bundle, lambda content: content["latent"].update(steps=[1.0] * 63))
     with pytest.raises(BundleError, match=r"encoder\.onnx has .*64.* where the manifest needs .*63"):
-        Codec(bundle).encode(images)
+        Codec(bundle)
 
 
 def replace_graph(bundle, name, content):
@@ -219,7 +219,8 @@ def test_a_graph_that_is_none_is_refused(bundle):
         Codec(bundle)
 
 
-def test_a_graph_that_onnxruntime_refuses(bundle, images):
+def test_a_graph_that_onnxruntime_refuses(bundle, images, monkeypatch):
+    monkeypatch.setattr("fmae_edge.runtime.bundle.check_graph", lambda *_: None)
     graph = onnx.load(bundle / "encoder.onnx")
     graph.graph.node[0].op_type = "NoSuchOperator"
     replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
@@ -250,7 +251,7 @@ def test_a_bundle_can_be_pinned_by_its_id_or_by_all_its_bytes(bundle, images):
     for expected in (manifest.bundle_id, sha256):
         Codec(bundle, expect_id=expected).encode(images[:1])
     for other in ("", manifest.bundle_id[:-1], sha256.upper(), "0" * 16, "0" * 64):
-        with pytest.raises(BundleError, match=f"expected bundle {other}, and this is {manifest.bundle_id}"):
+        with pytest.raises(BundleError, match=f"expected bundle '{other}', and this is {manifest.bundle_id}"):
             Codec(bundle, expect_id=other)
     # Another encoder decodes the same files: the same id, and other bytes
     rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(sha256="0" * 64))
@@ -279,10 +280,12 @@ def reshaping_graph(shape):
 @pytest.mark.parametrize(
     ("shape", "message"), [((-1, 1, 8, 8), r"gives \(2, 1, 8, 8\)"), ((-1, 1, 7, 28), "fails in onnxruntime")]
 )
-def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message, capfd):
+def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message, capfd, monkeypatch):
+    """The check of graphs lets none through that would, so it is left out here."""
+    monkeypatch.setattr("fmae_edge.runtime.bundle.check_graph", lambda *_: None)
     content = reshaping_graph(shape)
     (bundle / "decoder.onnx").write_bytes(content)
-    rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": vars(FileEntry.of(content))}))
+    replace_graph(bundle, "decoder.onnx", content)
     with pytest.raises(BundleError, match=f"decoder.onnx {message}"):
         Codec(bundle).decode(np.zeros((2, 64), np.float32))
     assert capfd.readouterr() == ("", "")  # onnxruntime writes to stderr of its own accord
@@ -293,25 +296,25 @@ def test_a_graph_with_names_that_are_no_text_is_refused_in_silence(bundle, name,
     content = (bundle / "decoder.onnx").read_bytes().replace(name, b"\xff" + name[1:])
     (bundle / "decoder.onnx").write_bytes(content)
     rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": vars(FileEntry.of(content))}))
-    with pytest.raises(BundleError, match="decoder.onnx (has names that are no text|cannot be loaded)"):
-        Codec(bundle).decode(np.zeros(64, np.float32))
-    assert capfd.readouterr() == ("", "")  # onnxruntime's own retry would print
+    with pytest.raises(BundleError, match=r"decoder\.onnx is not an ONNX graph"):
+        Codec(bundle)
+    assert capfd.readouterr() == ("", "")
 
 
-def test_a_graph_for_one_batch_size_alone_is_refused(bundle, images):
+def test_a_graph_for_one_batch_size_alone_is_refused(bundle):
     graph = onnx.load(bundle / "encoder.onnx")
     graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
     with pytest.raises(BundleError, match=r"encoder\.onnx has .* where the manifest needs"):
-        Codec(bundle).encode(images[:2])
+        Codec(bundle)
 
 
-def test_a_graph_of_other_numbers_is_refused(bundle, images):
+def test_a_graph_of_other_numbers_is_refused(bundle):
     graph = onnx.load(bundle / "encoder.onnx")
     graph.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT8
     replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
-    with pytest.raises(BundleError, match=r"encoder\.onnx: image is tensor\(int8\), expected tensor\(uint8\)"):
-        Codec(bundle).encode(images[:2])
+    with pytest.raises(BundleError, match=r"encoder\.onnx: image has ONNX type 3, expected float32 or uint8"):
+        Codec(bundle)
 
 
 def test_latents_that_are_no_numbers_never_leave(bundle, images):

@@ -1,0 +1,90 @@
+"""Check a graph before onnxruntime sees it: its ports, its operators one by one, and what they need for one image.
+
+The graphs of bundles are chains: each operator takes the result of the one before it, and constants. So the shape
+of every result follows from that of the input, and with it the memory and the multiply-adds.
+"""
+
+import math
+
+from fmae_edge.runtime.errors import BundleError
+from fmae_edge.runtime.limits import Needs
+from fmae_edge.runtime.onnx_file import FLOAT, UINT8, Graph, Node, Port, RefusedError, Shape, read_graph
+from fmae_edge.runtime.operators import OPERATORS, Value, apply
+
+
+def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple[str, Shape], most: Needs) -> None:
+    """Raise BundleError unless `model`, which messages call `where`, is a graph that a bundle may have.
+
+    It must have one input and one output, `takes` and `gives` (name, shape of one image), known operators alone,
+    and needs of no more than `most`.
+    """
+    try:
+        graph = read_graph(model)
+    except RefusedError as error:
+        raise BundleError(f"{where} has {error}, which the graph of a bundle must not have") from None
+    except (IndexError, KeyError, ValueError):
+        raise BundleError(f"{where} is not an ONNX graph") from None
+    value = _port(graph.inputs, *takes, where)
+    expected = _port(graph.outputs, *gives, where)
+    if len(graph.nodes) > most.operators:  # before they are walked
+        raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have {most.operators}")
+    name, result, needs = _walk(graph, takes[0], value, where)
+    if (name, result) != (gives[0], expected):
+        raise BundleError(
+            f"{where}: its last operator gives {name[:60]!r} {result}, expected {gives[0]!r} {expected}"
+        )
+    for what, need in needs._asdict().items():
+        if need > getattr(most, what):
+            raise BundleError(
+                f"{where} needs {need} {what.replace('_', ' ')} for one image; a bundle for such images may need "
+                f"{getattr(most, what)}"
+            )
+
+
+def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value:
+    """Return what goes into or comes out of a graph, if it is what the manifest needs."""
+    if [(port.name, port.shape) for port in ports] != [(name, (None, *shape))]:
+        found = {port.name: port.shape for port in ports}
+        raise BundleError(f"{where} has {found!r:.200} where the manifest needs {{{name!r}: (None, *{shape})}}")
+    dtypes = {FLOAT: "float32", UINT8: "uint8"} if name == "image" else {FLOAT: "float32"}
+    if ports[0].dtype not in dtypes:
+        raise BundleError(
+            f"{where}: {name} has ONNX type {ports[0].dtype}, expected {' or '.join(dtypes.values())}"
+        )
+    return Value(ports[0].dtype, shape)
+
+
+def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value, Needs]:
+    """Return the name of the last result, the result, and what all operators need for one image."""
+    constants = graph.constants
+    unread = set(constants)
+    values = [0]
+    multiply_adds = 0
+    for number, node in enumerate(graph.nodes):
+        try:
+            if node.operator not in OPERATORS:
+                raise ValueError("graphs of bundles do not use this operator")
+            if node.inputs[:1] != (name,) or len(node.outputs) != 1:
+                raise ValueError("it does not take the result of the one before it, or gives several")
+            (output,) = node.outputs
+            if output in constants or output == name or not output:
+                raise ValueError("its result has the name of another")
+            given = [constants[other] if other else None for other in node.inputs[1:]]
+            unread.difference_update(node.inputs)
+            value, work = apply(node.operator, value, given, node.attributes)
+            if min(value.shape) < 1:
+                raise ValueError("it gives nothing")
+        except (KeyError, ValueError) as error:
+            problem = f"{str(error)[:60]} is missing" if isinstance(error, KeyError) else error
+            raise BundleError(f"{where}: operator {number} ({_name(node)}) is refused: {problem}") from None
+        name = output
+        values.append(math.prod(value.shape))
+        multiply_adds += work
+    if unread:
+        raise BundleError(f"{where} has constants that no operator takes, for example {min(unread)[:60]!r}")
+    weights = sum(math.prod(constant.shape) for constant in graph.constants.values())
+    return name, value, Needs(max(values), sum(values), multiply_adds, weights, len(graph.nodes))
+
+
+def _name(node: Node) -> str:
+    return node.operator if node.operator.isprintable() and len(node.operator) < 60 else repr(node.operator[:60])

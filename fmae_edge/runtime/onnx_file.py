@@ -1,0 +1,221 @@
+"""Read an ONNX graph of the plain kind that a bundle has, and refuse every other.
+
+Fields of ONNX (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that our graphs do not use are refused, not
+skipped: among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors. The
+onnx package is not a dependency of the runtime, and would not refuse them.
+
+What is read are NamedTuples: to make a dataclass takes half a millisecond of the import.
+"""
+
+import math
+import struct
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fmae_edge.runtime.protobuf import BYTES, FIXED32, VARINT, Field, fields
+
+FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7  # TensorProto.DataType
+_ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8}
+MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
+OPSETS = {"": 18, MICROSOFT: 1}  # later versions of an operator may mean something else
+
+# What may be in each message: {field number: wire type}.
+FIELDS = {
+    "Model": {1: VARINT, 2: BYTES, 3: BYTES, 6: BYTES, 7: BYTES, 8: BYTES},
+    "OperatorSetId": {1: BYTES, 2: VARINT},
+    "Graph": {1: BYTES, 2: BYTES, 5: BYTES, 10: BYTES, 11: BYTES, 12: BYTES, 13: BYTES},
+    "Node": {1: BYTES, 2: BYTES, 3: BYTES, 4: BYTES, 5: BYTES, 6: BYTES, 7: BYTES},
+    "Attribute": {1: BYTES, 2: FIXED32, 3: VARINT, 4: BYTES, 8: VARINT, 13: BYTES, 20: VARINT},
+    "Tensor": {1: VARINT, 2: VARINT, 8: BYTES, 9: BYTES, 12: BYTES},
+    "ValueInfo": {1: BYTES, 2: BYTES, 3: BYTES},
+    "Type": {1: BYTES},
+    "Type.Tensor": {1: VARINT, 2: BYTES},
+    "TensorShape": {1: BYTES},
+    "TensorShape.Dimension": {1: VARINT, 2: BYTES},
+}
+_REFUSED = {
+    ("Model", 20): "training information",
+    ("Model", 25): "functions",
+    ("Graph", 15): "sparse tensors",
+    ("Attribute", 5): "tensors as attributes",
+    ("Attribute", 6): "subgraphs",
+    ("Attribute", 11): "subgraphs",
+    ("Tensor", 13): "tensors in another file",
+    ("Tensor", 14): "tensors in another file",
+}
+# AttributeProto.type and the field that then holds the value: a float, an integer, bytes, integers
+_KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
+_MAX_RANK = 6
+_MAX_FIELDS = 20_000  # ours have about 1,000; reading one takes a microsecond or two
+
+_EMPTY: list[Field] = [memoryview(b"")]  # what a field holds that is not there
+
+Attribute = int | float | bytes | tuple[int, ...]
+Shape = tuple[int, ...]
+
+
+class Port(NamedTuple):
+    """An input or output of the graph; in `shape`, None is a dimension of any length."""
+
+    name: str
+    dtype: int
+    shape: tuple[int | None, ...]
+
+
+class Constant(NamedTuple):
+    """A tensor in the file."""
+
+    dtype: int
+    shape: Shape
+    data: memoryview
+
+    def integers(self) -> tuple[int, ...]:
+        """Return the numbers of an INT64 tensor."""
+        return struct.unpack(f"<{len(self.data) // 8}q", self.data)
+
+    def floats(self) -> tuple[float, ...]:
+        """Return the numbers of a FLOAT tensor."""
+        return struct.unpack(f"<{len(self.data) // 4}f", self.data)
+
+
+class Node(NamedTuple):
+    """One operator, with "com.microsoft." in front of those of onnxruntime."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+
+
+class Graph(NamedTuple):
+    """A graph as the file has it: nothing is known of its nodes but how they are written."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Constant]
+
+
+class RefusedError(ValueError):
+    """What a graph has that a graph of a bundle must not have, as part of a sentence."""
+
+
+def read_graph(model: bytes) -> Graph:
+    """Return the graph in a serialised ModelProto.
+
+    Raises RefusedError if it has what graphs of bundles never have, ValueError or IndexError if it is malformed.
+    """
+    return _Reader().model(memoryview(model))
+
+
+class _Reader:
+    """Reads messages until they have too many fields."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_FIELDS
+
+    def model(self, message: memoryview) -> Graph:
+        found = self._fields(message, "Model")
+        for entry in found.get(8, []):
+            opset = self._fields(entry, "OperatorSetId")
+            domain, version = _text(opset.get(1, _EMPTY)), _one(opset.get(2, [0]))
+            if OPSETS.get(domain) != version:
+                raise RefusedError(f"operators of {domain[:60] or 'ONNX'} version {version}")
+        return self._graph(_one(found[7]))
+
+    def _graph(self, message: Field) -> Graph:
+        found = self._fields(message, "Graph")
+        constants = [self._tensor(entry) for entry in found.get(5, [])]
+        graph = Graph(
+            inputs=tuple(self._port(entry) for entry in found.get(11, [])),
+            outputs=tuple(self._port(entry) for entry in found.get(12, [])),
+            nodes=tuple(self._node(entry) for entry in found.get(1, [])),
+            constants=dict(constants),
+        )
+        if len(graph.constants) < len(constants):
+            raise RefusedError("two constants of one name")
+        return graph
+
+    def _node(self, message: Field) -> Node:
+        found = self._fields(message, "Node")
+        domain = _text(found.get(7, _EMPTY))
+        pairs = [self._attribute(entry) for entry in found.get(5, [])]
+        attributes = dict(pairs)
+        if len(attributes) < len(pairs):
+            raise RefusedError("two attributes of one name")
+        return Node(
+            f"{domain}.{_text(found[4])}" if domain else _text(found[4]),
+            tuple(_text([name]) for name in found.get(1, [])),
+            tuple(_text([name]) for name in found.get(2, [])),
+            attributes,
+        )
+
+    def _attribute(self, message: Field) -> tuple[str, Attribute]:
+        found = self._fields(message, "Attribute")
+        name, kind = _text(found[1]), _one(found[20])
+        field = _KINDS.get(kind) if isinstance(kind, int) else None
+        if field is None or found.keys() - {1, 13, 20} - {field}:
+            raise RefusedError(f"an attribute {name[:60]!r} of type {kind}")
+        if field == 8:
+            return name, tuple(_signed(value) for value in found.get(8, []))
+        value = _one(found[field])
+        if isinstance(value, int):
+            return name, _signed(value)
+        return name, struct.unpack("<f", value)[0] if field == 2 else bytes(value)
+
+    def _tensor(self, message: Field) -> tuple[str, Constant]:
+        found = self._fields(message, "Tensor")
+        name, dtype = _text(found[8]), _one(found[2])
+        shape = tuple(_signed(value) for value in found.get(1, []))
+        data = _one(found.get(9, _EMPTY))
+        item = _ITEM_BYTES.get(dtype) if isinstance(dtype, int) else None
+        if item is None or len(shape) > _MAX_RANK or min(shape, default=1) < 1 or not isinstance(data, memoryview):
+            raise RefusedError(f"a constant {name[:60]!r} of type {dtype} and shape {shape!r:.60}")
+        if math.prod(shape) * item != len(data):
+            raise RefusedError(f"a constant {name[:60]!r} of shape {shape} with {len(data)} bytes")
+        return name, Constant(int(dtype), shape, data)
+
+    def _port(self, message: Field) -> Port:
+        found = self._fields(message, "ValueInfo")
+        tensor = self._fields(_one(self._fields(_one(found[2]), "Type")[1]), "Type.Tensor")
+        dtype = _one(tensor[1])
+        dimensions = self._fields(_one(tensor[2]), "TensorShape").get(1, [])
+        shape = []
+        for entry in dimensions:
+            length = self._fields(entry, "TensorShape.Dimension").get(1)
+            shape.append(None if length is None else _signed(_one(length)))
+        return Port(_text(found[1]), dtype if isinstance(dtype, int) else 0, tuple(shape))
+
+    def _fields(self, message: Field, kind: str) -> dict[int, list[Field]]:
+        """Return the values of each field."""
+        known = FIELDS[kind]
+        found: dict[int, list[Field]] = {}
+        if not isinstance(message, memoryview):
+            raise ValueError(message)
+        for number, wire_type, value in fields(message):
+            if known.get(number) != wire_type:
+                raise RefusedError(_REFUSED.get((kind, number), f"field {number} of {kind}Proto"))
+            self._left -= 1
+            if not self._left:
+                raise RefusedError(f"more than {_MAX_FIELDS} fields")
+            found.setdefault(number, []).append(value)
+        return found
+
+
+def _one(values: list[Field]) -> Field:
+    """Return the only value of a field: of several, a parser may take the last, or join them."""
+    (value,) = values
+    return value
+
+
+def _text(values: list[Field]) -> str:
+    value = _one(values)
+    if isinstance(value, int):
+        raise ValueError(value)
+    return str(value, "utf-8")
+
+
+def _signed(value: Field) -> int:
+    if not isinstance(value, int):
+        raise ValueError(value)
+    return value - (1 << 64) if value >> 63 else value

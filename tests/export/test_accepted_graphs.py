@@ -1,0 +1,99 @@
+"""Whatever export can write, the runtime's check of graphs accepts; and it knows no operator beyond that."""
+
+import random
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from fmae_edge.export.float_graph import float_graph
+from fmae_edge.export.graph_builder import MICROSOFT, OPSET
+from fmae_edge.export.int8_target import TARGETS
+from fmae_edge.export.network import network_of
+from fmae_edge.export.plain_graph import plain_decoder_graph
+from fmae_edge.export.rewrite import rewrite_decoder
+from fmae_edge.runtime import onnx_file
+from fmae_edge.runtime.graph_check import check_graph
+from fmae_edge.runtime.limits import most_needs
+from fmae_edge.runtime.operators import OPERATORS
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.model import Autoencoder
+from tests.export.int8_halves import Int8Halves
+
+
+def int8_graphs(config, rewrite, target="avx2", stay_float=()):
+    """Return the encoder and the decoder of random weights."""
+    images = torch.randint(0, 256, (3, config.image_channels, config.image_size, config.image_size))
+    halves = Int8Halves(random_model(config).double(), images.to(torch.uint8), target, stay_float, rewrite)
+    return halves.encoder_graph, halves.decoder_graph
+
+
+def float_graphs(config, rewrite):
+    network = network_of(random_model(config))
+    image = ("image", np.float32, (config.image_channels, config.image_size, config.image_size))
+    latent = ("latent", np.float32, (config.latent_size,))
+    decoder = rewrite_decoder(network.decoder) if rewrite else network.decoder
+    return float_graph(network.encoder, image, latent), float_graph(decoder, latent, image)
+
+
+def random_model(config):
+    torch.manual_seed(0)
+    return Autoencoder(config).eval().requires_grad_(False)
+
+
+def check(config, encoder, decoder):
+    image = ("image", (config.image_channels, config.image_size, config.image_size))
+    latent = ("latent", (config.latent_size,))
+    most = most_needs(config.image_channels * config.image_size**2, config.latent_size)
+    check_graph(encoder.SerializeToString(), "encoder", image, latent, most)
+    check_graph(decoder.SerializeToString(), "decoder", latent, image, most)
+
+
+def random_config(source):
+    levels = source.randint(1, 4)
+    side = source.randint(1, max(1, 32 >> levels)) << (levels - 1)
+    widths = tuple(source.randint(1, 40) for _ in range(levels))
+    return ModelConfig(side, source.choice((1, 2, 3)), source.randint(1, 90), widths)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_graphs_of_any_geometry_are_accepted(seed):
+    source = random.Random(seed)
+    config, rewrite = random_config(source), source.random() < 0.5
+    stay_float = {name for name in ("conv1", "conv2", "dense") if source.random() < 0.3}
+    check(config, *int8_graphs(config, rewrite, source.choice(TARGETS), stay_float))
+    check(config, *float_graphs(config, rewrite))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ModelConfig(2, 1, 2, (3, 5)),
+        ModelConfig(28, 1, 64, (128, 256, 512)),
+        ModelConfig(64, 3, 256),
+        ModelConfig(128, 3, 64),
+    ],
+    ids=str,
+)
+def test_small_images_large_images_and_wide_models_are_accepted(config):
+    check(config, *float_graphs(config, rewrite=True))
+
+
+def test_the_check_knows_the_operators_that_export_writes_and_no_others():
+    graphs = [
+        plain_decoder_graph(random_model(ModelConfig(4, 1, 2, (2, 3)))),
+        *float_graphs(ModelConfig(8, 1, 2, (2, 3, 2)), rewrite=True),
+        *float_graphs(ModelConfig(4, 1, 2, (2, 3)), rewrite=True),
+        *int8_graphs(ModelConfig(8, 1, 2, (2, 3, 2)), rewrite=True),
+        *int8_graphs(ModelConfig(4, 1, 2, (2, 3)), rewrite=False, target="arm", stay_float={"conv1", "dense"}),
+    ]
+    nodes = [node for graph in graphs for node in graph.graph.node]
+    written = {f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in nodes}
+    assert written == set(OPERATORS)
+
+
+def test_versions_and_types_are_those_of_onnx():
+    assert onnx_file.OPSETS == {"": OPSET, MICROSOFT: 1}
+    for name in ("FLOAT", "UINT8", "INT8", "INT32", "INT64"):
+        assert getattr(onnx_file, name) == getattr(onnx.TensorProto, name)

@@ -1,0 +1,101 @@
+"""Graphs that would take more memory or time than images explain never reach onnxruntime."""
+
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from fmae_edge import BundleError
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.graph_check import check_graph
+from fmae_edge.runtime.limits import most_needs
+from fuzz.hostile_graphs import LATENTS, SIDE, harmless_decoder, hostile_decoders
+
+IMAGE, LATENT = ("image", (1, SIDE, SIDE)), ("latent", (LATENTS,))
+MOST = most_needs(SIDE * SIDE, LATENTS)
+
+
+def check(decoder, most=MOST):
+    check_graph(decoder, "decoder.onnx", LATENT, IMAGE, most)
+
+
+@pytest.mark.parametrize("name", hostile_decoders())
+def test_hostile_graphs_are_refused_at_once(name):
+    graph = hostile_decoders()[name]()
+    started = time.process_time()
+    with pytest.raises(BundleError, match=r"decoder\.onnx"):
+        check(graph)
+    assert time.process_time() - started < 0.5
+
+
+def test_a_graph_of_which_nothing_is_wrong_is_accepted():
+    """So those above are refused for what is wrong with them."""
+    check(harmless_decoder())
+
+
+@pytest.mark.parametrize("path", sorted(DEFAULT_BUNDLE.glob("*.onnx")), ids=lambda path: path.name)
+def test_the_shipped_graphs_need_an_eighth_of_what_they_may(path):
+    most = MOST._replace(**{name: most // 8 for name, most in MOST._asdict().items()})
+    takes, gives = (IMAGE, LATENT) if path.name.startswith("encoder") else (LATENT, IMAGE)
+    check_graph(path.read_bytes(), path.name, takes, gives, most)
+
+
+@pytest.mark.parametrize("need", MOST._fields)
+def test_every_need_is_held_to_its_limit(need):
+    exactly = {"values_at_once": 784, "values": 1568, "multiply_adds": 50176, "weights": 50964, "operators": 2}
+    check(harmless_decoder(), MOST._replace(**exactly))
+    with pytest.raises(BundleError, match=f"decoder.onnx (needs|has) .*{need.replace('_', ' ')}"):
+        check(harmless_decoder(), MOST._replace(**{need: exactly[need] - 1}))
+
+
+def changed(change):
+    model = onnx.load_from_string(harmless_decoder())
+    change(model.graph)
+    return model.SerializeToString()
+
+
+def second_input(graph):
+    graph.input.append(helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, ["n", 1]))
+
+
+def other_constant(name, shape, dtype="float32"):
+    def change(graph):
+        (tensor,) = (one for one in graph.initializer if one.name == name)
+        tensor.CopyFrom(numpy_helper.from_array(np.zeros(shape, dtype), name))
+
+    return change
+
+
+def unread_constant(graph):
+    graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "more"))
+
+
+def set_width(graph):
+    graph.input[0].type.tensor_type.shape.dim[1].dim_value = 65
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (second_input, "where the manifest needs"),
+        (set_width, "where the manifest"),
+        (lambda graph: graph.node[0].input.__setitem__(2, "weight"), "its constants"),
+        (lambda graph: graph.node[0].input.__setitem__(2, "nowhere"), "'nowhere' is missing"),
+        (lambda graph: graph.node[0].output.append("more"), "gives several"),
+        (lambda graph: graph.node[1].output.__setitem__(0, "flat"), "name of another"),
+        (lambda graph: graph.node[1].output.__setitem__(0, "other"), "expected 'image'"),
+        (lambda graph: graph.node.pop(), "no operator takes"),
+        (lambda graph: graph.node.reverse(), "does not take"),
+        (other_constant("bias", (1,)), "its constants"),  # onnxruntime would read behind it
+        (other_constant("bias", (784,), "int32"), "its constants"),
+        (other_constant("weight", (64, 783)), "its constants"),
+        (other_constant("shape", (4,), "int64"), "does not keep the batch"),
+        (unread_constant, "no operator takes"),
+        (lambda graph: graph.node[0].attribute.append(helper.make_attribute("alpha", 2.0)), "'alpha' is 2.0"),
+    ],
+)
+def test_graphs_with_one_thing_wrong_are_refused(change, message):
+    with pytest.raises(BundleError, match=message):
+        check(changed(change))

@@ -1,0 +1,216 @@
+"""Graphs are read as the onnx package reads them; what bundles do not need, and what is malformed, is refused."""
+
+from contextlib import suppress
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from fmae_edge import BundleError
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.onnx_file import FIELDS, RefusedError, read_graph
+from fmae_edge.runtime.protobuf import fields
+from fmae_edge.runtime.sessions import open_session
+
+DECODER = (DEFAULT_BUNDLE / "decoder.onnx").read_bytes()
+
+
+def external_tensor():
+    tensor = numpy_helper.from_array(np.ones(3, np.float32), "weights")
+    onnx.external_data_helper.set_external_data(tensor, "elsewhere.bin")
+    tensor.ClearField("raw_data")
+    return tensor
+
+
+def model(nodes=(), initializers=(), functions=()):
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])
+    graph = helper.make_graph(list(nodes), "g", [], [output], list(initializers))
+    return helper.make_model(graph, functions=list(functions), opset_imports=[helper.make_opsetid("", 18)])
+
+
+def inside_subgraph():
+    constant = helper.make_node("Constant", [], ["y"], value=external_tensor())
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])
+    branch = helper.make_graph([constant], "branch", [], [output])
+    return helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+
+
+def sparse():
+    result = model()
+    result.graph.sparse_initializer.add().values.CopyFrom(external_tensor())
+    return result
+
+
+def in_function():
+    constant = helper.make_node("Constant", [], ["y"], value=external_tensor())
+    return helper.make_function("own", "f", [], ["y"], [constant], [helper.make_opsetid("", 18)])
+
+
+def in_training():
+    result = model()
+    result.training_info.add().algorithm.CopyFrom(model(initializers=[external_tensor()]).graph)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("refused", "what"),
+    [
+        (model(initializers=[external_tensor()]), "tensors in another file"),
+        (model(nodes=[helper.make_node("Constant", [], ["y"], value=external_tensor())]), "tensors as attributes"),
+        (model(nodes=[inside_subgraph()]), "subgraphs"),
+        (model(functions=[in_function()]), "functions"),
+        (sparse(), "sparse tensors"),
+        (in_training(), "training information"),
+    ],
+    ids=["initializer", "attribute", "subgraph", "function", "sparse", "training"],
+)
+def test_what_bundles_do_not_need_is_refused(refused, what):
+    with pytest.raises(RefusedError, match=what):
+        read_graph(refused.SerializeToString())
+
+
+def test_every_message_that_is_read_is_known_field_by_field():
+    """A field that is let through is a number, text, or a message that is read by the same rule."""
+    messages = {}
+
+    def collect(message):
+        if message.full_name not in messages:
+            messages[message.full_name] = message
+            for field in message.fields:
+                if field.message_type:
+                    collect(field.message_type)
+
+    collect(onnx.ModelProto.DESCRIPTOR)
+    names = {
+        "Model": "onnx.ModelProto",
+        "OperatorSetId": "onnx.OperatorSetIdProto",
+        "Graph": "onnx.GraphProto",
+        "Node": "onnx.NodeProto",
+        "Attribute": "onnx.AttributeProto",
+        "Tensor": "onnx.TensorProto",
+        "ValueInfo": "onnx.ValueInfoProto",
+        "Type": "onnx.TypeProto",
+        "Type.Tensor": "onnx.TypeProto.Tensor",
+        "TensorShape": "onnx.TensorShapeProto",
+        "TensorShape.Dimension": "onnx.TensorShapeProto.Dimension",
+    }
+    assert set(names) == set(FIELDS)
+    for name, known_fields in FIELDS.items():
+        known = messages[names[name]].fields_by_number
+        for number in known_fields:
+            inner = known[number].message_type
+            assert inner is None or inner.full_name in names.values(), (name, number)
+
+
+def varint(number):
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + varint(rest) if rest else bytes([low])
+
+
+def part(field, content, lift=0):
+    """A message's field of bytes, its tag written as a number that is larger by `lift`."""
+    return varint((field << 3 | 2) + lift) + varint(len(content)) + content
+
+
+EXTERNAL = part(13, onnx.StringStringEntryProto(key="location", value="elsewhere.bin").SerializeToString())
+DISGUISED = part(13, EXTERNAL[2:], 1 << 32) + varint((14 << 3) + (1 << 32)) + b"\1"
+IN_GRAPH = {"initializer": (5,), "attribute": (1, 5, 5), "tensors": (1, 5, 10), "subgraph": (1, 5, 6, 5)}
+
+
+def nested(fields, content, lifted=None):
+    for depth, field in reversed(list(enumerate(fields))):
+        content = part(field, content, (1 << 32) if depth == lifted else 0)
+    return content
+
+
+MALFORMED = (IndexError, KeyError, ValueError)
+
+
+@pytest.mark.parametrize("path", IN_GRAPH.values(), ids=IN_GRAPH)
+def test_tags_that_onnxruntime_would_cut_to_32_bits_are_refused(path):
+    fields = (7, *path)
+    with pytest.raises(RefusedError):
+        read_graph(nested(fields, EXTERNAL))
+    for content in (nested((7, 5), DISGUISED), *(nested(fields, EXTERNAL, at) for at in range(len(fields)))):
+        with pytest.raises(MALFORMED):
+            read_graph(content)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"\x88\x00\x09",  # a tag with a needless byte
+        b"\x0a\x81\x00x",  # a length with one
+        b"\x08\x89\x00",  # a value with one
+        b"\x0a\x80\x80\x80\x80\x10",  # a length of 2^32, which could be cut to 0
+        b"\x88\x80\x80\x80\x80\x00\x09",  # a tag of six bytes
+        b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",  # a value of 65 bits
+        b"\x00\x00",  # field 0, which ends a message
+        b"\x02\x00",
+        b"\x0b\x0c",  # a group
+        b"\x0c",
+        b"\x0a\x02x",  # less than its length
+    ],
+    ids=lambda content: content.hex(),
+)
+def test_what_no_serialiser_writes_is_refused(damaged):
+    list(fields(memoryview(b"\x08\x09\x0a\x01x")))
+    with pytest.raises((IndexError, ValueError)):
+        list(fields(memoryview(damaged)))
+    for content in (part(7, damaged), DECODER + part(7, damaged), DECODER + damaged):
+        with pytest.raises(MALFORMED):
+            read_graph(content)
+
+
+def test_negative_numbers_are_read():
+    node = helper.make_node("Softmax", ["x"], ["y"], axis=-1)
+    (read,) = read_graph(model(nodes=[node]).SerializeToString()).nodes
+    assert read.attributes == {"axis": -1}
+
+
+def test_a_graph_that_comes_in_two_pieces_is_refused():
+    """A parser would join them."""
+    read_graph(DECODER)
+    with pytest.raises(MALFORMED):
+        read_graph(DECODER + nested((7, 5), external_tensor().SerializeToString()))
+    with pytest.raises(MALFORMED):
+        read_graph(DECODER + part(7, b""))
+
+
+def test_onnxruntime_s_own_format_is_not_loaded(tmp_path):
+    """It holds tensors too, and nothing here looks at them."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "graph.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    ort.InferenceSession(DECODER, options)
+    with pytest.raises(BundleError, match="cannot be loaded by onnxruntime"):
+        open_session((tmp_path / "graph.ort").read_bytes(), "it", threads=1)
+
+
+@pytest.mark.parametrize("path", sorted(DEFAULT_BUNDLE.glob("*.onnx")), ids=lambda path: path.name)
+def test_the_shipped_graphs_are_read_as_the_onnx_package_reads_them(path):
+    content = path.read_bytes()
+    graph, expected = read_graph(content), onnx.load_from_string(content).graph
+    assert [node.inputs for node in graph.nodes] == [tuple(node.input) for node in expected.node]
+    for node, other in zip(graph.nodes, expected.node, strict=True):
+        assert node.operator.rpartition(".")[2] == other.op_type
+        values = {one.name: helper.get_attribute_value(one) for one in other.attribute}
+        assert node.attributes == {
+            key: tuple(one) if isinstance(one, list) else one for key, one in values.items()
+        }
+    for tensor in expected.initializer:
+        constant = graph.constants[tensor.name]
+        assert (constant.dtype, constant.shape) == (tensor.data_type, tuple(tensor.dims))
+        assert constant.data == tensor.raw_data
+    with pytest.raises(MALFORMED):
+        read_graph(content[:-1])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(content):
+    with suppress(*MALFORMED):
+        read_graph(content)
