@@ -44,7 +44,7 @@ def mutate_image(content: bytes, change: Change, random: Random) -> bytes:
     form = _form(content)
     parts = list(_SPLIT[form](content))
     for _ in range(random.choice((1, 1, 2, 4))):
-        parts = _changed(parts, _KINDS[form], change, random)
+        parts = _changed(parts, form, change, random)
     return _JOIN[form](parts)
 
 
@@ -62,7 +62,7 @@ def repacked(content: bytes, change: Change, random: Random) -> bytes:
     """Return zlib's bytes of something else: changed, with bytes behind it, or of very much."""
     match random.randrange(8):
         case 0:
-            return zlib.compress(bytes(1 << random.randrange(27)))
+            return zlib.compress(bytes(1 << random.randrange(27)), 1)
         case 1:
             return content + bytes(1 << random.randrange(20))
         case _:
@@ -73,8 +73,8 @@ def repacked(content: bytes, change: Change, random: Random) -> bytes:
             return zlib.compress(change(unpacked), 1)
 
 
-def _changed(parts: list[Part], kinds: tuple[bytes, ...], change: Change, random: Random) -> list[Part]:
-    parts = parts.copy()
+def _changed(parts: list[Part], form: str, change: Change, random: Random) -> list[Part]:
+    parts, kinds = parts.copy(), _KINDS[form]
     at = random.randrange(len(parts))
     kind, content, framed = part = parts[at]
     match random.randrange(12):
@@ -94,9 +94,9 @@ def _changed(parts: list[Part], kinds: tuple[bytes, ...], change: Change, random
         case 6 if random.randrange(32) == 0:
             times = 1 << random.randrange(18)
             parts[at:at] = [part] * min(times, MAX_BYTES // (len(content) + 12))
-        case 6 | 7:
+        case 7 if form == "png":
             parts[at] = Part(kind, repacked(content, change, random), framed)
-        case 8 | 9:
+        case 6 | 7 | 8 | 9:
             parts[at] = Part(kind, change(content), framed)
         case _:
             parts[at] = Part(kind, write_number(content, random), framed)

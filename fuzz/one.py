@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import sys
-import warnings
 from pathlib import Path
 
 import atheris
@@ -19,7 +18,7 @@ import atheris
 _NOT_WATCHED = ["fmae_edge.runtime.range_coder", "fmae_edge.runtime.symbol_coder"]
 with atheris.instrument_imports(include=["fmae_edge", "PIL"], exclude=_NOT_WATCHED, enable_loader_override=False):
     from fuzz.findings import known_inputs, save_finding
-    from fuzz.limits import Measure, measure
+    from fuzz.limits import make_warnings_errors, measure, measure_twice
     from fuzz.page import Page
     from fuzz.targets import CORPUS, TARGETS, Target
 
@@ -37,13 +36,8 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
         found = measure(target.run, content)
         most = page.read()
         slower, hungrier = found.seconds > most.seconds, found.megabytes > most.megabytes
-        if slower or hungrier or found.problem in ("slow", "memory"):  # once may be what the first use of it takes
-            again = measure(target.run, content)
-            found = Measure(
-                min(found.seconds, again.seconds),
-                min(found.megabytes, again.megabytes),
-                *(found.error, found.place),
-            )
+        if slower or hungrier or found.problem in ("slow", "memory"):
+            found = measure_twice(target.run, content)
         if found.seconds > most.seconds:
             (folder.parent / f"slowest-{name}").write_bytes(content)
         if found.problem and save_finding(folder, found.problem, content, found.place):
@@ -64,7 +58,7 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
         changed = target.mutate(content, change, generator)
         return changed if len(changed) <= most else content
 
-    warnings.simplefilter("error", RuntimeWarning)  # numpy's: they would be lines on stderr beside the sentence
+    make_warnings_errors()
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)  # the watcher asks where a hang is
     grown = folder / "corpus"

@@ -177,14 +177,14 @@ def _mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
 
 _KB, _MB = 1 << 10, 1 << 20
 TARGETS = {
-    "fmae": Target(read_fmae, partial(mutate_fmae, bundle_id=_DEFAULT_ID), _KB, _MB, 100),
-    "fmae-golden": Target(read_golden_fmae, partial(mutate_fmae, bundle_id=_GOLDEN_ID), _KB, _MB, 100),
-    "npy": Target(read_npy, mutate_npy, _KB, 4 * _KB, 100),
-    "image": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 100),
-    "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 100),
-    "jpeg": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 100),
-    "manifest": Target(read_manifest, mended(mend_manifest, mutate_json), 4 * _KB, 64 * _KB, 100),
-    "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 100),
-    "bundle": Target(read_bundle_folder, mutate_bundle, 16 * _KB, 2 * _MB, 100),
-    "graph": Target(read_graph, _mutate_graph, 16 * _KB, 2 * _MB, 100),
+    "fmae": Target(read_fmae, partial(mutate_fmae, bundle_id=_DEFAULT_ID), _KB, _MB, 90),
+    "fmae-golden": Target(read_golden_fmae, partial(mutate_fmae, bundle_id=_GOLDEN_ID), _KB, _MB, 110),
+    "npy": Target(read_npy, mutate_npy, _KB, 4 * _KB, 250),
+    "image": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
+    "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 80),
+    "jpeg": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
+    "manifest": Target(read_manifest, mended(mend_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
+    "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 150),
+    "bundle": Target(read_bundle_folder, mutate_bundle, 16 * _KB, 2 * _MB, 10),
+    "graph": Target(read_graph, _mutate_graph, 16 * _KB, 2 * _MB, 20),
 }
