@@ -37,7 +37,7 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
         most = page.read()
         slower, hungrier = found.seconds > most.seconds, found.megabytes > most.megabytes
         if slower or hungrier or found.problem in ("slow", "memory"):
-            found = measure_twice(target.run, content)
+            found = measure_twice(target.run, content, found)
         if found.seconds > most.seconds:
             (folder.parent / f"slowest-{name}").write_bytes(content)
         if found.problem and save_finding(folder, found.problem, content, found.place):
