@@ -33,13 +33,14 @@ class Needs(NamedTuple):
 def most_needs(pixels: int, latents: int) -> Needs:
     """Return what a graph may need for images of so many pixels, all channels counted, and latents of that size.
 
-    The default bundle's graphs, and those that are not rewritten, need up to 30 values in one result, 120 in all
-    results and 10,000 multiply-adds for each pixel or latent, and 500,000 weights: an eighth of this or less.
+    The default bundle's graphs, and those that are not rewritten, need up to 30 values in one result, 125 in all
+    results and 10,000 multiply-adds for each pixel or latent, and 500,000 weights. A model with four times as many
+    channels in each layer needs four times the values and 16 times the multiply-adds, and is within these limits.
     """
     size = max(pixels + latents, _LEAST_SIZE)
     return Needs(
-        values_at_once=256 * size,
-        values=2048 * size,
+        values_at_once=128 * size,
+        values=640 * size,
         multiply_adds=160_000 * size + 128 * pixels * latents,
         weights=1_500_000 + 64 * pixels * latents,
         operators=256,
