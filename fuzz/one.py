@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import atheris
@@ -55,7 +56,11 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
         def change(part: bytes) -> bytes:
             return atheris.Mutate(part, max(len(part) + 64, 64))
 
-        changed = target.mutate(content, change, generator)
+        try:
+            changed = target.mutate(content, change, generator)
+        except Exception:  # which would leave atheris waiting for ever
+            traceback.print_exc()
+            os._exit(1)
         return changed if len(changed) <= most else content
 
     make_warnings_errors()

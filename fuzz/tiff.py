@@ -81,7 +81,7 @@ def mutate_tiff(content: bytes, change: Change, random: Random) -> bytes:
         return change(content)
     try:
         tiff = parse_tiff(content)
-    except (struct.error, KeyError, IndexError):
+    except (struct.error, KeyError, IndexError, OverflowError):
         return change(content)
     for _ in range(random.choice((1, 1, 2, 4))):
         tiff = _changed(tiff, change, random)
@@ -159,7 +159,7 @@ def _tiled(frame: Frame, random: Random) -> Frame:
 
 
 def parse_tiff(content: bytes) -> Tiff:
-    """Take a file apart. Raises struct.error, KeyError or IndexError if it is no TIFF."""
+    """Take a file apart. Raises struct.error, KeyError, IndexError or OverflowError if it is not a TIFF."""
     order = {b"II": "<", b"MM": ">"}[content[:2]]
     (version,) = struct.unpack_from(order + "H", content, 2)
     big = version == 43

@@ -19,7 +19,7 @@ FUZZ = (sys.executable, "-m", "fuzz.one")
 REPLAY = (sys.executable, "-m", "fuzz.replay")
 MOST = (5.0, 60.0, 1024)  # CPU seconds, seconds and megabytes of one input before it is killed
 _LEAK_MEGABYTES = 2048  # atheris 3.0 leaks what comparisons of arrays give, so processes have to end
-_START_SECONDS = 120.0  # to import everything on a busy machine
+START_SECONDS = 120.0  # to import everything on a busy machine
 _POLL_SECONDS = 0.05
 _MOST_RESTARTS = 100
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -99,9 +99,10 @@ def _watch(process: subprocess.Popen[bytes], page: Page, deadline: float) -> str
             continue
         if state.started != seen:
             seen, since, cpu, memory = state.started, now, cpu_now, memory_now
-        elif not seen and now - since > _START_SECONDS:
-            return "broken"
-        elif seen and state.finished < seen:
+        elif state.finished == seen:
+            if now - since > START_SECONDS:
+                return "broken"
+        else:
             took = (cpu_now - cpu, now - since, memory_now - memory)
             if any(found > most for found, most in zip(took, MOST, strict=True)):
                 process.send_signal(signal.SIGUSR1)  # it writes to the log where it is
@@ -134,7 +135,7 @@ def _discard_unconfirmed(name: str, folder: Path) -> None:
                     cwd=REPOSITORY,
                     capture_output=True,
                     env=os.environ | _ENVIRONMENT,
-                    timeout=_START_SECONDS,
+                    timeout=START_SECONDS,
                 )
             except subprocess.TimeoutExpired:
                 continue

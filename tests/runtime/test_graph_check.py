@@ -44,7 +44,13 @@ def test_the_shipped_graphs_need_a_quarter_of_what_they_may(path):
 
 @pytest.mark.parametrize("need", MOST._fields)
 def test_every_need_is_held_to_its_limit(need):
-    exactly = {"values_at_once": 16 * 784, "values": 17 * 784, "multiply_adds": 50176, "weights": 50964, "operators": 2}
+    exactly = {
+        "values_at_once": 16 * 784,
+        "values": 17 * 784,
+        "multiply_adds": 50176,
+        "weights": 50964,
+        "operators": 2,
+    }
     check(harmless_decoder(), MOST._replace(**exactly))
     with pytest.raises(BundleError, match=f"decoder.onnx (needs|has) .*{need.replace('_', ' ')}"):
         check(harmless_decoder(), MOST._replace(**{need: exactly[need] - 1}))
