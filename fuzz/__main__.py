@@ -29,17 +29,18 @@ def main(arguments: list[str] | None = None) -> int:
     parts = sum(TARGETS[name].share for name in names)
     print(f"seed {options.seed}", flush=True)
     results = {}
-    for name in names:
-        begin = time.monotonic()
+    begin = time.monotonic()
+    for number, name in enumerate(names):
+        started = time.monotonic()
         results[name] = fuzz_target(
             name,
             TARGETS[name],
             options.output.absolute() / name,
-            None if seconds is None else seconds / len(names),
+            None if seconds is None else (begin + seconds - started) / (len(names) - number),
             None if options.inputs is None else -(-options.inputs * TARGETS[name].share // parts),
             options.seed,
         )
-        _report(name, results[name], time.monotonic() - begin, options.output)
+        _report(name, results[name], time.monotonic() - started, options.output)
     total = sum(result.inputs for result in results.values())
     slowest = max(results, key=lambda name: results[name].seconds)
     hungriest = max(results, key=lambda name: results[name].megabytes)

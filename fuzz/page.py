@@ -48,8 +48,13 @@ class Page:
         self._memory[_HEAD.size : _HEAD.size + len(content)] = content
         _HEAD.pack_into(self._memory, 0, started + 1, finished, seconds, megabytes, len(content))
 
-    def finish(self, seconds: float, megabytes: float) -> None:
-        """Write down what the input took."""
-        started, _, most_seconds, most_megabytes, size = _HEAD.unpack_from(self._memory)
-        seconds, megabytes = max(seconds, most_seconds), max(megabytes, most_megabytes)
-        _HEAD.pack_into(self._memory, 0, started, started, seconds, megabytes, size)
+    def finish(self) -> None:
+        """Write down that the input has run."""
+        started, _, *rest = _HEAD.unpack_from(self._memory)
+        _HEAD.pack_into(self._memory, 0, started, started, *rest)
+
+    def record(self, seconds: float, megabytes: float) -> None:
+        """Write down what an input took, if none took more."""
+        started, finished, most_seconds, most_megabytes, size = _HEAD.unpack_from(self._memory)
+        most = max(seconds, most_seconds), max(megabytes, most_megabytes)
+        _HEAD.pack_into(self._memory, 0, started, finished, *most, size)

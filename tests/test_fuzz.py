@@ -41,7 +41,8 @@ from fuzz.page import Page
 
 page = Page(Path(sys.argv[2]) / "page", 4096)
 page.start(b"good")
-page.finish(0.25, 3)
+page.finish()
+page.record(0.25, 3)
 page.start(b"bad")
 {}
 """
@@ -158,7 +159,9 @@ def test_a_page_shows_another_process_what_was_written(tmp_path):
     ours, theirs = (Page(tmp_path / "page", 100) for _ in range(2))
     ours.start(b"one")
     assert (theirs.read().started, theirs.read().finished, theirs.read().content) == (1, 0, b"one")
-    ours.finish(0.5, 7)
+    ours.finish()
+    ours.record(0.5, 7)
+    ours.record(0.25, 3)
     assert (theirs.read().finished, theirs.read().seconds, theirs.read().megabytes) == (1, 0.5, 7)
 
 
