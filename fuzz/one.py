@@ -50,7 +50,7 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
     def look_again() -> None:
         """Measure once more what took more than all inputs before.
 
-        Between inputs, where libFuzzer does not see it: a run with the same seed is the same run, whatever the times.
+        Between inputs, where libFuzzer does not see it: the same seed gives the same run, whatever the times.
         """
         while doubtful:
             content, first = doubtful.pop()
