@@ -61,11 +61,13 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
+    from fmae_edge.cli.console import (
+        ClosedOutput,
+    )  # now, for an error may come when there is no memory to import it
+
     if isinstance(sys.stdout, TextIOWrapper):  # the bytes of a file name need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stdout is None:  # the caller closed it: print would drop the results without an error
-        from fmae_edge.cli.console import ClosedOutput
-
         sys.stdout = ClosedOutput()
     if sys.stderr is None:  # the caller closed it: print would write to standard output, where results may go
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
