@@ -28,7 +28,7 @@ lint: $(DEV)/installed
 	$(DEV)/bin/mypy
 	$(DEV)/bin/mypy --strict examples
 
-# Random files through every reader; FUZZ_SECONDS=3600 for longer. What it finds is in runs/fuzz.
+# Changed files through every reader; FUZZ_SECONDS=3600 for longer. What fails is saved in runs/fuzz.
 FUZZ_SECONDS ?= 60
 fuzz: $(DEV)/installed
 	$(DEV)/bin/python -m fuzz --seconds $(FUZZ_SECONDS)

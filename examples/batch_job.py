@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from fmae_edge import Codec, InputError
+from fmae_edge import Codec, FmaeError
+from fmae_edge.data.image_file import SUFFIXES, load_gray, max_file_bytes
+from fmae_edge.runtime.output import write_file
 
-SUFFIXES = {".png", ".jpg", ".jpeg"}
 IMAGES_AT_ONCE = 64  # a task of one process: coded together, they take a fraction of the time of as many calls
 Job = tuple[Path, Path]  # an image and the file to make of it
 
@@ -43,40 +43,26 @@ def compress_files(jobs: list[Job], quality: int) -> list[str]:
         try:
             images.append(read_gray(path))
             outputs.append((path, output))
-        except (InputError, OSError) as error:
-            failures.append(f"{path}: {error}")
+        except FmaeError as error:
+            failures.append(str(error))
+        except OSError as error:
+            failures.append(f"{path}: {error.strerror}")
     for (path, output), content in zip(outputs, codec.compress_iter(images, quality), strict=True):
         try:
-            write_whole(output, content)
-        except OSError as error:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_file(output, content)  # which has its name once it is whole, whenever the process is killed
+        except (FmaeError, OSError) as error:
             failures.append(f"{path}: {error}")
     return failures
 
 
 def read_gray(path: Path) -> NDArray[np.uint8]:
-    """Return the pixels of an image; one of another size is not unpacked, a few bytes can hold gigabytes."""
-    size = (codec.manifest.image_width, codec.manifest.image_height)
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            found, mode = image.size, image.mode
-            if found == size and mode in ("1", "L", "P", "RGB"):
-                return np.asarray(image.convert("L"))
-    except Exception as error:  # a damaged file raises whatever the decoder stumbles over
-        raise InputError(f"cannot be read ({error})") from error
-    if found != size:
-        raise InputError(f"the image is {found[0]}x{found[1]} and must be {size[0]}x{size[1]}")
-    raise InputError(f"the image has mode {mode}; save it with 8 bits and no transparency")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that has its name only once it is whole, whenever the process is killed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Return the pixels of an image file, converted to gray as the command line does."""
+    size = (codec.manifest.image_height, codec.manifest.image_width)
+    with path.open("rb") as file:
+        content = file.read(max_file_bytes(size) + 1)  # load_gray refuses one that has more
+    pixels, _ = load_gray(content, str(path), size)
+    return pixels
 
 
 def run(jobs: list[Job], quality: int, processes: int) -> int:
@@ -110,7 +96,9 @@ def main() -> int:
     options = parser.parse_args()
     if not options.images.is_dir():
         parser.error(f"{options.images} is not a folder")
-    images = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES)
+    images = sorted(
+        path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
     outputs = [options.out / path.relative_to(options.images).with_name(f"{path.name}.fmae") for path in images]
     jobs = [job for job in zip(images, outputs, strict=True) if not job[1].exists()]
     failed = run(jobs, options.quality, options.processes)

@@ -13,17 +13,18 @@ TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import, which would be
 
 __version__ = "0.1.0"
 
-__all__ = ["BundleError", "Codec", "FmaeError", "InputError", "__version__"]
+__all__ = ["BundleError", "Codec", "FmaeError", "InputError", "OutputError", "__version__"]
 
 if TYPE_CHECKING:
     from fmae_edge.runtime.codec import Codec
-    from fmae_edge.runtime.errors import BundleError, FmaeError, InputError
+    from fmae_edge.runtime.errors import BundleError, FmaeError, InputError, OutputError
 
 _HOME = {
     "BundleError": "fmae_edge.runtime.errors",
     "Codec": "fmae_edge.runtime.codec",
     "FmaeError": "fmae_edge.runtime.errors",
     "InputError": "fmae_edge.runtime.errors",
+    "OutputError": "fmae_edge.runtime.errors",
 }
 
 

@@ -1,38 +1,29 @@
-"""Change files the way libFuzzer does, and then make right again what would refuse every changed file unread.
+"""Change manifests, priors and bundles, and then make right again what would refuse every changed file unread.
 
-A random change of a .fmae file fails its check code, one of a bundle its hash, and the code behind is never
-reached. Whoever builds a malicious file computes these too, so most changed files here are mended; one in
-eight stays as it fell, for the checks themselves.
+A random change of a bundle fails a hash, and the code behind is never reached. Whoever builds a malicious bundle
+computes these too, so most changed files here are mended; one in eight stays as it is, for the checks themselves.
 """
 
 import io
 import json
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from fmae_edge.runtime.fmae_file import (
-    _CHECK_BYTES,
-    _ID_BYTES,
-    _MANY,
-    _MANY_ID_BYTES,
-    _NAMED,
-    _PAYLOAD_CHECK_BYTES,
-    _START_BYTES,
-    _check,
-    _read_lengths,
-    _Reader,
+from fmae_edge.runtime.manifest import (
+    MANIFEST_NAME,
+    PRIOR_NAME,
+    QUALITIES,
+    FileEntry,
+    Manifest,
+    Qualities,
+    _checksum,
 )
-from fmae_edge.runtime.manifest import MANIFEST_NAME, FileEntry, _checksum
 
 Change = Callable[[bytes], bytes]
 Mutator = Callable[[bytes, Change, Random], bytes]
 
-_PNG_START_BYTES = 8
-_NPY_START_BYTES = 10
 _LENGTH_BYTES = 8  # of a safetensors file's header
 _SOME_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell: the same files are the same bytes
 _ODD_VALUES: tuple[Any, ...] = (
@@ -55,52 +46,6 @@ def mended(mend: Callable[[bytes], bytes], mutate: Mutator = mutate_bytes) -> Mu
         return mend(changed) if random.randrange(8) else changed
 
     return mutate_and_mend
-
-
-def mend_fmae(content: bytes, bundle_id: str) -> bytes:
-    """Return a .fmae file with the id of another bundle and the check codes of what it has now."""
-    if len(content) < _START_BYTES:
-        return content
-    many = bool(content[2] & _MANY)
-    id_end = _START_BYTES + (_MANY_ID_BYTES if many else _ID_BYTES)
-    start = content[:_START_BYTES] + bytes.fromhex(bundle_id)[: id_end - _START_BYTES]
-    check_end = id_end + _CHECK_BYTES
-    if not many:
-        return start + _check(start + content[check_end:], bundle_id) + content[check_end:]
-    index_at = check_end + _PAYLOAD_CHECK_BYTES
-    reader = _Reader(content, index_at)
-    try:
-        _read_lengths(reader)
-        if content[2] & _NAMED:
-            reader.take(reader.varint())
-    except EOFError:
-        return content
-    checked = (
-        zlib.crc32(content[reader.at :]).to_bytes(_PAYLOAD_CHECK_BYTES, "big") + content[index_at : reader.at]
-    )
-    return start + _check(start + checked, bundle_id) + checked + content[reader.at :]
-
-
-def mend_png(content: bytes) -> bytes:
-    """Return a PNG with the checksum of what each chunk has now. Other formats have none."""
-    if not content.startswith(b"\x89PNG"):
-        return content
-    mended_content, at = bytearray(content), _PNG_START_BYTES
-    while at + 12 <= len(content):
-        (size,) = struct.unpack_from(">I", content, at)
-        end = at + 8 + size
-        if end + 4 > len(content):
-            break
-        struct.pack_into(">I", mended_content, end, zlib.crc32(content[at + 4 : end]))
-        at = end + 4
-    return bytes(mended_content)
-
-
-def mend_npy(content: bytes) -> bytes:
-    """Return a .npy file with the length that its header has now: up to the first end of a line."""
-    end = content.find(b"\n", _NPY_START_BYTES) + 1
-    size = end - _NPY_START_BYTES
-    return content[:8] + size.to_bytes(2, "little") + content[_NPY_START_BYTES:] if 0 < size < 1 << 16 else content
 
 
 def mend_manifest(content: bytes) -> bytes:
@@ -188,6 +133,10 @@ def mutate_bundle(content: bytes, change: Change, random: Random) -> bytes:
         files[name] = mutate_json(files[name], change, random)
     elif name.endswith(".safetensors"):
         files[name] = mutate_safetensors(files[name], change, random)
+    elif name.endswith(".onnx"):
+        from fuzz.graph_mutator import mutate_graph  # here, for onnx takes a second to import
+
+        files[name] = mutate_graph(files[name], change, random)
     else:
         files[name] = change(files[name])
     return zip_bundle(mend_bundle(files) if random.randrange(8) else files)
@@ -205,3 +154,19 @@ def mend_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
         return files | {MANIFEST_NAME: _dump(manifest)}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # the manifest itself was changed
         return files
+
+
+def with_manifest(files: dict[str, bytes], latents: int, side: int) -> dict[str, bytes]:
+    """Return the files of a bundle with a manifest for images of `side` pixels a side and so many latents."""
+    steps = tuple(range(QUALITIES, 0, -1))
+    manifest = Manifest(
+        name="small",
+        image_channels=1,
+        image_height=side,
+        image_width=side,
+        latent_steps=(0.5,) * latents,
+        files={name: FileEntry.of(content) for name, content in files.items()},
+        record={"quantisation": {"int8_target": "avx2"}},
+        qualities=Qualities(0.01, steps, (0.001,) * QUALITIES) if PRIOR_NAME in files else None,
+    )
+    return {MANIFEST_NAME: manifest.to_json().encode(), **files}

@@ -1,52 +1,112 @@
-"""Fuzz one target in this process: `python -m fuzz.one TARGET [libFuzzer's options and files]`.
+"""Fuzz one target in this process, without end: `python -m fuzz.one TARGET FOLDER --inputs N --seed N`.
 
-A process of its own, because a crash in C ends it, and because atheris has to see imports happen. Given files,
-it runs each of them once: that is how to look at a finding.
+A process of its own, because a crash in C ends it, and because atheris has to see imports happen. `fuzz.watch`
+starts it, looks at its page of memory, and kills it when its time is over.
 """
 
+import argparse
+import faulthandler
+import os
 import random
-import resource
+import signal
 import sys
-import warnings
-from contextlib import suppress
+import traceback
+from pathlib import Path
 
 import atheris
 
 # atheris 3.0 keeps the result of every comparison for good, and these modules compare arrays, not bytes of a file
 _NOT_WATCHED = ["fmae_edge.runtime.range_coder", "fmae_edge.runtime.symbol_coder"]
-with atheris.instrument_imports(include=["fmae_edge", "PIL"], exclude=_NOT_WATCHED, enable_loader_override=False):
-    from fmae_edge import FmaeError
-    from fuzz.targets import TARGETS, Target
+# Pillow takes a second to instrument
+_PACKAGES = ["fmae_edge", "PIL"] if {"image", "tiff", "jpeg"} & set(sys.argv[1:2]) else ["fmae_edge"]
+with atheris.instrument_imports(include=_PACKAGES, exclude=_NOT_WATCHED, enable_loader_override=False):
+    from fuzz.findings import known_inputs, save_finding
+    from fuzz.limits import Measure, make_warnings_errors, measure, measure_twice
+    from fuzz.page import Page
+    from fuzz.targets import CORPUS, TARGETS, Target
 
-MEMORY_MB = 1024
-SECONDS_AN_INPUT = 30
-_ADDRESSES_MB = 8192  # a stop for what would take the machine along
 
-
-def fuzz(target: Target, arguments: list[str]) -> None:
-    """Hand `target` to libFuzzer with its `arguments`; ends the process."""
+def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> None:
+    """Run so many inputs; `folder` gets the findings and the inputs that reach new code. Ends the process."""
+    page = Page(folder / "page", target.max_bytes)
+    known = known_inputs(folder)
+    seeds = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+    doubtful: list[tuple[bytes, Measure]] = []
 
     def run(content: bytes) -> None:
-        with suppress(FmaeError):
-            target.run(content)
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10 > MEMORY_MB:
-            raise MemoryError(f"more than {MEMORY_MB} MB of memory in use")
+        if content in known:
+            return
+        page.start(content)
+        found, most = measure(target.run, content), page.read()
+        if found.error:
+            save(content, found)
+        elif found.seconds > most.seconds or found.megabytes > most.megabytes or found.problem:
+            doubtful.append((content, found))
+        page.finish()
+        if page.read().finished >= inputs:
+            look_again()
+            os._exit(0)
+
+    def look_again() -> None:
+        """Measure once more what took more than all inputs before.
+
+        Between inputs, where libFuzzer does not see it: the same seed gives the same run, whatever the times.
+        """
+        while doubtful:
+            content, first = doubtful.pop()
+            found = measure_twice(target.run, content, first)
+            if found.seconds > page.read().seconds:
+                (folder.parent / f"slowest-{name}").write_bytes(content)
+            if found.problem:
+                save(content, found)
+            page.record(found.seconds, found.megabytes)
+
+    def save(content: bytes, found: Measure) -> None:
+        if save_finding(folder, found.problem, content, found.place):
+            print(found.error or f"{found.seconds:.2f} s, {found.megabytes:.0f} MB", file=sys.stderr, flush=True)
 
     def mutate(content: bytes, most: int, seed: int) -> bytes:
-        changed = target.mutate(content, lambda part: atheris.Mutate(part, most), random.Random(seed))
+        look_again()
+        generator = random.Random(seed)
+        if len(content) > target.small_bytes:
+            content = generator.choice(seeds)
+
+        def change(part: bytes) -> bytes:
+            return atheris.Mutate(part, max(len(part) + 64, 64))
+
+        try:
+            changed = target.mutate(content, change, generator)
+        except Exception:  # which would leave atheris waiting for ever
+            traceback.print_exc()
+            os._exit(1)
         return changed if len(changed) <= most else content
 
-    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES_MB << 20,) * 2)
-    warnings.simplefilter("error", RuntimeWarning)  # numpy's: they would be lines on stderr beside the sentence
+    make_warnings_errors()
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1)  # the watcher asks where a hang is
+    grown = folder / "corpus"
+    signals = ("segv", "bus", "abrt", "ill", "fpe", "int", "term", "xfsz", "usr1", "usr2")
     options = (
         f"-max_len={target.max_bytes}",
-        f"-timeout={SECONDS_AN_INPUT}",
-        f"-rss_limit_mb={2 * MEMORY_MB}",  # for what stays in C: libFuzzer looks once a second
+        f"-seed={seed}",
         "-mutate_depth=2",  # of many changes at once, a reader stops at the first
+        *("-len_control=0", "-reload=0", "-timeout=1000000", "-rss_limit_mb=0", "-report_slow_units=1000000"),
+        *(f"-handle_{name}=0" for name in signals),
     )
-    atheris.Setup([sys.argv[0], *options, *arguments], run, custom_mutator=mutate)
+    atheris.Setup([sys.argv[0], *options, str(grown), str(CORPUS / name)], run, custom_mutator=mutate)
     atheris.Fuzz()
 
 
+def main(target: Target | None = None) -> None:
+    """Run the command line; a test gives its own target."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=TARGETS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--inputs", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    options = parser.parse_args()
+    fuzz(target or TARGETS[options.name], options.name, options.folder, options.inputs, options.seed)
+
+
 if __name__ == "__main__":
-    fuzz(TARGETS[sys.argv[1]], sys.argv[2:])
+    main()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
@@ -17,27 +18,31 @@ from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.fmae_file import unpack
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.latent_file import load_latents
-from fmae_edge.runtime.manifest import MANIFEST_NAME, Manifest
+from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
 from fmae_edge.runtime.prior import Prior, read_prior
 from fmae_edge.runtime.symbol_coder import decode_symbols
+from fuzz.containers import mutate_image
+from fuzz.headers import mutate_fmae, mutate_npy
 from fuzz.mutators import (
+    Change,
     Mutator,
-    mend_fmae,
     mend_manifest,
-    mend_npy,
-    mend_png,
     mended,
     mutate_bundle,
     mutate_json,
     mutate_safetensors,
     unzip_bundle,
+    with_manifest,
 )
+from fuzz.tiff import mutate_tiff
 
 CORPUS = Path(__file__).parent / "corpus"
 PRIOR_LATENTS = 2  # of the priors in the corpus
+GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
 _GOLDEN_FOLDER = Path(__file__).parent.parent / "tests" / "data" / "format-1"
 _GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
 _DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
+_GOLDEN_ID: str = _GOLDEN["bundle_id"]
 _SIDE_BY_SIDE = 8  # so many payloads are decoded in numpy, fewer one by one
 _MOST_IMAGES = 16  # decoded of one input: a stack of empty payloads may have a million
 _MOST_PIXELS = 1 << 16
@@ -45,11 +50,17 @@ _MOST_PIXELS = 1 << 16
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of input: `run` may raise FmaeError and nothing else, whatever the bytes."""
+    """One kind of input: `run` may raise FmaeError and nothing else, whatever the bytes.
+
+    Inputs of more than `small_bytes` are tried and not built on. Of many inputs, `share` in a thousand are of
+    this kind: so each kind takes about as long.
+    """
 
     run: Callable[[bytes], None]
     mutate: Mutator
+    small_bytes: int
     max_bytes: int
+    share: int
 
 
 @cache
@@ -60,12 +71,15 @@ def _codec() -> Codec:
 def read_fmae(content: bytes) -> None:
     """Read a .fmae file with the default bundle, as the codec and the command line do."""
     codec = _codec()
-    codec.names(content)
-    if len(unpack(content, _DEFAULT_ID).payloads) > _MOST_IMAGES:
-        codec.decompress(content, index=_MOST_IMAGES)
+    info = codec.inspect(content)
+    assert info.names is None or info.names == codec.names(content)
+    if info.images > _MOST_IMAGES:
+        assert codec.decompress(content, index=info.images - 1).shape == (28, 28)
     else:
-        assert codec.decompress(content).shape[-2:] == (28, 28)
-        codec.symbols(content)
+        assert codec.decompress(content, max_images=_MOST_IMAGES).shape[-2:] == (28, 28)
+        assert len(codec.symbols(content)) == info.images
+    if info.names_error:
+        codec.names(content)  # after all else: refused names leave the images readable
 
 
 @cache
@@ -134,12 +148,43 @@ def read_bundle_folder(content: bytes) -> None:
             codec.decompress(codec.compress(image, effort=1))
 
 
+_GOOD_ENCODER, _GOOD_DECODER = ((CORPUS / "graph" / name) for name in ("encoder-float.onnx", "decoder-float.onnx"))
+
+
+def read_graph(content: bytes) -> None:
+    """Use a graph as the encoder or the decoder of an otherwise good bundle, with the right hashes."""
+    encoder, decoder = _GOOD_ENCODER.read_bytes(), _GOOD_DECODER.read_bytes()
+    if content.rfind(b"latent") > content.rfind(b"image"):  # at the end stands what the graph gives
+        encoder = content
+    else:
+        decoder = content
+    graphs = dict(zip(GRAPH_NAMES, (encoder, decoder) * 2, strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, file in with_manifest(graphs, GRAPH_LATENTS, GRAPH_SIDE).items():
+            (Path(folder) / name).write_bytes(file)
+        codec = Codec(folder, threads=1)
+        if content is encoder:
+            codec.encode(np.full((3, GRAPH_SIDE, GRAPH_SIDE), 99, np.uint8))
+        else:
+            codec.decode(np.ones((3, GRAPH_LATENTS), np.float32))
+
+
+def _mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
+    from fuzz.graph_mutator import mutate_graph  # here, for onnx takes a second to import
+
+    return mutate_graph(content, change, random)
+
+
+_KB, _MB = 1 << 10, 1 << 20
 TARGETS = {
-    "fmae": Target(read_fmae, mended(partial(mend_fmae, bundle_id=_DEFAULT_ID)), 1024),
-    "fmae-golden": Target(read_golden_fmae, mended(partial(mend_fmae, bundle_id=_GOLDEN["bundle_id"])), 1024),
-    "npy": Target(read_npy, mended(mend_npy), 1024),
-    "image": Target(read_image, mended(mend_png), 8192),
-    "manifest": Target(read_manifest, mended(mend_manifest, mutate_json), 4096),
-    "prior": Target(read_prior_file, mutate_safetensors, 8192),
-    "bundle": Target(read_bundle_folder, mutate_bundle, 16384),
+    "fmae": Target(read_fmae, partial(mutate_fmae, bundle_id=_DEFAULT_ID), _KB, _MB, 90),
+    "fmae-golden": Target(read_golden_fmae, partial(mutate_fmae, bundle_id=_GOLDEN_ID), _KB, _MB, 110),
+    "npy": Target(read_npy, mutate_npy, _KB, 4 * _KB, 250),
+    "image": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
+    "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 80),
+    "jpeg": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
+    "manifest": Target(read_manifest, mended(mend_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
+    "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 150),
+    "bundle": Target(read_bundle_folder, mutate_bundle, 16 * _KB, 2 * _MB, 10),
+    "graph": Target(read_graph, _mutate_graph, 16 * _KB, 2 * _MB, 20),
 }

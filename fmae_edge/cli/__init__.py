@@ -1,16 +1,18 @@
-"""The command line: parse, call, print."""
+"""The command line: parse, call, print.
+
+Little is imported here, where a Ctrl-C would still end in a traceback.
+"""
 
 import errno
 import gc
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from io import TextIOWrapper
 from typing import NoReturn
 
-from fmae_edge.cli.console import ClosedOutput, say_error
-
-# Packages that a command imports, and the extras of a command that needs them
+# Packages that a command imports, and the extras that install them
 _EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
     (
         "matplotlib",
@@ -30,51 +32,82 @@ _EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
     "train,evaluate",
 )
 
+# Commands that multiply small matrices, which is no faster with more threads. OpenBLAS starts its threads when
+# numpy is imported, and raises SIGINT, as Ctrl-C does, if it cannot
+_ONE_BLAS_THREAD = ("compress", "decompress", "compare")
+_NO_RESOURCES = (  # in words only: the errors of glibc, musl and CPython have no number
+    "failed to map segment",
+    "annot allocate memory",
+    "can't allocate lock",
+    "can't start new thread",
+)
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def main() -> None:
     """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
-    if isinstance(sys.stdout, TextIOWrapper):  # file names may hold bytes that no encoding has a character for
-        sys.stdout.reconfigure(errors="backslashreplace")
-    if sys.stdout is None:  # closed by who started it: print would say nothing, and no error either
-        sys.stdout = ClosedOutput()
-    if sys.stderr is None:  # closed by who started it: print would take standard output, where results may go
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     try:
+        _prepare_streams()
         _run()
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python, when it ends, has nowhere to fail
+    except BrokenPipeError:  # the reader of the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again when it flushes at exit
         sys.exit(1)
-    except KeyboardInterrupt:
-        say_error("interrupted")
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        _fail("interrupted", error, exit_code=130)
     except Exception as error:
+        if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):  # in a module written in C
+            _fail("interrupted", error, exit_code=130)
         _fail(_sentence(error), error)
 
 
+def _prepare_streams() -> None:
+    from fmae_edge.cli.console import (
+        ClosedOutput,
+    )  # now, for an error may come when there is no memory to import it
+
+    if isinstance(sys.stdout, TextIOWrapper):  # the bytes of a file name need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:  # the caller closed it: print would drop the results without an error
+        sys.stdout = ClosedOutput()
+    if sys.stderr is None:  # the caller closed it: print would write to standard output, where results may go
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+
+
 def _sentence(error: Exception) -> str:
-    """Return what the user is told of an error that no command has an answer to."""
+    """Return the message for an error that no command handles."""
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is not None:
             install = f"install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
             return f"this needs {error.name}: {install}"
-    if isinstance(error, MemoryError):
-        return "out of memory"
+    for cause in _causes(error):
+        if isinstance(cause, MemoryError):
+            return "out of memory"
+        if any(words in str(cause) for words in _NO_RESOURCES):
+            return "out of memory or threads; ulimit -v and ulimit -u show the limits of this shell"
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"this should not happen: {what}; run it with --debug, and report that with what fmae-edge doctor says"
+    return f"unexpected error ({what}); run again with --debug and attach the output of fmae-edge doctor"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and the ones that led to it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _run() -> None:
-    gc.disable()  # imports leave no garbage: so none is looked for
+    gc.disable()  # imports leave no garbage to collect
     from fmae_edge.cli.direct import direct_call
     from fmae_edge.cli.usage import UsageError
     from fmae_edge.runtime.errors import FmaeError
 
+    if sys.argv[1:2] and sys.argv[1] in _ONE_BLAS_THREAD:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        if "" in sys.argv[1:]:  # which would mean the current folder
-            raise UsageError("an argument is empty: is it a variable that is not set?")
+        if "" in sys.argv[1:]:  # as a path it would be the current folder
+            raise UsageError("an argument is empty: check for a shell variable that is not set")
         call = direct_call(sys.argv[1:])
         if call is None:
             from fmae_edge.cli.app import app
@@ -83,7 +116,11 @@ def _run() -> None:
         gc.enable()
         try:
             call()
-        finally:  # Typer ends with SystemExit; what cannot be written is said before Python ends
+        except SystemExit as end:
+            if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None  # Typer exits with 130 and no word
+            raise
+        finally:  # Typer raises SystemExit; a failed write must be reported before Python exits
             sys.stdout.flush()
     except UsageError as error:
         _fail(str(error), error, exit_code=2)
@@ -94,11 +131,13 @@ def _run() -> None:
     except OSError as error:  # a folder that may not be searched, a name that is too long, a full disk, ...
         if error.filename:
             _fail(f"{error.filename}: {error.strerror}", error)
-        if error.errno in _FAILED_WRITES:  # files have names, and only streams have none
+        if error.errno in _FAILED_WRITES:  # an error of a file has a filename
             _fail(f"standard output cannot be written ({error.strerror})", error)
-        _fail(str(error), error)
+        _fail(error.strerror or str(error), error)
 
 
-def _fail(sentence: str, error: Exception, exit_code: int = 1) -> NoReturn:
+def _fail(sentence: str, error: BaseException, exit_code: int = 1) -> NoReturn:
+    from fmae_edge.cli.console import say_error
+
     say_error(sentence, error)
     sys.exit(exit_code)

@@ -1,10 +1,13 @@
-"""The Typer app: one function a command. What a command needs is imported when it runs."""
+"""The Typer app: one function per command. A command imports what it needs when it runs."""
 
 import inspect
+import os
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from fmae_edge import __version__
 from fmae_edge.cli.bench import bench
@@ -18,20 +21,48 @@ from fmae_edge.cli.loudness import with_loudness
 from fmae_edge.cli.reconstruct import reconstruct
 from fmae_edge.cli.report import report
 from fmae_edge.cli.train import train
+from fmae_edge.cli.usage import UsageError
+
+_EXIT_CODE_OF_USAGE = 2
 
 
 def _help_of(command: Callable[..., None]) -> str:
-    """Return the docstring of a command with its examples on lines of their own, which Typer is not to break."""
+    """Return the docstring of a command with each example on a line of its own, which Typer leaves as it is."""
     text, _, examples = (inspect.getdoc(command) or "").partition("\nExample: ")
     return f"{text}\n\b\nExample:\n  " + examples.replace("\nExample: ", "\n  ")
 
 
+class _Command(TyperCommand):
+    """A command that explains how to give it a file name that starts with -."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = args[: args.index("--")] if "--" in args else list(args)  # Typer empties `args`
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if isinstance(error, UsageError) or getattr(error, "exit_code", None) == _EXIT_CODE_OF_USAGE:
+                for argument in given:
+                    if _is_file_name(argument, getattr(error, "option_name", None)):
+                        raise UsageError(
+                            f"{argument} starts with - and is read as options; write ./{argument} for the file"
+                        ) from error
+            raise
+
+
+def _is_file_name(argument: str, unknown_option: str | None) -> bool:
+    """Whether an argument that was read as options is a file, or the unknown option with the suffix of a file."""
+    if not argument.startswith("-") or argument == "-":
+        return False
+    is_unknown = unknown_option is not None and argument.startswith(unknown_option) and "=" not in argument
+    return os.path.lexists(argument) or (is_unknown and Path(argument).suffix != "")
+
+
 app = typer.Typer(
-    help="Compress 28x28 grayscale images with a convolutional autoencoder, and make such codecs.\n\n"
+    help="Compress 28x28 grayscale images with a convolutional autoencoder, or train your own codec.\n\n"
     "\b\nExample:\n  fmae-edge compress img.png -o img.fmae\n  fmae-edge decompress img.fmae",
-    epilog="fmae-edge COMMAND --help says more of a command. Exit codes: 0 all done, 1 something failed, 2 wrong "
-    "usage, 130 Ctrl-C. FMAE_EDGE_THREADS, else OMP_NUM_THREADS, says how many threads graphs use. "
-    "https://no-color.org is respected.",
+    epilog="Run fmae-edge COMMAND --help for the options of a command. Exit codes: 0 success, 1 something failed, "
+    "2 wrong usage, 130 Ctrl-C. Environment: FMAE_EDGE_THREADS, else OMP_NUM_THREADS, sets the number of threads; "
+    "NO_COLOR turns colours off.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -52,7 +83,7 @@ COMMANDS = (
     report,
 )
 for command in COMMANDS:
-    app.command(help=_help_of(command))(with_loudness(command))
+    app.command(cls=_Command, help=_help_of(command))(with_loudness(command))
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from fmae_edge.cli.codec import BundleArgument
 from fmae_edge.cli.console import say
+from fmae_edge.cli.integers import integer
 
 if TYPE_CHECKING:
     from fmae_edge.evaluate.bench import Bench
@@ -15,16 +16,25 @@ if TYPE_CHECKING:
 
 def bench(
     bundle: BundleArgument = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Repetitions of every case; more steady the figures.")] = 20,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=integer("--rounds", 1),
+            help="How often each case is measured. More rounds give steadier figures.",
+        ),
+    ] = 20,
     plot: Annotated[
-        Path | None, typer.Option(help="PNG file for a picture of the throughput.", readable=False)
+        Path | None,
+        typer.Option(metavar="PATH", help="Draw the throughput into this PNG file.", readable=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the picture if it exists.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
 ) -> None:
-    """Measure how fast a bundle is on this machine.
+    """Measure the speed of a bundle on this machine.
 
-    Encoding and decoding, int8 and float32, one thread and all, loading, memory, cold start: minutes.
+    Measures encoding and decoding with the int8 and float32 graphs on one thread and on all, loading, memory and
+    cold start. This takes minutes.
 
     Example: fmae-edge bench --plot speed.png
     """
@@ -77,7 +87,7 @@ def _print(bench: "Bench") -> None:
         )
         for one, best in bench.summary()
     ]
-    header = ("", "one image p50", "p95", "best batch", "an image p50", "p95", "images/s")
+    header = ("", "one image p50", "p95", "best batch", "per image p50", "p95", "images/s")
     typer.echo(format_table(header, rows))
     typer.echo("")
     others = [(f"load, {name}, and the first image", f"{ms:.1f} ms") for name, ms in bench.load_ms.items()]

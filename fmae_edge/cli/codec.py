@@ -1,4 +1,4 @@
-"""`fmae-edge compress` and `fmae-edge decompress`, as Typer sees them."""
+"""Declare `fmae-edge compress` and `fmae-edge decompress` for Typer, and the options that commands share."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from fmae_edge.cli.destination import Destination
+from fmae_edge.cli.files import as_path
+from fmae_edge.cli.integers import integer
+from fmae_edge.cli.usage import UsageError
 
 Output = Annotated[
     Destination | None,
@@ -14,60 +17,84 @@ Output = Annotated[
         "--output",
         metavar="PATH",
         parser=Destination.parse,
-        help="File, - for stdout, folder, or pattern with {stem}, {path} (as below a folder given with -r) or "
-        "{folder}. [default: beside the input]",
+        help="Where to write: a file, a folder, - for stdout, or a pattern with {stem} (the name of the input), "
+        "{path} (the same with its folders below the one given with -r) or {folder} (the folder of the input). "
+        "[default: beside the input]",
     ),
 ]
-Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Take the files in folders too.")]
-BundleOption = Annotated[
-    Path | None, typer.Option(help="Folder of the bundle. [default: the one in the wheel]", readable=False)
-]
-BundleArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="BUNDLE", help="Folder of the bundle. [default: the one in the wheel]", readable=False),
-]
-PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs to run.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Include the files in folders.")]
+_BUNDLE = "Bundle folder. [default: the built-in bundle]"
+BundleOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_BUNDLE, readable=False)]
+BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUNDLE, readable=False)]
+PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs of the bundle to run.")]
 Fit = Annotated[
-    Literal["resize"] | None, typer.Option(help="What to do with an image of another size. [default: refuse it]")
+    Literal["resize"] | None,
+    typer.Option(help="Resize images that do not have the size of the bundle. [default: refuse them]"),
 ]
 Data = Annotated[
     Path | None,
     typer.Option(
-        help="Folder with the Fashion-MNIST files. [default: Debian's package of them, else a download]",
+        metavar="FOLDER",
+        help="Folder with the Fashion-MNIST files. [default: the Debian package, or a download]",
         readable=False,
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
-SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Leave outputs that exist, and go on with the rest.")
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing outputs.")]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", help="One file of several inputs: write it without the inputs that fail.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and convert, but write nothing: say what would be.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object per line.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Read and convert the inputs and list the outputs, but write nothing.")
+]
 Jobs = Annotated[
     int,
-    typer.Option("-j", "--jobs", min=1, max=1024, help="Threads that read and write; more for files far away."),
+    typer.Option(
+        "-j",
+        "--jobs",
+        metavar="N",
+        parser=integer("--jobs", 1, 1024),
+        help="Threads that read and write files. More help with slow or remote disks.",
+    ),
 ]
 
 
 def compress(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", help="Image files, folders, or -.", readable=False)
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.", parser=as_path),
     ],
     output: Output = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=9, help=".fmae: 1 (fewest bytes) to 9. [default: 5]")
+        int | None,
+        typer.Option(
+            metavar="1-9",
+            parser=integer("--quality", 1, 9),
+            help=".fmae: 1 for the fewest bytes, 9 for the best image. [default: 5]",
+        ),
     ] = None,
     effort: Annotated[
-        int | None, typer.Option(min=0, max=9, help=".fmae: rounds of search for fewer bytes. [default: 0]")
+        int | None,
+        typer.Option(
+            metavar="0-9",
+            parser=integer("--effort", 0, 9),
+            help=".fmae: rounds of search for fewer bytes, each of some milliseconds per image. [default: 0]",
+        ),
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help=".fmae: the highest quality in at most N bytes a file.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=integer("--max-bytes", 1),
+            help=".fmae: the best PSNR in at most N bytes per file.",
+        ),
     ] = None,
-    names: Annotated[bool, typer.Option("--names", help=".fmae of several images: keep their names.")] = False,
+    names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,
     dtype: Annotated[
         Literal["float32", "float16", "int8"] | None,
         typer.Option(
-            help=".npy: what the latent is stored as; int8: symbols in the bundle's quantiser steps. "
+            help=".npy: data type of the latent. int8 stores whole quantiser steps of the bundle. "
             "[default: float32]"
         ),
     ] = None,
@@ -79,13 +106,14 @@ def compress(
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
     jobs: Jobs = 1,
+    keep_going: KeepGoing = False,
     json: Json = False,
 ) -> None:
-    """Compress images to latents or to files of some 30 bytes.
+    """Compress images to latents or to files of about 30 bytes.
 
-    img.png -> img.npy, the latent as an array; or img.fmae, the smallest file, if -o ends so or one of --quality,
-    --effort, --max-bytes and --names is given. Several images make one file of all where -o is a .npy or .fmae.
-    A round of --effort takes milliseconds an image.
+    By default img.png becomes img.npy, the latent as a numpy array. An output that ends in .fmae, and each of
+    --quality, --effort, --max-bytes and --names, makes the smallest file instead: img.fmae. Several images go
+    into one file if -o names a .npy or .fmae file.
 
     Example: fmae-edge compress img.png -o img.fmae
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
@@ -95,15 +123,20 @@ def compress(
     from fmae_edge.cli.options import FileOptions
 
     if quality is not None and max_bytes is not None:
-        raise typer.BadParameter("--max-bytes finds the quality; give it or --quality, not both")
+        raise UsageError("--max-bytes chooses the quality; give it or --quality, not both")
     fmae = FmaeOptions(quality, effort, max_bytes, names)
-    options = FileOptions(output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json)
+    options = FileOptions(
+        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
+    )
     compress_files(images, options, dtype, fit, fmae)
 
 
 def decompress(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE", help=".npy and .fmae files, folders, or -.", readable=False)
+        list[Path],
+        typer.Argument(
+            metavar="FILE", help=".npy and .fmae files, folders (with -r), or - for stdin.", parser=as_path
+        ),
     ],
     output: Output = None,
     precision: PrecisionOption = "int8",
@@ -113,16 +146,22 @@ def decompress(
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
     jobs: Jobs = 1,
+    keep_going: KeepGoing = False,
     json: Json = False,
     index: Annotated[
-        int | None, typer.Option(min=0, metavar="K", help="Of a file of several images, only this, from 0.")
+        int | None,
+        typer.Option(
+            metavar="K",
+            parser=integer("--index", 0),
+            help="Decompress only image K of a file with several. The first one is 0.",
+        ),
     ] = None,
 ) -> None:
     """Decompress .npy and .fmae files to images.
 
-    img.fmae or img.npy -> img.png, or img.decoded.png beside an img.png.
-    A file of several images gives several: all.fmae -> all.0.png, all.1.png, ..., or their names if it has them.
-    An output that ends in .webp is lossless WebP, one in .npy an array of the uint8 images.
+    img.fmae and img.npy become img.png, or img.decoded.png if img.png exists. A file with several images gives
+    one file per image: all.0.png, all.1.png and so on, or the names stored in it. The suffix of the output
+    chooses the format: .png, .webp (lossless), or .npy (an array of uint8 images).
 
     Example: fmae-edge decompress img.fmae -o decoded.png
     Example: fmae-edge decompress -r latents -o 'decoded/{path}.webp'
@@ -130,5 +169,7 @@ def decompress(
     from fmae_edge.cli.decompress import decompress_files
     from fmae_edge.cli.options import FileOptions
 
-    options = FileOptions(output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json)
+    options = FileOptions(
+        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
+    )
     decompress_files(files, options, index)

@@ -11,7 +11,8 @@ import typer
 
 from fmae_edge.cli.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import ClosedOutput, has_colours, json_line, printable, say
-from fmae_edge.cli.files import STREAM, Source, expand
+from fmae_edge.cli.files import STREAM, Source, as_path, expand
+from fmae_edge.cli.integers import integer
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -22,25 +23,37 @@ if TYPE_CHECKING:
     from fmae_edge.runtime.codec import Codec
 
 _PICTURE = Path("comparison.png")
-_UNLIMITED = 10_000  # columns, where no terminal says how many it has
+_UNLIMITED = 10_000  # columns, if the stream is not a terminal
 
 
 def compare(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", help="Image files, folders, or -.", readable=False)
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.", parser=as_path),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            help="PNG file to write. [default: comparison.png, and none with --show]",
-            readable=False,
+            metavar="PATH",
+            parser=as_path,
+            help="PNG file to write, or - for stdout. [default: comparison.png, or none with --show]",
         ),
     ] = None,
-    quality: Annotated[int, typer.Option(min=1, max=9, help="1 (fewest bytes) to 9.")] = 5,
-    effort: Annotated[int, typer.Option(min=0, max=9, help="Rounds of search for fewer bytes.")] = 0,
-    show: Annotated[bool, typer.Option("--show", help="Draw in the terminal.")] = False,
+    quality: Annotated[
+        int,
+        typer.Option(
+            metavar="1-9",
+            parser=integer("--quality", 1, 9),
+            help="1 for the fewest bytes, 9 for the best image.",
+        ),
+    ] = 5,
+    effort: Annotated[
+        int,
+        typer.Option(metavar="0-9", parser=integer("--effort", 0, 9), help="Rounds of search for fewer bytes."),
+    ] = 0,
+    show: Annotated[bool, typer.Option("--show", help="Draw the images in the terminal.")] = False,
     precision: PrecisionOption = "int8",
     fit: Fit = None,
     bundle: BundleOption = None,
@@ -48,9 +61,9 @@ def compare(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Draw originals, what comes back, and the difference.
+    """Draw images beside their reconstructions and the difference.
 
-    Each image goes through a .fmae file; its bytes, PSNR and SSIM stand below. --show draws in the terminal.
+    Every image is compressed to a .fmae file and decompressed. The picture shows the bytes, PSNR and SSIM of each.
 
     Example: fmae-edge compare img.png --show
     """
@@ -59,7 +72,7 @@ def compare(
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images, recursive, SUFFIXES)
+    sources = expand(images, recursive, SUFFIXES).sources
     target = _PICTURE if output is None and not show else output
     outputs = None if target is None else picture_output(target, force, sources)
     codec = Codec(bundle, precision=precision)
@@ -79,7 +92,7 @@ def compare(
             _show(comparisons, sys.stderr if json else people)
         if json:
             _print_json(comparisons, target, people)
-        elif len(comparisons) > 1 or not show:  # the caption of a single image has said it all
+        elif len(comparisons) > 1 or not show:  # for a single image the caption has the same figures
             _print_table(comparisons, people)
         if target not in (None, STREAM) and not json:
             say(f"wrote {target}", people)
@@ -90,7 +103,7 @@ def compare(
 def _compress_all(
     codec: "Codec", loaded: "Sequence[tuple[Source, NDArray[np.uint8]]]", quality: int, effort: int
 ) -> "list[Comparison]":
-    """Send each image through a .fmae file of its own. Raises BundleError if the bundle cannot make any."""
+    """Compress and decompress each image as a .fmae file. Raises BundleError if the bundle has no prior."""
     import numpy as np
 
     from fmae_edge.cli.progress import progress_bar
@@ -114,7 +127,7 @@ def _compress_all(
 
 
 def _show(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
-    """Draw in a terminal, or as shades of characters where `stream` is none or wants no colours."""
+    """Draw on a terminal, or with shaded characters if `stream` is not a terminal or has no colours."""
     from fmae_edge.evaluate.comparison import DIFFERENCE_FACTOR
     from fmae_edge.evaluate.half_blocks import choose_style, side_by_side
 
@@ -131,7 +144,7 @@ def _show(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
 
 
 def _columns(stream: TextIO) -> int:
-    """Return how wide the terminal is: COLUMNS, or what it says itself."""
+    """Return the width of the terminal: COLUMNS, or the size that the terminal reports."""
     try:
         own = os.get_terminal_size(stream.fileno())
     except OSError:

@@ -1,6 +1,7 @@
 """What `fmae-edge compress` does, without Typer, which takes longer to import than compressing takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,15 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.cli.files import Source, expand, named, read
-from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert_files, join_files
+from fmae_edge.cli.console import is_quiet
+from fmae_edge.cli.files import STREAM, Source, expand, named, read
+from fmae_edge.cli.joined import Part, join_files
+from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
+from fmae_edge.cli.pictures import suggesting_fit
 from fmae_edge.cli.pipeline import settle
-from fmae_edge.cli.usage import UsageError
-from fmae_edge.data.image_file import MAX_FILE_BYTES, SUFFIXES, Fit, load_gray
+from fmae_edge.cli.usage import UsageError, options_named
+from fmae_edge.data.image_file import SUFFIXES, Fit, load_gray, max_file_bytes
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import FmaeError, InputError
 from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.fmae_file import is_fmae
@@ -53,12 +57,13 @@ def compress_files(
 ) -> None:
     """Compress image files to latent or .fmae files; the options are those of `fmae-edge compress`."""
     suffix = _result_suffix(options, dtype, fmae)
-    sources = expand(images, options.recursive, SUFFIXES)
+    inputs = expand(images, options.recursive, SUFFIXES)
+    sources = inputs.sources
     one_file = options.output is not None and options.output.names_one(suffix)
     joined = (len(sources) > 1 or fmae.names) and one_file
     if fmae.names and not joined:
         raise UsageError(
-            f"names are kept in one {FMAE_SUFFIX} file of all images: name it with -o FILE{FMAE_SUFFIX}"
+            f"--names stores names in one {FMAE_SUFFIX} file of all images; give it with -o FILE{FMAE_SUFFIX}"
         )
     searches = bool(fmae.effort or fmae.max_bytes)
     codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
@@ -66,19 +71,36 @@ def compress_files(
     outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
 
     def load(source: Source) -> Gray:
-        content = read(source, MAX_FILE_BYTES)
+        content = read(source, max_file_bytes(size, fit))
         if content.startswith(MAGIC) or is_fmae(content):
-            raise InputError(f"{source}: is no image but something compressed, which decompress takes")
-        return load_gray(content, str(source), size, fit)
+            raise InputError(f"{source}: is not an image but a compressed file; decompress takes it")
+        with suggesting_fit():
+            return load_gray(content, str(source), size, fit)
 
     def load_part(source: Source) -> Part[NDArray[np.uint8]]:
         return Part(*load(source))
 
     encoder = _Encoder(codec, suffix, dtype or "float32", fmae)
     if joined and options.output is not None:
-        names = as_names([source.path.stem for source in sources], len(sources)) if fmae.names else None
-        join_files(sources, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
+        names = _names_of(sources) if fmae.names else None
+        join_files(inputs, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
         return
+
+    # For one input alone: it takes a few milliseconds
+    says_fmae_size = (
+        suffix == LATENT_SUFFIX
+        and not options.suffix
+        and dtype is None
+        and len(sources) == 1
+        and not (options.json or is_quiet())
+    )
+
+    def hint(target: Path, pixels: NDArray[np.uint8]) -> str:
+        if not says_fmae_size or target == STREAM:
+            return ""
+        with suppress(FmaeError):  # a bundle without a prior makes no .fmae files
+            return f"-o {target.with_suffix(FMAE_SUFFIX)} would take {len(codec.compress(pixels))}"
+        return ""
 
     # Looked at before anything is written: who is faster must not decide what a later input of the name finds
     def skip_existing(source: Source) -> Outcome | None:
@@ -96,13 +118,15 @@ def compress_files(
     def convert(loaded: Sequence[tuple[Source, Gray]]) -> list[list[Product]]:
         with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
             contents = encoder.each([pixels for _, (pixels, _) in loaded])
-        return [
-            [Product(str(source), outputs.path(source), partial(bytes, content), notes)]
-            for (source, (_, notes)), content in zip(loaded, contents, strict=True)
-        ]
+        products = []
+        for (source, (pixels, notes)), content in zip(loaded, contents, strict=True):
+            target = outputs.path(source)
+            write = partial(bytes, content)
+            products.append([Product(str(source), target, write, notes, hint=partial(hint, target, pixels))])
+        return products
 
     at_once = _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE
-    convert_files(sources, Conversion(load_if_needed, convert), outputs, options, at_once)
+    convert_files(inputs, Conversion(load_if_needed, convert), outputs, options, at_once)
 
 
 @dataclass(frozen=True)
@@ -114,21 +138,45 @@ class _Encoder:
     dtype: LatentDtype
     fmae: FmaeOptions
 
+    @options_named()
     def each(self, pixels: list[NDArray[np.uint8]]) -> list[bytes]:
         """Return the content of a file for each of images (height, width)."""
         if self.suffix == LATENT_SUFFIX:
             return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
         return list(self.codec.compress_iter(pixels, *self._settings(), batch_size=FILES_AT_ONCE))
 
-    def stack(self, names: list[str] | None, pixels: list[NDArray[np.uint8]]) -> bytes:
-        """Return the content of one file of all images."""
+    @options_named()
+    def stack(
+        self, names: Mapping[Source, str] | None, loaded: Sequence[tuple[Source, NDArray[np.uint8]]]
+    ) -> bytes:
+        """Return the content of one file of all images, with their `names` if there are any."""
+        pixels = np.stack([image for _, image in loaded])
         if self.suffix == LATENT_SUFFIX:
-            return dump_latents(self.codec.encode(np.stack(pixels), self.dtype))
-        return self.codec.compress_batch(np.stack(pixels), *self._settings(), names)
+            return dump_latents(self.codec.encode(pixels, self.dtype))
+        listed = None if names is None else [names[source] for source, _ in loaded]
+        return self.codec.compress_batch(pixels, *self._settings(), listed)
 
     def _settings(self) -> tuple[int, int, int | None]:
         quality = DEFAULT_QUALITY if self.fmae.quality is None else self.fmae.quality
         return quality, self.fmae.effort or 0, self.fmae.max_bytes
+
+
+def _names_of(sources: Sequence[Source]) -> dict[Source, str]:
+    """Return the names of images in a file of all: of an input in a folder given with -r, its path below that.
+
+    Raises InputError if two are equal, or one cannot be stored.
+    """
+    named: dict[str, Source] = {}
+    for source in sources:
+        name = (source.below / source.path.stem).as_posix()
+        if name in named:
+            raise InputError(
+                f"{named[name]} and {source}: both would have the name {name!r}; rename one, or give the folder "
+                "that holds both with -r, which keeps the folders in it as a part of the names"
+            )
+        named[name] = source
+    names = as_names(list(named), len(named))
+    return dict(zip(sources, names, strict=True))
 
 
 def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
@@ -136,7 +184,10 @@ def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOp
     if fmae == NOTHING_SAID and options.suffix != FMAE_SUFFIX:
         return LATENT_SUFFIX
     if options.suffix == LATENT_SUFFIX:
-        raise UsageError(f"{options.output}: quality, effort, max-bytes and names are of {FMAE_SUFFIX} files")
+        told = "--quality, --effort, --max-bytes and --names"
+        raise UsageError(f"{options.output}: {told} need an output that ends in {FMAE_SUFFIX}")
     if dtype is not None:
-        raise UsageError(f"a dtype is of {LATENT_SUFFIX} files; a {FMAE_SUFFIX} file has a quality")
+        raise UsageError(
+            f"--dtype needs an output that ends in {LATENT_SUFFIX}; {FMAE_SUFFIX} files have --quality"
+        )
     return FMAE_SUFFIX

@@ -1,4 +1,4 @@
-"""What a command says, and how much: --quiet, --verbose, --debug, colours, JSON lines."""
+"""Print lines, errors and JSON as --quiet, --verbose, --debug and the terminal ask for it."""
 
 import json
 import os
@@ -17,19 +17,19 @@ class _Loudness:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
-    print_above: Callable[[str], None] | None = None  # how a terminal gets a line while a progress bar is its last
+    print_above: Callable[[str], None] | None = None  # prints above the progress bar, if there is one
 
 
 _loudness = _Loudness()
 
 
 def set_loudness(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
-    """Set what the rest of this process says: `quiet` only results and errors, `debug` tracebacks too."""
+    """Set how much this process prints: with `quiet` only results and errors, with `debug` tracebacks too."""
     _loudness.quiet, _loudness.verbose, _loudness.debug = quiet, verbose, debug
 
 
 class ClosedOutput(TextIOBase):
-    """Stands for a standard output that whoever started this has closed: results are not lost without a word."""
+    """Stand in for a standard output that the caller has closed: writing results raises an error."""
 
     def write(self, _: str) -> int:
         """Raise OutputError."""
@@ -42,19 +42,19 @@ def is_quiet() -> bool:
 
 
 def is_verbose() -> bool:
-    """Whether more is wanted than people usually read."""
+    """Whether a line for every file is wanted, however many there are."""
     return _loudness.verbose
 
 
 def printable(text: str) -> str:
-    """Return `text` with escapes for what would steer a terminal or begin a line, as names of files may."""
+    """Return `text` with escapes for control characters and line breaks, which file names may contain."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def print_above(bar: Callable[[str], None] | None) -> None:
-    """Let `bar` print the lines that go to a terminal from now on; None when it has ended."""
+    """Send lines for a terminal to `bar` from now on, or print them as usual if it is None."""
     _loudness.print_above = bar
 
 
@@ -63,28 +63,28 @@ def print_line(line: str, stream: TextIO) -> None:
     if _loudness.print_above is not None and stream.isatty():
         _loudness.print_above(line)
     else:
-        print(line, file=stream)
+        print(line, file=stream, flush=True)  # a program that reads a pipe follows a long run
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
-    """Print a line about what is done, to standard output if not said otherwise; nothing with --quiet.
+    """Print a message about progress, by default to standard output. Prints nothing with --quiet.
 
-    That is no result, so it may be lost where standard output is closed.
+    It is not a result, so it is dropped if standard output is closed. Control characters are escaped.
     """
     stream = stream or sys.stdout
     if not _loudness.quiet and not isinstance(stream, ClosedOutput):
-        print_line(line, stream)
+        print_line(printable(line), stream)
 
 
 def say_error(sentence: str, error: BaseException | None = None) -> None:
-    """Print `fmae-edge: SENTENCE` on standard error, with --debug after the traceback of `error`."""
+    """Print `fmae-edge: SENTENCE` on standard error, and with --debug the traceback of `error` before it."""
     if _loudness.debug and error is not None:
         traceback.print_exception(error)
     print_line(f"{_red('fmae-edge:')} {printable(sentence)}", sys.stderr)
 
 
 def json_line(record: dict[str, Any]) -> str:
-    """Return `record` as JSON in one line. Raises ValueError for NaN and infinity, which JSON does not have."""
+    """Return `record` as one line of JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
     return json.dumps(record, allow_nan=False)
 
 

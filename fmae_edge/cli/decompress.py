@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.files import STREAM, Source, expand, named, read
-from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Part, Product, convert_files, join_files
+from fmae_edge.cli.joined import Part, join_files
+from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_file import is_fmae, unpack
-from fmae_edge.runtime.latent_file import MAGIC, load_latents
+from fmae_edge.runtime.fmae_file import FmaeFile, is_fmae, max_file_bytes, unpack
+from fmae_edge.runtime.latent_file import MAGIC, file_bytes, load_latents
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
 
 _ARRAY = ".npy"
@@ -35,22 +36,27 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class _Decoded:
-    """The image (height, width) of a file, or its stack (N, height, width), and their names if it has them."""
+    """The image (height, width) of a file, or its stack (N, height, width), and their names if it has them.
+
+    `notes` say why names that it has are not used.
+    """
 
     images: Pixels
-    names: Sequence[str] | None
+    names: Sequence[str] | None = None
+    notes: Sequence[str] = ()
 
 
 def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, index: int | None = None) -> None:
     """Decompress latent and .fmae files to image files; the options are those of `fmae-edge decompress`."""
-    sources = expand(files, options.recursive, (LATENT_SUFFIX, FMAE_SUFFIX))
+    inputs = expand(files, options.recursive, (LATENT_SUFFIX, FMAE_SUFFIX))
+    sources = inputs.sources
     suffix = options.suffix if options.suffix in _ENCODERS else ".png"
     joined = len(sources) > 1 and options.output is not None and options.output.names_one(_ARRAY)
     codec = options.open_codec(beside_files=len(sources) > 1)
     outputs = options.place(suffix, list(_ENCODERS), sources, joined)
     if joined and options.output is not None:
         load = partial(_decode_stack, codec, index)
-        join_files(sources, load, _join, options.output.path, outputs, options)
+        join_files(inputs, load, _join, options.output.path, outputs, options)
         return
 
     def convert(loaded: Sequence[tuple[Source, bytes]]) -> list[list[Product]]:
@@ -60,17 +66,33 @@ def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, ind
             for (source, _), one in zip(loaded, decoded, strict=True)
         ]
 
-    convert_files(sources, Conversion(read, convert), outputs, options)
+    convert_files(inputs, Conversion(_read, convert), outputs, options)
+
+
+def _read(source: Source) -> bytes:
+    """Read a file, once its first bytes say that it is one to decompress, up to the size that they tell."""
+
+    def most(start: bytes) -> int:
+        if is_fmae(start):
+            return max_file_bytes(start)
+        if source.path.suffix.lower() == FMAE_SUFFIX:
+            raise InputError(f"{source}: not a {FMAE_SUFFIX} file")
+        if not start.startswith(MAGIC):
+            way_out = "; compress takes images" if source.path.suffix.lower() in SUFFIXES else ""
+            raise InputError(f"{source}: is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
+        return max(file_bytes(start, str(source)), len(start))
+
+    return read(source, most)
 
 
 def _decode_stack(codec: Codec, index: int | None, source: Source) -> Part[Pixels]:
-    (decoded,) = _decode_each(codec, [(source, read(source))], index)
+    (decoded,) = _decode_each(codec, [(source, _read(source))], index)
     stack = decoded.images if decoded.images.ndim == 3 else decoded.images[None]
     return Part(stack, rows=len(stack))
 
 
-def _join(stacks: list[Pixels]) -> bytes:
-    return npy_bytes(np.concatenate(stacks))
+def _join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+    return npy_bytes(np.concatenate([stack for _, stack in loaded]))
 
 
 def _decode_each(
@@ -84,35 +106,40 @@ def _decode_each(
     files: dict[int, bytes] = {}
     latents: dict[int, NDArray[Any]] = {}
     for number, (source, content) in enumerate(loaded):
-        if is_fmae(content) or source.path.suffix.lower() == FMAE_SUFFIX:
+        if is_fmae(content):
             with named(source):
                 file = unpack(content, codec.manifest.bundle_id)
                 _require_few(len(file.payloads), index, most)
                 if file.single and index is None:
                     files[number] = content
                 else:
-                    names = file.names if index is None or file.names is None else file.names[index : index + 1]
-                    decoded[number] = _Decoded(codec.decompress(content, index), names)
+                    decoded[number] = _Decoded(codec.decompress(content, index), *_names_in(file, index))
         else:
-            if not content.startswith(MAGIC):
-                way_out = "; compress takes images" if source.path.suffix.lower() in SUFFIXES else ""
-                raise InputError(f"{source}: is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
             rows = _choose(load_latents(content, codec.manifest.latent_size, str(source)), index, source)
             if rows.ndim == 1:
                 latents[number] = rows
             else:
                 with named(source):
                     _require_few(len(rows), index, most)
-                    decoded[number] = _Decoded(codec.decode(rows), None)
+                    decoded[number] = _Decoded(codec.decode(rows))
     with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
         images = codec.decompress_iter(files.values(), batch_size=FILES_AT_ONCE)
         for number, image in zip(files, images, strict=True):
-            decoded[number] = _Decoded(image, None)
+            decoded[number] = _Decoded(image)
         for dtype in {row.dtype for row in latents.values()}:
             alike = {number: row for number, row in latents.items() if row.dtype == dtype}
             for number, image in zip(alike, codec.decode(np.stack(list(alike.values()))), strict=True):
-                decoded[number] = _Decoded(image, None)
+                decoded[number] = _Decoded(image)
     return [decoded[number] for number in range(len(loaded))]
+
+
+def _names_in(file: FmaeFile, index: int | None) -> tuple[Sequence[str] | None, Sequence[str]]:
+    """Return the names of the images that were asked for, None if there are none, and why if they are refused."""
+    try:
+        names = file.names
+    except InputError as error:
+        return None, [f"numbered, because the file {error}"]
+    return names if names is None or index is None else names[index : index + 1], ()
 
 
 def _require_few(images: int, index: int | None, most: int | None) -> None:
@@ -145,7 +172,8 @@ def _products(
     encode = _ENCODERS[outputs.suffix]
     stem = "stdin" if source.path == STREAM else source.path.stem
     if images.ndim == 2 and index is not None and not names:
-        return [Product(str(source), outputs.path(source, f"{stem}.{index}"), partial(encode, images))]
+        target = outputs.path(source, f"{stem}.{index}")
+        return [Product(str(source), target, partial(encode, images), decoded.notes)]
     if images.ndim == 2 or outputs.suffix == _ARRAY:
         name = names[0] if names and images.ndim == 2 else stem
         return [_named_product(outputs, options, source, str(source), name, partial(encode, images))]
@@ -156,7 +184,8 @@ def _products(
         if names:
             products.append(_named_product(outputs, options, source, label, names[row], content))
         else:
-            products.append(Product(label, outputs.path(source, f"{stem}.{row:0{digits}d}"), content))
+            target = outputs.path(source, f"{stem}.{row:0{digits}d}")
+            products.append(Product(label, target, content, decoded.notes))
     if len({product.target for product in products}) < len(products):
         raise InputError(
             f"{source}: holds {len(images)} images, so its output must be a folder, have {{stem}} in it or end in "

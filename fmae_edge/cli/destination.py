@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.cli.files import STREAM
+from fmae_edge.cli.files import STREAM, as_path
 from fmae_edge.cli.usage import UsageError
 
 _FIELD = re.compile(r"\{(\w*)\}")
@@ -30,8 +30,8 @@ class Destination:
     def parse(cls, text: str) -> "Destination":
         """Return what `text` means. Raises UsageError for an option, and a pattern of other fields or no name."""
         if text.startswith("-") and text != str(STREAM):
-            raise UsageError(f"-o has no name, for {text} is an option; write ./{text} if it is a name")
-        path = Path(text)
+            raise UsageError(f"-o needs a path, got the option {text}; write ./{text} if it is a file name")
+        path = as_path(text)
         said_folder = text.endswith(("/", os.sep))
         if not path.is_dir():
             if said_folder and _FIELD.search(text):

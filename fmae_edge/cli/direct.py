@@ -1,16 +1,18 @@
-"""The commonest calls, run without Typer: its import takes longer than compressing an image does."""
+"""Run the most common calls without Typer: importing it takes longer than compressing an image."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from fmae_edge import __version__
+from fmae_edge.cli.files import as_path
 
 
 def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
-    """Return what `arguments` ask for, if they are a call as simple as these; else None, and Typer reads them.
+    """Return the call that `arguments` ask for, or None if Typer has to parse them.
 
-    `--version`, `compress FILE...` and `decompress FILE...` with no option but `-o OUTPUT` and `--force`.
+    Calls without Typer are `--version`, and `compress FILE...` and `decompress FILE...` with no option but
+    `-o OUTPUT` and `--force`.
     """
     if list(arguments) == ["--version"]:
         return partial(print, f"fmae-edge {__version__}")
@@ -28,7 +30,7 @@ def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
         elif argument == "--force":
             force = True
         elif argument and (argument == "-" or not argument.startswith("-")):
-            files.append(Path(argument))
+            files.append(as_path(argument))
         else:
             return None
     if not files:

@@ -12,10 +12,10 @@ from fmae_edge.cli.console import json_line, printable
 
 
 def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
-    """Say what is at work on this machine, and test it.
+    """Show versions and the machine, and test a bundle on it.
 
-    Versions, CPU, threads, onnxruntime, the bundle, and whether it computes the golden vectors in
-    it. Exits with 1 if the bundle is not whole or the self-test fails.
+    Prints what a bug report needs: versions, CPU, threads, onnxruntime, the bundle, and a self-test with the
+    golden vectors of the bundle. Exits with 1 if the bundle is incomplete or the self-test fails.
 
     Example: fmae-edge doctor --json > report.json
     """

@@ -8,6 +8,8 @@ import typer
 
 from fmae_edge.cli.codec import BundleArgument, Data, Force, Json
 from fmae_edge.cli.console import json_line, say
+from fmae_edge.cli.integers import integer
+from fmae_edge.cli.usage import UsageError
 
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
 _PLOT_RANGE = (17.0, 27.0)  # dB
@@ -16,27 +18,43 @@ _PLOT_RANGE = (17.0, 27.0)  # dB
 def evaluate(
     bundle: BundleArgument = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for evaluation.json, .md and .png.", readable=False)
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for evaluation.json, evaluation.md and evaluation.png.",
+            readable=False,
+        ),
     ] = Path("evaluation"),
     data: Data = None,
     effort: Annotated[
-        int, typer.Option(min=0, max=9, help="Measure the bundle with this effort too; 9 takes hours.")
+        int,
+        typer.Option(
+            metavar="0-9",
+            parser=integer("--effort", 0, 9),
+            help="Measure the bundle with this effort too. 9 takes hours.",
+        ),
     ] = 0,
     images: Annotated[
-        int, typer.Option(min=100, max=10000, help="How many test images, a multiple of 100.")
+        int,
+        typer.Option(
+            metavar="N", parser=integer("--images", 100, 10000), help="Number of test images, a multiple of 100."
+        ),
     ] = 10000,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Measure bytes and quality of a bundle and other codecs.
+    """Measure bytes and quality of a bundle and of other codecs.
 
-    Real file bytes of PNG, JPEG, WebP, AVIF, JPEG XL and PCA transform coding on the same test images, as single
-    files and 100 images a file. With all images it takes an hour and a half, with --effort 9 two hours or more.
+    The others are PNG, JPEG, WebP, AVIF, JPEG XL and PCA transform coding. All codecs get the same test images, as
+    single files and with 100 images per file, and the bytes are those of real files. With all images this takes an
+    hour and a half, with --effort 9 two hours or more.
 
     Example: fmae-edge evaluate bundle -o evaluation --images 1000
     """
     if images % 100:
-        raise typer.BadParameter(f"--images is {images}; expected a multiple of 100")
+        raise UsageError(f"--images is {images}; expected a multiple of 100")
     from json import dumps
 
     from fmae_edge.cli.progress import progress_bar
@@ -55,7 +73,7 @@ def evaluate(
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{output}: is no folder, and cannot be made one ({error.strerror})") from None
+        raise OutputError(f"{output}: cannot be made a folder ({error.strerror})") from None
     from fmae_edge.train.data import load_fashion_mnist  # only now: PyTorch takes seconds to import
 
     loaded = load_fashion_mnist(data)

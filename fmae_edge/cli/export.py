@@ -7,42 +7,51 @@ import typer
 
 from fmae_edge.cli.codec import Data, Json
 from fmae_edge.cli.console import json_line, say
+from fmae_edge.cli.integers import integer
 
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fmae-edge train` made.", readable=False)]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
 
 
 def export(
     run: Run,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to write.", readable=False)
+        Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Bundle folder to write.", readable=False)
     ],
-    name: Annotated[str | None, typer.Option(help="Name of the bundle. [default: that of RUN]")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the bundle. [default: the name of RUN]")
+    ] = None,
     data: Data = None,
     no_rewrite: Annotated[
-        bool, typer.Option("--no-rewrite", help="Keep the layers as trained: the reference for parity and speed.")
+        bool, typer.Option("--no-rewrite", help="Keep the layers as trained, as a reference for parity and speed.")
     ] = False,
     int8_target: Annotated[
         Literal["avx2", "vnni", "arm"],
-        typer.Option(help="CPUs that the int8 graphs are for; avx2 is right on every x86."),
+        typer.Option(help="CPUs to quantise the int8 graphs for. avx2 is right for every x86 CPU."),
     ] = "avx2",
     calibration: Annotated[
-        Literal["min-max", "percentile", "entropy"], typer.Option(help="How int8 ranges are found.")
+        Literal["min-max", "percentile", "entropy"], typer.Option(help="Method that finds the int8 ranges.")
     ] = "min-max",
     calibration_images: Annotated[
-        int, typer.Option(min=1, max=4096, help="How many training images they are found on.")
+        int,
+        typer.Option(
+            metavar="N",
+            parser=integer("--calibration-images", 1, 4096),
+            help="Number of training images for the calibration.",
+        ),
     ] = 512,
     allow_parity_loss: Annotated[
-        bool, typer.Option("--allow-parity-loss", help="Write the bundle even if a gate is missed.")
+        bool, typer.Option("--allow-parity-loss", help="Write the bundle even if a parity gate fails.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace BUNDLE if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing BUNDLE.")] = False,
     json: Json = False,
 ) -> None:
     """Turn a trained model into a bundle of ONNX graphs.
 
-    int8 and float32, proven against PyTorch on the whole test set; a bundle that fails a gate is not written.
+    Makes int8 and float32 graphs and compares both with PyTorch on the whole test set. A bundle that fails a
+    parity gate is not written.
 
     Example: fmae-edge export runs/fashion-mnist -o bundle
     """
@@ -81,15 +90,15 @@ def export(
 def parity(
     run: Run,
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="Folder that `fmae-edge export` made.", readable=False)
+        Path, typer.Argument(metavar="BUNDLE", help="Bundle folder that fmae-edge export wrote.", readable=False)
     ],
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Compare PyTorch with a bundle on the whole test set.
+    """Compare a bundle with PyTorch on the whole test set.
 
-    Every graph, at several batch sizes, with onnxruntime's optimisations on and off. Exits with 1 if a gate
-    is missed.
+    Runs every graph at several batch sizes, with the optimisations of onnxruntime on and off. Exits with 1 if a
+    parity gate fails.
 
     Example: fmae-edge parity runs/fashion-mnist bundle
     """
@@ -125,32 +134,25 @@ def parity(
 
 def _print_parity(parity: "Parity") -> None:
     from fmae_edge.cli.table import format_table
+    from fmae_edge.evaluate.equal_rows import merge_equal_rows
 
-    header = [
-        "graphs",
-        "batch",
-        "optimised",
-        "latents max",
-        "mean",
-        "pixels max",
-        "mean",
-        "PSNR",
-        "vs PyTorch",
-        "lost",
-    ]
     rows = [
-        (
-            c.precision,
-            str(c.batch),
-            "yes" if c.optimised else "no",
-            *(f"{value:.1e}" for value in (c.latent_max, c.latent_mean, c.pixel_max, c.pixel_mean)),
-            f"{c.psnr:.3f} dB",
-            f"{c.psnr_against_torch:.2f} dB",
-            f"{c.loss_db:+.4f} dB",
-        )
-        for c in parity.comparisons
+        {
+            "graphs": each.precision,
+            "batch": str(each.batch),
+            "optimised": "yes" if each.optimised else "no",
+            "latents max": f"{each.latent_max:.1e}",
+            "latents mean": f"{each.latent_mean:.1e}",
+            "pixels max": f"{each.pixel_max:.1e}",
+            "pixels mean": f"{each.pixel_mean:.1e}",
+            "PSNR": f"{each.psnr:.3f} dB",
+            "vs PyTorch": f"{each.psnr_against_torch:.2f} dB",
+            "lost": f"{each.loss_db:+.4f} dB",
+        }
+        for each in parity.comparisons
     ]
-    typer.echo(format_table(header, rows))
+    merged = merge_equal_rows(rows, ("batch", "optimised"))
+    typer.echo(format_table(list(rows[0]), [list(row.values()) for row in merged]))
     typer.echo(
         f"{parity.images} images; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
         "shares of their range, pixels lie in [0, 1]."

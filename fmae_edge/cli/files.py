@@ -4,16 +4,19 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from glob import has_magic
 from pathlib import Path
+from typing import BinaryIO
 
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import InputError
 
-STREAM = Path("-")
+STREAM = Path("-")  # standard input or output; a file of this name gets its whole path, see `as_path`
+_START_BYTES = 1 << 16
+_BYTES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,25 @@ class Source:
         return str(self.path)
 
 
-def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> list[Source]:
+def as_path(text: str) -> Path:
+    """Return the path that an argument names: `-` is STREAM, and `./-` a file."""
+    return STREAM if text == "-" else _as_file(Path(text))
+
+
+def _as_file(path: Path) -> Path:
+    return path.absolute() if path == STREAM else path
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the arguments of a command name, and how many files in folders end in none of `suffixes`."""
+
+    sources: list[Source]
+    suffixes: Sequence[str] = ()
+    passed_over: int = 0
+
+
+def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> Inputs:
     """Return the files that `arguments` name: with `recursive`, folders give the files in them that end so.
 
     Without it a folder stays as it is, and is an error when it is read. A pattern that the shell has left alone,
@@ -43,9 +64,14 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
     place = place_finder()
     sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
+    passed: set[tuple[str, str]] = set()
+
+    def pass_over(path: Path) -> None:
+        passed.add(place(path))
+
     for argument in arguments:
         try:
-            found = _expanded(argument, recursive, suffixes)
+            found = _expanded(argument, recursive, suffixes, pass_over)
         except OSError as error:  # a name that is too long, a folder that may not be searched, ...
             found = [Source(argument, problem=error.strerror or str(error))]
         if found is None:
@@ -56,7 +82,7 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
             if place(source.path) not in seen:  # links may lead to a file on several ways
                 sources.append(source)
                 seen.add(place(source.path))
-    return sources
+    return Inputs(sources, suffixes, len(passed - seen))
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
@@ -65,16 +91,20 @@ def place_finder() -> Callable[[Path], tuple[str, str]]:
     return lambda path: (real(path.parent), path.name)
 
 
-def _expanded(argument: Path, recursive: bool, suffixes: Sequence[str]) -> list[Source] | None:
+def _expanded(
+    argument: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source] | None:
     """Return the files in a folder or of a pattern, None if `argument` is a file, or is to be taken as one."""
     if recursive and argument.is_dir():
-        return _files_in(argument, Path(), suffixes)
+        return _files_in(argument, Path(), suffixes, pass_over)
     if has_magic(str(argument)) and not argument.exists():
-        return _matching(argument, recursive, suffixes)
+        return _matching(argument, recursive, suffixes, pass_over)
     return None
 
 
-def _files_in(folder: Path, below: Path, suffixes: Sequence[str]) -> list[Source]:
+def _files_in(
+    folder: Path, below: Path, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source]:
     """Return the files in a folder that lies `below` the given one. Links to folders are not followed."""
     found: list[Source] = []
 
@@ -84,11 +114,17 @@ def _files_in(folder: Path, below: Path, suffixes: Sequence[str]) -> list[Source
     for inside, _, names in os.walk(folder, onerror=unreadable):
         parent = Path(inside)
         place = below / parent.relative_to(folder)
-        found += [Source(parent / name, place) for name in names if name.lower().endswith(tuple(suffixes))]
+        for name in names:
+            if name.lower().endswith(tuple(suffixes)):
+                found.append(Source(parent / name, place))
+            else:
+                pass_over(parent / name)
     return found or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
 
 
-def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str]) -> list[Source]:
+def _matching(
+    pattern: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source]:
     """Return the files that match a pattern, below the folders that it names without a wildcard.
 
     As for a shell, * leaves out what begins with a dot. Links to folders are not followed by **.
@@ -106,33 +142,48 @@ def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str]) -> list[S
         if not hidden and any(part.startswith(".") for part in below.parts):
             continue
         if not match.is_dir():
-            found.append(Source(match, below.parent))
+            found.append(Source(_as_file(match), below.parent))
         elif recursive:
-            found += _files_in(match, below, suffixes)
+            found += _files_in(match, below, suffixes, pass_over)
     return found or [Source(pattern, problem="no file matches")]
 
 
-def read(source: Source, most: int | None = None) -> bytes:
+def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> bytes:
     """Return the content of a file, or of standard input for `-`.
 
-    Raises InputError if there is none, or more than `most` bytes.
+    `most` is how many bytes it may have, or says so of its first 64 kilobytes. Raises InputError if it is missing,
+    empty or longer, and what `most` raises.
     """
     if source.problem:
         raise InputError(f"{source}: {source.problem}")
     path = source.path
     if path != STREAM:
-        _require_file(path, most)
+        _require_file(path, most if isinstance(most, int) else None)
     elif sys.stdin is None:
         raise InputError("-: standard input is closed")
     try:
-        content = sys.stdin.buffer.read(-1 if most is None else most + 1) if path == STREAM else path.read_bytes()
+        with nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb") as file:
+            start = _read_up_to(file, _START_BYTES)
+            if not start:
+                raise InputError(f"{path}: is empty")
+            limit = most(start) if callable(most) else most
+            if limit is None:
+                return start + file.read()
+            content = start + _read_up_to(file, limit + 1 - len(start))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not content:
-        raise InputError(f"{path}: is empty")
-    if most is not None and len(content) > most:
-        raise InputError(f"{path}: has more than {most} bytes, and no more are read")
+    if len(content) > limit:
+        raise InputError(f"{path}: has more than {limit} bytes, and no more than that are read")
     return content
+
+
+def _read_up_to(file: BinaryIO, count: int) -> bytes:
+    """Return the next `count` bytes, or those up to the end: memory grows with what there is, not with `count`."""
+    parts = []
+    while count > 0 and (part := file.read(min(count, _BYTES_AT_ONCE))):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
 
 
 def _require_file(path: Path, most: int | None) -> None:
@@ -144,7 +195,7 @@ def _require_file(path: Path, most: int | None) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path}: is a folder; use -r to take the files in it")
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path}: is no regular file; - reads standard input")
+        raise InputError(f"{path}: is not a regular file; - reads standard input")
     if most is not None and status.st_size > most:
         raise InputError(f"{path}: has {status.st_size} bytes, and no more than {most} are read")
 

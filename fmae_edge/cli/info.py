@@ -6,24 +6,104 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge import __version__
-from fmae_edge.cli.codec import BundleArgument
+from fmae_edge.cli.codec import BundleOption
 from fmae_edge.cli.console import json_line, printable
+from fmae_edge.cli.files import as_path
 from fmae_edge.cli.table import format_table
+from fmae_edge.cli.usage import UsageError
 
 if TYPE_CHECKING:
+    from fmae_edge.runtime.fmae_info import FmaeInfo
     from fmae_edge.runtime.manifest import Manifest
+
+_NAMES_SHOWN = 5
+
+Target = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="TARGET",
+        help="A .fmae file, - for standard input, or the folder of a bundle. [default: the bundle in the wheel]",
+        parser=as_path,
+    ),
+]
 
 
 def info(
-    bundle: BundleArgument = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the whole manifest as one JSON object.")] = False,
+    target: Target = None,
+    bundle: BundleOption = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for programs; of a bundle the manifest.")
+    ] = False,
 ) -> None:
-    """Say what a bundle is and what was measured of it.
+    """Show what a .fmae file or a bundle holds.
 
-    Every file in it is checked first.
+    Of a .fmae file: how many images, quality, names, bytes per image. No image is decoded, but the check codes are
+    compared, which needs the bundle that made the file.
 
+    Of a bundle: what it is and what was measured of it. Every file in it is checked first.
+
+    Example: fmae-edge info img.fmae
+    Example: fmae-edge info img.fmae --bundle bundle
     Example: fmae-edge info bundle
     """
+    if target is not None and _is_file(target):
+        _describe_file(target, bundle, json)
+        return
+    if target is not None and bundle is not None:
+        raise UsageError(f"--bundle is the bundle of a .fmae file, and {target} is not a file; give one of them")
+    _describe_bundle(target or bundle, json)
+
+
+def _is_file(target: Path) -> bool:
+    """Whether a .fmae file is meant and not a bundle, also if there is none of that name."""
+    from fmae_edge.cli.files import STREAM
+    from fmae_edge.runtime.fmae_file import SUFFIX
+
+    return not target.is_dir() and (target == STREAM or target.is_file() or target.suffix.lower() == SUFFIX)
+
+
+def _describe_file(path: Path, bundle: Path | None, json: bool) -> None:
+    from fmae_edge.cli.files import Source, named, read
+    from fmae_edge.runtime.codec import Codec
+    from fmae_edge.runtime.errors import InputError
+    from fmae_edge.runtime.fmae_file import is_fmae, max_file_bytes
+
+    source = Source(path)
+
+    def most(start: bytes) -> int:
+        if not is_fmae(start):
+            raise InputError(f"{source}: neither a .fmae file nor the folder of a bundle")
+        return max_file_bytes(start)
+
+    content = read(source, most)
+    with named(source):
+        found = Codec(bundle).inspect(content)
+    if json:
+        typer.echo(json_line({"file": str(source), **vars(found)}))
+    else:
+        _print_file(source.path, found)
+
+
+def _print_file(path: Path, found: "FmaeInfo") -> None:
+    total = sum(found.payload_bytes)
+    _line(f"file      {path}, {found.file_bytes} bytes, version {found.format_version} of the .fmae format")
+    _line(f"bundle    {found.bundle_id}, every check code matches")
+    _line(f"images    {'1' if found.single else f'a stack of {found.images}'}")
+    _line(f"quality   {found.quality}")
+    if found.images > 1:
+        least, most = min(found.payload_bytes), max(found.payload_bytes)
+        _line(
+            f"payload   {total / found.images:.2f} bytes per image, from {least} to {most}; {total} bytes in all"
+        )
+    else:
+        _line(f"payload   {total} bytes")
+    names = "none" if found.names is None else ", ".join(found.names[:_NAMES_SHOWN])
+    if found.names and len(found.names) > _NAMES_SHOWN:
+        names += ", ... (--json lists all)"
+    _line(f"names     {found.names_error or names}")
+
+
+def _describe_bundle(bundle: Path | None, json: bool) -> None:
     from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.errors import BundleError
 
@@ -37,7 +117,7 @@ def info(
     try:
         _print(path, manifest)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise BundleError(f"{path}: the record in its manifest is not complete ({error!r}); try --json") from None
+        raise BundleError(f"{path}: the record in its manifest is incomplete ({error!r}); try --json") from None
 
 
 def _print(path: Path, manifest: "Manifest") -> None:

@@ -1,35 +1,31 @@
-"""--quiet, --verbose and --debug, which every command has."""
+"""Add --quiet, --verbose and --debug to every command."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
-from fmae_edge.cli.console import say_error, set_loudness
+from fmae_edge.cli.console import set_loudness
+from fmae_edge.cli.usage import UsageError
 
 _OPTIONS = {
-    "quiet": typer.Option("-q", "--quiet", help="Say nothing but results and errors."),
-    "verbose": typer.Option("-v", "--verbose", help="Say more: a line for every file of many."),
-    "debug": typer.Option("--debug", help="Show Python's traceback of every error."),
+    "quiet": typer.Option("-q", "--quiet", help="Print only results and errors."),
+    "verbose": typer.Option("-v", "--verbose", help="Print a line for every file, however many there are."),
+    "debug": typer.Option("--debug", help="Print the Python traceback of every error."),
 }
 
 
 def with_loudness(command: Callable[..., None]) -> Callable[..., None]:
-    """Return `command` with three more options, which are set before it runs."""
+    """Return `command` with three more options, which take effect before it runs."""
 
     @wraps(command)
     def loud(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
         if quiet and verbose:
-            raise typer.BadParameter("--quiet and --verbose are opposites; give one of them")
+            raise UsageError("--quiet and --verbose contradict each other; give only one of them")
         set_loudness(quiet, verbose, debug)
-        try:
-            command(*args, **options)
-        except KeyboardInterrupt:  # of which Typer would say nothing
-            say_error("interrupted")
-            sys.exit(130)
+        command(*args, **options)
 
     signature = inspect.signature(command, eval_str=True)
     added = [

@@ -1,13 +1,14 @@
 """Many files through one conversion: reading, converting and writing overlap, and each input gets its outcome."""
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from fmae_edge.cli.files import Source
+from fmae_edge.cli.files import Inputs, Source
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outcome import Outcome, Status, tally
 from fmae_edge.cli.outputs import Outputs
@@ -18,9 +19,10 @@ from fmae_edge.cli.pipeline import (
     needs_one_thread,
     run_ahead,
     settle,
+    settle_all,
     threads,
 )
-from fmae_edge.runtime.errors import FmaeError, OutputError
+from fmae_edge.runtime.errors import DiskError, FmaeError, ResourceError
 
 FILES_AT_ONCE = 256  # converting more in one call gains little
 
@@ -32,7 +34,8 @@ Result = TypeVar("Result")
 class Product:
     """A file to be written: for which input, where to, what, and what had to be converted for it.
 
-    If `twin` is a file with the same content, this one is needless.
+    If `twin` is a file with the same content, this one is needless. `hint` returns what people may want to know of
+    it once it is written.
     """
 
     label: str
@@ -40,15 +43,7 @@ class Product:
     content: Callable[[], bytes]
     notes: Sequence[str] = ()
     twin: Path | None = None
-
-
-@dataclass(frozen=True)
-class Part(Generic[Loaded]):
-    """What an input gives to a file of all, how many rows that makes, and what had to be converted for it."""
-
-    loaded: Loaded
-    notes: Sequence[str] = ()
-    rows: int = 1
+    hint: Callable[[], str] = str
 
 
 @dataclass(frozen=True)
@@ -64,100 +59,50 @@ class Conversion(Generic[Loaded]):
 
 
 def convert_files(
-    sources: Sequence[Source],
+    inputs: Inputs,
     conversion: Conversion[Loaded],
     outputs: Outputs,
     options: FileOptions,
     files_at_once: int = FILES_AT_ONCE,
 ) -> None:
-    """Convert `sources`, tell the outcome of each in their order, and exit with 1 if one failed.
+    """Convert `inputs`, tell the outcome of each in their order, and exit with 1 if one failed.
 
     Other threads, as many as `options` say, read and write meanwhile. Ctrl-C ends it with 130 after the files in
-    hand, a second one at once.
+    hand, a second one at once. A full disk ends it too.
     """
-    here, jobs, dry_run = needs_one_thread(sources), options.jobs, options.dry_run
-    with tally(len(sources), options.json) as outcomes:
+    sources, writer = inputs.sources, _Writer(outputs, options.dry_run)
+    here, jobs = needs_one_thread(sources), min(options.jobs, len(sources))
+    with tally(inputs, options.json, outputs.stream) as outcomes:
         try:
             with threads(here, jobs) as pool, interruptible(here) as interrupted:
                 groups = groups_of(sources, 1 if here else files_at_once)
-                loaded = run_ahead(pool, jobs, partial(_settle_all, conversion.load), groups)
-                going = takewhile(lambda _: not interrupted(), loaded)  # what is not begun yet is not even read
+                loaded = run_ahead(pool, jobs, partial(settle_all, conversion.load), groups)
+                # What is not begun yet is not even read
+                going = takewhile(lambda _: not (interrupted() or writer.disk_is_full.is_set()), loaded)
                 converted = (_convert_all(conversion, outputs, group) for group in going)
-                for group in run_ahead(pool, jobs, partial(_store_all, outputs, dry_run), converted):
+                for group in run_ahead(pool, jobs, writer.store_all, converted):
                     outcomes.add(group)
                     outcomes.advance(len(group))
                 if interrupted():
                     raise KeyboardInterrupt
+        except ResourceError as error:
+            outcomes.stop(str(error), error)
         except KeyboardInterrupt:
-            outcomes.interrupted("to go on, run the same command with --skip-existing")
-        outcomes.finish()
+            outcomes.interrupted(way_on(options))
+        outcomes.finish(way_on(options))
 
 
-def join_files(
-    sources: Sequence[Source],
-    load: Callable[[Source], Part[Loaded]],
-    make: Callable[[list[Loaded]], bytes],
-    target: Path,
-    outputs: Outputs,
-    options: FileOptions,
-) -> None:
-    """Write one file of all `sources`, or none if one fails: the rows of the others would move.
-
-    `load` returns what `make` takes of an input.
-    """
-    here, jobs, dry_run = needs_one_thread(sources), options.jobs, options.dry_run
-    with tally(len(sources), options.json) as outcomes:
-        loaded: list[tuple[Source, Part[Loaded]]] | None = None  # until reading begins
-        skipped = [[Outcome(str(each), str(target), "skipped")] for each in sources]
-        try:
-            if not outputs.claim(target):
-                outcomes.add(skipped)
-                outcomes.finish()
-                return
-            outputs.rehearse(target)  # before all are read
-            loaded = []
-            with threads(here, jobs) as readers, interruptible(here) as interrupted:
-                load_all = partial(_settle_all, load)
-                for group in run_ahead(readers, jobs, load_all, groups_of(sources, FILES_AT_ONCE)):
-                    if interrupted():
-                        raise KeyboardInterrupt
-                    outcomes.add([[found] for _, found in group if isinstance(found, Outcome)])
-                    outcomes.advance(len(group))
-                    loaded += [(source, found) for source, found in group if not isinstance(found, Outcome)]
-            if len(loaded) < len(sources):
-                raise OutputError(f"{target}: not written, for it would not hold all of its {len(sources)} inputs")
-            status = _put(outputs, dry_run, target, make([part.loaded for _, part in loaded]))
-            ends = accumulate(part.rows for _, part in loaded)
-            told = [
-                [Outcome(str(source), f"{target}[{_rows(part.rows, end)}]", status, notes=part.notes)]
-                for (source, part), end in zip(loaded, ends, strict=True)
-            ]
-            outcomes.add(skipped if status == "skipped" else told)
-        except (FmaeError, MemoryError) as error:
-            rest = sources if loaded is None else [source for source, _ in loaded]
-            outcomes.fail(str(error) or "out of memory", error, rest)
-        except KeyboardInterrupt:
-            outcomes.interrupted("nothing was written")
-        outcomes.finish()
+def way_on(options: FileOptions) -> str:
+    """Return how to do what is left: old files that --force has not replaced yet are not to be skipped."""
+    return "to go on, run the same command" + ("" if options.force else " with --skip-existing")
 
 
-def _rows(count: int, end: int) -> str:
-    """Return the index of one row before `end`, or the slice of several."""
-    return str(end - 1) if count == 1 else f"{end - count}:{end}"
-
-
-def _put(outputs: Outputs, dry_run: bool, target: Path, content: bytes) -> Status:
+def put(outputs: Outputs, dry_run: bool, target: Path, content: bytes) -> Status:
     """Write a claimed result, or see whether that could be done."""
     if dry_run:
         outputs.rehearse(target)
         return "planned"
     return "done" if outputs.write(target, content) else "skipped"
-
-
-def _settle_all(
-    load: Callable[[Source], Result], group: Sequence[Source]
-) -> list[tuple[Source, Result | Outcome]]:
-    return [(source, settle(source, partial(load, source))) for source in group]
 
 
 def _convert_all(
@@ -199,10 +144,24 @@ def _claim(outputs: Outputs, source: Source, products: Sequence[Product]) -> Seq
     ]
 
 
-def _store_all(
-    outputs: Outputs, dry_run: bool, group: Sequence[tuple[Source, Sequence[Product | Outcome]]]
-) -> list[list[Outcome]]:
-    return [_store(outputs, dry_run, source, products) for source, products in group]
+@dataclass(frozen=True)
+class _Writer:
+    """Writes products until a disk is full."""
+
+    outputs: Outputs
+    dry_run: bool
+    disk_is_full: threading.Event = field(default_factory=threading.Event)
+
+    def store_all(self, group: Sequence[tuple[Source, Sequence[Product | Outcome]]]) -> list[list[Outcome]]:
+        """Return what became of each input, as far as the disk has let it."""
+        stored = []
+        for source, products in group:
+            if self.disk_is_full.is_set():
+                break
+            stored.append(_store(self.outputs, self.dry_run, source, products))
+            if any(isinstance(outcome.cause, DiskError) for outcome in stored[-1]):
+                self.disk_is_full.set()
+        return stored
 
 
 def _store(
@@ -223,7 +182,7 @@ def _write(outputs: Outputs, dry_run: bool, product: Product) -> Outcome:
     content, target = product.content(), str(product.target)
     if product.twin is not None and product.twin.read_bytes() == content:
         return Outcome(product.label, str(product.twin), "skipped")
-    status = _put(outputs, dry_run, product.target, content)
+    status = put(outputs, dry_run, product.target, content)
     if status == "skipped":
         return Outcome(product.label, target, status)
-    return Outcome(product.label, target, status, len(content), product.notes)
+    return Outcome(product.label, target, status, len(content), product.notes, hint=product.hint())

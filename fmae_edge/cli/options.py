@@ -29,6 +29,7 @@ class FileOptions:
     dry_run: bool = False
     jobs: int = 1
     json: bool = False
+    keep_going: bool = False
 
     def open_codec(self, beside_files: bool = False) -> Codec:
         """Return the codec. Raises BundleError, and InputError if its images are not grayscale.

@@ -3,13 +3,14 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TextIO
 
 from fmae_edge.cli.console import is_quiet, is_verbose, json_line, print_line, printable, say, say_error
-from fmae_edge.cli.files import STREAM
+from fmae_edge.cli.files import STREAM, Inputs
+from fmae_edge.runtime.errors import DiskError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 
 Status = Literal["done", "skipped", "failed", "planned"]
@@ -22,7 +23,7 @@ _MANY = 20  # inputs: more lines than that are not read, so a terminal gets a ba
 class Outcome:
     """What became of an input, or of one image in it: where it went, how many bytes that are, what was converted.
 
-    `cause` is what --debug shows of a failure.
+    `hint` is for people only. `cause` is what --debug shows of a failure.
     """
 
     input: str
@@ -31,6 +32,7 @@ class Outcome:
     bytes: int | None = None
     notes: Sequence[str] = ()
     error: str | None = None
+    hint: str = ""
     cause: BaseException | None = None
 
     def to_record(self) -> dict[str, Any]:
@@ -46,25 +48,36 @@ class Outcome:
 
     def to_line(self) -> str:
         """Return what people read."""
-        size = [f"{self.bytes} bytes"] if str(self.output).endswith(FMAE_SUFFIX) and self.bytes is not None else []
-        notes = "; ".join([*self.notes, *size, *(["exists, skipped"] if self.status == "skipped" else [])])
+        says_size = self.hint or str(self.output).endswith(FMAE_SUFFIX)
+        size = [f"{self.bytes} bytes"] if says_size and self.bytes is not None else []
+        hint = [self.hint] if self.hint else []
+        exists = ["exists, skipped"] if self.status == "skipped" else []
+        notes = "; ".join([*self.notes, *size, *hint, *exists])
         return printable(f"{self.input} -> {self.output}" + (f"  ({notes})" if notes else ""))
 
 
 class Tally:
-    """Prints outcomes as they come, a bar for many on a terminal, and counts them."""
+    """Prints outcomes to `stream` as they come, a bar for many on a terminal, and counts them."""
 
-    def __init__(self, inputs: int, json: bool, advance: Callable[[int, int], None] | None) -> None:
-        self._inputs, self._json = inputs, json
+    def __init__(
+        self, inputs: Inputs, json: bool, stream: TextIO, advance: Callable[[int, int], None] | None
+    ) -> None:
+        self._given, self._inputs = inputs, len(inputs.sources)
+        self._json, self._stream = json, stream
         self._advance = advance
         self._handled = 0
         self._counts: Counter[Status] = Counter()
         self._converted = 0
+        self._said: set[str] = set()
+        self._stopped: tuple[str, BaseException | None] | None = None
         self._lists = advance is None or is_verbose() or not sys.stdout.isatty()
         self._began = time.monotonic()
 
-    def add(self, inputs: Sequence[Sequence[Outcome]]) -> None:
-        """Tell the outcomes of more inputs: one for each, or for each image in it, and one more if it failed."""
+    def add(self, inputs: Iterable[Sequence[Outcome]]) -> None:
+        """Tell the outcomes of more inputs: one for each, or for each image in it, and one more if it failed.
+
+        A sentence that several inputs have failed by is said to people once, and that a disk is full at the end.
+        """
         for outcomes in inputs:
             found = {outcome.status for outcome in outcomes}
             self._counts[next(status for status in _WEIGHT if status in found)] += 1
@@ -72,22 +85,16 @@ class Tally:
             for outcome in outcomes:
                 self._tell(outcome)
 
-    def fail(self, sentence: str, cause: BaseException, inputs: Sequence[object]) -> None:
-        """Tell, once to people, what all of these inputs have failed by."""
-        say_error(sentence, cause)
-        self._counts["failed"] += len(inputs)
-        for each in inputs if self._json else ():
-            print_line(json_line(Outcome(str(each), None, "failed", error=sentence).to_record()), sys.stdout)
-
     def _tell(self, outcome: Outcome) -> None:
-        to_stdout = outcome.output == str(STREAM)
-        stream = sys.stderr if to_stdout else sys.stdout
-        if outcome.error is not None:
+        if outcome.error is not None and isinstance(outcome.cause, DiskError):
+            self.stop(outcome.error, outcome.cause)
+        elif outcome.error is not None and outcome.error not in self._said:
+            self._said.add(outcome.error)
             say_error(outcome.error, outcome.cause)
         if self._json:
-            print_line(json_line(outcome.to_record()), stream)
-        elif self._lists and outcome.error is None and (outcome.notes or not to_stdout):
-            say(outcome.to_line(), stream)
+            print_line(json_line(outcome.to_record()), self._stream)
+        elif self._lists and outcome.output is not None and (outcome.notes or outcome.output != str(STREAM)):
+            say(outcome.to_line(), self._stream)
 
     def advance(self, inputs: int) -> None:
         """Move the bar: so many more inputs are dealt with."""
@@ -95,35 +102,74 @@ class Tally:
         if self._advance is not None:
             self._advance(self._handled, self._inputs)
 
+    def stop(self, sentence: str, cause: BaseException | None = None) -> None:
+        """Note why it ends early, which is said last; the first reason counts."""
+        self._stopped = self._stopped or (sentence, cause)
+
     def interrupted(self, advice: str) -> NoReturn:
         """Tell that Ctrl-C has ended it, and how to go on; exit with 130."""
         place = f" after {self._handled} of {self._inputs} inputs" if self._inputs > 1 else ""
         say_error(f"interrupted{place}; {advice}")
+        if self._json:
+            self._print_record()
         sys.exit(130)
 
-    def finish(self) -> None:
-        """Sum up, and exit with 1 if an input failed."""
-        if self._inputs > 1 and not self._json:
+    def finish(self, advice: str) -> None:
+        """Sum up, and exit with 1 if an input failed or was not tried; `advice` is how to go on with the rest."""
+        if self._stopped is not None:
+            sentence, cause = self._stopped
+            rest = f"; {self._untried} of {self._inputs} inputs not tried; {advice}" if self._untried else ""
+            say_error(sentence + rest, cause)
+        if self._json:
+            self._print_record()
+        elif self._inputs > 1 or self._given.passed_over:
             say(self._summary(), sys.stderr)
-        if self._counts["failed"]:
+        if self._counts["failed"] or self._untried:
             sys.exit(1)
+
+    @property
+    def _untried(self) -> int:
+        return self._inputs - self._counts.total()
+
+    def _print_record(self) -> None:
+        record = {
+            "inputs": self._inputs,
+            **{status: self._counts[status] for status in ("done", "skipped", "failed", "planned")},
+            "not_tried": self._untried,
+            "passed_over": self._given.passed_over,
+            "seconds": round(time.monotonic() - self._began, 3),
+        }
+        print_line(json_line({"summary": record}), self._stream)
 
     def _summary(self) -> str:
         counts, seconds = self._counts, time.monotonic() - self._began
         done = f"{counts['planned']} would be done" if counts["planned"] else f"{counts['done']} done"
         if self._converted and not self._lists:
             done += f" ({self._converted} converted: --verbose says how)"
-        return f"{done}, {counts['skipped']} skipped, {counts['failed']} failed in {seconds:.1f} s"
+        untried = f", {self._untried} not tried" if self._untried else ""
+        failed = f"{counts['failed']} failed{untried} in {seconds:.1f} s"
+        passed = f"; {_passed_over(self._given)}" if self._given.passed_over else ""
+        return f"{done}, {counts['skipped']} skipped, {failed}{passed}"
+
+
+def _passed_over(inputs: Inputs) -> str:
+    """Return how many files in folders were left alone, and why."""
+    *most, last = inputs.suffixes
+    endings = f"{', '.join(most)} or {last}"
+    if inputs.passed_over == 1:
+        return f"1 file passed over: its name does not end in {endings}"
+    return f"{inputs.passed_over} files passed over: their names do not end in {endings}"
 
 
 @contextmanager
-def tally(inputs: int, json: bool) -> Iterator[Tally]:
-    """Count the outcomes of so many inputs, under a bar if they are many and a terminal shows it."""
-    shows = inputs > _MANY and sys.stderr.isatty() and not is_quiet() and not (json and sys.stdout.isatty())
+def tally(inputs: Inputs, json: bool, stream: TextIO) -> Iterator[Tally]:
+    """Count the outcomes of inputs, under a bar if they are many and a terminal shows it."""
+    many = len(inputs.sources)
+    shows = many > _MANY and sys.stderr.isatty() and not is_quiet() and not (json and sys.stdout.isatty())
     if not shows:
-        yield Tally(inputs, json, None)
+        yield Tally(inputs, json, stream, None)
         return
     from fmae_edge.cli.progress import progress_bar  # only now: it takes longer to import than a few files take
 
-    with progress_bar("files", rate=True, total=inputs) as advance:
-        yield Tally(inputs, json, advance)
+    with progress_bar("files", rate=True, total=many) as advance:
+        yield Tally(inputs, json, stream, advance)

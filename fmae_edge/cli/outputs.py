@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from fmae_edge.cli.console import ClosedOutput
 from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, place_finder
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import OutputError
-from fmae_edge.runtime.output import refuse_existing, write_file
+from fmae_edge.runtime.output import follow_links, refuse_existing, refuse_special, write_error, write_file
 
 
 class Outputs:
@@ -18,10 +19,11 @@ class Outputs:
 
     `output` is what the user gave, or None for beside the inputs. In a folder, results lie as their inputs do
     below the folder given with -r. With `joined`, all inputs make one file. Names end in `suffix`, one of
-    `suffixes` if the user chooses. Folders that are missing are made, but not for a file. Results that exist are
-    skipped with `skip_existing`, overwritten with `force`, else refused.
+    `suffixes` if the user chooses. Folders that are missing are made, but not for a file that was named. Results
+    that exist are skipped with `skip_existing`, overwritten with `force`, else refused. What is said about them
+    goes to `stream`.
 
-    Raises UsageError if the results of `inputs` cannot go to `output`.
+    Raises UsageError if the results of `inputs` cannot go to `output`, OutputError if that is a pipe or a device.
     """
 
     def __init__(
@@ -39,7 +41,11 @@ class Outputs:
         self._place = place_finder()
         self._found: set[Path] = set()
         self._inputs = {_identity(source.path) for source in inputs} - {None}
-        self._makes_folders = output is not None and (output.is_folder or output.is_pattern)
+        to_stdout = any(source.path == STREAM for source in inputs) if output is None else output.path == STREAM
+        self.stream: TextIO = sys.stderr if to_stdout else sys.stdout
+        self._makes_folders = output is None or output.is_folder or output.is_pattern
+        if output is not None and output.path != STREAM:
+            refuse_special(output.path)
         if output is None or output.is_folder:
             return
         if len(inputs) > 1 and not (joined or output.is_pattern):
@@ -63,7 +69,7 @@ class Outputs:
             source = Source(Path("stdin"))
         stem = source.path.stem if stem is None else stem
         if self._output is None:
-            return source.path.with_name(stem + self.suffix)
+            return source.path.parent / (stem + self.suffix)
         if self._output.is_folder:
             return self._output.path / source.below / (stem + self.suffix)
         filled = self._output.fill({"folder": source.path.parent, "path": source.below / stem, "stem": stem})
@@ -73,7 +79,7 @@ class Outputs:
 
     def is_taken(self, path: Path) -> bool:
         """Whether a file that is no result of this command has the name."""
-        return path != STREAM and self._place(path) not in self._claimed and os.path.lexists(path)
+        return path != STREAM and self._place_of(path) not in self._claimed and os.path.lexists(path)
 
     def claim(self, path: Path, who: str = "") -> bool:
         """Take `path` for a result of `who` and return True, or False if it is to be skipped because it exists.
@@ -82,7 +88,7 @@ class Outputs:
         """
         if path == STREAM:
             return True
-        place = self._place(path)
+        place = self._place_of(path)
         if place in self._claimed:
             raise OutputError(
                 f"{path}: is where {self._claimed[place]} goes already; run them apart, or use {{path}} or "
@@ -118,7 +124,7 @@ class Outputs:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise OutputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+                raise write_error(f"{path.parent}: cannot be made", error) from None
             self._found.add(path.parent)
         try:
             write_file(path, content, self._force)
@@ -128,9 +134,13 @@ class Outputs:
             raise
         return True
 
+    def _place_of(self, path: Path) -> tuple[str, str]:
+        """Tell results apart: of two links to one file, --force would overwrite what the first has written."""
+        return self._place(follow_links(path) if self._force else path)
+
     def _find_folder(self, path: Path) -> Path:
         """Return the folder of `path`, or the nearest that exists if it is made. Raises OutputError."""
-        nearest = path.parent
+        nearest = (follow_links(path) if self._force else path).parent
         while self._makes_folders and not os.path.lexists(nearest):
             nearest = nearest.parent
         if not nearest.exists():

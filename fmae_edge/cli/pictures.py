@@ -1,7 +1,8 @@
-"""How the commands that draw images load them."""
+"""Load the images of the commands that draw, and check where the picture goes."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
-from fmae_edge.data.image_file import MAX_FILE_BYTES, Fit, load_gray
+from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_file_bytes
+from fmae_edge.runtime.errors import InputError
 
 
 def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:
-    """Return where a picture of `sources` goes, claimed. Raises UsageError if that is no .png file and not `-`.
+    """Claim the file for a picture of `sources`. Raises UsageError if `path` is not a .png file or `-`.
 
     Raises OutputError if it exists, unless `force` is set, or cannot be written.
     """
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
-        raise UsageError(f"{path}: a picture goes to a file, whose name must end in .png")
+        raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
     outputs = Outputs(Destination(path), ".png", force, sources, joined=True)
     outputs.claim(path)
     outputs.rehearse(path)
@@ -34,7 +36,7 @@ def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Output
 def load_pictures(
     sources: Sequence[Source], size: tuple[int, int], fit: Fit | None
 ) -> list[tuple[Source, NDArray[np.uint8]]]:
-    """Load image files, or standard input for `-`, as (height, width) = `size`; say what is wrong with others."""
+    """Load image files, or standard input for `-`, as (height, width) = `size`. Print an error for bad ones."""
     loaded: list[tuple[Source, NDArray[np.uint8]]] = []
     for source in sources:
         found = settle(source, partial(_load, source, size, fit))
@@ -45,8 +47,18 @@ def load_pictures(
     return loaded
 
 
+@contextmanager
+def suggesting_fit() -> Iterator[None]:
+    """Name the option that takes an image of another size, which `load_gray` knows nothing of."""
+    try:
+        yield
+    except SizeError as error:
+        raise InputError(f"{error}; --fit resize will resize it") from None
+
+
 def _load(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
-    pixels, notes = load_gray(read(source, MAX_FILE_BYTES), str(source), size, fit)
+    with suggesting_fit():
+        pixels, notes = load_gray(read(source, max_file_bytes(size, fit)), str(source), size, fit)
     if notes:
         say(f"{source}: {'; '.join(notes)}", sys.stderr)
     return pixels

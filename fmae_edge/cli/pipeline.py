@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from fmae_edge.cli.files import STREAM, Source
 from fmae_edge.cli.outcome import Outcome
-from fmae_edge.runtime.errors import FmaeError, OutputError
+from fmae_edge.runtime.errors import FmaeError, OutputError, ResourceError
 
 _BYTES_AT_ONCE = 1 << 20  # bounds memory where one file holds many images
 _GROUPS_AHEAD = 2  # for each thread
@@ -56,6 +57,13 @@ def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
         return failed(source, error)
 
 
+def settle_all(
+    step: Callable[[Source], Result], sources: Sequence[Source]
+) -> list[tuple[Source, Result | Outcome]]:
+    """Return what `step` makes of each of `sources`, or how it fails."""
+    return [(source, settle(source, partial(step, source))) for source in sources]
+
+
 def failed(source: Source, error: Exception) -> Outcome:
     """Return that `source` failed, and why in a sentence."""
     if isinstance(error, OutputError):
@@ -87,15 +95,36 @@ def run_ahead(
 
 @contextmanager
 def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
-    """Yield threads, or None to do it all in this one. What has begun is finished, the rest never begins."""
+    """Yield threads, or None to do it all in this one. What has begun is finished, the rest never begins.
+
+    Raises ResourceError if the system does not give so many threads.
+    """
     if here:
         yield None
         return
     pool = ThreadPoolExecutor(jobs)
     try:
+        _start(pool, jobs)
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start(pool: Executor, jobs: int) -> None:
+    """Start all threads before the first has work, so that nothing is half done where one cannot be started."""
+    all_started = threading.Barrier(jobs)
+    try:
+        for _ in range(jobs):
+            pool.submit(all_started.wait)
+    except BaseException as error:  # a Ctrl-C too: those that have started would wait for ever
+        all_started.abort()
+        if not isinstance(error, RuntimeError):
+            raise
+        count = "a thread" if jobs == 1 else f"{jobs} threads"
+        raise ResourceError(
+            f"cannot start {count} ({error}): this user has too many processes, or too little memory; "
+            "ulimit -u and ulimit -v show the limits"
+        ) from None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Progress bars on stderr, only on a terminal."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fmae_edge.train.loop import Step
+
+
+SECONDS_BETWEEN_LINES = 20
 
 
 class _Rate(ProgressColumn):
@@ -60,10 +64,16 @@ class _Bar(Progress):
 
 
 class TrainingProgress:
-    """A bar with loss, PSNR and speed, and one printed line an epoch: the callbacks of the training loop."""
+    """The callbacks of the training loop: a bar with loss, PSNR and speed, and one printed line per epoch.
+
+    Where there is no bar, a line now and then says how far the fit of the prior is. With `json`, standard output
+    has epochs only, and what people read goes to standard error.
+    """
 
     def __init__(self, json: bool) -> None:
         self._json = json
+        self._fit_began: float | None = None
+        self._last_said = 0.0
         self._bar = _Bar(
             TextColumn("loss {task.fields[loss]:.5f}  {task.fields[psnr]:.2f} dB"),
             TextColumn("{task.fields[speed]:.0f} images/s"),
@@ -90,8 +100,19 @@ class TrainingProgress:
         )
 
     def on_fit(self, done: int, total: int) -> None:
-        """Move the bar while the prior is fitted, which has no PSNR."""
+        """Move the bar while the prior is fitted, which has no PSNR; print when it begins and when it ends."""
+        now = time.monotonic()
+        if self._fit_began is None:
+            self._fit_began = self._last_said = now
+            self.say(f"fitting the prior to the trained encoder: {total} steps")
         self._bar.update(self._task, description="fitting the prior", completed=done, total=total)
+        seconds = now - self._fit_began
+        if done == total:
+            self.say(f"fitted the prior in {seconds:.1f} s")
+        elif self._bar.disable and now - self._last_said >= SECONDS_BETWEEN_LINES:
+            self._last_said = now
+            left = seconds / (done - 1) * (total - done)  # the clock began after the first step
+            self.say(f"fitting the prior: {done} of {total} steps, about {left:.0f} s left")
 
     def on_epoch(self, metrics: dict[str, Any]) -> None:
         """Print the line of an epoch."""
@@ -105,7 +126,11 @@ class TrainingProgress:
             "PSNR {test_psnr_pooled:.2f} dB pooled, {test_psnr_per_image:.2f} dB per image  "
             "SSIM {test_ssim:.4f}  {seconds:.1f} s, {images_per_second:.0f} images/s"
         ).format(**metrics)
-        say(line)
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line for people."""
+        say(line, sys.stderr if self._json else sys.stdout)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import typer
 
 from fmae_edge.cli.codec import BundleOption, Data, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.cli.console import json_line, say
-from fmae_edge.cli.files import STREAM, expand
+from fmae_edge.cli.files import STREAM, as_path, expand
 from fmae_edge.cli.table import format_table
 
 if TYPE_CHECKING:
@@ -20,11 +20,16 @@ _TEST_IMAGES = 5
 def reconstruct(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE", help="Image files. [default: the first five test images]", readable=False),
+        typer.Argument(
+            metavar="IMAGE",
+            help="Image files, folders (with -r), or - for stdin. [default: the first five test images]",
+            parser=as_path,
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.", readable=False)] = Path(
-        "reconstructions.png"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="PATH", parser=as_path, help="PNG file to write, or - for stdout."),
+    ] = Path("reconstructions.png"),
     precision: PrecisionOption = "int8",
     fit: Fit = None,
     data: Data = None,
@@ -33,9 +38,10 @@ def reconstruct(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Draw originals over their reconstructions.
+    """Draw images above their reconstructions.
 
-    With PSNR and SSIM under each. Latents are not quantised; `compare` shows what comes out of .fmae files.
+    The picture shows the PSNR and SSIM of each image. Latents stay float32, without the quantiser of .fmae files:
+    use `compare` to see what .fmae files give.
 
     Example: fmae-edge reconstruct img.png -o reconstructions.png
     """
@@ -48,7 +54,7 @@ def reconstruct(
     from fmae_edge.evaluate.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images or [], recursive, SUFFIXES)
+    sources = expand(images or [], recursive, SUFFIXES).sources
     outputs = picture_output(output, force, sources)
     codec = Codec(bundle, precision=precision)
     if sources:

@@ -22,28 +22,34 @@ _ROUNDS = 10
 
 def report(
     bundle: BundleArgument = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.", readable=False)] = Path(
-        "report.html"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="PATH", help="HTML file to write.", readable=False)
+    ] = Path("report.html"),
     data: Data = None,
     evaluation: Annotated[
         Path | None,
         typer.Option(
-            help="evaluation.json that `fmae-edge evaluate` wrote. [default: fewer codecs on 500 images, now]",
+            metavar="PATH",
+            help="The evaluation.json of fmae-edge evaluate. [default: measure fewer codecs on 500 images]",
             readable=False,
         ),
     ] = None,
     bench: Annotated[
         Path | None,
-        typer.Option(help="What `fmae-edge bench --json` printed. [default: measure, briefly]", readable=False),
+        typer.Option(
+            metavar="PATH",
+            help="The output of fmae-edge bench --json. [default: measure with fewer rounds]",
+            readable=False,
+        ),
     ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Make one self-contained page about a bundle.
+    """Write an HTML report on a bundle.
 
-    What it is, its training, bytes and quality beside other codecs, parity, speed, its best and worst images,
-    where the error lies, and a map of its latents. --json prints the page's figures.
+    The report is one self-contained file: the bundle and its training, bytes and quality compared with other
+    codecs, parity, speed, the best and worst images, where the error lies, and a map of the latents. --json
+    prints the figures of the report.
 
     Example: fmae-edge report bundle -o report.html
     """

@@ -1,13 +1,14 @@
 """`fmae-edge train`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fmae_edge.cli.codec import Data, Json
-from fmae_edge.cli.console import say, say_error
+from fmae_edge.cli.console import say_error
+from fmae_edge.cli.integers import integer
+from fmae_edge.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from fmae_edge.train.recipe import Recipe
@@ -16,32 +17,53 @@ if TYPE_CHECKING:
 def train(
     run: Annotated[
         Path,
-        typer.Option("-o", "--output", help="Folder of the run: checkpoints, metrics, pictures.", readable=False),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="RUN",
+            help="Folder of the run, with checkpoints, metrics and pictures.",
+            readable=False,
+        ),
     ] = Path("runs/fashion-mnist"),
     data: Data = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch in the folder.")] = False,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images. [default: 10]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step. [default: 256]")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate. [default: 0.004]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights and order. [default: 0]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last epoch of the run.")] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=integer("--epochs", 1), help="Passes over the training images. [default: 10]"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=integer("--batch-size", 1), help="Images per step. [default: 256]"),
+    ] = None,
+    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Peak learning rate. [default: 0.004]")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=integer("--seed", 0),
+            help="Seed of the weights and of the order of images. [default: 0]",
+        ),
+    ] = None,
     rate_distortion: Annotated[
         float | None,
         typer.Option(
             metavar="LAMBDA",
-            help="Train for bits a pixel + LAMBDA x 255^2 x MSE, at the middle quality. "
-            "[default: for the MSE alone]",
+            help="Minimise bits per pixel + LAMBDA x 255^2 x MSE at the middle quality. "
+            "[default: minimise the MSE only]",
         ),
     ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"],
-        typer.Option(help="Where to train; auto takes the fastest there is."),
+        typer.Option(help="Device to train on. auto chooses the fastest one."),
     ] = "auto",
     json: Json = False,
 ) -> None:
     """Train the autoencoder on Fashion-MNIST.
 
-    After each epoch the folder has curves.png, reconstructions/epoch-001.png and so on, and events for TensorBoard
-    if the package tensorboard is installed.
+    Each epoch writes a checkpoint, metrics, curves.png and reconstructions/epoch-001.png and so on to the folder
+    of the run, and TensorBoard events if tensorboard is installed.
 
     Example: fmae-edge train -o runs/fashion-mnist
     """
@@ -65,30 +87,29 @@ def train(
         config, recipe = read_config(run), read_recipe(run)
         for name, value in given.items():
             if value != getattr(recipe, name):
-                raise typer.BadParameter(
-                    f"the run was started with {name} {getattr(recipe, name)}, and another value would not "
-                    f"continue it; leave --{name.replace('_', '-')} out, or start a new run"
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"the run was started with {option} {getattr(recipe, name)}, and another value would not "
+                    f"continue it; leave {option} out, or start a new run"
                 )
     else:
         try:
             config, recipe = ModelConfig(), Recipe(**given)
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
+            raise UsageError(str(error)) from None
     images = load_fashion_mnist(data)
     if not resume:
         start_run(run, config, recipe)
-    said = sys.stderr if json else sys.stdout
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
+    torch.manual_seed(recipe.seed)
+    model = Autoencoder(config)
     try:
-        say(
-            f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
-            f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
-            f"{_objective(recipe)}, {where.type}, {precision}",
-            said,
-        )
-        torch.manual_seed(recipe.seed)
-        model = Autoencoder(config)
         with TrainingProgress(json) as progress, RunPictures(run, images.test) as pictures:
+            progress.say(
+                f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
+                f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
+                f"{_objective(recipe)}, {where.type}, {precision}"
+            )
             metrics = train_model(
                 run,
                 model,
@@ -101,10 +122,10 @@ def train(
                 progress.on_fit,
                 pictures.on_measured,
             )
+            progress.say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")
     except KeyboardInterrupt:
         say_error(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
-    say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE", said)
 
 
 def _objective(recipe: "Recipe") -> str:

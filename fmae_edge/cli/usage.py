@@ -1,7 +1,19 @@
-"""The error of a call that makes no sense."""
+"""Errors of a call that makes no sense, in terms of what the user typed."""
 
-from fmae_edge.runtime.errors import FmaeError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fmae_edge.runtime.errors import ArgumentError, FmaeError, InputError
 
 
 class UsageError(FmaeError):
     """Arguments that contradict each other or mean nothing, whatever the files hold: exit code 2."""
+
+
+@contextmanager
+def options_named() -> Iterator[None]:
+    """Name a bad argument of the codec as the option that the user typed: --max-bytes, not max_bytes."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise InputError(f"--{error.argument.replace('_', '-')} {error.problem}") from error

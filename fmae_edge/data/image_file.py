@@ -1,52 +1,75 @@
-"""Image files to the arrays that the codec takes, and back to PNG, with Pillow."""
+"""Image files to the arrays that the codec takes, and back to PNG, with Pillow.
+
+Files may come from a stranger. What could cost more than the pixels do is counted before Pillow sees it.
+"""
 
 import io
+import logging
 import struct
 import warnings
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from fmae_edge.data import png_check
+from fmae_edge.data import gif_check, jpeg_check, png_check, tiff_check
+from fmae_edge.data.limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
 
 Fit = Literal["resize"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
-# What --fit resize unpacks at most: a few bytes of PNG can hold gigabytes of pixels.
-_MAX_PIXELS, _MAX_SIDE = 64_000_000, 65_535
-MAX_FILE_BYTES = 8 * _MAX_PIXELS + (1 << 24)  # four channels of 16 bits as they are, and something around them
-warnings.filterwarnings("ignore", module=r"PIL\.")  # once, for threads share it: what is wrong has sentences here
+_PNM_HEADER_BYTES = 1 << 16  # Pillow reads it byte by byte
+# Pillow decodes some files in Python: text, run lengths of BMP, PNM with unusual levels. Real ones are small.
+_MAX_SLOW_PIXELS, _MAX_SLOW_BYTES, _MAX_SLOW_COMMENTS = 4_000_000, 1 << 24, 100
+# Once, for threads share these: what is wrong with a file has a sentence here
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and from which value on width and height change places
 
 
+class SizeError(InputError):
+    """An image has another size than the codec takes, and could be resized."""
+
+
+def max_file_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
+    """Return how many bytes to read of a file that `load_gray` gets, for images of (height, width) `size`."""
+    return max_bytes(*size) if fit is None else max_bytes(MAX_PIXELS, 1)
+
+
 def load_gray(
-    content: bytes, where: str, size: tuple[int, int], fit: Fit | None
+    content: bytes, where: str, size: tuple[int, int], fit: Fit | None = None
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode an image file to (height, width) uint8 and say what had to be converted.
 
     `size` is (height, width); an image of another size is resized if `fit` says so. `where` names the
-    file in messages. Raises InputError if it is no image, damaged, or has another size.
+    file in messages. Raises SizeError for another size without `fit`, and InputError if the file is damaged,
+    not an image, or would take far more time and memory than an image of its size does.
     """
     try:
+        _check_parts(content, where)
         image = _open(content)
-        _check_size(image.size[::-1] if _orientation(image) >= _ON_ITS_SIDE else image.size, where, size, fit)
+        orientation = _orientation(image, where)
+        # Of a TIFF, Pillow says the size as turned
+        lies = orientation >= _ON_ITS_SIDE and image.format != "TIFF"
+        _check_size(image.size[::-1] if lies else image.size, where, size, fit)
+        _check_bytes(content, image, where)
         if image.format == "PNG":
             png_check.check_png(content, where)
             _scale_transparency(image, content)
         image.load()
-        orientation = _orientation(image)  # which a PNG may say behind its pixels
+        if image.format == "PNG":
+            orientation = _orientation(image, where)  # which may stand behind the pixels
         notes: list[str] = []
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            notes.append(f"the first of {frames} frames")
+        if getattr(image, "is_animated", False):
+            notes.append("the first of several frames")
         if orientation != 1:
             notes.append("turned as its EXIF orientation says")
-            image = ImageOps.exif_transpose(image)
+            if image.format != "TIFF":  # which Pillow has turned
+                image = ImageOps.exif_transpose(image)
             _check_size(image.size, where, size, fit)
         gray = _to_gray(image, where, notes)
         height, width = size
@@ -59,11 +82,41 @@ def load_gray(
     except Image.DecompressionBombError:
         raise InputError(f"{where}: the image has more pixels than any that is taken") from None
     except UnidentifiedImageError:
-        raise InputError(
-            f"{where}: no image file of a known format (PNG, JPEG, WebP, ...), or its start is damaged"
-        ) from None
+        raise InputError(f"{where}: not an image file of a known format, or its start is damaged") from None
     except Exception as error:  # damaged files raise whatever the decoder stumbles over
         raise InputError(f"{where}: the image is truncated or damaged ({error})") from None
+
+
+def _check_parts(content: bytes, where: str) -> None:
+    """Raise InputError for a file that Pillow would take long to open, for it looks at each part in Python."""
+    if content.startswith(jpeg_check.START):
+        jpeg_check.check_jpeg(content, where)
+    elif content.startswith(gif_check.STARTS):
+        gif_check.check_gif(content, where)
+    elif content.startswith(tiff_check.STARTS):
+        tiff_check.check_tiff(content, where)
+        tiff_check.silence_libtiff()
+    elif content.startswith(png_check.START):
+        png_check.check_parts(content, where)
+    elif content.startswith(b"P") and len(content) > _PNM_HEADER_BYTES:
+        _open(content[:_PNM_HEADER_BYTES])
+
+
+def _check_bytes(content: bytes, image: Image.Image, where: str) -> None:
+    """Raise InputError for a file that is far larger than its image, or that takes Pillow long to decode."""
+    most, pixels = max_bytes(*image.size), image.width * image.height
+    if len(content) > most:
+        raise InputError(
+            f"{where}: the file has {len(content)} bytes, and an image of {image.width}x{image.height} may have "
+            f"{most}"
+        )
+    decoder = image.tile[0][0] if isinstance(image, ImageFile.ImageFile) and image.tile else ""
+    if decoder in Image.DECODERS and (
+        pixels > _MAX_SLOW_PIXELS
+        or len(content) > min(_MAX_SLOW_BYTES, (1 << 16) + 16 * pixels)
+        or (decoder == "ppm_plain" and content.count(b"#") > _MAX_SLOW_COMMENTS)
+    ):
+        raise InputError(f"{where}: the image is too large for its kind of file; save it as PNG")
 
 
 def _open(content: bytes) -> Image.Image:
@@ -106,12 +159,16 @@ def _scale_transparency(image: Image.Image, content: bytes) -> None:
         image.info["transparency"] = level * (255 // (2**depth - 1))
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, where: str) -> int:
     """Return how a camera was held, as EXIF counts it: 1 for upright, and for no or damaged EXIF."""
-    if not {"exif", "Raw profile type exif"} & image.info.keys():
-        return 1
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
+        if image.format == "TIFF":
+            found = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
+        elif {"exif", "Raw profile type exif"} & image.info.keys():
+            tiff_check.check_exif(image.info.get("exif", b"").removeprefix(b"Exif\0\0"), where)
+            found = image.getexif().get(_ORIENTATION, 1)
+        else:
+            return 1
     except Exception:  # metadata is nothing to lose an image for
         return 1
     return found if found in range(1, 9) else 1
@@ -122,13 +179,13 @@ def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: 
     if found == (width, height):
         return
     has = f"{where}: the image is {found[0]}x{found[1]} and must be {width}x{height}"
-    if found[0] * found[1] > _MAX_PIXELS or max(found) > _MAX_SIDE:
+    if found[0] * found[1] > MAX_PIXELS or max(found) > MAX_SIDE:
         raise InputError(
-            f"{has}; it is too large for --fit resize, which takes {_MAX_PIXELS // 10**6} megapixels and "
-            f"{_MAX_SIDE} a side"
+            f"{has}; it is too large to resize, which takes at most {MAX_PIXELS // 10**6} megapixels and "
+            f"{MAX_SIDE} pixels a side"
         )
     if fit is None:
-        raise InputError(f"{has}; --fit resize will resize it")
+        raise SizeError(has)
 
 
 def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
@@ -138,7 +195,7 @@ def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
     if image.mode == "I" and image.format == "PPM":  # Pillow has scaled its levels to 16 bits
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode in ("I;16", "I;16L", "I;16B"):
-        levels = np.asarray(image).astype(np.int64)
+        levels = np.asarray(image).astype(np.uint32)
         notes.append("16-bit gray converted to 8-bit")
         if isinstance(image.info.get("transparency"), int):
             levels[levels == image.info["transparency"]] = 0

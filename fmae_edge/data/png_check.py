@@ -3,10 +3,13 @@
 import struct
 import zlib
 
+from fmae_edge.data.limits import Parts
 from fmae_edge.runtime.errors import InputError
 
 START = b"\x89PNG\r\n\x1a\n"
+_SIDES_AT = (16, 20)
 DEPTH_AT = 24  # of the header, which is the first chunk
+_PROFILE_PARTS = 1000  # as long as it takes Pillow to unpack a colour profile of a megabyte
 _CHUNK_FRAME = 12  # length, kind and checksum
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
 # Where each pass of an interlaced image (Adam7) begins and how far apart its pixels are: x, y, dx, dy
@@ -17,7 +20,7 @@ def check_png(content: bytes, where: str) -> None:
     """Raise InputError if a PNG file is damaged or cut; `where` names it.
 
     Pillow compares checksums in `verify` alone, which takes half as long as all else, and never misses the end or
-    rows. Call this after the size of the image was found to be bearable.
+    rows. Call this after `check_parts`, and after the size of the image was found to be bearable.
     """
     view, at = memoryview(content), len(START)
     header = b""
@@ -31,7 +34,7 @@ def check_png(content: bytes, where: str) -> None:
             raise InputError(f"{where}: the image is truncated or damaged (the checksum of its {name} is wrong)")
         if kind == b"IHDR":
             if header:
-                raise InputError(f"{where}: the image is damaged, it has a second header")
+                raise InputError(f"{where}: the image is damaged: it has a second header")
             header = bytes(view[kind_at + 4 : end])
         elif kind == b"IDAT":
             pixels.append(view[kind_at + 4 : end])
@@ -40,6 +43,15 @@ def check_png(content: bytes, where: str) -> None:
             return
         at = end + 4
     raise InputError(f"{where}: the image is truncated, its end is missing")
+
+
+def check_parts(content: bytes, where: str) -> None:
+    """Raise InputError if a PNG file has more chunks than an image of its size needs; `where` names it."""
+    width, height = (int.from_bytes(content[at : at + 4]) for at in _SIDES_AT)
+    parts, at = Parts(where, width, height), len(START)
+    while at + _CHUNK_FRAME <= len(content):
+        parts.take(_PROFILE_PARTS if content[at + 4 : at + 8] == b"iCCP" else 1)
+        at += _CHUNK_FRAME + int.from_bytes(content[at : at + 4])
 
 
 def without_text(content: bytes) -> bytes:
@@ -58,12 +70,14 @@ def _check_rows(header: bytes, pixels: list[memoryview], where: str) -> None:
         width, height, depth, colour, interlaced = struct.unpack(">IIBB2xB", header)
         bits = depth * _SAMPLES[colour]
     except (struct.error, KeyError):
-        raise InputError(f"{where}: the image is damaged (its header is none)") from None
+        raise InputError(f"{where}: the image is damaged (its header is invalid)") from None
     missing = sum(_bytes_of(width, height, bits, *each) for each in (_PASSES if interlaced else ((0, 0, 1, 1),)))
     unpacker = zlib.decompressobj()
     try:
         for part in pixels:
-            missing -= len(unpacker.decompress(part, max(missing, 1)))
+            if missing <= 0 or unpacker.eof:  # zlib keeps, and copies again and again, what comes behind its end
+                break
+            missing -= len(unpacker.decompress(part, missing))
     except zlib.error:  # Pillow has said so, or needs no more than came before
         return
     if missing > 0:

@@ -21,8 +21,10 @@ _BYTES_RANGE = (4, 500)
 _TICKS = (5, 10, 20, 50, 100, 200, 500)
 _POINTS_AN_INCH = 72
 _POINTS_A_LINE = 200
+_ANCHOR_EVERY = 5
 # A label's room at 9 points a letter, and where it may stand, as seen from an end of its curve: the first is best
-_LETTER_WIDTH, _LINE_HEIGHT, _GAP = 6.5, 11, 4
+_LETTER_WIDTH, _LINE_HEIGHT = 6.5, 11
+_GAPS = (4, 12, 24)
 _SIDES = np.array([(0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)])
 _CORNERS = np.stack(np.meshgrid(np.linspace(-1, 1, 9), (-1, 0, 1)), axis=-1).reshape(-1, 2)
 
@@ -98,19 +100,26 @@ def _draw(
 
 
 def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
-    """Write each name beside an end or the top of its curve, in its colour, where it hits no line and no name."""
+    """Write each name beside its curve, in its colour, where it hits no line and no name.
+
+    Best beside an end or the top, else anywhere along the curve, and nearer to its own curve than to another.
+    Where all is taken, where it hits least.
+    """
     paths = [_path(panel, curve) for curve in curves]
     obstacles = np.concatenate([np.empty((0, 2)), *paths])
     inside = np.array(panel.get_window_extent().extents) * _POINTS_AN_INCH / panel.figure.dpi
-    for curve, path in zip(curves, paths, strict=True):
+    for number, (curve, path) in enumerate(zip(curves, paths, strict=True)):
+        others = np.concatenate([np.empty((0, 2)), *paths[:number], *paths[number + 1 :]])
         half = np.array([len(curve.name) * _LETTER_WIDTH / 2, _LINE_HEIGHT / 2])
-        visible = path[(path[:, 1] >= inside[1]) & (path[:, 1] <= inside[3])]
-        if not len(visible):  # all of the curve is above or below the plot
+        visible = path[((path >= inside[:2]) & (path <= inside[2:])).all(axis=1)]
+        if not len(visible):  # all of the curve is outside of the plot
             continue
-        anchors = (visible[0], visible[-1], visible[visible[:, 1].argmax()])
-        places = [anchor + side * (half + _GAP) for anchor in anchors for side in _SIDES]
-        free = [place for place in places if _is_free(place, half, obstacles, inside)]
-        place = free[0] if free else places[0]
+        anchors = (visible[0], visible[-1], visible[visible[:, 1].argmax()], *visible[::_ANCHOR_EVERY])
+        places = [anchor + side * (half + gap) for gap in _GAPS for anchor in anchors for side in _SIDES]
+        within = [p for p in places if (p - half > inside[:2]).all() and (p + half < inside[2:]).all()] or places
+        misleads = [_gap(place, half, others) <= _gap(place, half, path) for place in within]
+        hits = [_hits(place, half, obstacles) for place in within]
+        place = within[min(range(len(within)), key=lambda at: (hits[at], misleads[at]))]  # of equals the first
         obstacles = np.concatenate([obstacles, place + half * _CORNERS])
         index = names.index(curve.name)
         panel.annotate(
@@ -132,6 +141,12 @@ def _path(panel: Axes, curve: Curve) -> Floats:
     return np.stack([np.interp(steps, range(len(corners)), axis) for axis in corners.T], axis=1)
 
 
-def _is_free(place: Floats, half: Floats, obstacles: Floats, inside: Floats) -> bool:
-    hit = (np.abs(obstacles - place) < half + 1).all(axis=1).any()
-    return not hit and bool((place - half > inside[:2]).all() and (place + half < inside[2:]).all())
+def _hits(place: Floats, half: Floats, obstacles: Floats) -> int:
+    """Return how many points of lines and names a label around `place` would cover."""
+    return int((np.abs(obstacles - place) < half + 1).all(axis=1).sum())
+
+
+def _gap(place: Floats, half: Floats, line: Floats) -> float:
+    """Return how far a label around `place` is from the points of a line, infinity if it has none."""
+    away = np.maximum(np.abs(line - place) - half, 0)
+    return float(np.hypot(*away.T).min(initial=np.inf))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import LONGEST_INTEGER, InputError, shown
 
 _ITEMS_AT_ONCE = 1024  # of a list: of fewer, an array takes little memory
 
@@ -39,33 +39,63 @@ def as_stack(values: object, what: str, check: Check) -> tuple[Stack, bool]:
 class LongList:
     """A list of arrays, whose parts become one array, and are checked, when they are asked for.
 
-    All must be of one `kind`, as in an array. Taking a part raises InputError if `check` does.
+    All must be of one `kind`, as in an array. Taking a part raises InputError if `check` does, or if the list has
+    become shorter.
     """
 
     def __init__(self, items: Sequence[object], what: str, check: Check, kind: str) -> None:
         self._items, self._what, self._check, self._kind = items, what, check, kind
+        self._length = len(items)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._length
 
     def __getitem__(self, part: slice, /) -> NDArray[Any]:
-        items = self._items[part]
-        where = f"{self._what} {part.start} to {part.start + len(items) - 1}"
+        numbers = range(*part.indices(self._length))
+        items = self._items[numbers.start : numbers.stop]
+        if len(items) != len(numbers):
+            raise InputError(f"the list of {self._what} became shorter while it was read")
+        where = f"{self._what} {numbers.start} to {numbers.stop - 1}"
         try:
-            array, _ = self._check(items)
+            array, single = self._check(items)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+        if single:
+            raise InputError(f"{where} have shape {array.shape[2:]} each, unlike the first; expected one shape")
         if array.dtype.kind != self._kind:
             raise InputError(f"{where} have dtype {array.dtype}, and the first has another; expected one for all")
         return array
 
 
-def to_array(values: object, what: str) -> NDArray[Any]:
-    """Return `values` as an array; `what` names them in the InputError that is raised if they are none."""
+def to_array(values: object, what: str, check_item: Callable[[object], None] | None = None) -> NDArray[Any]:
+    """Return `values` as an array: an array-like, or lists of them.
+
+    `check_item` sees each item that is neither a list nor an array nor a number. `what` names the values in the
+    InputError that is raised if they do not make an array.
+    """
     try:
-        return np.asarray(values)
+        return np.asarray(_plain(values, check_item))
+    except InputError:
+        raise
     except Exception as error:  # an object's own __array__ raises what it likes
         raise InputError(f"{what} cannot be made into one array ({error})") from None
+
+
+def _plain(value: object, check_item: Callable[[object], None] | None) -> object:
+    """Return `value`, or the lists in it, with torch tensors as numpy takes them. torch is not imported."""
+    if isinstance(value, list | tuple):
+        if value and isinstance(value[0], int | float):  # a row of numbers, the innermost list
+            return value
+        return [_plain(item, check_item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value
+    if check_item is not None:
+        check_item(value)
+    detach = getattr(value, "detach", None)
+    if not callable(detach):
+        return value
+    tensor = detach()  # numpy takes no tensor that requires a gradient, and has no bfloat16
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
 
 
 def slices(count: int, size: int) -> Iterator[slice]:
@@ -74,8 +104,14 @@ def slices(count: int, size: int) -> Iterator[slice]:
 
 
 def as_integer(name: str, value: object) -> int:
-    """Return an integer of Python's or numpy's as an int. Raises InputError for anything else, and for a bool."""
+    """Return an integer of Python's or numpy's as an int. Raises InputError for anything else, and for a bool.
+
+    An integer that is too long to print is refused too, so that every message can show what this returns.
+    """
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         with suppress(TypeError):  # an array of several, or of one in brackets
-            return index(value)
-    raise InputError(f"{name} is {value!r}; expected an integer")
+            number = index(value)
+            if number.bit_length() > LONGEST_INTEGER:
+                raise InputError(f"{name} is {shown(number)}; expected a smaller one")
+            return number
+    raise InputError(f"{name} is {shown(value)}; expected an integer")

@@ -44,6 +44,13 @@ def as_bundle_folder(bundle: object) -> Path:
         raise BundleError(f"{path}: there is no folder that it could be in ({error.strerror})") from None
 
 
+def as_expected_id(expect_id: object) -> str | None:
+    """Return an id to expect. Raises InputError if it is not a text."""
+    if expect_id is None or isinstance(expect_id, str):
+        return expect_id
+    raise InputError(f"expect_id is {shown(expect_id)}; expected a bundle id, or the SHA-256 of manifest.json")
+
+
 def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str | None = None) -> Bundle:
     """Read the bundle in folder `path` and check each of its files, or those whose names are in `only`.
 

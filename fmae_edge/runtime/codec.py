@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fmae_edge.runtime.arguments import BytesLike, ImageLike, LatentLike
 from fmae_edge.runtime.arrays import as_integer, slices
-from fmae_edge.runtime.bundle import as_bundle_folder, read_bundle
+from fmae_edge.runtime.bundle import as_bundle_folder, as_expected_id, read_bundle
 from fmae_edge.runtime.cpus import choose_threads
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.file_names import as_names
-from fmae_edge.runtime.fmae_file import MAX_IMAGES, FmaeFile, pack_many, pack_one, unpack
-from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, as_options
+from fmae_edge.runtime.fmae_file import MAX_IMAGES, FmaeFile, unpack
+from fmae_edge.runtime.fmae_info import FmaeInfo, describe
+from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, as_bytes, as_max_images, as_options, as_quality
+from fmae_edge.runtime.fmae_writer import FmaeWriter
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.images import as_batch, as_one
-from fmae_edge.runtime.latent_coder import LatentCoder
-from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, to_dtype
+from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
+from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbol_batch, to_dtype
 from fmae_edge.runtime.manifest import Manifest
-from fmae_edge.runtime.streams import as_batch_size, group_ahead, numbered
-
-_IMAGES_AT_ONCE = 1024  # bounds memory: float32 latents of more are never held beside those asked for
+from fmae_edge.runtime.streams import as_batch_size, as_iterator, group_ahead, numbered
 
 
 class Codec:
@@ -36,11 +37,12 @@ class Codec:
 
     One codec serves any number of threads at once. It can be pickled, and used after a fork: a process loads the
     graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
-    number of images, a .fmae file 2^20 at most, and needs under 32 MB beside its arguments and result; only
-    `compress_batch` of several hundred thousand needs more, for it holds a copy of its file.
+    number of images, a .fmae file 2^20 at most, and needs under 64 MB beside its arguments, its result and the
+    graphs. With several hundred thousand images, `compress_batch` needs more for copies of its file, and `names`
+    and `inspect` for the names.
 
-    Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is none of
-    the above.
+    Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is not one
+    of the above.
 
     Example::
 
@@ -60,13 +62,15 @@ class Codec:
         expect_id: str | None = None,
     ) -> None:
         if precision not in PRECISIONS:
-            raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+            raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
         path = as_bundle_folder(bundle)
         # The graphs of the other precision are not run, so they are not read either
-        self._bundle = read_bundle(path, only=GRAPHS[precision], expect_id=expect_id)
-        self._graphs = Graphs(self._bundle, precision, choose_threads(threads)[0])
+        self._bundle = read_bundle(path, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
+        self._threads = choose_threads(threads)[0]
+        self._graphs = Graphs(self._bundle, precision, self._threads)
         self._coder = LatentCoder(self._bundle, self._graphs)
         self._bundle_id = self.manifest.bundle_id  # a hash that takes as long as coding an image
+        self._writer = FmaeWriter(self._coder, self._bundle_id)
         # What pickling keeps: whoever unpickles it reads the bundle again, which has to be the same
         self._options: dict[str, Any] = {
             "bundle": None if bundle is None else path,
@@ -78,56 +82,72 @@ class Codec:
     def __reduce__(self) -> tuple[partial["Codec"], tuple[()]]:
         return partial(type(self), **self._options), ()
 
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return (
+            f"<Codec {manifest.name!r} {self._bundle_id}: images {manifest.image_shape}, "
+            f"latents ({manifest.latent_size},), {self._options['precision']}, threads={self._threads}>"
+        )
+
     @property
     def manifest(self) -> Manifest:
         """What the bundle says of itself: geometry, quantiser steps, measured figures."""
         return self._bundle.manifest
 
-    def encode(self, images: object, dtype: DTypeLike = "float32") -> NDArray[Any]:
+    def encode(self, images: ImageLike, dtype: DTypeLike = "float32") -> NDArray[Any]:
         """Encode (28, 28) to (64,), or (N, 28, 28) to (N, 64): the bundle's geometry.
 
         `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values,
         int8 for symbols in the bundle's quantiser steps (beyond 127 steps they are clipped).
 
-        Raises InputError if `images` have another shape, dtype or range, BundleError if the encoder's weights
-        make no numbers of them.
+        Raises InputError if `images` have another shape, dtype or range, or are Pillow images of another mode than
+        L; BundleError if the encoder's weights make no numbers of them.
         """
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
         steps = np.array(self.manifest.latent_steps, np.float32)
         latents = np.empty((len(batch), self.manifest.latent_size), stored_as)
-        for part in slices(len(batch), _IMAGES_AT_ONCE):
+        for part in slices(len(batch), IMAGES_AT_ONCE):
             latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, steps)
         return latents[0] if single else latents
 
-    def decode(self, latents: object) -> NDArray[np.uint8]:
+    def decode(self, latents: LatentLike, quality: int | None = None) -> NDArray[np.uint8]:
         """Decode (64,) to (28, 28), or (N, 64) to (N, 28, 28) uint8: the bundle's geometry.
 
-        `latents` are float32 or float16 values, or int8 symbols, as `encode` gives them.
+        `latents` are float32 or float16 values, or int8 symbols, as `encode` returns them. With `quality`, they
+        are the symbols of a .fmae file of that quality, as `symbols` returns them, of any integer dtype.
 
-        Raises InputError if `latents` have another shape or dtype, or are not finite.
+        Raises InputError if `latents` have another shape or dtype, or are not finite, BundleError if the bundle
+        has no prior, and so no qualities.
         """
-        batch, single = as_latent_batch(latents, self.manifest.latent_size)
-        images = self._graphs.decode(batch)
+        size = self.manifest.latent_size
+        if quality is None:
+            batch, single = as_latent_batch(latents, size)
+            images = self._graphs.decode(batch)
+        else:
+            quality = as_quality(quality)
+            batch, single = as_symbol_batch(latents, size)
+            images = self._coder.images_of(batch, quality)
         return images[0] if single else images
 
     def compress(
-        self, image: object, quality: int = DEFAULT_QUALITY, effort: int = 0, max_bytes: int | None = None
+        self, image: ImageLike, quality: int = DEFAULT_QUALITY, effort: int = 0, max_bytes: int | None = None
     ) -> bytes:
         """Return the bytes of a .fmae file of one image, as `encode` takes it, or of a stack of one.
 
-        `quality` is 1 (fewest bytes) to 9; with `max_bytes` it is the highest whose file is no longer than that,
-        and `quality` is not looked at. `effort` is 0 (one pass) to 9: rounds of search for cheaper symbols.
+        `quality` is 1 (fewest bytes) to 9. With `max_bytes`, all nine are tried, and the result is the file with
+        the best PSNR that is no longer than that; `quality` is not used. `effort` is 0 (one pass) to 9: rounds of
+        search for cheaper symbols.
 
         Raises InputError if an argument is none of these or no quality fits, BundleError if the bundle has no
         prior.
         """
         options = as_options(quality, effort, max_bytes)
-        return next(self._compress_each(as_one(image, self.manifest.image_shape), *options))
+        return next(self._writer.one_each(as_one(image, self.manifest.image_shape), options))
 
     def compress_batch(
         self,
-        images: object,
+        images: ImageLike,
         quality: int = DEFAULT_QUALITY,
         effort: int = 0,
         max_bytes: int | None = None,
@@ -135,41 +155,54 @@ class Codec:
     ) -> bytes:
         """Return the bytes of one .fmae file of a stack of images (N, 28, 28), with a name for each if given.
 
-        The options are those of `compress`; `max_bytes` is for the whole file. Raises as `compress` does.
+        The options are those of `compress`; `max_bytes` is for the whole file, and the best PSNR that of the mean
+        squared error of all images. Raises as `compress` does.
         """
-        quality, effort, max_bytes = as_options(quality, effort, max_bytes)
+        options = as_options(quality, effort, max_bytes)
         batch, single = as_batch(images, self.manifest.image_shape)
         if single:
             raise InputError("compress_batch takes a stack of images; use compress for one")
         if len(batch) > MAX_IMAGES:
             raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
-        listed = None if names is None else as_names(names, len(batch))
+        return self._writer.stack(batch, options, None if names is None else as_names(names, len(batch)))
 
-        def pack(payloads: Iterable[bytes], quality: int) -> bytes:
-            return pack_many(payloads, quality, self._bundle_id, listed)
-
-        if max_bytes is not None:
-            return self._coder.fit(batch, effort, max_bytes, pack)
-        return pack(self._coder.payloads(batch, quality, effort), quality)
-
-    def decompress(self, content: bytes, index: int | None = None) -> NDArray[np.uint8]:
+    def decompress(
+        self, content: BytesLike, index: int | None = None, *, max_images: int | None = None
+    ) -> NDArray[np.uint8]:
         """Return the image (28, 28) of a .fmae file's bytes, or the stack (N, 28, 28) that the file holds.
 
-        With `index`, return that image (28, 28) of a stack; no other is decoded.
+        With `index`, return that image (28, 28) of a stack; no other is decoded. `max_images` bounds time and
+        memory, for 130 kB may claim a million images.
 
-        Raises InputError if the bytes are no whole .fmae file of this bundle, or `index` is none of theirs.
+        Raises InputError if the bytes are not a whole .fmae file of this bundle, it claims more than `max_images`
+        images, or there is no image `index`.
         """
-        file = self._unpack(content)
-        payloads: Sequence[bytes] = file.payloads
-        if index is not None:
-            index = as_integer("index", index)
-            if not 0 <= index < len(payloads):
-                raise InputError(f"holds {len(payloads)} images, and no image {index!r}; they count from 0")
-            payloads = payloads[index : index + 1]
-        images = self._coder.images(payloads, file.quality)
-        return images if index is None and not file.single else images[0]
+        file = self._unpack(content, max_images)
+        if index is None:
+            images = self._coder.images(file.payloads, file.quality)
+            return images[0] if file.single else images
+        number = as_integer("index", index)
+        if not 0 <= number < len(file.payloads):
+            raise InputError(f"holds {len(file.payloads)} images, and no image {number}; they count from 0")
+        image: NDArray[np.uint8] = self._coder.images(file.payloads[number : number + 1], file.quality)[0]
+        return image
 
-    def symbols(self, content: bytes) -> NDArray[np.int64]:
+    def decompress_batch(self, content: BytesLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
+        """Return the images of a .fmae file's bytes as a stack (N, 28, 28), which one image is too.
+
+        Raises as `decompress` does.
+        """
+        file = self._unpack(content, max_images)
+        return self._coder.images(file.payloads, file.quality)
+
+    def inspect(self, content: BytesLike) -> FmaeInfo:
+        """Describe a .fmae file's bytes, and decode no image: how many, quality, names, bytes per image.
+
+        Raises InputError if the bytes are not a whole .fmae file of this bundle.
+        """
+        return describe(self._unpack(content), self._bundle_id, memoryview(content).nbytes)
+
+    def symbols(self, content: BytesLike) -> NDArray[np.int64]:
         """Return the quantised latents (N, 64) in a .fmae file's bytes, as whole steps of the file's quality.
 
         They are the same on every machine. Raises as `decompress` does.
@@ -177,13 +210,17 @@ class Codec:
         file = self._unpack(content)
         return self._coder.symbols(file.payloads, file.quality)
 
-    def names(self, content: bytes) -> tuple[str, ...] | None:
-        """Return the images' names in a .fmae file, None if they were not kept. Raises as `decompress` does."""
+    def names(self, content: BytesLike) -> tuple[str, ...] | None:
+        """Return the images' names in a .fmae file, None if it has none.
+
+        Raises as `decompress` does, and InputError if docs/format.md refuses the names; the images can be decoded
+        all the same.
+        """
         return self._unpack(content).names
 
     def compress_iter(
         self,
-        images: Iterable[object],
+        images: Iterable[ImageLike],
         quality: int = DEFAULT_QUALITY,
         effort: int = 0,
         max_bytes: int | None = None,
@@ -196,31 +233,36 @@ class Codec:
         `compress` does: at the call for an option, and for the image of number k, counted from 0, after
         all before it.
         """
-        quality, effort, max_bytes = as_options(quality, effort, max_bytes)
+        options = as_options(quality, effort, max_bytes)
         batch_size = as_batch_size(batch_size)
+        iterator = as_iterator("images", images)
 
         def batches() -> Iterator[NDArray[Any]]:
-            for number, image in enumerate(images):
+            for number, image in enumerate(iterator):
                 with numbered("image", number):
                     yield as_one(image, self.manifest.image_shape)
 
         def files() -> Iterator[bytes]:
             for group in group_ahead(batches(), batch_size, lambda batch: batch.dtype):
-                yield from self._compress_each(np.concatenate(group), quality, effort, max_bytes)
+                yield from self._writer.one_each(np.concatenate(group), options)
 
         return files()
 
-    def decompress_iter(self, contents: Iterable[bytes], *, batch_size: int = 64) -> Iterator[NDArray[np.uint8]]:
-        """Yield the images (28, 28) in .fmae files, every one of a stack, with that many at most taken ahead.
+    def decompress_iter(
+        self, contents: Iterable[BytesLike], *, batch_size: int = 64, max_images: int | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images (28, 28) in .fmae files, every one of a stack; at most `batch_size` are taken ahead.
 
-        Raises as `decompress` does, for the file of number k, counted from 0, after all images before it.
+        `max_images` is for each file. Raises as `decompress` does, for the file of number k, counted from 0, after
+        all images before it.
         """
-        batch_size = as_batch_size(batch_size)
+        batch_size, most = as_batch_size(batch_size), as_max_images(max_images)
+        iterator = as_iterator("contents", contents)
 
         def payloads() -> Iterator[tuple[int, bytes]]:
-            for number, content in enumerate(contents):
+            for number, content in enumerate(iterator):
                 with numbered("file", number):
-                    file = self._unpack(content)
+                    file = self._unpack(content, most)
                 yield from ((file.quality, payload) for payload in file.payloads)
 
         def images() -> Iterator[NDArray[np.uint8]]:
@@ -229,23 +271,8 @@ class Codec:
 
         return images()
 
-    def _compress_each(
-        self, batch: NDArray[Any], quality: int, effort: int, max_bytes: int | None
-    ) -> Iterator[bytes]:
-        """Yield a file for each of checked images."""
-
-        def pack(payloads: Iterable[bytes], quality: int) -> bytes:
-            (payload,) = payloads
-            return pack_one(payload, quality, self._bundle_id)
-
-        if max_bytes is not None:
-            return (self._coder.fit(batch[one], effort, max_bytes, pack) for one in slices(len(batch), 1))
-        return (pack([payload], quality) for payload in self._coder.payloads(batch, quality, effort))
-
-    def _unpack(self, content: bytes) -> FmaeFile:
+    def _unpack(self, content: BytesLike, max_images: int | None = None) -> FmaeFile:
         """Return what the bytes of a file of this bundle hold, with payloads that are short enough to decode."""
-        if not isinstance(content, bytes | bytearray | memoryview):
-            raise InputError(f"the content of a .fmae file is bytes, not {type(content).__name__}")
-        file = unpack(bytes(content), self._bundle_id)
+        file = unpack(as_bytes(content), self._bundle_id, as_max_images(max_images))
         self._coder.require_short(file.payloads)
         return file

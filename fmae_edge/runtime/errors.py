@@ -15,12 +15,31 @@ class InputError(FmaeError, ValueError):
     """Data that cannot be taken: a wrong shape, dtype, range or file content."""
 
 
+class ArgumentError(InputError):
+    """An argument of a call that is wrong: `argument` is its name, and `problem` continues the sentence."""
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(argument, problem)
+        self.argument, self.problem = argument, problem
+
+    def __str__(self) -> str:
+        return f"{self.argument} {self.problem}"
+
+
 class BundleError(FmaeError):
     """A bundle that is incomplete, altered, or made for another version of the format."""
 
 
 class OutputError(FmaeError):
     """A result that cannot be put where it was asked for without losing something, or at all."""
+
+
+class DiskError(OutputError):
+    """A disk that is full, over quota or read-only: no other result could be written either."""
+
+
+class ResourceError(FmaeError):
+    """Threads that the system does not give."""
 
 
 def shown(value: object) -> str:

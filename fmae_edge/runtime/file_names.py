@@ -1,42 +1,93 @@
-"""The names that images may have in a .fmae file: each could be a file's in one folder, on any system."""
+"""The names that images may have in a .fmae file: relative paths whose parts are file names on any system.
 
-from collections import Counter
+The rule is a list of code points, and docs/format.md has the same list. What Python says of a character, such as
+that it is printable, changes with the version of Unicode: a name would be valid on one machine only.
+"""
+
+import re
 from collections.abc import Collection, Mapping, Set
 from contextlib import suppress
+from itertools import pairwise
 
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 
-_MAX_NAME_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
+_MAX_PART_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
+_MAX_NAME_BYTES = 1000  # of a path; macOS allows 1024
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+_SPECIAL_ON_WINDOWS = r'<>:"|?*\\'
+_BIDIRECTIONAL = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_INVISIBLE = (
+    r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0"
+    r"\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_SURROGATES = r"\ud800-\udfff"
+_REFUSED = re.compile(f"[{_CONTROLS}{_SPECIAL_ON_WINDOWS}{_BIDIRECTIONAL}{_INVISIBLE}{_SURROGATES}]")
+# With ASCII, letters are A to Z alone: else re takes a Turkish dotless i for an I
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.ASCII | re.IGNORECASE
+)
 
 
-def as_names(names: object, images: int) -> list[str]:
-    """Return names in their order. Raises InputError if they are not a list of different ones, one an image."""
+def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
+    """Return `names` as a list, in their order; without `paths`, none may have a `/`.
+
+    Raises InputError if they are not a list of different names, one per image, that docs/format.md allows.
+    """
     given: list[object] | None = None
     if isinstance(names, Collection) and not isinstance(names, str | Mapping | Set):
         with suppress(TypeError):  # an array without a dimension
             given = list(names)
-    if given is None or len(given) != images:
-        raise InputError(f"{images} images need a list of {images} names")
+    if given is None:
+        raise InputError(f"expected a list of {images} names, got {type(names).__name__}")
+    if len(given) != images:
+        raise InputError(f"expected a list of {images} names, one per image, got {len(given)}")
     listed: list[str] = []
     for name in given:
-        if not isinstance(name, str) or not _is_file_name(name):
-            raise InputError(f"{name!r} cannot be the name of a file in a folder")
+        if not isinstance(name, str):
+            raise InputError(f"{shown(name)} is not a name; expected a str")
+        problem = _problem_of(name, paths)
+        if problem:
+            raise InputError(f"{shown(name)} cannot be the name of an image: {problem}")
         listed.append(name)
-    twice = next((name for name, count in Counter(listed).items() if count > 1), None)
-    if twice is not None:
-        raise InputError(f"images need different names, and {twice!r} is there twice")
+    # With the least character for "/", whatever lies in a folder follows right behind a name that is the folder's
+    for before, after in pairwise(sorted(listed, key=lambda name: name.replace("/", "\0"))):
+        if before == after:
+            raise InputError(f"{shown(before)} is the name of two images; names must be different")
+        if after.startswith(f"{before}/"):
+            raise InputError(f"{shown(before)} is the name of an image and the folder of {shown(after)}")
     return listed
 
 
-def _is_file_name(name: str) -> bool:
-    """Whether `name` is one on any system, and prints as what it is."""
+def read_names(listed: bytes, images: int, *, paths: bool) -> tuple[str, ...]:
+    """Return the names in a .fmae file, which are UTF-8 with a zero byte between two.
+
+    Raises InputError as `as_names` does.
+    """
     try:
-        encoded = name.encode()
-    except UnicodeEncodeError:  # a name in the file system that is no text
-        return False
-    return (
-        name.isprintable()
-        and 0 < len(encoded) <= _MAX_NAME_BYTES
-        and name not in (".", "..")
-        and not set(name) & set("/\\")
-    )
+        text = listed.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"byte {error.start} of the names is not valid UTF-8") from None
+    return tuple(as_names(text.split("\0") if listed or images else [], images, paths=paths))
+
+
+def _problem_of(name: str, paths: bool) -> str:
+    """Return why `name` is refused, or nothing."""
+    refused = _REFUSED.search(name)
+    if refused:
+        return f"it contains U+{ord(refused[0]):04X}"
+    if "/" in name and not paths:
+        return "it contains a /"
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        return f"it has more than {_MAX_NAME_BYTES} bytes"
+    for part in name.split("/"):
+        if not part:
+            return "it is empty, or a part of it is"
+        if part in (".", ".."):
+            return f"{part} is a folder on every system"
+        if part.endswith((".", " ")):
+            return "Windows drops a dot or space at the end"
+        if _DEVICE.fullmatch(part):
+            return f"{part} is a device on Windows"
+        if len(part.encode()) > _MAX_PART_BYTES:
+            return f"a part of it has more than {_MAX_PART_BYTES} bytes"
+    return ""

@@ -1,7 +1,7 @@
 """The .fmae file: payloads of the entropy coder with what it takes to read them. docs/format.md specifies it.
 
-A file of one image has 7 bytes around its payload; a file of many has its header once and about 5 bits
-an image, from which the place of each payload follows without decoding another.
+A file of one image has 7 bytes around its payload. A file of many has one header, and about 5 bits per image that
+say where each payload begins, so one image can be decoded without the others.
 """
 
 from array import array
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.arrays import slices
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.file_names import as_names
+from fmae_edge.runtime.file_names import read_names
 from fmae_edge.runtime.manifest import QUALITIES
 from fmae_edge.runtime.payloads import Payloads
 
 SUFFIX = ".fmae"
-VERSION = 1
+_VERSION, _PATHS_VERSION = 1, 2  # 2: names may be relative paths; all else is as in 1
 _MAGIC = 0xFAE
 _START_BYTES = 3  # magic, version, and one byte of quality and kind
 _ID_BYTES, _MANY_ID_BYTES = 2, 4
@@ -32,17 +32,32 @@ _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
 MAX_IMAGES = 1 << 20
 _MAX_PAYLOAD_BYTES = 65535
+_MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
 _BYTES_AT_ONCE = 1 << 16  # of unary numbers, eight times as much when unpacked
 
 
 @dataclass(frozen=True)
 class FmaeFile:
-    """What a .fmae file holds: `names` if they were kept; `single` if it is one image and not a stack of one."""
+    """What a .fmae file holds: one image if `single`, else a stack. `listed` are its names, not checked yet."""
 
+    version: int
     quality: int
     payloads: Payloads
-    names: tuple[str, ...] | None
     single: bool
+    listed: memoryview | None = None
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The images' names, None if the file has none.
+
+        Raises InputError if docs/format.md refuses them. The images can be decoded all the same.
+        """
+        if self.listed is None:
+            return None
+        try:
+            return read_names(bytes(self.listed), len(self.payloads), paths=self.version >= _PATHS_VERSION)
+        except InputError as error:
+            raise InputError(f"contains invalid image names: {error}") from None
 
 
 def is_fmae(content: bytes) -> bool:
@@ -50,48 +65,65 @@ def is_fmae(content: bytes) -> bool:
     return len(content) >= _START_BYTES and content[0] << 4 | content[1] >> 4 == _MAGIC
 
 
+def max_file_bytes(start: bytes) -> int:
+    """Return how many bytes the .fmae file that begins with `start` may have: a stack a gigabyte."""
+    if start[1] & 15 <= _PATHS_VERSION and not start[2] & _MANY:
+        return _START_BYTES + _ID_BYTES + _CHECK_BYTES + _MAX_PAYLOAD_BYTES
+    return _MAX_STACK_BYTES
+
+
 def pack_one(payload: bytes, quality: int, bundle_id: str) -> bytes:
-    """Return the file of one image; `bundle_id` is the bundle's, in hexadecimal."""
+    """Return the file of one image; `bundle_id` is the bundle's, in hexadecimal.
+
+    Raises InputError if the payload has more than 65,535 bytes.
+    """
+    _require_length(len(payload))
     kind = quality | len(payload) % _LENGTH_MODULUS << _QUALITY_BITS
-    start = _start(kind) + bytes.fromhex(bundle_id)[:_ID_BYTES]
+    start = _start(_VERSION, kind) + bytes.fromhex(bundle_id)[:_ID_BYTES]
     return start + _check(start + payload, bundle_id) + payload
 
 
 def pack_many(
     payloads: Iterable[bytes], quality: int, bundle_id: str, names: Sequence[str] | None = None
 ) -> bytes:
-    """Return the file of a stack, MAX_IMAGES at most, with a name each or none: `as_names` has checked them."""
+    """Return the file of a stack of at most MAX_IMAGES, with a name for each image or none.
+
+    `as_names` has checked the names. Raises InputError if a payload has more than 65,535 bytes.
+    """
     body = bytearray()
     lengths = array("I")
     for payload in payloads:
+        _require_length(len(payload))
         body += payload
         lengths.append(len(payload))
-    start = _start(quality | _MANY | (_NAMED if names is not None else 0))
+    listed = None if names is None else "\0".join(names).encode()
+    version = _VERSION if listed is None or b"/" not in listed else _PATHS_VERSION
+    start = _start(version, quality | _MANY | (0 if listed is None else _NAMED))
     start += bytes.fromhex(bundle_id)[:_MANY_ID_BYTES]
     index = _varint(len(lengths)) + _pack_lengths(lengths)
-    if names is not None:
-        listed = "\0".join(names).encode()
+    if listed is not None:
         index += _varint(len(listed)) + listed
     checked = start + crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big") + index
     return start + _check(checked, bundle_id) + checked[len(start) :] + body
 
 
-def unpack(content: bytes, bundle_id: str) -> FmaeFile:
+def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> FmaeFile:
     """Return what the bytes of a file hold, for the bundle with `bundle_id`.
 
-    Raises InputError if they are no .fmae file, of a newer version, made by another bundle, truncated or
-    corrupted: each says which.
+    Raises InputError, each with its own sentence, if they are not a .fmae file, of a newer version, made by
+    another bundle, truncated, corrupted, or claim more than `max_images` images: no memory is taken for those.
     """
     if not is_fmae(content):
         raise InputError("not a .fmae file")
-    if content[1] & 15 != VERSION:
+    version, kind = content[1] & 15, content[2]
+    if not _VERSION <= version <= _PATHS_VERSION:
         raise InputError(
-            f"version {content[1] & 15} of the .fmae format, and this fmae-edge reads version {VERSION}: "
-            "upgrade fmae-edge"
+            f"version {version} of the .fmae format, and this fmae-edge reads versions {_VERSION} and "
+            f"{_PATHS_VERSION}: upgrade fmae-edge"
         )
-    many = bool(content[2] & _MANY)
-    if not 1 <= content[2] & 15 <= QUALITIES or (many and content[2] & _RESERVED):
-        raise InputError("corrupted, its third byte is none that this version has")
+    many = bool(kind & _MANY)
+    if not 1 <= kind & 15 <= QUALITIES or (many and kind & _RESERVED):
+        raise InputError(f"corrupted: byte 3 is {kind:#04x}, which format version {version} does not define")
     id_end = _START_BYTES + (_MANY_ID_BYTES if many else _ID_BYTES)
     if len(content) < id_end + _CHECK_BYTES + (_PAYLOAD_CHECK_BYTES if many else 0):
         raise InputError("truncated within its header")
@@ -101,54 +133,67 @@ def unpack(content: bytes, bundle_id: str) -> FmaeFile:
             f"made by the bundle whose id begins with {made_by}, and this is bundle {bundle_id}: "
             "decompress it with the bundle that compressed it"
         )
-    return (_unpack_many if many else _unpack_one)(content, id_end, bundle_id)
+    if not many:
+        _require_few(1, max_images)
+        return _unpack_one(content, id_end, bundle_id)
+    return _unpack_many(content, id_end, bundle_id, max_images)
 
 
 def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
-    check, payload = content[id_end : id_end + _CHECK_BYTES], content[id_end + _CHECK_BYTES :]
+    check_end = id_end + _CHECK_BYTES
+    payload = memoryview(content)[check_end:]
     quality, length = content[2] & 15, content[2] >> _QUALITY_BITS
-    if len(payload) > _MAX_PAYLOAD_BYTES or check != _check(content[:id_end] + payload, bundle_id):
-        if len(payload) % _LENGTH_MODULUS != length:
-            raise InputError("truncated, or with bytes added: its payload has not the length it was given")
-        raise InputError("corrupted, its check code does not match")
-    return FmaeFile(quality, Payloads(memoryview(payload), np.array([len(payload)])), None, single=True)
+    if len(payload) % _LENGTH_MODULUS != length:
+        raise InputError("truncated, or with bytes added: its payload length does not match its header")
+    _require_length(len(payload))
+    if content[id_end:check_end] != _check(content[:id_end], bundle_id, payload):
+        raise InputError("corrupted: its check code does not match")
+    payloads = Payloads(payload, np.array([len(payload)]))
+    return FmaeFile(content[1] & 15, quality, payloads, single=True)
 
 
-def _unpack_many(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
+def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -> FmaeFile:
     check_end = id_end + _CHECK_BYTES
     reader = _Reader(content, check_end + _PAYLOAD_CHECK_BYTES)
     try:
-        lengths = _read_lengths(reader)
+        lengths = _read_lengths(reader, max_images)
         listed = reader.take(reader.varint()) if content[2] & _NAMED else None
     except EOFError:
         raise InputError("truncated or corrupted within its header") from None
-    if content[id_end:check_end] != _check(content[:id_end] + content[check_end : reader.at], bundle_id):
-        raise InputError("corrupted, the check code of its header does not match")
-    body = memoryview(content)[reader.at :]
+    view = memoryview(content)  # names may be long, and are not copied until someone asks for them
+    if content[id_end:check_end] != _check(content[:id_end], bundle_id, view[check_end : reader.at]):
+        raise InputError("corrupted: the check code of its header does not match")
+    body = view[reader.at :]
     needed = int(lengths.sum())
     if len(body) < needed:
-        raise InputError(f"truncated, it has {len(body)} of {needed} bytes of payload")
+        raise InputError(f"truncated: it has {len(body)} of {needed} bytes of payload")
     if content[check_end : check_end + _PAYLOAD_CHECK_BYTES] != crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big"):
-        raise InputError("corrupted, the check code of its payload does not match")
+        raise InputError("corrupted: the check code of its payloads does not match")
     if len(body) > needed:
-        raise InputError(f"corrupted, it has {len(body) - needed} bytes behind its payload")
-    payloads = Payloads(body, lengths)
-    names = None
-    if listed is not None:
-        try:
-            names = tuple(as_names(listed.decode().split("\0") if payloads else [], len(payloads)))
-        except ValueError as error:  # a UnicodeDecodeError or an InputError
-            raise InputError(f"holds names that are none ({error})") from None
-    return FmaeFile(content[2] & 15, payloads, names, single=False)
+        raise InputError(f"corrupted: it has {len(body) - needed} bytes behind its payloads")
+    return FmaeFile(content[1] & 15, content[2] & 15, Payloads(body, lengths), single=False, listed=listed)
 
 
-def _start(kind: int) -> bytes:
-    return bytes([_MAGIC >> 4, (_MAGIC & 15) << 4 | VERSION, kind])
+def _require_length(payload_bytes: int) -> None:
+    if payload_bytes > _MAX_PAYLOAD_BYTES:
+        raise InputError(f"a payload has {payload_bytes} bytes; the most in a .fmae file are {_MAX_PAYLOAD_BYTES}")
 
 
-def _check(checked: bytes, bundle_id: str) -> bytes:
-    """Return the CRC-16 of the whole bundle id and `checked`: an id that only begins alike does not match."""
-    return crc_hqx(bytes.fromhex(bundle_id) + checked, 0).to_bytes(_CHECK_BYTES, "big")
+def _require_few(images: int, max_images: int) -> None:
+    if images > max_images:
+        raise InputError(f"claims to hold {images} images, and max_images is {max_images}")
+
+
+def _start(version: int, kind: int) -> bytes:
+    return bytes([_MAGIC >> 4, (_MAGIC & 15) << 4 | version, kind])
+
+
+def _check(checked: bytes, bundle_id: str, rest: bytes | memoryview = b"") -> bytes:
+    """Return the CRC-16 of the whole bundle id, `checked` and `rest`.
+
+    An id that only begins alike does not match.
+    """
+    return crc_hqx(rest, crc_hqx(bytes.fromhex(bundle_id) + checked, 0)).to_bytes(_CHECK_BYTES, "big")
 
 
 def _varint(number: int) -> bytes:
@@ -164,9 +209,9 @@ class _Reader:
     """Takes a header apart. Raises EOFError where the bytes end before it does, or hold what no header has."""
 
     def __init__(self, content: bytes, at: int) -> None:
-        self._content, self.at = content, at
+        self._content, self.at = memoryview(content), at
 
-    def take(self, count: int) -> bytes:
+    def take(self, count: int) -> memoryview:
         if count > len(self._content) - self.at:
             raise EOFError
         self.at += count
@@ -215,10 +260,11 @@ def _pack_lengths(lengths: "array[int]") -> bytes:
     return _varint(shortest) + bytes([low_bits]) + packed
 
 
-def _read_lengths(reader: _Reader) -> NDArray[np.int64]:
+def _read_lengths(reader: _Reader, max_images: int = MAX_IMAGES) -> NDArray[np.int64]:
     count = reader.varint()
     if count > MAX_IMAGES:
         raise EOFError
+    _require_few(count, max_images)
     if not count:
         return np.empty(0, np.int64)
     shortest = reader.varint()
@@ -232,4 +278,7 @@ def _read_lengths(reader: _Reader) -> NDArray[np.int64]:
     lengths = reader.unary(count, _MAX_PAYLOAD_BYTES >> low_bits)
     for bits in low.T:
         lengths = lengths << 1 | bits
-    return lengths + shortest
+    lengths += shortest
+    if lengths.max() > _MAX_PAYLOAD_BYTES:
+        raise EOFError
+    return lengths

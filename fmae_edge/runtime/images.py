@@ -1,6 +1,5 @@
 """What the codec takes as images, and how pixels become the numbers that the graphs work on."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -9,22 +8,27 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arrays import Stack, as_stack, to_array
 from fmae_edge.runtime.errors import InputError
 
+_GRAY_MODE = "L"  # the mode of Pillow whose array is what a codec of one channel takes
+_DEEP_MODES = ("I", "F")  # of 16 and 32 bits, which Pillow would clip to 8
+
 
 def as_batch(images: object, shape: tuple[int, ...]) -> tuple[Stack, bool]:
     """Check `images` and return them as (N, *shape) with their dtype, and whether it was one image alone.
 
-    `images` is uint8, or floating point in [0, 1]; `shape` is that of one image: (height, width), or
-    (channels, height, width). One image has that shape, a batch one more dimension in front; a batch of
-    one-channel images may also be (N, 1, height, width). A long list is checked as its parts are taken.
+    `images` is uint8, or floating point in [0, 1], or lists of Python's integers from 0 to 255. `shape` is that of
+    one image: (height, width), or (channels, height, width). One image has that shape, a batch one more dimension
+    in front; a batch of one-channel images may also be (N, 1, height, width). A long list is checked as its parts
+    are taken.
 
-    Raises InputError if the shape, the dtype or the range is another.
+    Raises InputError if the shape, the dtype or the range is another, or if an image of Pillow has another mode
+    than L.
     """
-    return as_stack(images, "images", lambda some: _checked(to_array(some, "images"), shape))
+    return as_stack(images, "images", lambda some: _checked(_to_pixels(some), shape))
 
 
 def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return one image, checked as by `as_batch`, as a batch of one; a batch of one is one image too."""
-    array = to_array(image, "images")
+    array = _to_pixels(image)
     batch, _ = _checked(array, shape)
     if len(batch) != 1:
         raise InputError(
@@ -33,10 +37,48 @@ def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
     return batch
 
 
+def _to_pixels(images: object) -> NDArray[Any]:
+    """Return `images` as an array; lists of Python's integers, of which numpy makes int64, are levels."""
+    array = to_array(images, "images", _require_gray)
+    if array.dtype.kind not in "iu" or not _are_python_integers(images):
+        return array
+    if array.size and not (array.min() >= 0 and array.max() <= 255):
+        raise InputError(
+            f"images are lists of integers from {array.min()} to {array.max()}; expected levels from 0 to 255"
+        )
+    return array.astype(np.uint8)
+
+
+def _are_python_integers(values: object) -> bool:
+    """Whether `values` are lists of Python's integers: of numpy's, the dtype says what they are."""
+    if isinstance(values, list | tuple):
+        return all(map(_are_python_integers, values))
+    return type(values) is int
+
+
+def _require_gray(item: object) -> None:
+    """Raise InputError if `item` is an image of Pillow whose array is not gray levels. Pillow is not imported."""
+    mode = getattr(item, "mode", None)
+    if not isinstance(mode, str) or not hasattr(item, "getbands"):
+        return
+    if mode.startswith(_DEEP_MODES):
+        raise InputError(f"an image has Pillow mode {mode}, which is more than 8 bits; scale it to uint8 first")
+    if mode != _GRAY_MODE:
+        raise InputError(
+            f'an image has Pillow mode {mode}; expected {_GRAY_MODE}: use image.convert("{_GRAY_MODE}")'
+        )
+    if "transparency" in getattr(item, "info", ()):
+        raise InputError(
+            "an image of Pillow has transparent pixels; put it on a background, or use np.asarray(image) to take "
+            "its gray levels as they are"
+        )
+
+
 def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:
     expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
     if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise InputError(f"images have dtype {array.dtype}; expected uint8, or floating point in [0, 1]")
+        levels = " (for levels from 0 to 255, use .astype(np.uint8))" if array.dtype.kind in "iu" else ""
+        raise InputError(f"images have dtype {array.dtype}; expected uint8{levels}, or floating point in [0, 1]")
     given = array.shape
     single = given == shape
     if single:
@@ -46,9 +88,10 @@ def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any],
     if array.shape[1:] != shape:
         raise InputError(f"images have shape {_text(given)}; {expected}")
     if array.dtype.kind == "f" and array.size:
-        low, high = float(array.min()), float(array.max())
+        low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):  # written so that NaN fails it
-            found = "NaN or infinity" if not math.isfinite(low + high) else f"values from {low:g} to {high:g}"
+            # str of numpy's numbers has as many digits as their dtype needs, so that 1.0000001 is not shown as 1
+            found = f"values from {low!s} to {high!s}" if np.isfinite([low, high]).all() else "NaN or infinity"
             raise InputError(f"images have {found}; floating-point pixels must lie in [0, 1]")
     return array, single
 

@@ -1,7 +1,7 @@
 """Images to the payloads of .fmae files and back: the graphs, the quantiser of a quality, and the prior."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from fmae_edge.runtime.bundle import Bundle, read_checked
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.graphs import Graphs
 from fmae_edge.runtime.images import to_levels
-from fmae_edge.runtime.manifest import PRIOR_NAME, QUALITIES, Qualities
+from fmae_edge.runtime.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.payloads import Payloads
 from fmae_edge.runtime.prior import Integers, Prior, read_prior
 from fmae_edge.runtime.search import search
@@ -21,22 +21,9 @@ from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symb
 
 # A symbol's interval and that of its escape shift out two bytes each, and a message ends with one
 _PAYLOAD_BYTES_A_LATENT = 4
-_LEVELS_THAT_EFFORT_SAVES = 2
-_IMAGES_AT_ONCE = 1024  # bounds memory, however many are coded
-_LATENTS_KEPT = 16 * _IMAGES_AT_ONCE  # bounds it too: images beyond are encoded again for the next quality
-
-
-class _TooManyBytesError(Exception):
-    """Payloads alone are longer than the file may be."""
-
-
-def _no_more_than(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield payloads up to so many bytes; raise _TooManyBytesError at the one that exceeds them."""
-    for payload in payloads:
-        most -= len(payload)
-        if most < 0:
-            raise _TooManyBytesError
-        yield payload
+# These bound memory, however many images are coded; fewer at once take no less, and fewer payloads take longer
+IMAGES_AT_ONCE = 256
+_PAYLOADS_AT_ONCE = 1024
 
 
 class LatentCoder:
@@ -49,46 +36,25 @@ class LatentCoder:
 
     def payloads(self, images: Stack, quality: int, effort: int) -> Iterator[bytes]:
         """Yield the payload of each of checked images."""
-        for part in slices(len(images), _IMAGES_AT_ONCE):
+        for part in slices(len(images), IMAGES_AT_ONCE):
             some = images[part]
-            yield from self._encode(some, self._graphs.encode(some), quality, effort)
+            symbols = self.quantise(self.latents(some), some, quality, effort)
+            yield from self.payloads_of(symbols, quality)
 
-    def fit(
-        self, images: Stack, effort: int, max_bytes: int, pack: Callable[[Iterable[bytes], int], bytes]
-    ) -> bytes:
-        """Return what `pack` makes of the payloads of checked images and the highest quality with which that fits.
+    def latents(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the latent values (N, latent_size) of checked images."""
+        return self._graphs.encode(images)
 
-        Raises InputError if more than `max_bytes` are needed even at the lowest.
-        """
-        kept: dict[int, NDArray[np.float32]] = {}
+    def quantise(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
+        """Return the symbols (N, latent_size) for images with these latent values."""
+        symbols = clip_symbols(np.rint(latents / self._step(quality)))
+        return self._search(symbols, images, quality, effort) if effort else symbols
 
-        def payloads_at(quality: int, effort: int) -> Iterator[bytes]:
-            for part in slices(len(images), _IMAGES_AT_ONCE):
-                some = images[part]
-                latents = kept.get(part.start)
-                if latents is None:
-                    latents = self._graphs.encode(some)
-                    if len(kept) < _LATENTS_KEPT // _IMAGES_AT_ONCE:
-                        kept[part.start] = latents
-                yield from self._encode(some, latents, quality, effort)
-
-        def fitting(quality: int, effort: int) -> bytes | None:
-            try:
-                content = pack(_no_more_than(max_bytes, payloads_at(quality, effort)), quality)
-            except _TooManyBytesError:
-                return None
-            return content if len(content) <= max_bytes else None
-
-        levels = range(QUALITIES, 0, -1)
-        if effort:  # saves little more than a level takes, so only the next above what fits without can fit too
-            highest = next((at for at in levels if fitting(at, 0)), 1)
-            levels = range(min(highest + _LEVELS_THAT_EFFORT_SAVES, QUALITIES), 0, -1)
-        for at in levels:
-            content = fitting(at, effort)
-            if content is not None:
-                return content
-        least = len(pack(payloads_at(1, effort), 1))
-        raise InputError(f"max_bytes is {max_bytes}, and the lowest quality takes {least} bytes")
+    def squared_error(self, symbols: Integers, images: NDArray[Any], quality: int) -> int:
+        """Return the summed squared error of the images that symbols decode to, in levels 0 to 255."""
+        levels = to_levels(images, self._bundle.manifest.image_channels)
+        difference = self._decode(symbols, quality).reshape(levels.shape).astype(np.int32) - levels
+        return int(np.square(difference).sum(dtype=np.int64))
 
     def require_short(self, payloads: Payloads) -> None:
         """Raise InputError if one of payloads is longer than any that an encoder writes."""
@@ -105,18 +71,17 @@ class LatentCoder:
 
     def images(self, payloads: Sequence[bytes], quality: int) -> NDArray[np.uint8]:
         """Return the images in payloads that are short enough."""
-        images = np.empty((len(payloads), *self._bundle.manifest.image_shape), np.uint8)
-        for part in slices(len(payloads), _IMAGES_AT_ONCE):
-            images[part] = self._decode(self.symbols(payloads[part], quality), quality)
-        return images
+        return self._images(lambda part: self.symbols(payloads[part], quality), len(payloads), quality)
 
-    def _encode(
-        self, images: NDArray[Any], latents: NDArray[np.float32], quality: int, effort: int
-    ) -> list[bytes]:
-        symbols = clip_symbols(np.rint(latents / self._step(quality)))
-        if effort:
-            symbols = self._search(symbols, images, quality, effort)
-        return self.payloads_of(symbols, quality)
+    def images_of(self, symbols: Stack, quality: int) -> NDArray[np.uint8]:
+        """Return the images of checked symbols (N, latent_size)."""
+        return self._images(lambda part: symbols[part], len(symbols), quality)
+
+    def _images(self, symbols_of: Callable[[slice], Integers], count: int, quality: int) -> NDArray[np.uint8]:
+        images = np.empty((count, *self._bundle.manifest.image_shape), np.uint8)
+        for part in slices(count, _PAYLOADS_AT_ONCE):
+            images[part] = self._decode(symbols_of(part), quality)
+        return images
 
     def _decode(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
         return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))

@@ -2,7 +2,9 @@
 
 import io
 import math
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -13,31 +15,52 @@ from fmae_edge.runtime.latents import as_latent_batch
 
 SUFFIX = ".npy"
 MAGIC = npy.MAGIC_PREFIX
+_LENGTH_BYTES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # of the header's length, by version
+_ORDERS: dict[str, Literal["C", "F"]] = {"True": "F", "False": "C"}
+_MAX_HEADER_BYTES = 10_000
+_MAX_DIMENSIONS = 32
+# NumPy reads a header as a Python literal, which takes more than arrays have, and prints warnings of Python's own
+_ENTRY = re.compile(
+    r"""\s*(?:['"]descr['"]\s*:\s*['"](?P<descr>[<>|=]?[?biufcmMOSUV]\d{0,9}(?:\[\w+\])?)['"]"""
+    r"""|['"]fortran_order['"]\s*:\s*(?P<fortran_order>True|False)"""
+    r"""|['"]shape['"]\s*:\s*\((?P<shape>\s*(?:\d{1,18}L?\s*,\s*)*(?:\d{1,18}L?\s*)?)\))\s*(?:,\s*|$)"""
+)
+
+
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    dtype: np.dtype[Any]
+    end: int
+
+    @property
+    def data_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def file_bytes(start: bytes, where: str) -> int:
+    """Return how many bytes the .npy file of latents that begins with `start` has, as its header says.
+
+    Raises InputError if the header is damaged, or not of latents. 64 kilobytes hold any header.
+    """
+    header = _read_header(start, where)
+    return header.end + header.data_bytes
 
 
 def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
     """Return the latents of a .npy file's bytes: (size,) or (N, size), float32, float16 or int8.
 
-    `where` names the file in messages. Raises InputError if the bytes are no .npy file, a pickled one,
+    `where` names the file in messages. Raises InputError if the bytes are not a .npy file, a pickled one,
     shorter or longer than their header says, or hold anything but latents of this size.
     """
-    stream = io.BytesIO(content)
-    try:
-        version = npy.read_magic(stream)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran_order, dtype = read_header(stream)
-    except Exception:  # a header is a Python literal: malformed ones raise all kinds of errors
-        raise InputError(f"{where}: not a .npy file of latents, its header is none or is damaged") from None
-    if dtype.hasobject:
-        raise InputError(f"{where}: a pickled .npy file, which is never loaded; save a plain float32 array")
-    if dtype.kind not in "biufcSU" or dtype.itemsize == 0 or any(type(n) is not int or n < 0 for n in shape):
-        raise InputError(f"{where}: has dtype {dtype} and shape {shape}, which no latents have")
-    held, needed = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize
+    header = _read_header(content, where)
+    held, needed = len(content) - header.end, header.data_bytes
     if held != needed:
         raise InputError(f"{where}: truncated or damaged, it holds {held} bytes of data and needs {needed}")
     try:
-        values = np.frombuffer(content, dtype, offset=stream.tell())
-        latents = values.reshape(shape, order="F" if fortran_order else "C")
+        values: NDArray[Any] = np.frombuffer(content, header.dtype, offset=header.end)
+        latents = values.reshape(header.shape, order=header.order)
     except ValueError as error:
         raise InputError(f"{where}: not a .npy file of latents ({error})") from None
     try:
@@ -45,6 +68,41 @@ def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return latents
+
+
+def _read_header(content: bytes, where: str) -> _Header:
+    try:
+        header = _parse_header(content)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        raise InputError(f"{where}: not a .npy file of latents, its header is missing or damaged") from None
+    if header.dtype.hasobject:
+        raise InputError(f"{where}: a pickled .npy file, which is never loaded; save a plain float32 array")
+    if header.dtype.kind not in "biufcSU" or header.dtype.itemsize == 0:
+        raise InputError(f"{where}: has dtype {header.dtype} and shape {header.shape}, which no latents have")
+    return header
+
+
+def _parse_header(content: bytes) -> _Header:
+    """Return the header of a .npy file, version 1.0 to 3.0. Raises a ValueError or the like if it is damaged."""
+    if not content.startswith(MAGIC):
+        raise ValueError
+    start = len(MAGIC) + 2
+    length_bytes = _LENGTH_BYTES[content[len(MAGIC) : start]]
+    start += length_bytes
+    end = start + int.from_bytes(content[start - length_bytes : start], "little")
+    if end > min(len(content), start + _MAX_HEADER_BYTES):
+        raise ValueError
+    text = content[start:end].decode("latin-1").strip()
+    if text[:1] + text[-1:] != "{}":
+        raise ValueError
+    at, found = 1, dict[str, str]()
+    while entry := _ENTRY.match(text, at, len(text) - 1):
+        at = entry.end()
+        found |= {key: value for key, value in entry.groupdict().items() if value is not None}
+    shape = tuple(int(number) for number in re.findall(r"\d+", found["shape"]))
+    if at != len(text) - 1 or len(shape) > _MAX_DIMENSIONS:
+        raise ValueError
+    return _Header(shape, _ORDERS[found["fortran_order"]], np.dtype(found["descr"]), end)
 
 
 def dump_latents(latents: NDArray[Any]) -> bytes:

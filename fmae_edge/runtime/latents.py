@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.arrays import Stack, as_stack, slices, to_array
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
@@ -26,7 +26,7 @@ def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
                 return name
         except Exception:  # numpy raises all kinds of errors for what is no dtype
             break
-    raise InputError(f"latent dtype is {dtype!r}; expected one of {', '.join(LATENT_DTYPES)}")
+    raise InputError(f"latent dtype is {shown(dtype)}; expected one of {', '.join(LATENT_DTYPES)}")
 
 
 def as_latent_batch(latents: object, size: int) -> tuple[Stack, bool]:
@@ -35,12 +35,37 @@ def as_latent_batch(latents: object, size: int) -> tuple[Stack, bool]:
     A long list is checked as its parts are taken. Raises InputError if the shape is not (size,) or (N, size),
     the dtype is not float32, float16 or int8, or a value is not finite.
     """
-    return as_stack(latents, "latents", lambda some: _checked(to_array(some, "latents"), size))
+    return as_stack(latents, "latents", lambda some: _checked(_to_latents(some), size))
+
+
+def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
+    """Check the symbols of a .fmae file and return them as `as_latent_batch` does latents.
+
+    Raises InputError if the shape is not (size,) or (N, size), or the dtype is not an integer's.
+    """
+    return as_stack(symbols, "latents", lambda some: _checked(_to_symbols(some), size))
+
+
+def _to_latents(values: object) -> NDArray[Any]:
+    array = to_array(values, "latents")
+    if array.dtype.newbyteorder("=") not in _DTYPES:
+        of_file = "; for symbols of a .fmae file, give their quality too" if array.dtype.kind in "iu" else ""
+        raise InputError(
+            f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols{of_file}"
+        )
+    return array
+
+
+def _to_symbols(values: object) -> NDArray[Any]:
+    array = to_array(values, "latents")
+    if array.dtype.kind not in "iu":
+        raise InputError(
+            f"latents have dtype {array.dtype}; with a quality, expected integers as Codec.symbols returns them"
+        )
+    return array
 
 
 def _checked(array: NDArray[Any], size: int) -> tuple[NDArray[Any], bool]:
-    if array.dtype.newbyteorder("=") not in _DTYPES:
-        raise InputError(f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols")
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise InputError(f"latents have shape {array.shape}; expected ({size},) for one image or (N, {size})")
     batch = np.atleast_2d(array)

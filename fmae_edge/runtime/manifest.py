@@ -31,6 +31,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_SIDE = 4096
 _MAX_PIXELS = 1 << 26
 _MAX_LATENT = 65536
+MAX_CODED_LATENT = 16383  # for .fmae files: a payload has up to 4 bytes per latent and 1, and 65,535 in all
 _MAX_FILE_BYTES = 1 << 30
 _MAX_NESTING = 32
 _MAX_DIGITS = 20  # of an integer: more take Python time that grows with their square
@@ -157,12 +158,12 @@ class Manifest:
                 "export the bundle again or get a fresh copy"
             )
         try:
-            return cls._from_content(content)
+            return cls._from_content(content, where)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(f"{where}: {MANIFEST_NAME} is not complete ({shown(error)})") from None
 
     @classmethod
-    def _from_content(cls, content: dict[str, Any]) -> "Manifest":
+    def _from_content(cls, content: dict[str, Any], where: str) -> "Manifest":
         def side(value: Any) -> bool:
             return type(value) is int and 1 <= value <= _MAX_SIDE
 
@@ -181,6 +182,10 @@ class Manifest:
         }
         for name in GRAPH_NAMES:
             _valid(name, files.__contains__)
+        if "qualities" in content and len(steps) > MAX_CODED_LATENT:
+            raise BundleError(
+                f"{where}: has {len(steps)} latents per image; .fmae files can hold at most {MAX_CODED_LATENT}"
+            )
         return cls(
             name=_valid(content["name"], lambda text: isinstance(text, str)),
             image_channels=sides[0],

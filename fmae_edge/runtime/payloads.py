@@ -1,4 +1,4 @@
-"""The payloads in a .fmae file's body, cut out when asked for: a million images take no million objects."""
+"""The payloads in a .fmae file's body, cut out when asked for: a million images do not take a million objects."""
 
 from collections.abc import Sequence
 from typing import overload
@@ -8,12 +8,17 @@ from numpy.typing import NDArray
 
 
 class Payloads(Sequence[bytes]):
-    """N payloads of `lengths` (N,) bytes, one behind the other in `body`, which is no shorter than all of them."""
+    """N payloads of `lengths` (N,) bytes, one behind the other in `body`, which is at least as long."""
 
     def __init__(self, body: memoryview, lengths: NDArray[np.int64]) -> None:
         self.longest = int(lengths.max(initial=0))
         self._body = body
         self._ends = np.cumsum(lengths)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The payloads' lengths (N,) in bytes."""
+        return np.diff(self._ends, prepend=0)
 
     def __len__(self) -> int:
         return len(self._ends)

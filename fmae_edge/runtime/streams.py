@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from fmae_edge.runtime.arrays import as_integer
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 
 Item = TypeVar("Item")
 
@@ -45,6 +45,14 @@ def as_batch_size(value: object) -> int:
     if size < 1:
         raise InputError(f"batch_size is {size}; expected an integer of 1 or more")
     return size
+
+
+def as_iterator(name: str, values: Iterable[Item]) -> Iterator[Item]:
+    """Return an iterator over `values`. Raises InputError if they cannot be iterated over."""
+    try:
+        return iter(values)
+    except TypeError:
+        raise InputError(f"{name} is {shown(values)}; expected an iterable") from None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ _NUMBERS = {**_INTEGERS, "F32": "<f4"}
 
 
 def read_tensors(content: bytes, where: str, *, floats: bool = False) -> dict[str, NDArray[Any]]:
-    """Return the arrays in `content`, read-only. `where` names the file in messages.
+    """Return the arrays in `content`, read-only and in this CPU's byte order. `where` names the file in messages.
 
     Raises BundleError if the bytes are not such a file, or hold anything but integers of 8, 16 and 32 bits, and
     float32 if `floats` are looked for.
@@ -46,4 +46,8 @@ def _array(
         raise ValueError(shape, data_offsets)
     if not begin <= end <= len(data) or end - begin != math.prod(shape) * kind.itemsize:
         raise ValueError(shape, data_offsets)
-    return np.frombuffer(data[begin:end], kind).reshape(shape)
+    array = np.frombuffer(data[begin:end], kind).reshape(shape)
+    # For a big-endian CPU, which does not take a little-endian dtype for np.uint16; elsewhere this copies nothing
+    native = array.astype(kind.newbyteorder("="), copy=False)
+    native.flags.writeable = False
+    return native

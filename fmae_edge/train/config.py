@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from fmae_edge.runtime.manifest import MAX_CODED_LATENT
+
+_LARGEST = 65535
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -20,8 +24,13 @@ class ModelConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON brings a list
         numbers = (self.image_size, self.image_channels, self.latent_size, *self.widths)
-        if not self.widths or any(type(number) is not int or number < 1 for number in numbers):
-            raise ValueError(f"every size must be an integer of at least 1, got {self}")
+        if not self.widths or any(type(number) is not int or not 1 <= number <= _LARGEST for number in numbers):
+            raise ValueError(f"every size must be an integer from 1 to {_LARGEST}, got {self}")
+        if self.latent_size > MAX_CODED_LATENT:
+            raise ValueError(
+                f"latent_size is {self.latent_size}; it must be at most {MAX_CODED_LATENT}, because the payload "
+                "of a .fmae file cannot hold more latents"
+            )
         if self.image_size % self.downsampling:
             raise ValueError(
                 f"image_size {self.image_size} cannot be halved {len(self.widths) - 1} times: "

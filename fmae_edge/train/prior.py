@@ -4,10 +4,16 @@ The latents are coded in groups. Each group has a small network of its own, whic
 the groups before it and says, for each latent of its own, where a logistic distribution lies and how wide
 it is: few sequential steps, and within a step everything side by side. (Masked and grouped contexts:
 Germain et al., "MADE", ICML 2015; Minnen and Singh, "Channel-wise autoregressive entropy models", ICIP 2020.)
+
+A `Prior` keeps the weights of each group, as checkpoints have them. It computes with a `PackedPrior`, which holds
+the same weights in a few large arrays: three products in place of three for each group.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot, pad
 
 # Latents are counted in units: the fixed point of the exported prior. Quality q quantises in steps of
 # QUALITY_STEPS[q - 1] units, each three quarters of the one before, as near as integers come.
@@ -33,11 +39,12 @@ def group_sizes(latent_size: int) -> tuple[int, ...]:
 
 
 class GroupPrior(nn.Module):
-    """The network of one group: (N, before) latents in units and (N,) quality -> means and log2 widths."""
+    """The network of one group, which maps `before` latents and a quality to `size` means and log2 widths."""
 
     def __init__(self, before: int, size: int, hidden: int, qualities: int) -> None:
         super().__init__()
         self.before = before
+        self.size = size
         self.quality = nn.Parameter(0.1 * torch.randn(qualities, hidden))
         self.first = nn.Linear(before, hidden, bias=False) if before else None
         self.second = nn.Linear(hidden, hidden)
@@ -46,18 +53,59 @@ class GroupPrior(nn.Module):
             self.last.weight.mul_(0.3)
             self.last.bias.zero_()
 
-    def forward(self, latents: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (N, size) means and log2 widths; `quality` counts from 0."""
-        means, widths = self.last(self.hidden(latents, quality)[1]).chunk(2, dim=1)
-        return means * MEAN_SCALE, (widths + FIRST_LOG2_WIDTH).clamp(*_LOG2_WIDTHS)
-
     def hidden(self, latents: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values (N, hidden) of both layers before the last."""
+        """Return the values (N, hidden) of both layers before the last; `quality` (N,) counts from 0."""
         x = self.quality[quality]
         if self.first is not None:
             x = x + self.first(latents[:, : self.before] * INPUT_SCALE)
         first = torch.relu(x)
         return first, torch.relu(self.second(first))
+
+
+@dataclass(frozen=True)
+class PackedPrior:
+    """The weights of consecutive groups, with zeros where a group has fewer inputs or outputs than others.
+
+    An image is a column of the activations, so weights have PyTorch's (out, in) layout.
+    """
+
+    before: int  # how many latents the groups before these have
+
+    first: Tensor  # (groups, hidden, latent_size + qualities)
+    seen: Tensor  # (groups, 1, latent_size + qualities) whether a group sees an input: where not, `first` is zero
+    second: Tensor  # (groups, hidden, hidden)
+    second_bias: Tensor  # (groups, hidden, 1)
+    last: Tensor  # (groups, 2 * largest group, hidden)
+    last_bias: Tensor  # (groups, 2 * largest group, 1)
+    mean_rows: Tensor  # (size,) which row of the last layers, one group's after the other's, is a latent's mean
+    width_rows: Tensor  # (size,) and which its width
+
+    def predict(self, latents: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log2 widths (N, size) in units, from latents (N, latent_size) in units.
+
+        `size` is how many latents the groups have together; `quality` (N,) counts from 0.
+        """
+        # An embedding is a product with a one-hot vector, and its gradient takes less time as one
+        chosen = one_hot(quality, len(QUALITY_STEPS)).to(latents.dtype)
+        inputs = torch.cat([latents.t() * INPUT_SCALE, chosen.t()])
+        hidden = (self.first.flatten(0, 1) @ inputs).relu_().unflatten(0, self.first.shape[:2])
+        hidden = torch.baddbmm(self.second_bias, self.second, hidden).relu_()
+        outputs = torch.baddbmm(self.last_bias, self.last, hidden).flatten(0, 1)
+        means, widths = (outputs.index_select(0, rows).t() for rows in (self.mean_rows, self.width_rows))
+        return means.contiguous() * MEAN_SCALE, (widths.contiguous() + FIRST_LOG2_WIDTH).clamp(*_LOG2_WIDTHS)
+
+    def bits(self, values: Tensor, context: Tensor, quality: Tensor) -> Tensor:
+        """Return the bits (N,) that the groups' `values` cost, given what the decoder knows as `context`.
+
+        Both are (N, latent_size) latents in units: a value's probability is that of the step around it.
+        """
+        values = values[:, self.before : self.before + len(self.mean_rows)]
+        means, widths = self.predict(context, quality)
+        half = torch.tensor(QUALITY_STEPS, device=values.device)[quality].unsqueeze(1) / 2
+        away = -(values - means).abs()  # the distribution is symmetric, and its lower tail is exact in floats
+        slope = torch.exp2(-widths)
+        share = torch.sigmoid((away + half) * slope) - torch.sigmoid((away - half) * slope)
+        return -torch.log2(share.clamp(min=0) + _FLOOR).sum(dim=1)
 
 
 class Prior(nn.Module):
@@ -71,19 +119,49 @@ class Prior(nn.Module):
             self.groups.append(GroupPrior(before, size, hidden, len(QUALITY_STEPS)))
             before += size
 
-    def forward(self, latents: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return means and log2 widths (N, latent_size) in units, from latents (N, latent_size) in units."""
-        means, widths = zip(*(group(latents, quality) for group in self.groups), strict=True)
-        return torch.cat(means, dim=1), torch.cat(widths, dim=1)
-
     def bits(self, values: Tensor, context: Tensor, quality: Tensor) -> Tensor:
-        """Return the bits (N,) that `values` cost, given what the decoder knows as `context`.
+        """Return the bits (N,) of all latents; see `PackedPrior.bits`."""
+        return self.pack().bits(values, context, quality)
 
-        Both are (N, latent_size) latents in units: a value's probability is that of the step around it.
-        """
-        means, widths = self(context, quality)
-        half = torch.tensor(QUALITY_STEPS, device=values.device)[quality].unsqueeze(1) / 2
-        away = -(values - means).abs()  # the distribution is symmetric, and its lower tail is exact in floats
-        slope = torch.exp2(-widths)
-        share = torch.sigmoid((away + half) * slope) - torch.sigmoid((away - half) * slope)
-        return -torch.log2(share.clamp(min=0) + _FLOOR).sum(dim=1)
+    def pack(self, chosen: slice = slice(None)) -> PackedPrior:
+        """Return the weights of the `chosen` groups in a few arrays; gradients flow back to the groups."""
+        latent_size = sum(group.size for group in self._groups(slice(None)))
+        groups = self._groups(chosen)
+        device = groups[0].quality.device
+        inputs = torch.arange(latent_size + len(QUALITY_STEPS), device=device)
+        rows = 2 * max(group.size for group in groups)
+        first = []
+        for group in groups:
+            by_latent = (
+                group.quality.new_zeros(len(group.second.bias), 0) if group.first is None else group.first.weight
+            )
+            first.append(torch.cat([by_latent, pad(group.quality.t(), (latent_size - group.before, 0))], dim=1))
+        starts = [index * rows + torch.arange(group.size) for index, group in enumerate(groups)]
+        mean_rows = torch.cat(starts)
+        width_rows = torch.cat([start + group.size for start, group in zip(starts, groups, strict=True)])
+        return PackedPrior(
+            groups[0].before,
+            torch.stack(first),
+            torch.stack([(inputs < group.before) | (inputs >= latent_size) for group in groups]).unsqueeze(1),
+            torch.stack([group.second.weight for group in groups]),
+            torch.stack([group.second.bias for group in groups]).unsqueeze(2),
+            torch.stack([pad(group.last.weight, (0, 0, 0, rows - 2 * group.size)) for group in groups]),
+            torch.stack([pad(group.last.bias, (0, rows - 2 * group.size)) for group in groups]).unsqueeze(2),
+            mean_rows.to(device),
+            width_rows.to(device),
+        )
+
+    @torch.no_grad()
+    def unpack(self, chosen: slice, packed: PackedPrior) -> None:
+        """Take the weights of the `chosen` groups back from what `pack` returned for them."""
+        for index, group in enumerate(self._groups(chosen)):
+            if group.first is not None:
+                group.first.weight.copy_(packed.first[index, :, : group.before])
+            group.quality.copy_(packed.first[index, :, -len(group.quality) :].t())
+            group.second.weight.copy_(packed.second[index])
+            group.second.bias.copy_(packed.second_bias[index, :, 0])
+            group.last.weight.copy_(packed.last[index, : 2 * group.size])
+            group.last.bias.copy_(packed.last_bias[index, : 2 * group.size, 0])
+
+    def _groups(self, chosen: slice) -> list[GroupPrior]:
+        return [group for group in self.groups[chosen] if isinstance(group, GroupPrior)]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 _WARM_UP = 0.3
 # Where the rise starts, as a share of the peak.
 _START = 0.04
+# Of epochs, and of images per step
+_LARGEST = 10**6
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,9 @@ class Recipe:
         for name in ("epochs", "batch_size", "seed"):
             if type(getattr(self, name)) is not int:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be an integer")
-        if self.epochs < 1:
-            raise ValueError(f"epochs is {self.epochs}; at least 1 is needed")
-        if self.batch_size < 1:
-            raise ValueError(f"batch size is {self.batch_size}; at least 1 is needed")
+        for name in ("epochs", "batch_size"):
+            if not 1 <= getattr(self, name) <= _LARGEST:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between 1 and {_LARGEST}")
         if not (0 < self.lr < 1):
             raise ValueError(f"learning rate is {self.lr}; it must lie between 0 and 1")
         if self.rate_distortion is not None and not (1e-6 <= self.rate_distortion <= 1):

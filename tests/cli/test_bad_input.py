@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 import zlib
@@ -10,6 +11,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import CHECKPOINT
@@ -37,7 +39,7 @@ def huge_png():
 BAD_IMAGES = {
     "missing file": (None, "no such file"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
-    "text file": (lambda path: path.write_text("hello"), "no image file"),
+    "text file": (lambda path: path.write_text("hello"), "not an image file"),
     "truncated": (lambda path: path.write_bytes(PNG[:-25]), "truncated or damaged"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
     "huge": (lambda path: path.write_bytes(huge_png()), "40000x40000 and must be 28x28"),
@@ -45,8 +47,8 @@ BAD_IMAGES = {
         lambda path: path.write_bytes(png_bytes(np.zeros((30, 28), np.uint8))),
         "28x30.*28x28.*--fit resize",
     ),
-    "pipe": (os.mkfifo, "no regular file"),
-    "device": (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    "pipe": (os.mkfifo, "not a regular file"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
 }
 BAD_LATENTS = {
     "missing file": (None, "no such file"),
@@ -72,8 +74,6 @@ def _latent_bytes():
 
 
 def refused(done, message, folder, before, code=1):
-    import re
-
     assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.startswith("fmae-edge: ")
@@ -133,7 +133,7 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
         ("out/.fmae", r"out/\.fmae: has no name before its \.fmae"),
         ("", "an argument is empty"),
         ("{stem}/", "{stem}/: is a pattern without a name"),
-        ("--force", r"--force is an option; write \./--force"),
+        ("--force", r"-o needs a path, got the option --force; write \./--force"),
         ("{stem", "{stem: has a brace alone"),
         ("{stem!r}.npy", "has a brace alone"),
     ],
@@ -148,6 +148,48 @@ def test_a_name_that_is_too_long(cli, tmp_path):
     long = "x" * 300
     for arguments in ((f"{long}.png",), ("img.png", "-o", f"{long}.npy"), ("img.png", "--bundle", long)):
         refused(cli("compress", *arguments), "File name too long", tmp_path, ["img.png"])
+
+
+NUMBERS = [
+    ("compress", "--quality", "x.png"),
+    ("compress", "--effort", "x.png"),
+    ("compress", "--max-bytes", "x.png"),
+    ("compress", "--jobs", "x.png"),
+    ("decompress", "--jobs", "x.npy"),
+    ("decompress", "--index", "x.npy"),
+    ("compare", "--quality", "x.png"),
+    ("compare", "--effort", "x.png"),
+    ("train", "--epochs"),
+    ("train", "--batch-size"),
+    ("train", "--seed"),
+    ("export", "--calibration-images", "run", "-o", "made"),
+    ("bench", "--rounds"),
+    ("evaluate", "--effort"),
+    ("evaluate", "--images"),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "more"), [(each[0], each[1], each[2:]) for each in NUMBERS])
+@pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "-1", "0x5", "5.0", "9" * 19, "\n"])
+def test_numbers_that_an_option_does_not_take(cli, tmp_path, command, option, more, value):
+    """Python itself refuses to read or print integers of thousands of digits."""
+    refused(
+        cli(command, f"{option}={value}", *more), f"fmae-edge: {option} is '.*'; expected an", tmp_path, [], code=2
+    )
+
+
+def test_every_number_is_tried():
+    from fmae_edge.cli.app import app
+
+    commands = get_command(app).commands.values()
+    found = {
+        (command.name, option)
+        for command in commands
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--") and re.fullmatch(r"[NK]|\d-\d", str(parameter.metavar))
+    }
+    assert found == {each[:2] for each in NUMBERS}
 
 
 def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):

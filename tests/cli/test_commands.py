@@ -5,15 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import fmae_edge
+from fmae_edge import Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.manifest import Manifest
-from tests.conftest import CHECKPOINT, REPOSITORY
+from tests.conftest import CHECKPOINT, COMMAND, REPOSITORY
 from tests.data_set import needs_data
 
 
@@ -43,6 +45,14 @@ def test_help_and_version_load_no_numbers(arguments):
     assert not loaded & {"numpy", "onnxruntime", "torch", "PIL", "rich.progress"}
 
 
+def test_little_is_imported_before_a_ctrl_c_is_caught():
+    code = "import sys; import fmae_edge.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("fmae_edge")} == {"fmae_edge", "fmae_edge.cli"}
+    assert not {"dataclasses", "inspect", "json", "traceback", "pathlib"} & loaded
+
+
 def test_info(cli, bundle):
     done = cli("info")
     assert done.returncode == 0
@@ -59,7 +69,7 @@ def test_info_on_a_bundle_without_a_record(cli, bundle):
     path.write_text(dataclasses.replace(manifest, record={}).to_json())
     done = cli("info", bundle)
     assert done.returncode == 1
-    assert done.stderr.endswith("the record in its manifest is not complete (KeyError('training')); try --json\n")
+    assert done.stderr.endswith("the record in its manifest is incomplete (KeyError('training')); try --json\n")
     assert cli("info", bundle, "--json").returncode == 0
 
 
@@ -80,6 +90,25 @@ def test_reconstruct_given_images(cli, tmp_path):
         json.loads(line) for line in cli("reconstruct", *samples, "-o", "two.png", "--json").stdout.splitlines()
     ]
     assert [row["image"] for row in rows] == [str(sample) for sample in samples]
+
+
+def test_reconstruct_to_standard_output_leaves_the_rest_to_standard_error():
+    sample = next((REPOSITORY / "samples").glob("*.png"))
+    for more, start in ([], "image"), (["--json"], "{"):
+        done = subprocess.run([COMMAND, "reconstruct", sample, "-o", "-", *more], capture_output=True, check=True)
+        with Image.open(BytesIO(done.stdout)) as figure:
+            assert figure.format == "PNG"
+        assert done.stdout.endswith(b"IEND\xaeB`\x82")
+        assert done.stderr.decode().startswith(start)
+
+
+def test_reconstruct_leaves_out_what_it_cannot_read_and_fails(cli, tmp_path, picture, monkeypatch, images):
+    monkeypatch.setattr(Codec, "decode", lambda *_: images[:1])  # without a fault: a PSNR that JSON cannot hold
+    done = cli("reconstruct", "img.png", "nowhere.png", "--json")
+    assert done.returncode == 1
+    assert done.stderr == "fmae-edge: nowhere.png: no such file\n"
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert (row["image"], row["psnr"]) == ("img.png", None)
 
 
 @needs_data
@@ -104,7 +133,7 @@ def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
 def test_resume_keeps_the_recipe(cli):
     done = cli("train", "-o", CHECKPOINT, "--resume", "--lr", "0.1")
     assert done.returncode == 2
-    assert "started with lr 0.004" in done.stderr.replace("\n", " ")
+    assert "started with --lr 0.004" in done.stderr
 
 
 def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):

@@ -16,6 +16,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.cli.compare import compare
+from fmae_edge.cli.console import ClosedOutput
 from fmae_edge.evaluate.comparison import enlarged_difference
 from fmae_edge.evaluate.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.manifest import PRIOR_NAME
@@ -162,9 +163,55 @@ def test_show_alone_writes_nothing(cli, tmp_path, pictures, monkeypatch):
     assert block[-1].split("  ")[0] == "original"
     assert set("".join(block[:-1])) == set(" ░▒▓█")  # not a terminal, so no codes
     both = cli("compare", *pictures, "--show", "-o", "out.png")
+    assert [line.split()[0] for line in both.stdout.splitlines()[-4:-1]] == pictures  # the table of several
     assert both.stdout.startswith(done.stdout)
     assert both.stdout.splitlines()[-1] == "wrote out.png"
     assert (tmp_path / "out.png").exists()
+
+
+def test_the_picture_says_at_which_quality_and_effort(cli, pictures, monkeypatch):
+    said = []
+
+    def note(comparisons, text):
+        said.append(text)
+        return Image.new("L", (1, 1))
+
+    monkeypatch.setattr("fmae_edge.evaluate.comparison.draw_comparisons", note)
+    cli("compare", "0.png")
+    cli("compare", "0.png", "--quality", "2", "--effort", "1", "--force")
+    assert said == ["quality 5", "quality 2, effort 1"]
+
+
+@pytest.mark.parametrize("command", ["compare", "reconstruct"])
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        ("missing/x.png", 1, "its folder missing does not exist"),
+        ("folder.png", 2, "must go to a file whose name ends in .png"),
+    ],
+)
+def test_where_the_picture_goes_is_checked_before_the_bundle_is_read(
+    cli, tmp_path, pictures, monkeypatch, command, output, code, message
+):
+    (tmp_path / "folder.png").mkdir()
+    monkeypatch.setattr("fmae_edge.runtime.codec.Codec", None)
+    done = cli(command, "0.png", "-o", output)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+
+
+def test_a_terminal_that_does_not_know_its_width_gets_no_line_break(monkeypatch, tmp_path, pictures):
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((0, 0)))
+    monkeypatch.setattr(Terminal, "fileno", lambda _: 1)
+    text = shown(monkeypatch, tmp_path / "0.png")
+    assert decode("\n".join(text.splitlines()[1:15])).shape[1] >= 3 * 28
+
+
+def test_with_standard_output_closed_the_table_goes_to_standard_error(monkeypatch, capsys, tmp_path, pictures):
+    monkeypatch.setattr(sys, "stdout", ClosedOutput())
+    compare([tmp_path / "0.png"], output=tmp_path / "c.png")
+    assert (tmp_path / "c.png").exists()
+    assert capsys.readouterr().err.startswith("image ")
 
 
 def test_show_leaves_json_alone(cli, tmp_path, pictures):

@@ -117,7 +117,8 @@ def test_many_images_in_one_file(cli, tmp_path, images):
 
 def test_json(cli, tmp_path, picture):
     done = cli("compress", "img.png", "--json")
-    assert json.loads(done.stdout) == {
+    line, _ = done.stdout.splitlines()
+    assert json.loads(line) == {
         "input": "img.png",
         "output": "img.npy",
         "status": "done",

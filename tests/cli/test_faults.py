@@ -1,6 +1,7 @@
 """What goes wrong around the command line: kills, Ctrl-C, full disks, read-only folders, readers that leave."""
 
 import ctypes
+import errno
 import os
 import random
 import resource
@@ -18,6 +19,7 @@ from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.output import replacing
+from tests.cli.results import records
 from tests.conftest import COMMAND
 
 COUNT = 1000
@@ -264,3 +266,41 @@ def test_a_full_device_as_stdout_is_no_fault_of_an_input(picture, arguments, sai
     with Path("/dev/full").open("w") as full:
         code, _, err = run(picture.parent, *arguments, stdout=full)
     assert (code, err) == (1, f"fmae-edge: {said}standard output cannot be written (No space left on device)\n")
+
+
+def test_without_threads_a_file_of_all_is_not_written(cli, folders, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    done = cli("compress", "-r", "in", "-o", "all.npy")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: cannot start a thread (can't start new thread): ")
+    assert "0 done, 0 skipped, 2 failed" in done.stderr
+    assert not (folders / "all.npy").exists()
+    assert cli("compress", "in/one/img.png").returncode == 0  # one file needs no other thread
+    content = (folders / "in/one/img.png").read_bytes()
+    # Nor does standard input among files: after Ctrl-C, a thread that reads it would wait for a key
+    assert cli("compress", "-", "in/two/img.png", "-o", "out", stdin=content).returncode == 0
+
+
+def test_a_file_of_all_on_a_full_disk(cli, folders, monkeypatch):
+    def fail(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "dup", fail)
+    done = cli("compress", "-r", "in", "-o", "all.npy", "--json")
+    assert done.returncode == 1
+    assert done.stderr == "fmae-edge: all.npy: cannot be written (No space left on device)\n"
+    assert [each["status"] for each in records(done)] == ["failed"] * 2
+
+
+def test_folders_that_cannot_be_made_on_a_full_disk(cli, folders, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    done = cli("compress", "-r", "in", "-o", "out")
+    assert done.returncode == 1
+    sentence, _ = done.stderr.splitlines()
+    assert "in/one/img.png -> out/one: cannot be made (No space left on device); 1 of 2 inputs not " in sentence

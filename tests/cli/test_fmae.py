@@ -1,14 +1,17 @@
 """.fmae files on the command line, as a user types it."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fmae_edge import Codec
+from fmae_edge.runtime.fmae_file import pack_many, unpack
+from tests.cli.results import records
 from tests.conftest import REPOSITORY
 
+CODEC = Codec()
 SAMPLES = sorted((REPOSITORY / "samples").glob("*.png"))
 
 
@@ -51,7 +54,7 @@ def test_a_limit_of_bytes(cli, folder):
     assert (folder / "coat.fmae").stat().st_size <= 30
     done = cli("compress", "bag.png", "--max-bytes", "3")
     assert done.returncode == 1
-    assert done.stderr.startswith("fmae-edge: bag.png: max_bytes is 3, and the lowest quality takes")
+    assert done.stderr.startswith("fmae-edge: bag.png: --max-bytes is 3, and the lowest quality takes")
     assert "bag.fmae" not in names(folder)
 
 
@@ -85,8 +88,66 @@ def test_a_name_that_is_no_text_or_would_forge_output_is_refused(cli, folder):
         shutil.copy(folder / "bag.png", folder / f"{name}.png")
         done = cli("compress", "bag.png", f"{name}.png", "-o", "all.fmae", "--names")
         assert done.returncode == 1
-        assert "cannot be the name of a file" in done.stderr
+        assert "cannot be the name of an image" in done.stderr
         assert not (folder / "all.fmae").exists()
+
+
+def pack(folder, images, names):
+    """Write stack.fmae with names that nobody has checked."""
+    payloads = unpack(CODEC.compress_batch(images), CODEC.manifest.bundle_id).payloads
+    (folder / "stack.fmae").write_bytes(pack_many(payloads, 5, CODEC.manifest.bundle_id, names))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_names_that_are_paths_lie_below_the_output_folder(cli, tmp_path, images, beside):
+    (tmp_path / "in").mkdir()
+    pack(tmp_path / "in", images[:4], ["x", "a/b", "a/c/d", "e.f/g"])
+    done = cli("decompress", "in/stack.fmae", *([] if beside else ["-o", "out/"]))
+    assert (done.returncode, done.stderr) == (0, "")
+    top = tmp_path / ("in" if beside else "out")
+    found = sorted(str(path.relative_to(top)) for path in top.rglob("*.png"))
+    assert found == ["a/b.png", "a/c/d.png", "e.f/g.png", "x.png"]
+    expected = CODEC.decompress((tmp_path / "in/stack.fmae").read_bytes())
+    np.testing.assert_array_equal(np.asarray(Image.open(top / "a/c/d.png")), expected[2])
+    assert cli("decompress", "in/stack.fmae", "--index", "1", "-o", "one/").returncode == 0
+    assert (tmp_path / "one/a/b.png").read_bytes() == (top / "a/b.png").read_bytes()
+    done = cli("decompress", "in/stack.fmae", "-o", "planned/{stem}.png", "--dry-run")
+    assert "in/stack.fmae[2] -> planned/a/c/d.png" in done.stdout
+    assert not (tmp_path / "planned").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["a", "../b"], "'../b' cannot be the name of an image: .. is a folder on every system"),
+        (["a", "/etc/b"], "'/etc/b' cannot be the name of an image: it is empty, or a part of it is"),
+        (["a", "b\x1b[2J"], r"'b\x1b[2J' cannot be the name of an image: it contains U+001B"),
+        (["a"], "expected a list of 2 names, one per image, got 1"),
+        (["a", "a"], "'a' is the name of two images; names must be different"),
+    ],
+)
+def test_images_whose_names_are_refused_are_numbered(cli, tmp_path, images, names, reason):
+    pack(tmp_path, images[:2], names)
+    done = cli("decompress", "stack.fmae")
+    note = f"numbered, because the file contains invalid image names: {reason}"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"stack.fmae[{number}] -> stack.{number}.png  ({note})" for number in range(2)
+    ]
+    done = cli("decompress", "stack.fmae", "--index", "1", "--force", "--json")
+    (record,) = records(done)
+    assert (record["output"], record["notes"]) == ("stack.1.png", [note])
+    done = cli("decompress", "stack.fmae", "-o", "all.npy")
+    assert (done.returncode, done.stdout) == (0, "stack.fmae -> all.npy\n")
+
+
+@pytest.mark.parametrize(("count", "last"), [(10, "stack.9.png"), (11, "stack.10.png")])
+def test_numbers_have_as_many_digits_as_the_last(cli, tmp_path, images, count, last):
+    pack(tmp_path, images[:count], None)
+    assert cli("decompress", "stack.fmae").returncode == 0
+    found = names(tmp_path)
+    assert last in found
+    assert {len(name) for name in found if name.endswith(".png")} == {len(last)}
 
 
 def test_pipes(cli, folder):
@@ -100,9 +161,12 @@ def test_pipes(cli, folder):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-o", "x.npy", "--quality", "3"], "x.npy: quality, effort, max-bytes and names are of .fmae files"),
-        (["-o", "x.fmae", "--dtype", "int8"], "a dtype is of .npy files"),
-        (["--names"], "names are kept in one .fmae file of all images"),
+        (
+            ["-o", "x.npy", "--quality", "3"],
+            "x.npy: --quality, --effort, --max-bytes and --names need an output that ends in .fmae",
+        ),
+        (["-o", "x.fmae", "--dtype", "int8"], "--dtype needs an output that ends in .npy"),
+        (["--names"], "--names stores names in one .fmae file of all images"),
     ],
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):
@@ -131,7 +195,7 @@ def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
     assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
     assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
     assert lines[2] == "fmae-edge: text.fmae: not a .fmae file"
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["status"] for record in records] == ["failed", "failed", "failed", "done"]
-    assert records[0]["error"].startswith("cut.fmae: truncated")
-    assert records[3]["output"] == "coat.decoded.png"
+    told = records(done)
+    assert [record["status"] for record in told] == ["failed", "failed", "failed", "done"]
+    assert told[0]["error"].startswith("cut.fmae: truncated")
+    assert told[3]["output"] == "coat.decoded.png"

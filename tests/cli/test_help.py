@@ -1,5 +1,7 @@
 """What the command line says of itself, and of itself when something is wrong."""
 
+import errno
+import gc
 import os
 import subprocess
 
@@ -8,6 +10,12 @@ import pytest
 from fmae_edge.cli import info
 from fmae_edge.cli.app import app
 from tests.conftest import COMMAND
+
+
+def caused(error, cause, context=None):
+    error.__cause__, error.__context__ = cause, context
+    return error
+
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
@@ -66,6 +74,44 @@ def test_shells_complete(shell, environment, expected):
     assert expected in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (ImportError("x.so: failed to map segment from shared object"), 1, "out of memory or threads; ulimit -v"),
+        (RuntimeError("can't start new thread"), 1, "out of memory or threads; ulimit -v"),
+        (MemoryError("an array of 3 GiB"), 1, "out of memory\n"),
+        (caused(ImportError("importing numpy failed"), MemoryError()), 1, "out of memory\n"),
+        (caused(ImportError("importing numpy failed"), KeyboardInterrupt()), 130, "interrupted\n"),
+        (caused(ImportError(), None, KeyboardInterrupt()), 130, "interrupted\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "standard output cannot be written (No space"),
+        *[
+            (OSError(number, os.strerror(number)), 1, f"standard output cannot be written ({os.strerror(number)})")
+            for number in (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+        ],
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "Cannot allocate memory\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.png"), 1, "x.png: Permission denied\n"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, sentence):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(info, "_print", fail)
+    done = cli("info")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"fmae-edge: {sentence}")
+    assert done.stderr.count("\n") == 1
+    assert "unexpected" not in done.stderr
+
+
+def test_garbage_is_collected_while_a_command_runs(cli, monkeypatch):
+    """It is off while modules are imported, which would leave memory to grow in a long run."""
+    enabled = []
+    monkeypatch.setattr(info, "_print", lambda *_: enabled.append(gc.isenabled()))
+    cli("info")
+    assert enabled == [True]
+
+
 def test_a_traceback_only_with_debug(cli, tmp_path):
     done = cli("info", "nowhere")
     assert done.stderr == "fmae-edge: nowhere: no such bundle folder\n"
@@ -86,10 +132,48 @@ def test_an_error_that_nobody_foresaw_is_one_sentence(cli, monkeypatch):
     done = cli("info")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "fmae-edge: this should not happen: ZeroDivisionError: by zero; run it with --debug"
+        "fmae-edge: unexpected error (ZeroDivisionError: by zero); run again with --debug and attach"
     )
     assert done.stderr.count("\n") == 1
     assert "Traceback" in cli("info", "--debug").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("compress", "-bag.png"), "-bag.png"),
+        (("compress", "a.png", "--bag.png"), "--bag.png"),
+        (("compare", "a.png", "-here"), "-here"),
+        (("compress", "a.png", "-j.png"), "-j.png"),
+    ],
+)
+def test_a_file_name_that_starts_with_a_dash_gets_a_hint(cli, tmp_path, arguments, name):
+    for here in ("-here", "-j.png"):
+        (tmp_path / here).touch()
+    done = cli(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"fmae-edge: {name} starts with - and is read as options; write ./{name} for the file\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compress", "a.png", "--qualty"),
+        ("compress", "a.png", "--lr=0.1"),
+        ("compare", "-o", "x.png"),
+        ("compress", "--qualty", "--", "-here"),
+    ],
+)
+def test_other_wrong_usage_gets_no_such_hint(cli, tmp_path, arguments):
+    (tmp_path / "-here").touch()
+    assert "./" not in cli(*arguments).stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_plain(cli, command):
+    text = " ".join(cli(command, "--help").stdout.split())
+    for odd in (" is no ", " an image,", "a file each", "int range", "<path>", "None"):
+        assert odd not in text.replace("BUNDLE <path>", "").replace("RUN <path>", "")
 
 
 def test_quiet_and_verbose_contradict_each_other(cli):

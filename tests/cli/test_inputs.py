@@ -1,23 +1,20 @@
 """Which files a command takes: folders, patterns, links; and that none is left out without a word."""
 
 import ctypes
-import json
 import os
 import subprocess
 
 import numpy as np
 import pytest
 
+from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
+from fmae_edge.runtime.latent_file import dump_latents
+from tests.cli.results import found, records
 from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
-from tests.cli.test_many import found
 from tests.conftest import COMMAND
 
 CAP_DAC_READ_SEARCH = 2
-
-
-def records(done):
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):
@@ -132,10 +129,10 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
 
 
 def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.cli.compress.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("fmae_edge.cli.compress.max_file_bytes", lambda size, fit: 100)
     done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
     assert done.returncode == 1
-    assert "-: has more than 100 bytes, and no more are read" in done.stderr
+    assert "-: has more than 100 bytes, and no more than that are read" in done.stderr
 
 
 def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
@@ -163,7 +160,7 @@ def test_latents_that_cannot_be_decoded_are_named(cli, folders):
 
 def test_compressed_files_are_not_taken_for_images(cli, folders):
     cli("compress", "in/one/img.png", "-o", "x.npy")
-    assert "x.npy: is no image but something compressed" in cli("compress", "x.npy", "-o", "y.npy").stderr
+    assert "x.npy: is not an image but a compressed file" in cli("compress", "x.npy", "-o", "y.npy").stderr
 
 
 def test_images_are_not_taken_for_latents(cli, folders):
@@ -171,6 +168,22 @@ def test_images_are_not_taken_for_latents(cli, folders):
     assert "in/one/img.png: is neither a .fmae nor a .npy file; compress takes images" in done.stderr
 
 
+def test_only_a_dash_alone_is_standard_input(cli, folders, images):
+    (folders / "-").write_bytes(png_bytes(images[0]))
+    expected = dump_latents(Codec().encode(images[0]))
+    for number, name in enumerate(("./-", ".//-", "[-]", str(folders / "-"))):
+        done = cli("compress", name, "-o", f"{number}.npy", stdin=b"not read")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (folders / f"{number}.npy").read_bytes() == expected
+    assert cli("compress", "-", "./-", "-o", "out/", "--json", stdin=png_bytes(images[1])).returncode == 0
+    assert found(folders / "out") == ["-.npy", "stdin.npy"]
+    assert cli("compare", "./-", "-o", "c.png", stdin=b"not read").returncode == 0
+    assert cli("compare", "in/one/img.png", "-o", "./-").returncode == 2  # not a .png, and not standard output
+    (folders / "-").unlink()
+    assert cli("compress", "in/one/img.png", "-o", "./-").returncode == 0
+    assert found(folders / "-") == ["img.npy"]
+
+
 def test_pipes_are_refused_with_a_way_out(cli, folders):
     os.mkfifo(folders / "pipe.png")
-    assert "pipe.png: is no regular file; - reads standard input" in cli("compress", "pipe.png").stderr
+    assert "pipe.png: is not a regular file; - reads standard input" in cli("compress", "pipe.png").stderr

@@ -1,9 +1,12 @@
 """The installed command in a process of its own: the commands once, and what only a process can show."""
 
 import io
+import json
 import os
+import select
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,11 @@ from tests.conftest import CHECKPOINT, COMMAND
 def test_the_round_trip_in_one_folder_works_at_the_first_try(installed, tmp_path, picture, images):
     before = picture.read_bytes()
     done = installed("compress", "img.png")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "img.png -> img.npy\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "img.png -> img.npy  (384 bytes; -o img.fmae would take 26)\n",
+        "",
+    )
     done = installed("decompress", "img.npy")
     assert (done.returncode, done.stdout, done.stderr) == (0, "img.npy -> img.decoded.png\n", "")
     assert picture.read_bytes() == before
@@ -41,12 +48,24 @@ def test_streams(picture, images):
     np.testing.assert_array_equal(pixels(io.BytesIO(unpacked.stdout)), Codec().decode(latent))
 
 
-def test_names_that_are_no_text(installed, tmp_path, picture):
-    name = b"caf\xe9.png"
-    (tmp_path / os.fsdecode(name)).write_bytes(picture.read_bytes())
-    done = installed("compress", os.fsdecode(name))
-    assert (done.returncode, done.stdout) == (0, "caf\\udce9.png -> caf\\udce9.npy\n")
-    assert (tmp_path / os.fsdecode(b"caf\xe9.npy")).exists()
+@pytest.mark.parametrize(
+    ("name", "encoding", "shown"),
+    [
+        (b"caf\xe9", "utf-8", "caf\\udce9"),
+        (b"caf\xe9", "ascii", "caf\\udce9"),
+        ("café".encode(), "ascii", "caf\\xe9"),
+    ],
+)
+def test_names_that_the_output_has_no_characters_for(
+    installed, tmp_path, picture, monkeypatch, name, encoding, shown
+):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)  # which is strict, where some locales are not
+    path = tmp_path / os.fsdecode(name + b".png")
+    path.write_bytes(picture.read_bytes())
+    done = installed("compress", path.name)
+    said = f"{shown}.png -> {shown}.npy  (384 bytes; -o {shown}.fmae would take 26)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    assert path.with_suffix(".npy").exists()
 
 
 @pytest.mark.parametrize(
@@ -69,6 +88,33 @@ def test_an_error_is_one_sentence_and_nothing_is_written(installed, tmp_path, ar
     assert done.stderr.startswith("fmae-edge: nowhere: no such ")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux shows them")
+def test_a_single_image_starts_no_thread(tmp_path, picture):
+    """numpy would start some when it is imported, and raise SIGINT, as Ctrl-C does, where it cannot."""
+    code = (
+        "import os, sys\nfrom fmae_edge.cli import main\n"
+        "sys.argv = ['fmae-edge', 'compress', 'img.png', '-q']\n"
+        "try: main()\nfinally: print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment |= {"ORT_DISABLE_TELEMETRY": "1", "FMAE_EDGE_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "1"
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("compress", "img.png"), ("info",)])
+def test_a_reader_that_left_before_anything_was_written(tmp_path, picture, monkeypatch, arguments):
+    """`fmae-edge info | true`: what Python has kept back until its end goes nowhere, and nothing is said of it."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, stdout=ours, stderr=subprocess.PIPE, check=False)
+    os.close(ours)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_a_full_device_as_output():
@@ -100,3 +146,16 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         err == f"fmae-edge: stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
     )
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
+
+
+def test_a_program_that_reads_a_pipe_gets_each_line_when_its_input_is_done(picture, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    arguments = [COMMAND, "compress", picture.name, "-", "-o", "out/", "--json"]
+    with subprocess.Popen(
+        arguments, cwd=picture.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        ready, _, _ = select.select([process.stdout], [], [], 30)  # while standard input is still awaited
+        assert ready
+        assert json.loads(process.stdout.readline())["input"] == picture.name
+        process.communicate(picture.read_bytes())
+        assert process.returncode == 0

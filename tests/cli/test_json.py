@@ -26,6 +26,16 @@ def require_valid(command, output, lines):
     return records
 
 
+def require_summary(command, output, lines):
+    """Raise if `output` is not so many lines and a summary that counts them; return the lines."""
+    *records, last = require_valid(command, output, lines + 1)
+    counts = last["summary"]
+    for status in ("done", "skipped", "failed", "planned"):
+        inputs = {re.sub(r"\[\d+]$", "", record["input"]) for record in records if record["status"] == status}
+        assert counts[status] == len(inputs), status
+    return records
+
+
 @pytest.fixture
 def pictures(tmp_path, images):
     for index in range(3):
@@ -35,43 +45,55 @@ def pictures(tmp_path, images):
 
 
 def test_every_command_that_prints_results_has_a_schema():
-    assert set(SCHEMA["$defs"]) == set(COMMANDS)
+    assert set(SCHEMA["$defs"]) == {*COMMANDS, "info_file"}
     Draft202012Validator.check_schema(SCHEMA)
 
 
 def test_the_schemas_refuse_what_is_unknown_or_missing():
     for command, schema in SCHEMA["$defs"].items():
-        assert schema["additionalProperties"] is False, command
-        assert schema["required"], command
+        for kind in schema.get("oneOf", [schema]):
+            if "$ref" not in kind:
+                assert kind["additionalProperties"] is False, command
+                assert kind["required"], command
 
 
 @pytest.mark.parametrize("output", ["{stem}.npy", "{stem}.fmae", "out"])
 def test_compress_and_decompress(cli, pictures, output):
     done = cli("compress", "*.png", "-o", output, "--json")
-    statuses = [record["status"] for record in require_valid("compress", done.stdout, 4)]
+    statuses = [record["status"] for record in require_summary("compress", done.stdout, 4)]
     assert sorted(statuses) == ["done", "done", "done", "failed"]
     suffix = "fmae" if "fmae" in output else "npy"
     where = "out" if output == "out" else "."
     done = cli("decompress", f"{where}/*.{suffix}", "-o", "back", "--json")
-    require_valid("decompress", done.stdout, 3)
+    require_summary("decompress", done.stdout, 3)
     done = cli("decompress", f"{where}/*.{suffix}", "-o", "back", "--json", "--skip-existing")
-    assert {record["status"] for record in require_valid("decompress", done.stdout, 3)} == {"skipped"}
+    assert {record["status"] for record in require_summary("decompress", done.stdout, 3)} == {"skipped"}
     done = cli("decompress", f"{where}/*.{suffix}", "-o", "more", "--json", "--dry-run")
-    assert {record["status"] for record in require_valid("decompress", done.stdout, 3)} == {"planned"}
+    assert {record["status"] for record in require_summary("decompress", done.stdout, 3)} == {"planned"}
 
 
 def test_one_file_of_all(cli, pictures):
     done = cli("compress", "0.png", "1.png", "-o", "all.fmae", "--json")
-    require_valid("compress", done.stdout, 2)
+    require_summary("compress", done.stdout, 2)
     done = cli("decompress", "all.fmae", "--json")
-    require_valid("decompress", done.stdout, 2)
-    done = cli("decompress", "all.fmae", "all.fmae", "-o", "all.npy", "--json")
-    require_valid("decompress", done.stdout, 2)
+    require_summary("decompress", done.stdout, 2)
+    (pictures / "same.fmae").write_bytes((pictures / "all.fmae").read_bytes())
+    done = cli("decompress", "all.fmae", "same.fmae", "-o", "all.npy", "--json")
+    require_summary("decompress", done.stdout, 2)
 
 
 def test_pictures(cli, pictures):
     require_valid("compare", cli("compare", "0.png", "1.png", "bad.png", "--json").stdout, 2)
     require_valid("reconstruct", cli("reconstruct", "0.png", "1.png", "--json").stdout, 2)
+
+
+def test_info_of_a_file(cli, pictures):
+    cli("compress", "0.png", "-o", "one.fmae")
+    (one,) = require_valid("info_file", cli("info", "one.fmae", "--json").stdout, 1)
+    cli("compress", "0.png", "1.png", "-o", "all.fmae", "--names")
+    (several,) = require_valid("info_file", cli("info", "all.fmae", "--json").stdout, 1)
+    assert (one["names"], several["names"]) == (None, ["0", "1"])
+    assert several["payload_bytes"][0] == one["payload_bytes"][0] == one["file_bytes"] - 7
 
 
 def test_bundles(cli, bundle):

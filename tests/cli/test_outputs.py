@@ -1,25 +1,19 @@
 """Where results go when names clash, files exist, folders are missing: nothing is lost, and all is told."""
 
+import os
+import stat
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fmae_edge.cli.outcome import Outcome, Tally
+from fmae_edge import Codec
+from fmae_edge.runtime.errors import OutputError
 from fmae_edge.runtime.output import write_file
-from tests.cli.test_inputs import records
-from tests.cli.test_many import found
+from tests.cli.results import found, records
 from tests.cli.test_terminal import terminal
 from tests.conftest import COMMAND
-
-
-def test_an_input_of_which_one_image_failed_has_failed(capsys):
-    done, failed = Outcome("x", "y", "done"), Outcome("x", None, "failed", error="x: is full")
-    for outcomes in ([done, failed], [failed, done]):
-        counting = Tally(1, json=False, advance=None)
-        counting.add([outcomes])
-        with pytest.raises(SystemExit, match="1"):
-            counting.finish()
 
 
 def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, folders):
@@ -87,7 +81,10 @@ def test_a_name_with_a_slash_is_a_folder(cli, folders):
 @pytest.mark.parametrize(
     ("arguments", "statuses"),
     [
-        (["in/one/img.png", "bad.png", "in/two/img.png", "-o", "all.npy"], ["failed"] * 3),
+        (["in/one/img.png", "bad.png", "in/two/img.png", "-o", "all.npy"], ["skipped", "failed", "skipped"]),
+        (["bad.png", "-r", "in", "nowhere.png", "-o", "all.npy"], ["failed", "skipped", "skipped", "failed"]),
+        (["bad.png", "-r", "in", "nowhere.png", "-o", "there.npy"], ["failed"] * 4),
+        (["bad.png", "-r", "in", "-o", "all.npy", "--keep-going"], ["failed", "done", "done"]),
         (["bad.png", "nowhere.png", "-o", "all.npy"], ["failed"] * 2),
         (["-r", "in", "-o", "there.npy"], ["failed"] * 2),
         (["-r", "in", "-o", "nowhere/all.fmae"], ["failed"] * 2),
@@ -98,7 +95,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
     (folders / "bad.png").write_bytes(b"no image")
     (folders / "there.npy").write_bytes(b"precious")
     done = cli("compress", *arguments, "--json")
-    assert sorted(each["status"] for each in records(done)) == statuses
+    assert [each["status"] for each in records(done)] == statuses
     assert len({each["input"] for each in records(done)}) == len(statuses)
     assert done.returncode == (1 if "failed" in statuses else 0)
     assert (folders / "there.npy").read_bytes() == b"precious"
@@ -107,9 +104,9 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
 
 def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
     monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
-    done = cli("compress", "-r", "in", "-o", "all.fmae", "--names")
+    done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
-    assert "'img' is there twice" in done.stderr
+    assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
 
 
 def test_an_output_is_the_same_however_it_is_spelled(cli, folders):
@@ -147,7 +144,7 @@ def test_what_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypat
     monkeypatch.setattr("fmae_edge.cli.outputs.write_file", write)
     done = cli("compress", "-r", "in", "-o", "out", "--skip-existing", "--json")
     assert done.returncode == 0
-    assert [each["status"] for each in records(done)] == ["skipped"] * 2
+    assert [(each["status"], each["bytes"]) for each in records(done)] == [("skipped", None)] * 2
     assert (folders / "out/one/img.npy").read_bytes() == b"theirs"
     assert "exists already" in cli("compress", "-r", "in", "-o", "new").stderr
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--skip-existing", "--json")
@@ -162,3 +159,103 @@ def test_a_folder_that_is_missing_is_seen_before_files_are_read(cli, folders, mo
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: nowhere/all.npy: its folder nowhere does not exist")
+
+
+@pytest.mark.parametrize("output", ["/dev/null", "pipe", "pipe.npy", "link.npy"])
+@pytest.mark.parametrize("more", [[], ["--force"], ["--dry-run"]])
+def test_a_pipe_or_device_as_output_is_refused_and_stays(cli, folders, output, more):
+    os.mkfifo(folders / "pipe")
+    os.mkfifo(folders / "pipe.npy")
+    (folders / "link.npy").symlink_to("pipe")
+    for command in (("compress", "in/one/img.png"), ("compress", "-r", "in")):
+        done = cli(*command, "-o", output, *more)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"fmae-edge: {output}: is a pipe, socket or device, not a file; use - ")
+    assert stat.S_ISFIFO((folders / "link.npy").stat().st_mode)
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_pipe_in_the_place_of_a_result_is_the_failure_of_one_input(cli, folders):
+    os.mkfifo(folders / "in/one/img.npy")
+    done = cli("compress", "-r", "in", "--force")
+    assert done.returncode == 1
+    assert "in/one/img.png -> in/one/img.npy: is a pipe, socket or device" in done.stderr
+    assert (folders / "in/two/img.npy").is_file()
+
+
+def test_standard_output_by_its_name_among_devices_is_refused(installed, folders):
+    done = installed("compress", "in/one/img.png", "-o", "/dev/stdout", "--force")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: /dev/stdout: is a pipe, socket or device, not a file; use - ")
+
+
+def test_force_writes_through_a_link_and_says_the_name_that_was_given(cli, folders):
+    (folders / "kept.npy").write_bytes(b"old")
+    (folders / "kept.npy").chmod(0o640)
+    (folders / "link.npy").symlink_to("kept.npy")
+    done = cli("compress", "in/one/img.png", "-o", "link.npy", "--force")
+    assert done.stdout.startswith("in/one/img.png -> link.npy")
+    assert (folders / "link.npy").is_symlink()
+    assert np.load(folders / "kept.npy").shape == (64,)
+    assert stat.S_IMODE((folders / "kept.npy").stat().st_mode) == 0o640
+
+
+def test_of_two_results_whose_links_lead_to_one_file_the_second_fails(cli, folders, images):
+    for name in ("one", "two"):
+        (folders / "in" / name / "img.npy").symlink_to("../both.npy")
+    done = cli("compress", "-r", "in", "--force")
+    assert done.returncode == 1
+    assert "in/two/img.npy: is where in/one/img.png goes already" in done.stderr
+    np.testing.assert_array_equal(np.load(folders / "in/both.npy"), Codec().encode(images[0]))
+
+
+def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch):
+    (folders / "all.npy").symlink_to("nowhere/all.npy")
+    monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
+    done = cli("compress", "-r", "in", "-o", "all.npy", "--force")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: all.npy: ")
+    assert "nowhere does not exist" in done.stderr
+
+
+def test_of_a_stack_nothing_more_is_written_once_a_file_has_failed(cli, folders, monkeypatch):
+    cli("compress", "-r", "in", "-o", "all.fmae")
+    tried = []
+
+    def refuse(path, *_):
+        tried.append(path)
+        raise OutputError(f"{path}: cannot be written")
+
+    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", refuse)
+    done = cli("decompress", "all.fmae", "-o", "out", "--json")
+    assert [each["status"] for each in records(done)] == ["failed"]
+    assert len(tried) == 1
+    assert done.stderr.count("fmae-edge: ") == 1
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folders, monkeypatch):
+    def write(path, content, force):
+        path.mkdir()
+        write_file(path, content, force)
+
+    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", write)
+    done = cli("compress", "in/one/img.png", "--skip-existing", "--json")
+    assert done.returncode == 1
+    assert [each["status"] for each in records(done)] == ["failed"]
+    assert "img.npy: is a folder, so no file is written there" in done.stderr
+
+
+def test_of_a_stack_the_images_that_are_missing_are_written(cli, folders):
+    cli("compress", "-r", "in", "-o", "all.fmae")
+    cli("decompress", "all.fmae", "-o", "out")
+    before = (folders / "out/all.1.png").read_bytes()
+    (folders / "out/all.1.png").unlink()
+    done = cli("decompress", "all.fmae", "-o", "out", "--skip-existing", "--json")
+    assert [each["status"] for each in records(done)] == ["skipped", "done"]
+    assert (folders / "out/all.1.png").read_bytes() == before
+
+
+def test_a_dry_run_sees_that_a_folder_is_missing(cli, folders):
+    done = cli("compress", "in/one/img.png", "-o", "nowhere/x.npy", "--dry-run")
+    assert done.returncode == 1
+    assert "in/one/img.png -> nowhere/x.npy: its folder nowhere does not exist" in done.stderr

@@ -1,15 +1,21 @@
-"""Reading, converting and writing go on at the same time, and what has not begun at a Ctrl-C never does."""
+"""Reading, converting and writing go on at the same time, and what has not begun when it is stopped never does."""
 
+import errno
+import os
 import signal
 import threading
+import time
 
 import pytest
 
-from fmae_edge.cli.files import Source
+from fmae_edge.cli.files import Inputs, Source
 from fmae_edge.cli.many import Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
-from tests.cli.test_many import found
+from fmae_edge.cli.pipeline import groups_of, interruptible, run_ahead, threads
+from tests.cli.results import found
+
+DEFAULTS = FileOptions()
 
 
 class Work:
@@ -35,9 +41,10 @@ class Work:
 
         return [[Product(str(source), source.path.with_suffix(".npy"), content)]]
 
-    def run(self):
-        outputs = Outputs(None, ".npy", False, self.sources)
-        convert_files(self.sources, Conversion(self.load, self.convert), outputs, FileOptions(), files_at_once=1)
+    def run(self, options=DEFAULTS):
+        outputs = Outputs(None, ".npy", options.force, self.sources)
+        work = Conversion(self.load, self.convert)
+        convert_files(Inputs(self.sources), work, outputs, options, files_at_once=1)
 
 
 def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
@@ -63,3 +70,135 @@ def test_what_is_not_begun_at_a_ctrl_c_is_not_even_read(tmp_path, capsys):
     read = sum(work.begun["load", number].is_set() for number in range(500))
     assert len(found(tmp_path)) <= read < 20
     assert f"interrupted after {len(found(tmp_path))} of 500 inputs" in capsys.readouterr().err
+
+
+def test_outcomes_are_told_in_the_order_of_the_inputs_whichever_is_done_first(tmp_path, capsys, monkeypatch):
+    def write(self, path, content):
+        time.sleep(0.002 * (int(path.stem) % 3))
+        return True
+
+    monkeypatch.setattr(Outputs, "write", write)
+    Work(tmp_path, 30, lambda *_: None).run(FileOptions(jobs=4))
+    told = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
+    assert told == [str(tmp_path / str(number)) for number in range(30)]
+
+
+def test_a_second_ctrl_c_ends_it_at_once():
+    with interruptible(here=False) as pressed:
+        signal.raise_signal(signal.SIGINT)
+        assert pressed()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 20])
+def test_results_come_in_the_order_of_the_items(count):
+    def later(item):
+        time.sleep(0.002 * (item % 3))
+        return item
+
+    with threads(here=False, jobs=3) as pool:
+        assert list(run_ahead(pool, 3, later, range(count))) == list(range(count))
+
+
+def test_files_are_grouped_by_number_and_by_size(tmp_path):
+    sizes = [900_000, 100_000, 100_000, 100_000, 2_000_000, 1, 1, 1, 1, 900_000, 100]
+    for number, size in enumerate(sizes):
+        with (tmp_path / str(number)).open("wb") as file:
+            file.truncate(size)
+    sources = [Source(tmp_path / str(number)) for number in range(len(sizes))] + [Source(tmp_path / "nowhere")]
+    groups = list(groups_of(sources, 4))
+    assert [len(group) for group in groups] == [3, 2, 4, 3]
+    assert [source for group in groups for source in group] == sources
+
+
+class Disk:
+    """A disk on which so many files fit, and then any write fails with `number`."""
+
+    def __init__(self, monkeypatch, number, room):
+        self.room, self.refused, self.lock = room, 0, threading.Lock()
+        dup = os.dup
+
+        def flush(handle):  # the last call of a write that may say that the disk is full
+            with self.lock:
+                self.room -= 1
+                self.refused += self.room < 0
+                full = self.room < 0
+            if full:
+                raise OSError(number, os.strerror(number))
+            return dup(handle)
+
+        monkeypatch.setattr(os, "dup", flush)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_ends_it_with_one_sentence_and_how_to_go_on(tmp_path, capsys, monkeypatch, number, jobs):
+    disk = Disk(monkeypatch, number, room=10)
+    work = Work(tmp_path, 500, lambda *_: None)
+    with pytest.raises(SystemExit, match="1"):
+        work.run(FileOptions(jobs=jobs))
+    assert len(found(tmp_path)) == 10
+    assert disk.refused <= jobs
+    assert sum(work.begun["load", number].is_set() for number in range(500)) < 50
+    told = capsys.readouterr()
+    assert told.out.count("->") == 10
+    sentence, counts = told.err.splitlines()
+    rest = 500 - 10 - disk.refused
+    assert f"cannot be written ({os.strerror(number)})" in sentence
+    way_on = "to go on, run the same command with --skip-existing"
+    assert sentence.endswith(f"; {rest} of 500 inputs not tried; {way_on}")
+    assert counts.startswith(f"10 done, 0 skipped, {disk.refused} failed, {rest} not tried in ")
+
+
+def test_after_a_full_disk_force_is_not_to_be_changed_for_skip_existing(tmp_path, capsys, monkeypatch):
+    """Old files that have not been replaced yet would be skipped."""
+    Disk(monkeypatch, errno.ENOSPC, room=3)
+    with pytest.raises(SystemExit, match="1"):
+        Work(tmp_path, 20, lambda *_: None).run(FileOptions(force=True))
+    assert capsys.readouterr().err.splitlines()[0].endswith("; to go on, run the same command")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EFBIG, errno.EACCES])
+def test_what_may_be_the_fault_of_one_file_ends_nothing(tmp_path, capsys, monkeypatch, number):
+    disk = Disk(monkeypatch, number, room=3)
+    with pytest.raises(SystemExit, match="1"):
+        Work(tmp_path, 20, lambda *_: None).run()
+    assert disk.refused == 17
+    assert capsys.readouterr().err.splitlines()[-1].startswith("3 done, 0 skipped, 17 failed in ")
+
+
+def test_a_disk_that_is_full_at_the_last_input_leaves_nothing_to_go_on_with(tmp_path, capsys, monkeypatch):
+    Disk(monkeypatch, errno.ENOSPC, room=2)
+    with pytest.raises(SystemExit, match="1"):
+        Work(tmp_path, 3, lambda *_: None).run()
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"cannot be written ({os.strerror(errno.ENOSPC)})")
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("last", [0, 2])
+def test_threads_that_cannot_be_started_are_told_before_anything_is_done(
+    tmp_path, capsys, monkeypatch, jobs, last
+):
+    start, started = threading.Thread.start, []
+
+    def refuse(thread):
+        if len(started) >= min(last, jobs - 1):
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    work = Work(tmp_path, 20, lambda *_: None)
+    with pytest.raises(SystemExit, match="1"):
+        work.run(FileOptions(jobs=jobs))
+    for thread in started:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert not any(event.is_set() for event in work.begun.values())
+    sentence, counts = capsys.readouterr().err.splitlines()
+    what = "a thread" if jobs == 1 else "3 threads"
+    assert sentence.startswith(f"fmae-edge: cannot start {what} (can't start new thread): this user has too many ")
+    assert "; 20 of 20 inputs not tried; " in sentence
+    assert counts.startswith("0 done, 0 skipped, 0 failed, 20 not tried in ")

@@ -73,10 +73,11 @@ def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arg
             tmp_path, "compress", *names, *arguments, environment={"COLUMNS": "40"}, stdout=said
         )
     assert code == 1
-    assert f"\x1b[31mfmae-edge:\x1b[0m {names[3]}: no image file" in shown
+    assert f"\x1b[31mfmae-edge:\x1b[0m {names[3]}: not an image file" in shown
     lines = (tmp_path / "said.txt").read_text().splitlines()
     if "--json" in arguments:
-        assert [json.loads(line)["input"] for line in lines] == names
+        assert [json.loads(line)["input"] for line in lines[:-1]] == names
+        assert "summary" in json.loads(lines[-1])
     else:
         assert [line.split(" -> ")[0] for line in lines] == [name for name in names if name != names[3]]
     _, shown = terminal(tmp_path, "compress", *names, "--verbose", "--force", environment={"COLUMNS": "40"})
@@ -92,6 +93,10 @@ def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
     done = cli("compare", name, "-o", "c.png")
     assert "\x1b" not in done.stdout
     assert "\nfmae-edge" not in done.stdout
+    Image.fromarray(images[0]).convert("RGB").save(tmp_path / name, "PNG")
+    done = cli("compare", name, "-o", "\x1bc\n.png")
+    assert done.stdout.endswith("wrote \\x1bc\\n.png\n")
+    assert done.stderr == "\\x1b[31mred\\nfmae-edge: forged.png: RGB converted to grayscale\n"
 
 
 def test_colours_are_for_terminals_that_want_them(tmp_path):

@@ -8,12 +8,15 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from fmae_edge.cli.console import set_loudness
 from fmae_edge.cli.export import export, parity
+from fmae_edge.cli.progress import TrainingProgress
 from fmae_edge.cli.train import train
 from fmae_edge.export.errors import ParityError
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.manifest import FileEntry, Manifest
 from fmae_edge.train.data import FashionMnist
+from fmae_edge.train.prior_fit import fit_prior
 from tests.conftest import CHECKPOINT
 
 
@@ -40,6 +43,64 @@ def test_train_follows_its_options(tmp_path, capsys):
         json.loads((tmp_path / name / "metrics.jsonl").read_text())["train_loss"] for name in ("run", "other")
     ]
     assert losses[0] != losses[1]
+
+
+def follow_fit(steps, json=False):
+    """Call what the training loop calls during a fit in which each step takes half a second."""
+    with TrainingProgress(json) as progress:
+        for done in range(1, steps + 1):
+            progress.on_fit(done, steps)
+
+
+@pytest.fixture
+def slow_clock(monkeypatch):
+    ticks = iter(range(10**6))
+    monkeypatch.setattr("fmae_edge.cli.progress.time.monotonic", lambda: next(ticks) / 2)
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_a_log_says_now_and_then_how_far_the_fit_of_the_prior_is(capsys):
+    follow_fit(100)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "fitting the prior to the trained encoder: 100 steps",
+        "fitting the prior: 41 of 100 steps, about 30 s left",
+        "fitting the prior: 81 of 100 steps, about 10 s left",
+        "fitted the prior in 49.5 s",
+    ]
+    assert err == ""
+
+
+@pytest.mark.usefixtures("slow_clock")
+def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
+    follow_fit(100, json=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 4
+    set_loudness(quiet=True)
+    follow_fit(100)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_training_says_each_line_at_once(tmp_path, monkeypatch):
+    with (tmp_path / "log").open("w") as log:  # which Python writes in blocks of thousands of bytes
+        monkeypatch.setattr("sys.stdout", log)
+        with TrainingProgress(json=False) as progress:
+            progress.say("training")
+            assert (tmp_path / "log").read_text() == "training\n"
+            progress.on_fit(1, 2)
+            assert "fitting the prior" in (tmp_path / "log").read_text()
+        metrics = (CHECKPOINT / "metrics.jsonl").read_text().splitlines()[0]
+        with TrainingProgress(json=True) as progress:
+            progress.on_epoch(json.loads(metrics))
+            assert '"train_loss"' in (tmp_path / "log").read_text()
+
+
+def test_train_tells_of_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", lambda *given: fit_prior(*given, steps=3))
+    train(tmp_path / "run", epochs=1, batch_size=100, rate_distortion=0.003, device="cpu")
+    said = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["training", "epoch", "fitting", "fitted", "1"]
 
 
 def test_export_refuses_a_loss_unless_told(tmp_path, small_run, monkeypatch, capsys):

@@ -86,4 +86,23 @@ def test_bytes_at_a_psnr_lie_between_neighbours():
 
 
 def test_an_evaluation_of_nothing_compares_nothing():
-    assert Evaluation("0", {}, []).comparisons() == []
+    nothing = Evaluation("0", {}, [])
+    assert nothing.comparisons() == []
+    assert nothing.to_record()["bytes_at_reference"] == {"single": {}, "amortised": {}}
+
+
+@pytest.mark.parametrize("shift", [0, -3, 3])
+def test_codecs_are_compared_at_a_psnr_that_the_bundle_reaches(done, shift):
+    def shifted(point):
+        quality = replace(point.quality, psnr_pooled=point.quality.psnr_pooled + shift)
+        return replace(point, quality=quality) if point.codec == "fmae-edge" else point
+
+    moved = replace(done, points=[shifted(point) for point in done.points])
+    ranges = [moved.levels("fmae-edge", packing) for packing in ("single", "amortised")]
+    assert all(low <= moved.reference_db <= high for low, high in ranges)
+    nearest = min(max(22.0, max(low for low, _ in ranges)), min(high for _, high in ranges))
+    assert moved.reference_db == pytest.approx(nearest, abs=0.1)
+    record = moved.to_record()
+    assert record["bytes_at_reference"]["single"]["fmae-edge"] is not None
+    assert record["bytes_at_reference"]["amortised"]["fmae-edge"] is not None
+    assert f"bytes at {record['reference_db']} dB" in to_markdown(moved)

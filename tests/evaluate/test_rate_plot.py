@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from fmae_edge.evaluate.bench_plot import png_of
-from fmae_edge.evaluate.rate_plot import Curve, plot_rate
+from fmae_edge.evaluate.rate_plot import Curve, plot_rate, plot_rate_apart
 
 SINGLE = [
     Curve("fmae-edge", [(18, 20.8), (21, 21.5), (24, 22.1), (30, 22.7)]),
@@ -49,6 +49,27 @@ def test_names_are_inside_and_apart(figure):
         assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
         frame = panel.get_window_extent()
         assert all(frame.containsx(x) and frame.containsy(y) for box in boxes for x, y in box.corners())
+
+
+def test_names_hit_no_curve_where_curves_cross():
+    """As of a model of one epoch: short, low, and among the ends of all others."""
+    crossing = [
+        Curve("fmae-edge", [(12, 19.5), (16, 20.3), (22, 20.6), (32, 20.8)]),
+        Curve("PCA", [(15, 19.2), (20, 20.0), (27, 20.9), (36, 21.9), (50, 23.3), (78, 25.4)]),
+        Curve("AVIF", [(25, 20.3), (36, 22.9), (45, 24.4), (53, 25.6)]),
+        Curve("WebP", [(36, 21.1), (49, 23.2), (55, 24.0), (61, 24.9), (73, 26.4)]),
+        Curve("JPEG XL", [(39, 18.0), (47, 19.7), (57, 21.2), (67, 22.5), (84, 24.4), (111, 27.0)]),
+        Curve("JPEG", [(29, 18.0), (39, 19.3), (50, 20.4), (62, 21.6), (78, 22.9), (99, 24.7)]),
+    ]
+    for figure in plot_rate_apart(crossing, crossing, (18, 25)):
+        (panel,) = figure.axes
+        boxes = [text.get_window_extent() for text in panel.texts]
+        assert len(boxes) == len(crossing)
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+        for line in panel.get_lines():
+            path = line.get_transform().transform_path(line.get_path())
+            for text, box in zip(panel.texts, boxes, strict=True):
+                assert not path.intersects_bbox(box, filled=False), text.get_text()
 
 
 @pytest.mark.parametrize(

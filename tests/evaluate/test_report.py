@@ -1,6 +1,7 @@
 """A report's figures are what an independent computation gives, and its page says what is absent."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.evaluate.evaluation import Evaluation
 from fmae_edge.evaluate.machine import describe_machine
+from fmae_edge.evaluate.report.charts import training_charts
 from fmae_edge.evaluate.report.figures import build_figures
 from fmae_edge.evaluate.report.given import read_evaluation
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
@@ -73,6 +75,8 @@ def test_the_histogram_counts_every_image(figures, measured):
     assert (
         psnr.min() == histogram["worst"] < histogram["p05"] < histogram["median"] < histogram["best"] == psnr.max()
     )
+    for name, share in (("p05", 0.05), ("median", 0.5), ("p95", 0.95)):
+        assert (psnr <= histogram[name]).mean() == pytest.approx(share, abs=0.01)
 
 
 def test_the_gallery_goes_from_best_to_worst(figures, measured):
@@ -145,7 +149,7 @@ def test_a_few_images_make_a_page_too(measured, count):
     latent_map = map_latents(few.latents)
     assert latent_map.method.startswith("PCA")
     page = Page(render(measured=few, latent_map=latent_map))
-    assert len(page.all("li")) == 9 + 3 * min(count, 8)
+    assert len(page.all("li")) == len(contents(page)) + 3 * min(count, 8)
 
 
 def test_what_comes_back_exactly_has_no_finite_psnr(measured, images):
@@ -191,6 +195,57 @@ def test_what_the_record_lacks_is_said(record, said):
     content = render(replace(MANIFEST, record=record))
     assert said in content.decode()
     assert json.loads(Page(content).all("script")[0][1])["bundle"]["name"] == "fashion-mnist"
+
+
+def contents(page):
+    return [attributes["href"].removeprefix("#") for attributes, _ in page.all("a")]
+
+
+def test_the_menu_has_the_sections_with_something_to_show(measured, latent_map, evaluation):
+    page = Page(render(MANIFEST, measured, latent_map, evaluation))
+    sections = [attributes["id"] for attributes, _ in page.all("section")]
+    assert contents(page) == sections
+    assert contents(Page(render(replace(MANIFEST, record={})))) == ["model", "speed"]
+    assert contents(Page(render(MANIFEST, evaluation=evaluation))) == [
+        "model", "training", "quality", "rate", "parity", "speed",
+    ]  # fmt: skip
+
+
+def test_a_codec_that_does_not_reach_the_psnr_of_the_table_has_its_nearest(evaluation):
+    def shifted(point):
+        shift = {"fmae-edge": -2.5, "PCA": -6, "WebP": 6}.get(point.codec, 0)
+        return replace(point, quality=replace(point.quality, psnr_pooled=point.quality.psnr_pooled + shift))
+
+    moved = replace(evaluation, points=[shifted(point) for point in evaluation.points])
+    text = " ".join(render(evaluation=moved).decode().split())
+    assert "of pooled PSNR" in text
+    reference = moved.reference_db
+    assert reference == pytest.approx(moved.levels("fmae-edge", "single")[1], abs=0.1)
+    table = re.search(r'aria-label="Bytes at equal quality".*?</table>', text)[0]
+    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in table.split("<tr")[2:]]
+    rows = {name: said for name, *said in ([re.sub("<.*?>", "", cell).strip() for cell in row] for row in cells)}
+    assert float(rows["fmae-edge"][0]) > 0
+    assert rows["WebP"][0] == f"from {moved.levels('WebP', 'single')[0]:.1f} dB"
+    assert rows["PNG"] == ["lossless", "lossless"]
+
+
+def test_epochs_are_whole_numbers_however_few():
+    for count in (1, 2, 3, 32):
+        metrics = recorded_figures(MANIFEST.record)["training"]["metrics"][:count]
+        for name, svg in training_charts(metrics).items():
+            ticks = re.findall(r">([\d.]+)</text>", svg.split(">epoch<")[0])
+            assert ticks, name
+            assert all(tick.isdigit() and 1 <= int(tick) <= count for tick in ticks), (name, ticks)
+
+
+def test_rows_of_parity_that_say_the_same_are_one(measured):
+    text = render(MANIFEST, measured).decode()
+    rows = re.search(r'aria-label="Parity with PyTorch".*?</table>', text, re.DOTALL)[0].split("<tr>")[2:]
+    cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows]
+    assert len({tuple(row[3:]) + tuple(row[:1]) for row in cells}) == len(cells) < 12
+    runs = [(row[0], batch, on) for row in cells for batch in row[1].split(", ") for on in row[2].split(", ")]
+    recorded = recorded_figures(MANIFEST.record)["parity"]["rows"]
+    assert sorted(runs) == sorted((each["precision"], str(each["batch"]), each["optimised"]) for each in recorded)
 
 
 def test_a_bundle_without_a_prior(measured):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from examples import batch_job
-from fmae_edge import Codec
+from fmae_edge import Codec, InputError
 from tests.conftest import REPOSITORY
 
 CODEC = Codec(threads=1)
@@ -41,14 +41,16 @@ def ignores_ctrl_c(process):
 def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_path, images):
     (folder / "cut.png").write_bytes((folder / "even/0.png").read_bytes()[:100])
     Image.fromarray(np.zeros((28, 30), np.uint8)).save(folder / "wide.jpg")
-    Image.fromarray(np.zeros((28, 28), np.uint16)).save(folder / "deep.png")
+    Image.new("LAB", (28, 28)).save(folder / "lab.tif")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.png")  # which nobody ever writes to
     (folder / "notes.txt").write_text("no image")
     out = tmp_path / "out"
     done = run(folder, out, "--processes", "2", "--quality", "3")
     assert (done.returncode, done.stdout) == (1, "10 compressed, 0 were there already, 3 failed\n")
     reported = dict(line.split(": ", 1) for line in done.stderr.splitlines())
-    assert set(reported) == {str(folder / name) for name in ("cut.png", "wide.jpg", "deep.png")}
-    assert "30x28 and must be 28x28" in reported[str(folder / "wide.jpg")]
+    assert set(reported) == {str(folder / name) for name in ("cut.png", "wide.jpg", "lab.tif")}
+    assert reported[str(folder / "wide.jpg")] == "the image is 30x28 and must be 28x28"
     expected = {
         out / ("even", "odd")[number % 2] / f"{number}.png.fmae": CODEC.compress(images[number], 3)
         for number in range(10)
@@ -56,7 +58,7 @@ def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_
     files = {path: path for path in out.rglob("*") if path.is_file()}
     assert {path: path.read_bytes() for path in files} == expected
 
-    (folder / "deep.png").unlink()
+    (folder / "lab.tif").unlink()
     (folder / "cut.png").unlink()
     Image.fromarray(images[10]).save(folder / "wide.jpg", "PNG")
     written = {path: path.stat().st_mtime_ns for path in files}
@@ -104,16 +106,27 @@ def test_what_cannot_be_written_is_reported(folder, tmp_path, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == ["a.fmae", "c.fmae"]
 
 
-def test_nothing_stays_of_a_file_half_written(tmp_path, monkeypatch):
-    def write_half(path, content):
-        with path.open("wb") as file:
-            file.write(content[:1])
-        raise OSError("no space left")
+def test_an_image_is_read_as_the_command_line_does(folder, monkeypatch, images):
+    monkeypatch.setattr(batch_job, "codec", CODEC, raising=False)
+    Image.fromarray(images[0].astype(np.uint16) * 257).save(folder / "deep.png")
+    np.testing.assert_array_equal(batch_job.read_gray(folder / "deep.png"), images[0])
+    cut = (folder / "even" / "0.png").read_bytes()[:-12]
+    (folder / "cut.png").write_bytes(cut)  # its end is missing, and nothing else
+    with pytest.raises(InputError, match=r"cut.png: the image is truncated, its end is missing"):
+        batch_job.read_gray(folder / "cut.png")
 
-    monkeypatch.setattr(Path, "write_bytes", write_half)
-    with pytest.raises(OSError, match="no space left"):
-        batch_job.write_whole(tmp_path / "a.fmae", b"content")
-    assert not list(tmp_path.iterdir())
+
+def test_a_link_that_somebody_put_there_is_not_followed(folder, tmp_path, monkeypatch):
+    """Whatever name of a temporary file could be foreseen."""
+    monkeypatch.setattr(batch_job, "codec", CODEC, raising=False)
+    precious, out = tmp_path / "precious", tmp_path / "out"
+    precious.write_text("precious")
+    out.mkdir()
+    for name in (f".0.fmae.{os.getpid()}.part", ".0.fmae.part", "0.fmae.part"):
+        (out / name).symlink_to(precious)
+    assert batch_job.compress_files([(folder / "even" / "0.png", out / "0.fmae")], 5) == []
+    assert not (out / "0.fmae").is_symlink()
+    assert precious.read_text() == "precious"
 
 
 def test_a_folder_that_is_none(tmp_path, monkeypatch, capsys):

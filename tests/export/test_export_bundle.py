@@ -3,7 +3,9 @@
 import json
 import os
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from fmae_edge import Codec
@@ -11,6 +13,7 @@ from fmae_edge.export.bundle import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.self_test import GOLDEN_NAME
 from fmae_edge.train.checkpoint import MODEL, load_checkpoint
 from tests.conftest import CHECKPOINT
 
@@ -45,6 +48,8 @@ def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
     assert all(cost > 0 for cost in read.qualities.bit_costs)
     symbols = Codec(tmp_path / "made", precision="fp32").encode(images[:200], dtype="int8")
     assert 100 <= abs(symbols.astype(int)).max() <= 127
+    golden = safetensors.numpy.load((tmp_path / "made" / GOLDEN_NAME).read_bytes())
+    np.testing.assert_array_equal(golden["images"], images[:8])  # of the training
     assert os.listdir(tmp_path) == ["made"]
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fmae_edge.export.prior import build_prior
-from fmae_edge.export.prior_tables import COLUMNS, logistic_masses, to_starts, widths_below
-from fmae_edge.runtime.prior import NetworkPrior, TablePrior, read_prior
+from fmae_edge.export.prior_tables import COLUMNS, WIDTHS_PER_OCTAVE, logistic_masses, to_starts, widths_below
+from fmae_edge.runtime.prior import FRACTIONS, NetworkPrior, TablePrior, read_prior
 from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits
 from fmae_edge.train.prior import QUALITY_STEPS, UNITS, Prior
 from fmae_edge.train.prior_fit import fit_prior
@@ -48,6 +48,22 @@ def test_integers_cost_what_floats_cost(latents, fitted):
             floats = fitted.bits(rounded, rounded, torch.full((len(rounded),), quality)).mean().item()
         # Counted tables may gain, rounding may lose: a hundredth, and what the counts of so few images lack
         assert mean_bits(content, held_out, qualities.unit, quality) < 1.02 * floats + 0.5
+
+
+def test_integer_widths_are_rounded_not_cut(latents, fitted):
+    content, qualities = build_prior(fitted, latents[:2000])
+    integers = read_prior(content, SIZE, QUALITY_STEPS, "it")
+    for quality in (0, 4, 8):
+        step = QUALITY_STEPS[quality]
+        symbols = clip_symbols(np.rint(latents[2000:] / np.float32(qualities.unit * step)))
+        _, rows = integers.predict_all(integers.known(symbols, quality), quality)
+        known = torch.from_numpy(symbols).float() * step
+        with torch.no_grad():
+            _, widths = fitted.pack().predict(known, torch.full((len(known),), quality))
+        exact = WIDTHS_PER_OCTAVE * widths.numpy() - widths_below(step)
+        inside = (exact > 1) & (exact < 30)
+        assert inside.mean() > 0.5
+        assert abs((rows // FRACTIONS - exact)[inside].mean()) < 0.2  # of a quarter of an octave; cut it is -0.5
 
 
 def test_the_network_beats_the_table_where_latents_depend_on_each_other(latents, fitted):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from fmae_edge.data.image_file import load_gray, png_bytes
+from fmae_edge.data.image_file import SizeError, load_gray, png_bytes
+from fmae_edge.data.png_check import check_png
 from fmae_edge.runtime.errors import InputError
 
 
@@ -93,9 +94,7 @@ def test_luma_weights():
 @pytest.mark.parametrize("size", [(27, 28), (28, 27), (1, 1), (56, 56), (100, 30)])
 def test_other_sizes_are_refused_or_resized(size):
     image = Image.new("L", size, 90)
-    with pytest.raises(
-        InputError, match=f"it: the image is {size[0]}x{size[1]} and must be 28x28; --fit resize will"
-    ):
+    with pytest.raises(SizeError, match=f"^it: the image is {size[0]}x{size[1]} and must be 28x28$"):
         load(image)
     found, notes = load(image, fit="resize")
     assert found.shape == (28, 28)
@@ -136,7 +135,7 @@ def test_only_the_first_frame_is_taken_and_that_is_said(images):
     frames[0].save(stream, "TIFF", save_all=True, append_images=frames[1:])
     found, notes = load_gray(stream.getvalue(), "it", (28, 28), None)
     np.testing.assert_array_equal(found, images[0])
-    assert notes == ["the first of 3 frames"]
+    assert notes == ["the first of several frames"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -173,9 +172,11 @@ def rows_of(pixels):
     return b"".join(b"\0" + row.tobytes() for row in pixels)
 
 
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+
+
 def adam7(pixels):
-    steps = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-    return b"".join(rows_of(part) for x, y, dx, dy in steps if (part := pixels[y::dy, x::dx]).size)
+    return b"".join(rows_of(part) for x, y, dx, dy in ADAM7 if (part := pixels[y::dy, x::dx]).size)
 
 
 @pytest.mark.parametrize("size", [(28, 28), (1, 1), (3, 5), (4, 1), (1, 9), (33, 17)])
@@ -190,6 +191,23 @@ def test_rows_that_are_missing_are_not_black(size, interlaced):
     if interlaced or size[1] > 1:
         with pytest.raises(InputError, match=r"it: the image is (truncated|damaged)"):
             load_gray(png_of(*size, interlaced, rows[: -size[0] - 1]), "it", size[::-1], None)
+
+
+@pytest.mark.parametrize(("depth", "row_bytes"), [(1, 2), (2, 3), (4, 5)])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_rows_that_end_within_a_byte_are_counted_whole(depth, row_bytes, interlaced):
+    """Nine pixels of these depths fill so many bytes, the last one in part."""
+    rows = (b"\0" + b"\xff" * row_bytes) * 9
+    if interlaced:  # the one pixel of most rows of the passes fills a part of a byte
+        rows = b"".join(
+            (b"\0" + b"\xff" * -(-len(range(x, 9, dx)) * depth // 8)) * len(range(y, 9, dy))
+            for x, y, dx, dy in ADAM7
+            if range(x, 9, dx)
+        )
+    found, _ = load_gray(png_of(9, 9, interlaced, rows, depth), "it", (9, 9), None)
+    assert (found == 255).all()
+    with pytest.raises(InputError, match="it: the image is truncated, 1 bytes of its pixels are missing"):
+        check_png(png_of(9, 9, interlaced, rows[:-1], depth), "it")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])

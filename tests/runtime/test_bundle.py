@@ -323,6 +323,15 @@ def test_a_graph_that_onnxruntime_refuses(bundle, images, monkeypatch):
         Codec(bundle).encode(images)
 
 
+def test_no_bundle_has_more_latents_than_a_payload_can_hold(bundle):
+    for count in (16383, 16384):
+        rewrite(bundle, lambda content, count=count: content["latent"].update(steps=[0.5] * count))
+        if count == 16383:
+            assert Manifest.from_json((bundle / MANIFEST_NAME).read_bytes(), "bundle").latent_size == count
+    with pytest.raises(BundleError, match=r"has 16384 latents per image; \.fmae files can hold at most 16383"):
+        Codec(bundle)
+
+
 def test_the_bundle_id_is_of_what_decides_decoding(bundle):
     before = read_bundle(bundle).manifest.bundle_id
     rewrite(bundle, lambda content: content.update(name="another", record={}))

@@ -101,54 +101,6 @@ def test_what_is_not_one_image_is_named_as_it_came(codec, shape):
         list(codec.compress_iter([some]))
 
 
-def long_list(images):
-    return [image for _ in range(6) for image in images]  # more than are made one array
-
-
-def test_long_lists_are_as_good_as_arrays(codec, images):
-    levels = np.concatenate([images] * 6)
-    for many in (levels, levels / np.float32(255)):
-        latents = codec.encode(many)
-        np.testing.assert_array_equal(codec.encode(list(many)), latents)
-        np.testing.assert_array_equal(codec.encode(tuple(many[:, None])), latents)
-        np.testing.assert_array_equal(codec.decode(list(latents)), codec.decode(latents))
-        assert codec.compress_batch(list(many)) == codec.compress_batch(many)
-        fitting = {"max_bytes": 20 * len(many)}
-        assert codec.compress_batch(list(many), **fitting) == codec.compress_batch(many, **fitting)
-    nested = (np.zeros((1100, 28, 28)) + 0.5).tolist()
-    np.testing.assert_array_equal(codec.encode(nested), codec.encode(np.array(nested)))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (np.zeros((27, 28), np.uint8), "images 1024 to 1535"),
-        (np.zeros((28, 28), np.int64), "images 1024 to 1535: images have dtype int64"),
-        (np.full((28, 28), 0.5), "images 1024 to 1535: images have values from 0 to 255"),
-        (None, "images 1024 to 1535"),
-    ],
-)
-def test_an_image_of_a_long_list_that_is_none_is_named(codec, images, wrong, message):
-    some = long_list(images)
-    some[1400] = wrong
-    for call in (codec.encode, codec.compress_batch):
-        with pytest.raises(InputError, match=message):
-            call(some)
-    some[0] = wrong  # said as of an array of all
-    with pytest.raises(InputError, match="^images "):
-        codec.encode(some)
-
-
-def test_long_lists_have_one_kind_of_numbers(codec, images):
-    some = long_list(images)
-    some[1024:] = [image / 255 for image in some[1024:]]
-    with pytest.raises(InputError, match="images 1024 to 1535 have dtype float64, and the first has another"):
-        codec.encode(some)
-    latents = list(np.zeros((1024, 64), np.int8)) + list(np.zeros((64, 64), np.float32))
-    with pytest.raises(InputError, match="latents 1024 to 1087 have dtype float32"):
-        codec.decode(latents)
-
-
 def test_ragged_lists(codec):
     with pytest.raises(InputError, match="array"):
         codec.encode([np.zeros((28, 28), np.uint8), np.zeros((27, 28), np.uint8)])
@@ -204,10 +156,7 @@ class _Raises:
     ("given", "message"),
     [
         (_Raises(), "nothing here"),
-        (torch.zeros(28, 28, requires_grad=True), "requires grad"),
-        (torch.zeros(28, 28, dtype=torch.bfloat16), "BFloat16"),
-        (Image.new("RGB", (28, 28)), r"\(28, 28, 3\)"),
-        (Image.new("1", (28, 28)), "bool"),
+        (torch.zeros(28, 28, dtype=torch.int64), "int64"),
         (Image.new("L", (27, 28)), r"\(28, 27\)"),
         (None, "object"),
         ("img.png", "<U7"),

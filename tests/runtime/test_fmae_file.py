@@ -4,7 +4,6 @@ import contextlib
 import time
 import tracemalloc
 from binascii import crc_hqx
-from collections import deque
 from zlib import crc32
 
 import numpy as np
@@ -13,29 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmae_edge import InputError
-from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import pack_many, pack_one, unpack
 
 BUNDLE, OTHER = "0123456789abcdef", "1123456789abcdef"
 PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)
-NAMES = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/\\"), min_size=1, max_size=40)
 
 
 def parts(file):
-    return file.quality, list(file.payloads), file.names, file.single
+    return file.version, file.quality, list(file.payloads), file.names, file.single
 
 
 @given(st.binary(max_size=300), st.integers(1, 9))
 def test_one_payload_comes_back_with_7_bytes_around_it(payload, quality):
     content = pack_one(payload, quality, BUNDLE)
     assert len(content) == len(payload) + 7
-    assert parts(unpack(content, BUNDLE)) == (quality, [payload], None, True)
+    assert parts(unpack(content, BUNDLE)) == (1, quality, [payload], None, True)
 
 
 @given(PAYLOADS, st.integers(1, 9))
 def test_many_payloads_come_back(payloads, quality):
     content = pack_many(payloads, quality, BUNDLE)
-    assert parts(unpack(content, BUNDLE)) == (quality, payloads, None, False)
+    assert parts(unpack(content, BUNDLE)) == (1, quality, payloads, None, False)
 
 
 @given(PAYLOADS.filter(bool), st.data())
@@ -46,6 +43,7 @@ def test_payloads_are_taken_as_from_a_tuple(payloads, data):
     number = data.draw(st.integers(-len(payloads), len(payloads) - 1))
     assert file.payloads[number] == expected[number]
     assert file.payloads.longest == max(map(len, payloads))
+    assert file.payloads.lengths.tolist() == list(map(len, payloads))
 
 
 def test_no_memory_is_taken_for_images_that_a_file_has_no_bytes_for():
@@ -63,44 +61,6 @@ def test_no_memory_is_taken_for_images_that_a_file_has_no_bytes_for():
 def test_lengths_come_back_over_many_pieces_of_the_header(count):
     payloads = [b"x" * length for length in np.random.default_rng(0).geometric(0.1, count).tolist()]
     assert list(unpack(pack_many(payloads, 5, BUNDLE), BUNDLE).payloads) == payloads
-
-
-@given(st.lists(NAMES.filter(lambda name: name not in (".", "..")), unique=True, max_size=10))
-def test_names_come_back(names):
-    payloads = [name.encode() for name in names]
-    assert unpack(pack_many(payloads, 3, BUNDLE, names), BUNDLE).names == tuple(names)
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["a"],
-        ["a", "a"],
-        ["a", ""],
-        ["a", ".."],
-        ["a", "b/c"],
-        ["a", "b\0c"],
-        ["a", "x" * 201],
-        ["a", "\x1b[31m"],
-        ["a", "\ud800"],
-        ["a", 5],
-        "ab",
-        5,
-        iter("ab"),
-        {"a": 1, "b": 2},
-        {"a", "b"},
-        np.array("ab"),
-        b"ab",
-    ],
-)
-def test_names_that_are_none_are_refused(names):
-    with pytest.raises(InputError):
-        as_names(names, 2)
-
-
-def test_names_may_come_in_any_sequence():
-    for names in (("a", "b"), np.array(["a", "b"]), deque(["a", "b"])):
-        assert as_names(names, 2) == ["a", "b"]
 
 
 def test_the_index_takes_less_than_a_byte_an_image():
@@ -142,7 +102,9 @@ def test_each_kind_of_damage_has_its_own_sentence(pack):
     for damaged, sentence in (
         (b"\x93NUMPY", "not a .fmae file"),
         (b"", "not a .fmae file"),
-        (content[:1] + bytes([content[1] + 1]) + content[2:], "version 2 of the .fmae format"),
+        (content[:1] + b"\xe3" + content[2:], "version 3 of the .fmae format.* reads versions 1 and 2: upgrade"),
+        (content[:1] + b"\xe0" + content[2:], "version 0 of the .fmae format"),
+        (content[:2] + b"\x0f" + content[3:], "corrupted: byte 3 is 0x0f, which format version 1 does not define"),
         (content[:5], "truncated within its header"),
         (content[:-1], "truncated"),
         (flip(content, len(content) - 1), "corrupted"),
@@ -171,12 +133,15 @@ def test_no_bytes_make_it_fail_otherwise(rest):
             unpack(start + rest, BUNDLE)
 
 
-def with_right_checks(kind, index, body):
+def with_right_checks(kind, index, body, version=1):
     """A stack whose header says anything, with the check codes that it should have."""
-    start = bytes([0xFA, 0xE1, kind]) + bytes.fromhex(BUNDLE)[:4]
+    start = bytes([0xFA, 0xE0 | version, kind]) + bytes.fromhex(BUNDLE)[:4]
     rest = crc32(body).to_bytes(4, "big") + index
     check = crc_hqx(bytes.fromhex(BUNDLE) + start + rest, 0).to_bytes(2, "big")
     return start + check + rest + body
+
+
+ONE = b"\x01\x01\x00\x80"  # the index of one image with a payload of one byte
 
 
 @pytest.mark.parametrize(
@@ -185,21 +150,119 @@ def with_right_checks(kind, index, body):
         (0x80 | 5, b"\x81\x80\x40" + b"\0\0" + b"\xff" * 140_000, b""),  # more images than a file may have
         (0x80 | 5, b"\x01" + b"\xff\xff\xff\xff\x0f" + b"\0\x80", b""),  # a payload of gigabytes
         (0x80 | 5, b"\x01\x00\x00" + b"\0" * 100_000 + b"\x80", b""),  # a length in unary without end
-        (0x80 | 5, b"\x01\x01\x00\x80", b"ab"),  # a byte behind the payload
-        (0x80 | 5, b"\x01\x01\x10\x80", b"a"),  # 16 low bits
-        (0x80, b"\x01\x01\x00\x80", b"a"),  # quality 0
-        (0x80 | 15, b"\x01\x01\x00\x80", b"a"),  # quality 15
-        (0xC0 | 5, b"\x01\x01\x00\x80", b"a"),  # a reserved bit
-        (0x90 | 5, b"\x01\x01\x00\x80" + b"\x05a/b/c", b"a"),  # a name that is a path
-        (0x90 | 5, b"\x01\x01\x00\x80" + b"\x01\xff", b"a"),  # a name that is not UTF-8
+        (0x80 | 5, ONE, b"ab"),  # a byte behind the payload
+        (0x80 | 5, b"\x01\x01\x10" + b"\x00\x00" + b"\x80", b"a"),  # 16 low bits
+        (0x80 | 5, b"\x01\x81\x80\x80\x80\x80\x00" + b"\x00\x80", b"a"),  # a varint of 6 bytes
+        (0x80, ONE, b"a"),  # quality 0
+        (0x80 | 10, ONE, b"a"),  # quality 10
+        (0xC0 | 5, ONE, b"a"),  # a reserved bit
+        (0xA0 | 5, ONE, b"a"),  # the other
+        (0x80 | 5, b"\x01\xff\xff\x03" + b"\x00" + b"\x40", b"a" * 65536),  # a payload of 65,535 bytes and one
+        (0x80 | 5, b"\x02\x00\x0f" + b"\x00\x00\x00\x00" + b"\x30", b"a" * 65536),  # and as 2 * 2^15 + 0
     ],
 )
 def test_headers_with_right_check_codes_are_not_believed_either(kind, index, body):
-    unpack(with_right_checks(0x80 | 5, b"\x01\x01\x00\x80", b"a"), BUNDLE)  # so written, it is one
+    unpack(with_right_checks(0x80 | 5, ONE, b"a"), BUNDLE)  # so written, it is one
     started = time.perf_counter()
-    with pytest.raises(InputError, match="corrupted|names that are none"):
+    with pytest.raises(InputError, match="corrupted"):
         unpack(with_right_checks(kind, index, body), BUNDLE)
     assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("index", "body"),
+    [
+        (b"\x81\x80\x80\x80\x00" + b"\x81\x00" + b"\x00\x80", b"a"),  # varints that are longer than needed
+        (b"\x01\x01\x00\xff", b"a"),  # ones behind the last code
+        (b"\x01\x01\x01\x7f\xff", b"a"),
+        (b"\x01\x00\x0f" + b"\x00\x02" + b"\x80", b"a"),  # 15 low bits
+        (b"\x01\x00\x00" + b"\x40", b"a"),  # a shortest length that no payload has
+    ],
+)
+def test_what_a_reader_accepts_though_no_writer_writes_it(index, body):
+    assert list(unpack(with_right_checks(0x80 | 5, index, body), BUNDLE).payloads) == [body]
+
+
+def test_payloads_have_up_to_65535_bytes():
+    longest, longer = bytes(65535), bytes(65536)
+    assert unpack(pack_one(longest, 5, BUNDLE), BUNDLE).payloads[0] == longest
+    assert list(unpack(pack_many([b"", longest], 5, BUNDLE), BUNDLE).payloads) == [b"", longest]
+    for pack in (lambda: pack_one(longer, 5, BUNDLE), lambda: pack_many([b"", longer], 5, BUNDLE)):
+        with pytest.raises(InputError, match="has 65536 bytes"):
+            pack()
+    start = bytes([0xFA, 0xE1, 5]) + bytes.fromhex(BUNDLE)[:2]
+    check = crc_hqx(bytes.fromhex(BUNDLE) + start + longer, 0).to_bytes(2, "big")
+    with pytest.raises(InputError, match="has 65536 bytes"):
+        unpack(start + check + longer, BUNDLE)
+
+
+@pytest.mark.parametrize("paths", [False, True])
+def test_versions_differ_in_names_alone(paths):
+    names = ["a", "b/c" if paths else "c"]
+    content = pack_many([b"x", b"yz"], 3, BUNDLE, names)
+    assert parts(unpack(content, BUNDLE)) == (2 if paths else 1, 3, [b"x", b"yz"], tuple(names), False)
+    index, body = content[13:-3], b"xyz"
+    for version in (1, 2):
+        file = unpack(with_right_checks(0x90 | 3, index, body, version), BUNDLE)
+        assert list(file.payloads) == [b"x", b"yz"]
+        if paths and version == 1:
+            with pytest.raises(InputError, match="invalid image names: 'b/c' .* contains a /"):
+                file.names  # noqa: B018
+        else:
+            assert file.names == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        (b"CON\0b", "'CON' cannot be the name of an image: CON is a device on Windows"),
+        (b"a\0b\0c", "expected a list of 2 names, one per image, got 3"),
+        (b"a", "expected a list of 2 names, one per image, got 1"),
+        (b"", "expected a list of 2 names, one per image, got 1"),
+        (b"a\0a", "'a' is the name of two images"),
+        (b"a\0\xff", "byte 2 of the names is not valid UTF-8"),
+        (b"a\0\xed\xa0\x80", "byte 2 of the names is not valid UTF-8"),  # a surrogate
+    ],
+)
+def test_names_that_are_refused_leave_the_images_readable(listed, reason):
+    index = b"\x02\x01\x00\xc0" + bytes([len(listed)]) + listed
+    file = unpack(with_right_checks(0x90 | 5, index, b"xy"), BUNDLE)
+    assert list(file.payloads) == [b"x", b"y"]
+    with pytest.raises(InputError, match=f"contains invalid image names: {reason}"):
+        file.names  # noqa: B018
+
+
+def test_no_images_may_have_names_too():
+    content = pack_many([], 5, BUNDLE, [])
+    assert content == with_right_checks(0x90 | 5, b"\x00\x00", b"")
+    assert unpack(content, BUNDLE).names == ()
+    assert unpack(pack_many([], 5, BUNDLE), BUNDLE).names is None
+    with pytest.raises(InputError, match="a list of 0 names, one per image, got 1"):
+        unpack(with_right_checks(0x90 | 5, b"\x00\x01a", b""), BUNDLE).names  # noqa: B018
+
+
+def test_more_images_than_wanted_are_refused_at_once():
+    million = with_right_checks(0x80 | 5, b"\x80\x80\x40" + b"\0\0" + b"\xff" * (1 << 17), b"")
+    assert len(unpack(million, BUNDLE, 1 << 20).payloads) == 1 << 20
+    tracemalloc.start()
+    with pytest.raises(InputError, match="claims to hold 1048576 images, and max_images is 1048575"):
+        unpack(million, BUNDLE, (1 << 20) - 1)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+    with pytest.raises(InputError, match="claims to hold 1 images, and max_images is 0"):
+        unpack(pack_one(b"x", 5, BUNDLE), BUNDLE, 0)
+
+
+@given(st.lists(st.integers(0, 3000), min_size=1, max_size=30))
+def test_lengths_take_as_few_bits_as_any_low_bits_give(lengths):
+    content = pack_many([bytes(length) for length in lengths], 5, BUNDLE)
+    above = [length - min(lengths) for length in lengths]
+    bits = [sum(low + (each >> low) + 1 for each in above) for low in range(16)]
+    low_bits = content[14 + (1 if min(lengths) < 128 else 2)]
+    assert low_bits == bits.index(min(bits))
+    index = 15 + (1 if min(lengths) < 128 else 2)
+    high = sum((each >> low_bits) + 1 for each in above)
+    assert len(content) - sum(lengths) == index + -(-len(lengths) * low_bits // 8) + -(-high // 8)
 
 
 def test_counts_are_not_believed():

@@ -1,7 +1,7 @@
-"""Golden files hold version 1 of the .fmae format: written once, never again.
+"""Golden files hold versions 1 and 2 of the .fmae format: written once, never again.
 
 Whoever changes what these bytes mean, or which bytes are written for these symbols, makes a new version and
-keeps reading this one. Their priors are small ones made for them, so a new default bundle changes nothing here.
+keeps reading these. Their priors are small ones made for them, so a new default bundle changes nothing here.
 """
 
 import json
@@ -14,17 +14,22 @@ from fmae_edge.runtime.prior import read_prior
 from fmae_edge.runtime.symbol_coder import decode_symbols, encode_symbols
 from tests.conftest import REPOSITORY
 
-FOLDER = REPOSITORY / "tests/data/format-1"
-GOLDEN = json.loads((FOLDER / "files.json").read_text())
-BUNDLE, LATENTS = GOLDEN["bundle_id"], GOLDEN["latents"]
+DATA = REPOSITORY / "tests/data"
+GOLDEN = {version: json.loads((DATA / f"format-{version}/files.json").read_text()) for version in (1, 2)}
+BUNDLE, LATENTS, STEPS = (GOLDEN[1][key] for key in ("bundle_id", "latents", "steps"))
+FILES = [
+    pytest.param(version, file, id=f"{version}-{file['prior']}-{file['quality']}")
+    for version, golden in GOLDEN.items()
+    for file in golden["files"]
+]
 
 
-@pytest.mark.parametrize("golden", GOLDEN["files"], ids=lambda file: f"{file['prior']}-{file['quality']}")
-def test_golden_files(golden):
-    content = (FOLDER / f"{golden['prior']}.safetensors").read_bytes()
-    prior = read_prior(content, LATENTS, tuple(GOLDEN["steps"]), golden["prior"])
+@pytest.mark.parametrize(("version", "golden"), FILES)
+def test_golden_files(version, golden):
+    content = (DATA / f"format-1/{golden['prior']}.safetensors").read_bytes()
+    prior = read_prior(content, LATENTS, tuple(STEPS), golden["prior"])
     file = unpack(bytes.fromhex(golden["content"]), BUNDLE)
-    assert (file.quality, file.single) == (golden["quality"], golden["single"])
+    assert (file.version, file.quality, file.single) == (version, golden["quality"], golden["single"])
     assert file.names == (tuple(golden["names"]) if golden["names"] else None)
     symbols = np.array(golden["symbols"])
     np.testing.assert_array_equal(decode_symbols(prior, file.payloads, LATENTS, file.quality - 1), symbols)

@@ -1,7 +1,10 @@
 """Pixels become numbers and numbers pixels without a level lost."""
 
 import numpy as np
+import pytest
+from PIL import Image
 
+from fmae_edge import Codec, InputError
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
 
 
@@ -29,3 +32,72 @@ def test_levels_are_left_alone_and_real_pixels_go_to_the_nearest():
         found = to_levels(same, 1)
         assert (found.shape, found.dtype) == ((1, 1, 16, 16), np.uint8)
         np.testing.assert_array_equal(found[0][levels < 255], levels[levels < 255])
+
+
+CODEC = Codec()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_pixels_just_outside_0_to_1_are_refused_and_shown(images, dtype):
+    above, below = np.nextafter(dtype(1), dtype(2)), np.nextafter(dtype(0), dtype(-1))
+    assert str(above) != "1.0"
+    for wrong in (above, below):
+        some = (images[0] / 255).astype(dtype)
+        some[0, :2] = 0, 1
+        CODEC.encode(some)
+        some[14, 14] = wrong
+        with pytest.raises(
+            InputError, match=f"values from .*{wrong!s}.*; floating-point pixels must lie in"
+        ) as caught:
+            CODEC.encode(some)
+        assert "from 0.0 to 1.0;" not in str(caught.value)
+
+
+def test_a_gray_image_of_pillow_is_taken(images):
+    gray = Image.fromarray(images[0])
+    assert CODEC.compress(gray) == CODEC.compress(images[0])
+    np.testing.assert_array_equal(CODEC.encode([gray, gray]), CODEC.encode(images[[0, 0]]))
+    assert list(CODEC.compress_iter([gray])) == [CODEC.compress(images[0])]
+
+
+def of_mode(mode, images):
+    gray = Image.fromarray(images[0])
+    if mode == "L with transparency":
+        gray.info["transparency"] = 0
+        return gray
+    if mode == "P":  # its numbers are indices into the palette
+        return gray.quantize(16)
+    if mode == "LA":
+        return Image.merge("LA", (gray, gray))
+    if mode == "I;16":
+        return Image.fromarray(images[0].astype(np.uint16) * 257)
+    return Image.fromarray(images[0].astype(np.float32) / 255) if mode == "F" else gray.convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "advice"),
+    [
+        ("P", r'mode P; expected L: use image.convert\("L"\)'),
+        ("1", r'mode 1; expected L: use image.convert\("L"\)'),
+        ("LA", r'mode LA; expected L: use image.convert\("L"\)'),
+        ("RGB", r'mode RGB; expected L: use image.convert\("L"\)'),
+        ("L with transparency", "transparent pixels; put it on a background"),
+        ("I", "mode I, which is more than 8 bits; scale it to uint8"),
+        ("I;16", "mode I;16, which is more than 8 bits; scale it to uint8"),
+        ("F", "mode F, which is more than 8 bits; scale it to uint8"),
+    ],
+)
+def test_an_image_of_pillow_whose_numbers_are_not_gray_levels_is_refused(images, mode, advice):
+    image, gray = of_mode(mode, images), Image.fromarray(images[0])
+    calls = [
+        lambda: CODEC.encode(image),
+        lambda: CODEC.compress(image),
+        lambda: CODEC.encode([gray, image]),
+        lambda: CODEC.compress_batch((gray, image)),
+        lambda: CODEC.encode([[gray], [image]]),
+        lambda: CODEC.encode([gray] * 1100 + [image]),
+        lambda: list(CODEC.compress_iter([gray, image])),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match=advice):
+            call()

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmae_edge import InputError
-from fmae_edge.runtime.latent_file import dump_latents, load_latents
+from fmae_edge.runtime.latent_file import dump_latents, file_bytes, load_latents
 
 
 def saved(array, **options):
@@ -80,6 +81,64 @@ def test_headers_that_no_one_writes(header):
     for data in (b"", bytes(256)):
         with pytest.raises(InputError, match="^it: [^\n]*$"):
             load_latents(b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + data, 64, "it")
+
+
+def with_header(text, version=b"\1\0", data=bytes(256)):
+    return b"\x93NUMPY" + version + len(text).to_bytes(2 if version[0] == 1 else 4, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }\n",
+        b"{'descr':'<f4','fortran_order':False,'shape':(64,)}",
+        b'{"shape": (1, 64), "fortran_order": True, "descr": "<f4"}   \n',
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (64L,)}",  # of Python 2
+        b"{ 'descr' : '<f4' , 'fortran_order' : False , 'shape' : ( 64 , ) , }",
+    ],
+)
+@pytest.mark.parametrize("version", [b"\1\0", b"\2\0", b"\3\0"])
+def test_headers_that_other_programs_write(header, version):
+    assert load_latents(with_header(header, version), 64, "it").size == 64
+
+
+@pytest.mark.parametrize("version", [b"\0\0", b"\1\1", b"\3\1", b"\4\0", b"\x09\x09"])
+def test_other_versions_are_refused(version):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (64,)}"
+    with pytest.raises(InputError, match="it: not a .npy file"):
+        load_latents(with_header(header, version), 64, "it")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (0x1for x in 64,)}",
+        b"{'descr': '\\d<f4', 'fortran_order': False, 'shape': (64,)}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (64if 1else 3,)}",
+        b"{'descr': 'a4', 'fortran_order': False, 'shape': (64,)}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (64,), 'descr': '<f4', 'other': True}",
+        b"{'descr': '<f4', 'fortran_order': '<f4', 'shape': (64,)}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': '<f4'}",
+        b"{'descr': '<f4' 'fortran_order': False, 'shape': (64,)}",
+        b"{'descr': '<f4', 'fortran_order': False}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"9" * 5000 + b",)}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"9," * 2000 + b")}",
+        b"{'descr': '<U999999999', 'fortran_order': False, 'shape': (64,)}",
+        b"   ",
+    ],
+)
+def test_python_says_nothing_of_its_own_about_an_odd_header(header):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(InputError, match="^it: not a .npy file of latents, its header is missing or damaged$"):
+            load_latents(with_header(header), 64, "it")
+    assert said == []
+
+
+@pytest.mark.parametrize("length", range(1, 6))
+def test_the_size_of_a_file_is_known_from_its_start(length):
+    content = dump_latents(np.zeros((length, 64), np.float16))
+    assert file_bytes(content[:128], "it") == len(content)
 
 
 def test_a_huge_shape_is_not_allocated():

@@ -83,12 +83,14 @@ def test_stopped_at_any_line(tmp_path, stopped):
 def test_another_process_that_removes_what_is_left_over_at_any_line_does_no_harm(tmp_path):
     path = tmp_path / "out"
     path.write_bytes(OLD)
+    before = len(os.listdir("/dev/fd"))
     numbers = itertools.count(1)
     while write_and_act(next(numbers), lambda: remove_left_over(tmp_path), path):
         assert os.listdir(tmp_path) == ["out"]
         assert path.read_bytes() == NEW
         path.write_bytes(OLD)
     assert next(numbers) > 10
+    assert len(os.listdir("/dev/fd")) == before  # nothing that was given up is open still
 
 
 def test_where_nothing_can_be_locked_files_are_written_and_none_is_removed(tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.manifest import FileEntry
 from tests.runtime.test_bundle import rewrite
 
@@ -31,36 +33,58 @@ def extra(call):
     beside = kilobytes("VmHWM") - before
     return result, beside / 1024
 
-codec = Codec(sys.argv[1], threads=1)
-count = int(sys.argv[2])
+def report(name, call, result_bytes):
+    result, beside = extra(call)
+    print(name, beside - result_bytes(result) / 2**20)
+    return result
+
+def array_bytes(array):
+    return array.nbytes
+
+codec = Codec(sys.argv[1], precision=sys.argv[2], threads=1)
+count = int(sys.argv[3])
 images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), dtype=np.uint8).repeat(count // 1000, axis=0)
-codec.decompress(codec.compress_batch(images[:2000]))
-codec.decode(codec.encode(images[:2000], "int8"))
-latents, beside = extra(lambda: codec.encode(images, "int8"))
-print("encode", beside - latents.nbytes / 2**20)
-decoded, beside = extra(lambda: codec.decode(latents))
-print("decode", beside - decoded.nbytes / 2**20)
+codec.decompress(codec.compress_batch(images[:1000]))  # loads the graphs, the prior and numpy's own
+codec.decode(codec.encode(images[:1000], "int8"))
+codec.compress(images[0], effort=1)
+"""
+# Whatever the codec keeps per image shows here
+_MANY = """
+latents = report("encode", lambda: codec.encode(images, "int8"), array_bytes)
+decoded = report("decode", lambda: codec.decode(latents), array_bytes)
 several = list(images)
-latents, beside = extra(lambda: codec.encode(several, "int8"))
-print("encode-list", beside - latents.nbytes / 2**20)
+report("encode-list", lambda: codec.encode(several, "int8"), array_bytes)
 del decoded, several
 several = list(latents)
-decoded, beside = extra(lambda: codec.decode(several))
-print("decode-list", beside - decoded.nbytes / 2**20)
-del decoded, several, latents
+report("decode-list", lambda: codec.decode(several), array_bytes)
+del several, latents
 reals = codec.encode(images)
-decoded, beside = extra(lambda: codec.decode(reals))
-print("decode-float32", beside - decoded.nbytes / 2**20)
-del decoded, reals
-content, beside = extra(lambda: codec.compress_batch(images, max_bytes=30 * count))
-print("max_bytes", beside - len(content) / 2**20)
-content, beside = extra(lambda: codec.compress_batch(images, 1))
-print("compress_batch", beside - len(content) / 2**20)
-decoded, beside = extra(lambda: codec.decompress(content))
-print("decompress", beside - decoded.nbytes / 2**20)
-del decoded
-symbols, beside = extra(lambda: codec.symbols(content))
-print("symbols", beside - symbols.nbytes / 2**20)
+report("decode-float32", lambda: codec.decode(reals), array_bytes)
+del reals
+content = report("compress_batch", lambda: codec.compress_batch(images, 2), len)
+report("max_bytes", lambda: codec.compress_batch(images, max_bytes=len(content)), len)
+report("decompress", lambda: codec.decompress(content), array_bytes)
+symbols = report("symbols", lambda: codec.symbols(content), array_bytes)
+report("decode-symbols", lambda: codec.decode(symbols, 2), array_bytes)
+del symbols
+content = codec.compress_batch(images, 1, names=[f"{number:07}" for number in range(count)])
+report("decompress-index", lambda: codec.decompress(content, 0), array_bytes)
+"""
+# Whatever the graphs and the parts of a call take shows here
+_LARGE = """
+reals = images / 255
+few = list(reals[:50])
+content = codec.compress_batch(images, 2)
+for name, some in (("uint8", images), ("list", list(images)), ("float64-list", list(reals))):
+    report(f"encode-{name}", lambda: codec.encode(some), array_bytes)
+    report(f"compress_batch-{name}", lambda: codec.compress_batch(some), len)
+report("max_bytes", lambda: codec.compress_batch(some, max_bytes=len(content)), len)
+report("effort", lambda: codec.compress_batch(few, effort=1), len)
+latents = codec.encode(images)
+report("decode", lambda: codec.decode(latents), array_bytes)
+report("decompress", lambda: codec.decompress(content), array_bytes)
+symbols = report("symbols", lambda: codec.symbols(content), array_bytes)
+report("decode-symbols", lambda: codec.decode(symbols, 2), array_bytes)
 """
 
 
@@ -116,22 +140,35 @@ def fast_graphs():
     }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
-def test_a_hundred_thousand_images_need_less_than_32_megabytes_beside_input_and_result(bundle):
-    graphs = fast_graphs()
-    for name, content in graphs.items():
-        (bundle / name).write_bytes(content)
-    entries = {name: FileEntry.of(content) for name, content in graphs.items()}
-    rewrite(bundle, lambda content: content["files"].update({n: vars(entry) for n, entry in entries.items()}))
+def megabytes_beside(calls, bundle, precision, count):
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURE, bundle, "100000"],
+        [sys.executable, "-c", _MEASURE + calls, bundle, precision, str(count)],
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    measured = [line.split() for line in done.stdout.splitlines()]
-    assert len(measured) == 9
-    for call, megabytes in measured:
-        assert -2 < float(megabytes) < 32, (call, megabytes)
+    return {call: float(megabytes) for call, megabytes in map(str.split, done.stdout.splitlines())}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
+def test_memory_beside_input_and_result_does_not_grow_with_the_number_of_images(bundle):
+    graphs = fast_graphs()
+    for name, content in graphs.items():
+        (bundle / name).write_bytes(content)
+    entries = {name: FileEntry.of(content) for name, content in graphs.items()}
+    rewrite(bundle, lambda content: content["files"].update({n: vars(entry) for n, entry in entries.items()}))
+    measured = megabytes_beside(_MANY, bundle, "int8", 40_000)
+    assert len(measured) == 11
+    for call, megabytes in measured.items():
+        assert -2 < megabytes < 18, (call, megabytes)  # 40,000 latents would be 10 more, their symbols 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_shipped_graphs_take_less_than_64_megabytes(precision):
+    measured = megabytes_beside(_LARGE, DEFAULT_BUNDLE, precision, 2_000)
+    assert len(measured) == 12
+    for call, megabytes in measured.items():
+        assert -2 < megabytes < 64, (call, megabytes)

@@ -1,6 +1,9 @@
 """A file is written whole or not at all."""
 
+import errno
 import os
+import re
+import socket
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.errors import DiskError, OutputError
 from fmae_edge.runtime.output import replacing, write_file
 
 
@@ -47,8 +50,11 @@ def test_without_links_a_file_is_renamed(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "hardlink_to", refuse)
     write_file(tmp_path / "x", b"content")
     assert (tmp_path / "x").read_bytes() == b"content"
-    with pytest.raises(OutputError, match="exists already"):
-        write_file(tmp_path / "x", b"other")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("x", "dangling"):
+        with pytest.raises(OutputError, match="exists already"):
+            write_file(tmp_path / name, b"other")
+    assert (tmp_path / "dangling").is_symlink()
 
 
 def test_a_dangling_link_counts_as_a_file(tmp_path):
@@ -84,3 +90,147 @@ def test_where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="not a folder"):
         write_file(tmp_path / "file" / "out", b"")
+    if Path("/proc").is_dir():
+        with pytest.raises(OutputError, match="its folder /proc takes no files"):
+            write_file(Path("/proc/out"), b"")
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("bits", [0o600, 0o664, 0o777, 0o400])
+def test_a_replaced_file_keeps_its_permission_bits(tmp_path, bits):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(bits)
+    write_file(path, b"new", force=True)
+    assert path.read_bytes() == b"new"
+    assert mode(path) == bits
+
+
+def test_a_set_user_id_bit_is_not_passed_on(tmp_path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(0o4755)
+    write_file(path, b"new", force=True)
+    assert mode(path) == 0o755
+
+
+def test_what_replaces_a_private_file_is_private_all_the_time(tmp_path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    with replacing(path) as file:
+        file.write(b"new")
+        (temporary,) = set(tmp_path.iterdir()) - {path}
+        assert mode(temporary) == 0o600
+
+
+def test_a_replaced_file_keeps_its_owner_and_group_where_the_process_may_set_them(tmp_path, monkeypatch):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    if os.geteuid() == 0:
+        os.chown(path, 1234, 5678)
+    before = path.stat()
+    write_file(path, b"new", force=True)
+    assert (path.stat().st_uid, path.stat().st_gid) == (before.st_uid, before.st_gid)
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    path.chmod(0o640)
+    monkeypatch.setattr(os, "fchown", refuse)
+    write_file(path, b"newer", force=True)
+    assert path.read_bytes() == b"newer"
+    assert mode(path) == 0o640
+
+
+def test_the_owner_may_not_be_given_away_but_the_group_is_kept(tmp_path, monkeypatch):
+    """As for a user who belongs to both groups: chown of the owner is for root alone."""
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    given = []
+
+    def change(_, owner, group):
+        if owner != -1:
+            raise PermissionError(1, "Operation not permitted")
+        given.append(group)
+
+    monkeypatch.setattr(os, "fchown", change)
+    write_file(path, b"new", force=True)
+    assert given == [path.stat().st_gid]
+
+
+def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/file").write_bytes(b"old")
+    (tmp_path / "middle").symlink_to("there/file")
+    (tmp_path / "link").symlink_to("middle")
+    before = (tmp_path / "there/file").stat().st_ino
+    write_file(tmp_path / "link", b"new", force=True)
+    assert (tmp_path / "link").readlink() == Path("middle")
+    assert (tmp_path / "there/file").read_bytes() == b"new"
+    assert (tmp_path / "there/file").stat().st_ino != before
+    assert os.listdir(tmp_path / "there") == ["file"]
+
+
+def test_with_force_a_dangling_link_gets_its_file(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    write_file(tmp_path / "link", b"new", force=True)
+    assert (tmp_path / "link").readlink() == Path("nowhere")
+    assert (tmp_path / "nowhere").read_bytes() == b"new"
+    (tmp_path / "far").symlink_to("no/folder")
+    with pytest.raises(OutputError, match="far: its folder .*no does not exist"):
+        write_file(tmp_path / "far", b"new", force=True)
+
+
+def test_links_that_lead_in_a_circle_are_refused(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OutputError, match="leads in a circle"):
+        write_file(tmp_path / "a", b"new", force=True)
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_pipe_a_socket_and_a_device_are_not_replaced(tmp_path, force):
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)  # a path to a socket may not be long
+        server.bind("socket")
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "socket", tmp_path / "link", Path("/dev/null")):
+        before = path.stat()
+        with pytest.raises(OutputError, match="is a pipe, socket or device, not a file; use - to write to stand"):
+            write_file(path, b"new", force)
+        assert path.stat().st_ino == before.st_ino
+
+
+def test_a_temporary_file_is_always_a_new_one(tmp_path, monkeypatch):
+    """A file or link of its name, guessed or made by chance, is not written to."""
+    monkeypatch.setattr(os, "urandom", lambda count: bytes(count))
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / f".fmae-edge-{'00' * 8}.part").symlink_to("precious")
+    with pytest.raises(OutputError):
+        write_file(tmp_path / "out", b"new")
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES])
+@pytest.mark.parametrize("function", ["open", "dup"])
+def test_the_reason_is_told_and_whether_other_files_would_fail_alike(tmp_path, monkeypatch, number, function):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, fail)
+        with pytest.raises(OutputError, match=re.escape(f"({os.strerror(number)})")) as caught:
+            write_file(path, b"new", force=True)
+    assert isinstance(caught.value, DiskError) is (number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out"]

@@ -162,6 +162,33 @@ def test_tables_alone_are_a_prior_too():
     np.testing.assert_array_equal(decode_symbols(prior, payloads[:1], 5, 8), symbols[:1])
 
 
+def tables_around(centre):
+    """A prior of tables alone, for 16 latents whose symbols it expects around `centre`."""
+    starts = np.tile(np.arange(64) * 1000, (16, 1)).astype(np.uint16)
+    tensors = {"centres": np.full((9, 16), centre, np.int32), "tables": np.tile(starts, (9, 1))}
+    return read_prior(safetensors.numpy.save(tensors), 16, STEPS, "tables")
+
+
+@pytest.mark.parametrize("centre", [32736, -32736])
+def test_no_table_expects_a_symbol_beyond_the_largest(centre):
+    furthest = np.full((1, 16), MAX_SYMBOL * np.sign(centre))
+    prior = tables_around(centre)
+    payloads = encode_symbols(prior, furthest, 0)
+    assert len(payloads[0]) < 16  # no escape, which takes two bytes
+    np.testing.assert_array_equal(decode_symbols(prior, payloads, 16, 0), furthest)
+    with pytest.raises(BundleError, match="centres"):
+        tables_around(centre + int(np.sign(centre)))
+
+
+def test_bytes_at_the_end_of_their_interval_are_one_symbol_in_both_decoders():
+    starts = np.arange(64)[None].astype(np.uint16).repeat(16, axis=0)  # nearly all is the escape's
+    tensors = dict(read_tensors(CONTENT, "the prior")) | {"tables": starts}
+    prior = read_prior(safetensors.numpy.save(tensors), 64, STEPS, "escapes")
+    together = decode_symbols(prior, [b"\xff" * 300] * 8, 64, 0)
+    np.testing.assert_array_equal(together[:1], decode_symbols(prior, [b"\xff" * 300], 64, 0))
+    assert together.max() == MAX_SYMBOL
+
+
 def broken(change):
     tensors = {name: array.copy() for name, array in read_tensors(CONTENT, "the prior").items()}
     change(tensors)
@@ -184,13 +211,18 @@ def outgrow(tensors):
         (lambda tensors: tensors.update(another=np.zeros(1, np.int32)), "no other tensors"),
         (lambda tensors: tensors["tables"][5, 10:12].fill(7), "tables"),
         (lambda tensors: tensors.update(tables=tensors["tables"][:, :-1]), "tables"),
-        (lambda tensors: tensors["groups.1.2.shift"].fill(40), "shift"),
+        (lambda tensors: tensors["groups.1.2.shift"].fill(24), "shift"),
         (lambda tensors: tensors.update({"groups.1.2.weights": np.zeros((4, 3), np.int16)}), "groups.1"),
     ],
 )
 def test_a_prior_that_does_not_fit_is_refused(change, sentence):
     with pytest.raises(BundleError, match=sentence):
         read_prior(broken(change), 64, STEPS, "the prior")
+
+
+def test_a_shift_of_23_is_the_largest():
+    content = broken(lambda tensors: tensors["groups.1.2.shift"].fill(23))
+    assert read_prior(content, 64, STEPS, "the prior").groups[1].layers[2].weights.any()
 
 
 @pytest.mark.parametrize(

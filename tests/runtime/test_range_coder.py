@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fmae_edge.runtime.range_coder import TOTAL, Decoder, SingleDecoder, encode
@@ -71,6 +71,12 @@ def test_a_message_takes_a_third_of_a_byte_more_than_its_information():
     assert excess.max() < 1.1
 
 
+@given(st.lists(st.integers(0, TOTAL - 1), max_size=200), st.integers(1, 2))
+def test_an_interval_takes_two_bytes_at_most(starts, copies):
+    intervals = np.array([starts] * 4 * copies, np.int64)  # few are coded in Python, many in numpy
+    assert max(map(len, encode(intervals, np.ones_like(intervals)))) <= 2 * len(starts)
+
+
 def test_no_intervals_take_no_bytes():
     empty = np.zeros((3, 0), np.int64)
     assert encode(empty, empty) == [b"", b"", b""]
@@ -78,6 +84,7 @@ def test_no_intervals_take_no_bytes():
 
 
 @settings(max_examples=100, deadline=None)
+@example([b"\xff" * 60] * 8)  # keeps to the end of its interval, which rounding leaves outside all 65,536 parts
 @given(st.lists(st.binary(max_size=60), min_size=8, max_size=12))
 def test_bytes_that_no_encoder_wrote_give_symbols_alike_in_both_decoders(messages):
     sizes = np.array([1, 100, 60000, TOTAL - 60101])

@@ -56,6 +56,20 @@ def test_free_bits_leave_only_the_error_and_dear_ones_only_the_bits():
     assert costs(free, images, 0, decode, count_bits).sum() < costs(dear, images, 0, decode, count_bits).sum()
 
 
+def test_a_move_that_costs_a_little_is_not_made():
+    """A round makes the first 1, 2, 4, ... of its moves, or all: here three help, the fourth would cost 0.5."""
+
+    def decode(symbols):
+        return symbols.astype(np.float32) * 10
+
+    def count_bits(symbols):
+        return np.zeros(len(symbols))
+
+    image = np.array([[10, 10, 10, 4.975]], np.float32)
+    found = search(np.zeros((1, 4), np.int64), image, 0.0, 1, decode, count_bits)
+    np.testing.assert_array_equal(found, [[1, 1, 1, 0]])
+
+
 def test_no_images_and_no_rounds():
     decode, count_bits, images = linear_codec(5, 20, seed=4)
     assert search(np.zeros((0, 5), np.int64), images[:0], 1.0, 3, decode, count_bits).shape == (0, 5)

@@ -82,8 +82,13 @@ def test_bad_options_are_refused_at_the_call(images):
             CODEC.compress_iter(images, **options)
     with pytest.raises(InputError, match="batch_size"):
         CODEC.decompress_iter([], batch_size=-1)
+    for wrong in (None, 5):
+        with pytest.raises(InputError, match=f"images is {wrong}; expected an iterable"):
+            CODEC.compress_iter(wrong)
+        with pytest.raises(InputError, match=f"contents is {wrong}; expected an iterable"):
+            CODEC.decompress_iter(wrong)
 
 
 def test_a_file_s_bytes_are_no_list_of_files(images):
-    with pytest.raises(InputError, match="file 0: the content of a .fmae file is bytes, not int"):
+    with pytest.raises(InputError, match="file 0: expected the bytes of a .fmae file, got int"):
         list(CODEC.decompress_iter(CODEC.compress(images[0])))

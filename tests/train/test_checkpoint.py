@@ -55,6 +55,15 @@ def test_a_config_that_does_not_fit_the_weights(run, changes):
         load_checkpoint(run)
 
 
+def test_latents_that_fill_more_than_the_payload_of_a_file_are_refused(run):
+    assert ModelConfig(latent_size=16383).latent_size == 16383  # 4 bytes each and 1 make 65,533
+    with pytest.raises(ValueError, match=r"latent_size is 16384; it must be at most 16383, .* payload"):
+        ModelConfig(latent_size=16384)
+    change_config(run, latent_size=16384)
+    with pytest.raises(RunError, match=r"config\.json: .*latent_size is 16384"):
+        load_checkpoint(run)
+
+
 @pytest.mark.parametrize("changes", [{"latent_size": "64"}, {"image_size": 30}, {"depth": 3}, {"widths": 5}])
 def test_a_config_that_is_none(run, changes):
     change_config(run, **changes)

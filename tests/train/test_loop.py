@@ -8,7 +8,7 @@ import torch
 from fmae_edge.train.checkpoint import METRICS, MODEL, RESUME, load_checkpoint, read_config, start_run
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.errors import RunError
-from fmae_edge.train.loop import epoch_order, train
+from fmae_edge.train.loop import epoch_order, measure_model, train
 from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.recipe import Recipe
 
@@ -103,6 +103,16 @@ def test_it_learns_and_says_how_well(tmp_path, tensors):
         "epoch", "train_loss", "test_mse", "test_psnr_pooled", "test_psnr_per_image", "test_ssim",
         "seconds", "images_per_second",
     }  # fmt: skip
+
+
+def test_the_training_loss_is_the_mean_over_images_also_where_batches_do_not_come_out_even(tmp_path, tensors):
+    recipe = Recipe(epochs=1, batch_size=64, lr=1e-12)  # too small a step to change the model
+    start_run(tmp_path / "run", CONFIG, recipe)
+    torch.manual_seed(0)
+    model = Autoencoder(CONFIG)
+    quality, _ = measure_model(model, tensors[0], CPU)
+    (metrics,) = train(tmp_path / "run", model, recipe, *tensors, CPU)
+    assert metrics["train_loss"] == pytest.approx(quality.mse, rel=1e-3)
 
 
 def test_what_was_measured_is_handed_on_behind_the_checkpoint(tmp_path, tensors):

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from fmae_edge.train.config import ModelConfig
+from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.muon import Muon, orthogonalise
+from fmae_edge.train.optimiser import Optimisers
 
 
 @pytest.mark.parametrize("shape", [(64, 6272), (6272, 64), (128, 576), (5, 5), (1, 9)])
@@ -40,3 +43,14 @@ def test_a_zero_gradient_changes_nothing():
     weight.grad = torch.zeros_like(weight)
     Muon([weight], lr=0.1).step()
     torch.testing.assert_close(weight.detach(), torch.ones(4, 4))
+
+
+def test_layers_that_touch_pixels_and_biases_are_not_orthogonalised():
+    model = Autoencoder(ModelConfig(latent_size=8, widths=(4, 8)))
+    optimisers = [
+        {id(each) for group in one.param_groups for each in group["params"]} for one in Optimisers(model)._all
+    ]
+    touching = [model.encoder.convs[0].weight, model.decoder.transposed[-1].weight]
+    outer = [each for each in model.parameters() if each.ndim == 1] + touching
+    assert optimisers[1] == {id(each) for each in outer}
+    assert optimisers[0] == {id(each) for each in model.parameters()} - optimisers[1]

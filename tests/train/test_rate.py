@@ -59,12 +59,13 @@ def test_a_group_sees_only_earlier_latents():
     prior = Prior(16)
     latents = torch.randn(5, 16) * 40
     quality = torch.arange(5)
-    before = [values.detach() for values in prior(latents, quality)]
+    packed = prior.pack()
+    before = [values.detach() for values in packed.predict(latents, quality)]
     changed = latents.clone()
     changed[:, 6:] += 100
     first_of_group = [sum(group_sizes(16)[:index]) for index in range(len(group_sizes(16)))]
     unaware = max(start + size for start, size in zip(first_of_group, group_sizes(16), strict=True) if start <= 6)
-    for values, after in zip(before, prior(changed, quality), strict=True):
+    for values, after in zip(before, packed.predict(changed, quality), strict=True):
         torch.testing.assert_close(values[:, :unaware], after[:, :unaware])
         assert (values[:, unaware:] != after[:, unaware:]).any()
 
@@ -98,6 +99,44 @@ def test_the_loss_is_error_plus_weighed_bits(images):
     for parameter in (*model.parameters(), *prior.parameters()):
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
+
+
+def test_bits_weigh_more_by_the_square_of_the_step(images, monkeypatch):
+    seen = []
+
+    def one_bit(prior, values, context, quality):
+        seen.append(quality)
+        return torch.ones(len(values))
+
+    monkeypatch.setattr(Prior, "bits", one_bit)
+    batch = torch.from_numpy(images[:20].copy()).unsqueeze(1) / 255
+    costs = rate_distortion(Autoencoder(CONFIG), Prior(8), batch, 1e-5, torch.Generator().manual_seed(1))
+    steps = torch.tensor([QUALITY_STEPS[quality] for quality in seen[0]])
+    assert len(set(steps.tolist())) > 4
+    expected = (steps / QUALITY_STEPS[4]).square().mean() / 784 / (1e-5 * 255**2)
+    assert (costs.loss - costs.error).item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_each_epoch_draws_other_qualities_and_noise(tmp_path, tensors, monkeypatch):
+    seeds = []
+
+    def follow(model, prior, batch, weight, generator):
+        seeds.append(generator.initial_seed())
+        return rate_distortion(model, prior, batch, weight, generator)
+
+    monkeypatch.setattr("fmae_edge.train.loop.rate_distortion", follow)
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+    run_once(tmp_path / "run", tensors)
+    assert len(set(seeds)) == RECIPE.epochs
+
+
+def test_a_finished_run_is_not_fitted_again(tmp_path, tensors, monkeypatch):
+    start_run(tmp_path / "run", CONFIG, RECIPE)
+    run_once(tmp_path / "run", tensors)
+    before = (tmp_path / "run" / PRIOR).read_bytes()
+    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", None)  # which takes minutes
+    run_once(tmp_path / "run", tensors)
+    assert (tmp_path / "run" / PRIOR).read_bytes() == before
 
 
 def test_fitting_lowers_the_bits_and_leaves_the_prior_alone(monkeypatch):

@@ -15,7 +15,18 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch_size": -1}, {"lr": 0.0}, {"lr": float("nan")}, {"seed": -1}, {"seed": 1.5}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"epochs": 10**4000},  # which no float can hold
+        {"batch_size": -1},
+        {"batch_size": 10**400},
+        {"lr": 0.0},
+        {"lr": float("nan")},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"seed": 1.5},
+    ],
 )
 def test_nonsense_is_refused(wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
 from fmae_edge.evaluate.rate_plot import plot_rate_apart
@@ -73,7 +73,9 @@ def _training_chart(
             panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.8, label=legend)
             if len(points) == 1:
                 panel.plot(*points[0], "o", color=colour)
-        panel.set(title=title, xlabel="epoch", ylabel=label)
+        epochs = [epoch for _, points in lines for epoch, _ in points]
+        panel.set(title=title, xlabel="epoch", ylabel=label, xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panel.grid(alpha=0.3)
         if len(lines) > 1:
             panel.legend(frameon=False)

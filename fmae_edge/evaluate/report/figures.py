@@ -8,8 +8,9 @@ import numpy as np
 
 from fmae_edge import __version__
 from fmae_edge.evaluate.bench import Bench
-from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
 from fmae_edge.evaluate.machine import describe_machine
+from fmae_edge.evaluate.rate import Packing
 from fmae_edge.evaluate.report.latent_map import LatentMap
 from fmae_edge.evaluate.report.measure import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
 from fmae_edge.evaluate.report.recorded import recorded_figures
@@ -143,7 +144,11 @@ def _rate(evaluation: Evaluation) -> dict[str, Any]:
         "images": max((point["images"] for point in points), default=0),
         "machine": evaluation.machine,
         "at_reference": [
-            {"codec": codec, **{packing: sizes.get(codec) for packing, sizes in reference.items()}}
+            {
+                "codec": codec,
+                **{packing: sizes.get(codec) for packing, sizes in reference.items()},
+                **{f"{packing}_db": _levels(evaluation, codec, packing) for packing in PACKINGS},
+            }
             for codec in evaluation.codecs()
         ],
         "differences": [
@@ -160,6 +165,11 @@ def _rate(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "points": points,
     }
+
+
+def _levels(evaluation: Evaluation, codec: str, packing: Packing) -> list[float] | None:
+    levels = evaluation.levels(codec, packing)
+    return None if levels is None else list(levels)
 
 
 def _speed(bench: Bench) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from fmae_edge.evaluate.equal_rows import merge_equal_rows
 from fmae_edge.evaluate.evaluation import Evaluation
 from fmae_edge.evaluate.report import charts, pictures
 from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map
@@ -50,6 +51,8 @@ def render_page(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=Markup(style),
         charts=_charts(figures, evaluation),
+        contents=_contents(figures),
+        parity_rows=_parity_rows(figures["recorded"]["parity"]),
         pictures=None if measured is None else _pictures(figures, measured, latent_map),
         largest_difference=pictures.LARGEST_DIFFERENCE,
         sources=sources,
@@ -71,6 +74,34 @@ def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
     kind = Markup(' class="number"') if isinstance(value, int | float) else ""
     element = Markup('<span{} data-figure="{}" data-value="{}">{}</span>')
     return element.format(kind, path, json.dumps(value), shown)
+
+
+def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return id and title of each section that has something to show."""
+    recorded, measured = figures["recorded"], figures["measured"]
+    sections = (
+        ("model", "Model", True),
+        ("training", "Training", recorded["training"]),
+        ("quality", "Quality", measured or recorded["quality"] or recorded["rate"]),
+        ("rate", "Rate", figures["rate"]),
+        ("images", "Best and worst", measured),
+        ("error", "Where it errs", measured),
+        ("map", "Map", figures["map"]),
+        ("parity", "Parity", recorded["parity"]),
+        ("speed", "Speed", True),
+    )
+    return [(name, title) for name, title, there in sections if there]
+
+
+def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Return the cells of the table of parity, in one row where batch size and optimisation change nothing."""
+    settings = dict.fromkeys(("precision", "batch", "optimised"), "")
+    specs = {**settings, "latent_max": ".1e", "pixel_max": ".1e", "psnr": ".3f", "loss_db": "+z.4f"}
+    rows = [
+        {name: ABSENT if row[name] is None else format(row[name], spec) for name, spec in specs.items()}
+        for row in (parity["rows"] if parity else [])
+    ]
+    return merge_equal_rows(rows, ("batch", "optimised"))
 
 
 def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:

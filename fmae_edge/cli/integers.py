@@ -1,0 +1,25 @@
+"""Parse the integers that a user types as options."""
+
+import re
+from collections.abc import Callable
+
+from fmae_edge.cli.usage import UsageError
+
+_INTEGER = re.compile(r"([+-]?)0*([0-9]{1,19})")  # Python refuses to read thousands of digits, and to print them
+_LARGEST = 2**63 - 1
+_LONGEST_SHOWN = 40  # characters
+
+
+def integer(option: str, least: int, most: int = _LARGEST) -> Callable[[str | int], int]:
+    """Return a parser of integers from `least` to `most`, which raises UsageError with the name of the option."""
+
+    def parse(value: str | int) -> int:
+        text = str(value)
+        digits = _INTEGER.fullmatch(text)
+        number = None if digits is None else int(digits[1] + digits[2])
+        if number is None or not least <= number <= most:
+            shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+            raise UsageError(f"{option} is {shown!r}; expected an integer from {least} to {most}")
+        return number
+
+    return parse

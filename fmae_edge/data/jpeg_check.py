@@ -1,0 +1,48 @@
+"""Bounds on a JPEG file before Pillow opens it: how many segments it has, and how many scans."""
+
+import re
+
+from fmae_edge.data.limits import Parts
+from fmae_edge.data.tiff_check import check_exif
+from fmae_edge.runtime.errors import InputError
+
+START = b"\xff\xd8\xff"
+_SCAN, _END = 0xDA, 0xD9
+# Those that Pillow knows no length of: it looks for the next marker right behind
+_WITHOUT_LENGTH = (0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE))
+_EXIF = b"Exif\0\0"
+_TABLES, _TABLE_BYTES = 0xDB, 65  # of quantisation: a segment may hold several
+_PHOTOSHOP, _PHOTOSHOP_BLOCK = 0xED, b"8BIM"
+_MARKER = re.compile(rb"\xff([^\0\xff])")
+_MARKER_BEHIND_PIXELS = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")
+_MOST_SCANS = 30  # each goes through the whole image again; progressive files have 10, those in CMYK 18
+_MOST_EXIF_SEGMENTS = 64  # Pillow joins them one by one, which takes quadratic time; cameras write one
+
+
+def check_jpeg(content: bytes, where: str) -> None:
+    """Raise InputError if a JPEG file has more segments or scans than any real one; `where` names it."""
+    parts = Parts(where)
+    at, scans = 2, 0
+    exif: list[bytes] = []
+    while marker := (_MARKER_BEHIND_PIXELS if scans else _MARKER).search(content, at):
+        kind = marker[1][0]
+        parts.take(1 if scans else 1 + marker.start() - at)  # Pillow reads what lies between byte by byte
+        at = marker.end()
+        if kind == _END and scans:
+            return
+        if kind in _WITHOUT_LENGTH:
+            continue
+        end = at + max(2, int.from_bytes(content[at : at + 2]))
+        if content.startswith(_EXIF, at + 2) and not scans:
+            exif.append(content[at + 2 + len(_EXIF) : end])
+        scans += kind == _SCAN
+        if scans > _MOST_SCANS or len(exif) > _MOST_EXIF_SEGMENTS:
+            many = f"{_MOST_SCANS} scans" if scans else f"{_MOST_EXIF_SEGMENTS} segments of Exif"
+            raise InputError(f"{where}: the file has more than {many}, which is too many; save the image anew")
+        if scans == 1 and kind == _SCAN:
+            check_exif(b"".join(exif), where)
+        if kind == _PHOTOSHOP:
+            parts.take(content.count(_PHOTOSHOP_BLOCK, at, end))
+        elif kind == _TABLES:
+            parts.take((end - at) // _TABLE_BYTES)
+        at = end

@@ -1,0 +1,21 @@
+"""Merge table rows that show the same."""
+
+from collections.abc import Mapping, Sequence
+
+
+def merge_equal_rows(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[dict[str, str]]:
+    """Merge rows that differ in one of `columns` alone, which then lists all its cells: "1, 7, 256".
+
+    A merged row stands for every combination of what it lists. Rows are in the order of their first.
+    """
+    merged = [dict(row) for row in rows]
+    for column in columns:
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        for row in merged:
+            rest = tuple(cell for name, cell in row.items() if name != column)
+            if rest in found:
+                found[rest][column] += f", {row[column]}"
+            else:
+                found[rest] = row
+        merged = list(found.values())
+    return merged

@@ -1,0 +1,28 @@
+"""The types of what callers give to the codec, for type checkers: a path or a text is none of them."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+
+class _HasArray(Protocol):
+    """An array of numpy, or what makes itself one: a tensor of PyTorch."""
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+class _HasArrayInterface(Protocol):
+    """What shows its memory to numpy: an image of Pillow."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
+_Array = _HasArray | _HasArrayInterface
+# Lists have a type per depth: a list to any depth would let text pass, whose characters are texts again
+_Rows = Sequence[Sequence[float]]
+_Image = _Array | _Rows
+ImageLike = _Image | Sequence[_Image] | Sequence[Sequence[_Image]]
+LatentLike = _Array | Sequence[_Array] | Sequence[float] | _Rows
+BytesLike = bytes | bytearray | memoryview

@@ -1,0 +1,45 @@
+"""Describe a .fmae file without decoding an image."""
+
+from dataclasses import dataclass
+
+from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.fmae_file import FmaeFile
+
+
+@dataclass(frozen=True)
+class FmaeInfo:
+    """What a .fmae file says of itself: `images` is how many it holds, `single` whether it is one and not a stack.
+
+    `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
+    has no names, or names that docs/format.md refuses: then `names_error` says why.
+    """
+
+    format_version: int
+    bundle_id: str
+    quality: int
+    images: int
+    single: bool
+    file_bytes: int
+    payload_bytes: tuple[int, ...]
+    names: tuple[str, ...] | None
+    names_error: str | None
+
+
+def describe(file: FmaeFile, bundle_id: str, file_bytes: int) -> FmaeInfo:
+    """Describe a file of `file_bytes` bytes that the bundle with `bundle_id` has made."""
+    names, names_error = None, None
+    try:
+        names = file.names
+    except InputError as error:
+        names_error = str(error)
+    return FmaeInfo(
+        format_version=file.version,
+        bundle_id=bundle_id,
+        quality=file.quality,
+        images=len(file.payloads),
+        single=file.single,
+        file_bytes=file_bytes,
+        payload_bytes=tuple(file.payloads.lengths.tolist()),
+        names=names,
+        names_error=names_error,
+    )

@@ -1,0 +1,100 @@
+"""Checked images to the bytes of .fmae files: at a given quality, or at the best one that fits."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.arrays import Stack, slices
+from fmae_edge.runtime.errors import ArgumentError
+from fmae_edge.runtime.fmae_file import pack_many, pack_one
+from fmae_edge.runtime.fmae_options import CodingOptions
+from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
+from fmae_edge.runtime.manifest import QUALITIES
+
+_LATENTS_KEPT = 16384  # bounds memory: images beyond are encoded again for each quality
+
+Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
+
+
+class _TooManyBytesError(Exception):
+    """The payloads alone are longer than the file may be."""
+
+
+class FmaeWriter:
+    """Writes files of the bundle with `bundle_id`, whose coder is `coder`."""
+
+    def __init__(self, coder: LatentCoder, bundle_id: str) -> None:
+        self._coder, self._bundle_id = coder, bundle_id
+
+    def one_each(self, images: Stack, options: CodingOptions) -> Iterator[bytes]:
+        """Yield a file for each image. Raises InputError if `options.max_bytes` is too few for one."""
+
+        def pack(payloads: Iterable[bytes], quality: int) -> bytes:
+            (payload,) = payloads
+            return pack_one(payload, quality, self._bundle_id)
+
+        if options.max_bytes is None:
+            payloads = self._coder.payloads(images, options.quality, options.effort)
+            return (pack([payload], options.quality) for payload in payloads)
+        parts = slices(len(images), 1)
+        return (self._best_that_fits(images[one], options.effort, options.max_bytes, pack) for one in parts)
+
+    def stack(self, images: Stack, options: CodingOptions, names: Sequence[str] | None) -> bytes:
+        """Return one file of all images. Raises InputError if `options.max_bytes` is too few for it."""
+
+        def pack(payloads: Iterable[bytes], quality: int) -> bytes:
+            return pack_many(payloads, quality, self._bundle_id, names)
+
+        if options.max_bytes is None:
+            return pack(self._coder.payloads(images, options.quality, options.effort), options.quality)
+        return self._best_that_fits(images, options.effort, options.max_bytes, pack)
+
+    def _best_that_fits(self, images: Stack, effort: int, max_bytes: int, pack: Pack) -> bytes:
+        """Return the file whose decoded images have the least error, of those that are no longer than `max_bytes`.
+
+        The error may grow from one quality to the next, for an image and for a stack, so all nine are tried.
+        """
+        kept: dict[int, NDArray[np.float32]] = {}
+
+        def latents_of(part: slice, some: NDArray[Any]) -> NDArray[np.float32]:
+            if part.start in kept:
+                return kept[part.start]
+            latents = self._coder.latents(some)
+            if part.stop <= _LATENTS_KEPT:
+                kept[part.start] = latents
+            return latents
+
+        def candidate(quality: int) -> tuple[int, bytes] | None:
+            """Return the squared error of a quality and its file, None if the file is too long."""
+            errors: list[int] = []
+
+            def payloads() -> Iterator[bytes]:
+                for part in slices(len(images), IMAGES_AT_ONCE):
+                    some = images[part]
+                    symbols = self._coder.quantise(latents_of(part, some), some, quality, effort)
+                    yield from self._coder.payloads_of(symbols, quality)
+                    errors.append(self._coder.squared_error(symbols, some, quality))  # if there was room for them
+
+            try:
+                content = pack(_at_most(max_bytes, payloads()), quality)
+            except _TooManyBytesError:
+                return None
+            return (sum(errors), content) if len(content) <= max_bytes else None
+
+        candidates = filter(None, map(candidate, range(1, QUALITIES + 1)))  # one at a time, which bounds memory
+        best = min(candidates, key=lambda pair: pair[0], default=None)
+        if best is None:
+            fewest = len(pack(self._coder.payloads(images, 1, effort), 1))
+            raise ArgumentError("max_bytes", f"is {max_bytes}, and the lowest quality takes {fewest} bytes")
+        return best[1]
+
+
+def _at_most(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield payloads of so many bytes in all. Raises _TooManyBytesError at the one that exceeds them."""
+    for payload in payloads:
+        most -= len(payload)
+        if most < 0:
+            raise _TooManyBytesError
+        yield payload

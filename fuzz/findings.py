@@ -1,0 +1,41 @@
+"""Inputs on which a reader failed: a file each, named for the kind of failure."""
+
+import hashlib
+from pathlib import Path
+
+# error: it raised anything but FmaeError. slow, memory: it passed a limit. killed: it had to be killed, after many
+# seconds or with much memory. crash: the process ended.
+KINDS = ("error", "slow", "memory", "killed", "crash")
+_MOST_OF_A_KIND = 20  # the first ones tell what there is to know
+
+
+def find(folder: Path) -> list[Path]:
+    """Return the findings in `folder`."""
+    return sorted(path for kind in KINDS for path in folder.glob(f"{kind}-*"))
+
+
+def known_inputs(folder: Path) -> set[bytes]:
+    """Return the inputs that need not run again."""
+    return {path.read_bytes() for path in find(folder)}
+
+
+def save_finding(folder: Path, kind: str, content: bytes, place: str = "") -> Path | None:
+    """Save an input; return None if there is one for the same `place` in the code, or many of this kind."""
+    digest = hashlib.sha256(place.encode() or content).hexdigest()[:16]
+    path = folder / f"{kind}-{digest}"
+    if path.exists() or len(list(folder.glob(f"{kind}-*"))) >= _MOST_OF_A_KIND:
+        return None
+    path.write_bytes(content)
+    return path
+
+
+def use_as_seeds(folder: Path, small_bytes: int) -> None:
+    """Move the findings of an earlier run to its corpus: what still fails is found again at once.
+
+    Inputs of more than `small_bytes` that did not fail leave the corpus: they take their time at each start.
+    """
+    for path in (folder / "corpus").iterdir():
+        if path.stat().st_size > small_bytes:
+            path.unlink()
+    for path in find(folder):
+        path.replace(folder / "corpus" / path.name)

@@ -1,0 +1,78 @@
+"""The limits of one input, and how they are measured: CPU time, memory, and what is raised."""
+
+import os
+import resource
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from fmae_edge import FmaeError
+
+MAX_SECONDS = 1.0  # of CPU time: other programs on the machine do not count
+MAX_MEGABYTES = 256.0  # on top of what the process had before the input
+_RESET_PEAK = b"5"  # to /proc/self/clear_refs: the peak of resident memory becomes what is resident now
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one input took; `error` is the traceback of anything but FmaeError, and `place` where it was raised."""
+
+    seconds: float
+    megabytes: float
+    error: str = ""
+    place: str = ""
+
+    @property
+    def problem(self) -> str:
+        """The kind of finding that this is: error, slow, memory, or nothing."""
+        if self.error:
+            return "error"
+        if self.seconds > MAX_SECONDS:
+            return "slow"
+        return "memory" if self.megabytes > MAX_MEGABYTES else ""
+
+
+def make_warnings_errors() -> None:
+    """Make numpy's warnings findings: they would be lines on stderr beside the sentence."""
+    warnings.simplefilter("error", RuntimeWarning)
+
+
+def measure_twice(run: Callable[[bytes], None], content: bytes, first: Measure | None = None) -> Measure:
+    """Return the lesser values of two runs: the first use of anything takes its own time and memory.
+
+    `first` is the first of the two, if there was one. An error in either counts.
+    """
+    first = first or measure(run, content)
+    second = measure(run, content)
+    failed = first if first.error else second
+    seconds, megabytes = min(first.seconds, second.seconds), min(first.megabytes, second.megabytes)
+    return Measure(seconds, megabytes, failed.error, failed.place)
+
+
+def measure(run: Callable[[bytes], None], content: bytes) -> Measure:
+    """Run an input. Measuring it costs 10 us."""
+    os.write(_peak_file(), _RESET_PEAK)
+    before, started = _peak_kilobytes(), time.process_time()
+    error = place = ""
+    try:
+        run(content)
+    except FmaeError:
+        pass
+    except Exception as raised:
+        error = "".join(traceback.format_exception(raised))
+        frame = traceback.extract_tb(raised.__traceback__)[-1]
+        place = f"{type(raised).__name__} {frame.filename}:{frame.lineno}"
+    seconds = time.process_time() - started
+    return Measure(seconds, (_peak_kilobytes() - before) / 1024, error, place)
+
+
+@cache
+def _peak_file() -> int:
+    return os.open("/proc/self/clear_refs", os.O_WRONLY)
+
+
+def _peak_kilobytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

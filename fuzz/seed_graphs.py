@@ -1,0 +1,154 @@
+"""First inputs of the corpus: priors, small graphs of real operators, bundles. Needs the `train` extra."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
+from fmae_edge.runtime.bundle import read_bundle
+from fmae_edge.runtime.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
+from fmae_edge.runtime.prior import ESCAPE, FRACTIONS
+from fmae_edge.runtime.self_test import golden_vectors
+from fuzz.mutators import with_manifest, zip_bundle
+from fuzz.targets import _GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
+
+_SIDE = 4  # of the images of the bundle in the corpus
+_SMALL_SIDE = 4  # encoders halve what is not smaller
+_UPSAMPLING = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+
+
+def priors() -> Iterator[tuple[str, bytes]]:
+    """Yield a prior of tables and one of networks, both for two latents, a group each."""
+    qualities = len(_GOLDEN["steps"])
+    inner = np.sort(np.random.default_rng(1).choice(np.arange(1, 1 << 16), (2 * FRACTIONS, ESCAPE), replace=False))
+    tables = np.hstack([np.zeros((2 * FRACTIONS, 1)), inner]).astype(np.uint16)
+    centres = np.arange(-PRIOR_LATENTS, qualities * PRIOR_LATENTS - PRIOR_LATENTS, dtype=np.int32)
+    yield (
+        "tables.safetensors",
+        save({"tables": tables[: centres.size], "centres": centres.reshape(-1, PRIOR_LATENTS)}),
+    )
+    tensors = {"tables": tables, "narrower": np.arange(qualities, dtype=np.int16)}
+    for group in range(PRIOR_LATENTS):
+        for layer, (inputs, outputs) in enumerate(((group, 3), (3, 3), (3, 2))):
+            at = f"groups.{group}.{layer}"
+            tensors[f"{at}.weights"] = np.arange(inputs * outputs, dtype=np.int8).reshape(inputs, outputs)
+            tensors[f"{at}.bias"] = np.full((1 if layer else qualities, outputs), 100, np.int32)
+            tensors[f"{at}.shift"] = np.full(outputs, 2, np.uint8)
+    yield "network.safetensors", save(tensors)
+
+
+def bundles() -> Iterator[tuple[str, bytes]]:
+    """Yield bundles of 4x4 images and two latents, with either prior and with none, of real operators.
+
+    They carry golden vectors. One more has a graph whose tensor points to another file, under a tag of 33 bits.
+    """
+    graphs = tuple(make(_SIDE, PRIOR_LATENTS) for make in _MAKERS)
+    files = dict(zip(GRAPH_NAMES, graphs, strict=True))
+    images = np.arange(2 * _SIDE * _SIDE, dtype=np.uint8).reshape(2, _SIDE, _SIDE) * 7
+    for name, prior in (*priors(), ("no-prior", b"")):
+        held = files | ({PRIOR_NAME: prior} if prior else {})
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in with_manifest(held, PRIOR_LATENTS, _SIDE).items():
+                (Path(folder) / file).write_bytes(content)
+            golden = save(golden_vectors(read_bundle(Path(folder)), images))
+        yield (
+            f"{name.split('.')[0]}.zip",
+            zip_bundle(with_manifest(held | {GOLDEN_NAME: golden}, PRIOR_LATENTS, _SIDE)),
+        )
+    lifted = b"\xea\x80\x80\x80\x10\0"  # field 13 of a tensor, to a parser that cuts the tag to 32 bits
+    external = b"\x3a\x08\x2a" + bytes([len(lifted)]) + lifted
+    disguised = files | {GRAPH_NAMES[0]: files[GRAPH_NAMES[0]] + external}
+    yield "tag-of-33-bits.zip", zip_bundle(with_manifest(disguised, PRIOR_LATENTS, _SIDE))
+
+
+def graphs() -> Iterator[tuple[str, bytes]]:
+    """Yield the same graphs for 28x28 images and 64 latents."""
+    yield "encoder-int8.onnx", _int8_encoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "decoder-int8.onnx", _int8_decoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "encoder-float.onnx", _float_encoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "decoder-float.onnx", _float_decoder(GRAPH_SIDE, GRAPH_LATENTS)
+
+
+def _weights(*shape: int) -> NDArray[np.float64]:
+    return np.linspace(-0.5, 0.5, int(np.prod(shape))).reshape(shape)
+
+
+def _float_encoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("image", np.float32, (1, side, side)))
+    graph.node("Conv", "c", *_layer(graph, "c", 2, 1, 3, 3), pads=[1, 1, 1, 1])
+    graph.node("Relu", "r")
+    while side >= _SMALL_SIDE:
+        side //= 2
+        graph.node("MaxPool", f"p{side}", kernel_shape=[2, 2], strides=[2, 2])
+    graph.node("Flatten", "f")
+    graph.node("Gemm", "g", *_layer(graph, "g", latents, 2 * side**2), transB=1)
+    return graph.finish(("latent", np.float32, (latents,))).SerializeToString()
+
+
+def _float_decoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("latent", np.float32, (latents,)))
+    graph.node("Gemm", "g", *_layer(graph, "g", (side // 4) ** 2, latents), transB=1)
+    graph.reshape("s", (1, side // 4, side // 4))
+    graph.node("Resize", "u", "", graph.constant("scales", [1, 1, 2, 2], np.float32), **_UPSAMPLING)
+    graph.node("Conv", "c", *_layer(graph, "c", 4, 1, 3, 3), pads=[1, 1, 1, 1])
+    graph.node("DepthToSpace", "d", blocksize=2, mode="DCR")
+    graph.node("Sigmoid", "i")
+    return graph.finish(("image", np.float32, (1, side, side))).SerializeToString()
+
+
+def _int8_encoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("image", np.uint8, (1, side, side)))
+    levels = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    graph.reshape("n", (side, side, 1))
+    *weights, bias = _int8_layer(graph, "c", 2, 1, 3, 3)
+    graph.node(
+        "QLinearConv", "c", *levels, *weights, *levels, bias, domain=MICROSOFT, channels_last=1, pads=[1] * 4
+    )
+    while side >= _SMALL_SIDE:
+        side //= 2
+        graph.node("NhwcMaxPool", f"p{side}", domain=MICROSOFT, kernel_shape=[2, 2], strides=[2, 2])
+    inputs = 2 * side**2
+    graph.reshape("f", (inputs,))
+    layer = _int8_layer(graph, "g", latents, inputs)
+    graph.constant(layer[0], _weights(inputs, latents) * 200, np.int8)  # this operator has the outputs last
+    graph.node("QGemm", "g", *levels, *layer, domain=MICROSOFT)
+    return graph.finish(("latent", np.float32, (latents,))).SerializeToString()
+
+
+def _int8_decoder(side: int, latents: int) -> bytes:
+    graph = GraphBuilder(("latent", np.float32, (latents,)))
+    levels = graph.constant("s", 0.1, np.float32), graph.constant("z", 0, np.uint8)
+    graph.node("QuantizeLinear", "q", *levels)
+    graph.reshape("n", (1, 1, latents))
+    *weights, bias = _int8_layer(graph, "g", (side // 2) ** 2, latents, 1, 1)
+    graph.node("QLinearConv", "g", *levels, *weights, *levels, bias, domain=MICROSOFT, channels_last=1)
+    graph.reshape("h", (side // 2, side // 2, 1))
+    graph.node("Resize", "u", "", graph.constant("scales", [1, 2, 2, 1], np.float32), **_UPSAMPLING)
+    graph.reshape("r", (side, side))
+    graph.node("Transpose", "t", perm=[0, 2, 1])
+    graph.node("QLinearSigmoid", "i", *levels * 2, domain=MICROSOFT)
+    graph.reshape("o", (1, side, side))
+    return graph.finish(("image", np.uint8, (1, side, side))).SerializeToString()
+
+
+def _layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
+    """Add weights and a bias for each of the first dimension."""
+    weights = graph.constant(f"{name}.weight", _weights(*shape), np.float32)
+    return [weights, graph.constant(f"{name}.bias", np.zeros(shape[0]), np.float32)]
+
+
+def _int8_layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
+    """Add int8 weights, a scale and a zero point for each of the first dimension, and the bias."""
+    return [
+        graph.constant(f"{name}.weight", _weights(*shape) * 200, np.int8),
+        graph.constant(f"{name}.scale", np.full(shape[0], 0.1), np.float32),
+        graph.constant(f"{name}.zero_point", np.zeros(shape[0]), np.int8),
+        graph.constant(f"{name}.bias", np.ones(shape[0]), np.int32),
+    ]
+
+
+_MAKERS = (_int8_encoder, _int8_decoder, _float_encoder, _float_decoder)

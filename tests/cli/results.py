@@ -1,0 +1,18 @@
+"""What a command has left behind: the files that it wrote, and what it printed with --json."""
+
+import json
+
+
+def found(folder):
+    """Return the files below `folder`."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def records(done):
+    """Return the JSON lines of a command, without the summary at their end."""
+    return [record for record in map(json.loads, done.stdout.splitlines()) if "summary" not in record]
+
+
+def summary(done):
+    """Return the summary that is the last of the JSON lines of a command."""
+    return json.loads(done.stdout.splitlines()[-1])["summary"]

@@ -1,0 +1,97 @@
+"""No input is read further than an image or a compressed file of its kind needs."""
+
+import io
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fmae_edge.cli.decompress import _read
+from fmae_edge.cli.files import STREAM, Source, read
+from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.fmae_file import max_file_bytes
+from fmae_edge.runtime.latent_file import dump_latents
+
+START_BYTES = 1 << 16
+LATENTS = np.zeros((1000, 64), np.float32)
+
+
+class Endless(io.RawIOBase):
+    """A stream that begins with some bytes and goes on with zeros, and counts what is read."""
+
+    def __init__(self, start):
+        self._start, self.given = start, 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        part = self._start[self.given : self.given + len(buffer)].ljust(len(buffer), b"\0")
+        buffer[:] = part
+        self.given += len(part)
+        return len(part)
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    def start(content):
+        stream = Endless(content)
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(stream)))
+        return stream
+
+    return start
+
+
+@pytest.mark.parametrize("most", [5, 100_000, 3_000_000])
+def test_a_stream_without_end_is_read_up_to_the_limit(endless, most):
+    stream = endless(b"x")
+    with pytest.raises(InputError, match=f"-: has more than {most} bytes, and no more than that are read"):
+        read(Source(STREAM), most)
+    assert stream.given <= max(most, START_BYTES) + START_BYTES
+
+
+@pytest.mark.parametrize(
+    ("start", "needed", "sentence"),
+    [
+        (b"", 0, "-: is neither a .fmae nor a .npy file"),
+        (b"\x93NUMPY\1\0\x10\0garbage", 0, "-: not a .npy file of latents, its header is missing or damaged"),
+        (dump_latents(LATENTS), 256_128, "-: has more than 256128 bytes"),
+        (dump_latents(LATENTS.astype(np.int8)), 64_128, "-: has more than 65536 bytes"),
+        (bytes.fromhex("fae105"), 65_542, "-: has more than 65542 bytes"),
+    ],
+)
+def test_decompress_reads_what_the_first_bytes_explain(endless, start, needed, sentence):
+    stream = endless(start)
+    with pytest.raises(InputError, match=sentence):
+        _read(Source(STREAM))
+    assert stream.given <= max(needed, START_BYTES) + START_BYTES
+
+
+@pytest.mark.parametrize(("start", "most"), [("fae105", 65_542), ("fae185", 1 << 30), ("fae285", 1 << 30)])
+def test_how_long_an_fmae_file_may_be(start, most):
+    assert max_file_bytes(bytes.fromhex(start)) == most
+
+
+def test_a_header_that_claims_a_lot_takes_no_memory_for_it(endless, monkeypatch):
+    content = dump_latents(np.zeros((5, 64), np.float32)).replace(
+        b"(5, 64), }" + b" " * 12, b"(5000000000000, 64), }"
+    )
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert _read(Source(STREAM)) == content  # of which load_latents says that it is cut
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "a.npy"
+    path.write_bytes(bytes(200_000))
+    monkeypatch.setattr("fmae_edge.cli.files._require_file", lambda *_: None)
+    with pytest.raises(InputError, match="has more than 100000 bytes"):
+        read(Source(path), 100_000)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such thing on this system")
+def test_a_pipe_with_a_name_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.fmae")
+    with pytest.raises(InputError, match="a.fmae: is not a regular file; - reads standard input"):
+        _read(Source(tmp_path / "a.fmae"))

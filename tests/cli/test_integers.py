@@ -1,0 +1,37 @@
+"""Integers are read as typed, at any length, and what is not one is named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fmae_edge.cli.integers import integer
+from fmae_edge.cli.usage import UsageError
+
+AT_MOST = 2**63 - 1
+
+
+@given(st.integers(0, AT_MOST), st.integers(0, 5000), st.sampled_from(["", "+"]))
+def test_zeros_and_signs_change_nothing(number, zeros, sign):
+    assert integer("-n", 0)(f"{sign}{'0' * zeros}{number}") == number
+
+
+@given(st.integers(-20, 20), st.integers(-5, 5), st.integers(-5, 5))
+def test_the_range_includes_its_ends(number, least, most):
+    parse = integer("--of", least, most)
+    if least <= number <= most:
+        assert parse(str(number)) == parse(number) == number
+    else:
+        with pytest.raises(UsageError, match=f"^--of is '{number}'; expected an integer from {least} to {most}$"):
+            parse(str(number))
+
+
+@pytest.mark.parametrize("text", ["", "five", "5.0", "1_0", " 5", "5\n", "\u0665", "5e0", "--5", str(AT_MOST + 1)])
+def test_all_else_is_refused(text):
+    with pytest.raises(UsageError, match="^--of is '"):
+        integer("--of", 0)(text)
+
+
+def test_a_long_value_is_cut():
+    with pytest.raises(UsageError) as caught:
+        integer("--of", 0)("7" * 100_000)
+    assert len(str(caught.value)) < 120

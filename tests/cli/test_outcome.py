@@ -1,0 +1,194 @@
+"""What is told at the end: counts for people and for programs, files passed over, what .fmae would take."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmae_edge import Codec
+from fmae_edge.cli.files import Inputs, Source
+from fmae_edge.cli.outcome import Outcome, Tally
+from fmae_edge.data.image_file import SUFFIXES, png_bytes
+from fmae_edge.runtime.errors import DiskError
+from tests.cli.results import records, summary
+
+
+def test_an_input_of_which_one_image_failed_has_failed(capsys):
+    done, failed = Outcome("x", "y", "done"), Outcome("x", None, "failed", error="x: is full")
+    for outcomes in ([done, failed], [failed, done]):
+        counting = Tally(Inputs([Source(Path("x"))]), json=False, stream=sys.stdout, advance=None)
+        counting.add([outcomes])
+        with pytest.raises(SystemExit, match="1"):
+            counting.finish("")
+
+
+def test_a_stack_of_which_one_image_was_missing_is_done(capsys):
+    done, skipped = Outcome("x[0]", "y", "done"), Outcome("x[1]", "z", "skipped")
+    for outcomes in ([done, skipped], [skipped, done]):
+        counting = Tally(Inputs([Source(Path("x"))]), json=True, stream=sys.stdout, advance=None)
+        counting.add([outcomes])
+        counting.finish("")
+        counts = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]
+        assert (counts["done"], counts["skipped"]) == (1, 0)
+
+
+def test_of_several_writers_that_find_the_disk_full_the_first_is_told(capsys):
+    full = [Outcome(name, None, "failed", error=f"{name}: full", cause=DiskError()) for name in ("x", "y")]
+    counting = Tally(Inputs([Source(Path(name)) for name in ("x", "y", "z")]), False, sys.stdout, None)
+    counting.add([[each] for each in full])
+    with pytest.raises(SystemExit, match="1"):
+        counting.finish("go on")
+    sentence, counts = capsys.readouterr().err.splitlines()
+    assert sentence == "fmae-edge: x: full; 1 of 3 inputs not tried; go on"
+    assert counts.startswith("0 done, 0 skipped, 2 failed, 1 not tried")
+
+
+def test_the_summary_of_one_input(cli, picture):
+    done = cli("compress", "img.png", "--json")
+    counts = summary(done)
+    assert counts.pop("seconds") >= 0
+    assert counts == {
+        "inputs": 1,
+        "done": 1,
+        "skipped": 0,
+        "failed": 0,
+        "planned": 0,
+        "not_tried": 0,
+        "passed_over": 0,
+    }
+    for more, status in ((["--skip-existing"], "skipped"), ([], "failed"), (["--dry-run", "--force"], "planned")):
+        counts = summary(cli("compress", "img.png", "--json", *more))
+        assert [each for each in ("done", "skipped", "failed", "planned") if counts[each]] == [status]
+
+
+def test_the_summary_goes_where_the_lines_go(cli, picture):
+    for name, status in (("img.png", "done"), ("nowhere.png", "failed")):
+        done = cli("compress", name, "-o", "-", "--json")
+        line, last = map(json.loads, done.stderr.splitlines()[-2:])
+        assert line["status"] == status
+        assert last["summary"][status] == 1
+        assert done.stdout.startswith("\\x93NUMPY") is (status == "done")
+        assert "summary" not in done.stdout
+
+
+def test_lines_are_not_mixed_with_the_result_of_standard_input(cli, picture, images):
+    done = cli("compress", "-", "img.png", stdin=png_bytes(images[1]))
+    assert done.stdout.startswith("\\x93NUMPY")
+    assert "img.png" not in done.stdout
+    assert "img.png -> img.npy" in done.stderr
+
+
+def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
+    from fmae_edge.cli.many import Conversion, convert_files
+    from fmae_edge.cli.options import FileOptions
+    from fmae_edge.cli.outputs import Outputs
+
+    def load(source):
+        if source.path.stem == "3":
+            signal.raise_signal(signal.SIGINT)
+        raise MemoryError
+
+    sources = [Source(tmp_path / f"{number}.png") for number in range(100)]
+    outputs, options = Outputs(None, ".npy", False, sources), FileOptions(json=True)
+    with pytest.raises(SystemExit, match="130"):
+        convert_files(Inputs(sources), Conversion(load, list), outputs, options, files_at_once=1)
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    counts = lines.pop()["summary"]
+    assert counts["failed"] == len(lines) < 100
+    assert counts["not_tried"] == 100 - len(lines)
+    assert "to go on, run the same command with --skip-existing" in told.err
+
+
+@pytest.fixture
+def mixed(folders):
+    """Two images, and three files that are none, in folders below `in`."""
+    for name in ("note.txt", "one/img.npy", "two/IMG.RAW"):
+        (folders / "in" / name).write_bytes(b"x")
+    return folders
+
+
+@pytest.mark.parametrize("arguments", [["-r", "in"], ["-r", "in", "in/one", "in"], ["in/*", "-r"], ["-r", "i*"]])
+def test_files_that_are_passed_over_are_counted_once(cli, mixed, arguments):
+    count = 2 if arguments[0] == "in/*" else 3  # in/note.txt matches that pattern, so it is an input
+    if count == 2:
+        (mixed / "in/note.txt").unlink()
+    done = cli("compress", *arguments, "-o", "out", "--json")
+    assert done.returncode == 0
+    assert summary(done)["passed_over"] == count
+    assert summary(done)["inputs"] == len(records(done)) == 2
+
+
+def test_what_is_passed_over_is_told_with_the_endings(cli, mixed):
+    done = cli("compress", "-r", "in", "-o", "out")
+    endings = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+    assert done.stderr.endswith(f" s; 3 files passed over: their names do not end in {endings}\n")
+    done = cli("compress", "-r", "in/one", "-o", "more")  # of one input there is no other summary
+    assert done.stderr.endswith(f" s; 1 file passed over: its name does not end in {endings}\n")
+    done = cli("decompress", "-r", "out", "-o", "back")
+    assert "passed over" not in done.stderr
+    assert cli("compress", "-r", "in", "-o", "quiet", "--quiet").stderr == ""
+
+
+def test_a_file_that_is_an_input_too_is_not_passed_over(cli, mixed):
+    counts = summary(cli("compress", "in/note.txt", "-r", "in", "in/two/IMG.RAW", "-o", "out", "--json"))
+    assert (counts["passed_over"], counts["failed"], counts["done"]) == (1, 2, 2)
+
+
+def test_a_sentence_of_several_inputs_is_told_to_people_once(cli, folders):
+    done = cli("compress", "-r", "in", "-o", "nowhere/all.npy")
+    assert done.stderr.count("nowhere does not exist") == 1
+    assert "0 done, 0 skipped, 2 failed" in done.stderr
+
+
+def test_one_image_is_told_what_a_fmae_file_of_it_takes(cli, tmp_path, picture, images):
+    said = cli("compress", "img.png").stdout
+    assert said == f"img.png -> img.npy  (384 bytes; -o img.fmae would take {len(Codec().compress(images[0]))})\n"
+    assert (tmp_path / "img.npy").stat().st_size == 384
+    cli("compress", "img.png", "-o", "img.fmae")
+    assert (tmp_path / "img.fmae").stat().st_size == len(Codec().compress(images[0]))
+    assert "; -o out/img.fmae would take" in cli("compress", "img.png", "-o", "out").stdout
+    assert "384 bytes; -o img.fmae would take" in cli("compress", "img.png", "--force", "--dry-run").stdout
+
+
+def test_a_converted_image_is_told_both(cli, tmp_path, images):
+    from PIL import Image
+
+    Image.fromarray(np.dstack([images[0]] * 3)).save(tmp_path / "rgb.png")
+    assert "(RGB converted to grayscale; 384 bytes; -o rgb.fmae would take" in cli("compress", "rgb.png").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["img.png", "--quiet"],
+        ["img.png", "--json"],
+        ["img.png", "-o", "x.npy"],
+        ["img.png", "--dtype", "int8"],
+        ["img.png", "-o", "x.fmae"],
+        ["img.png", "-o", "-"],
+        ["img.png", "again.png"],
+        ["img.png", "again.png", "-o", "out"],
+    ],
+)
+def test_nobody_else_is_told_nor_waits_for_it(cli, tmp_path, picture, arguments, monkeypatch):
+    (tmp_path / "again.png").write_bytes(picture.read_bytes())
+    if "x.fmae" not in arguments:
+        monkeypatch.setattr(Codec, "compress", None)
+    done = cli("compress", *arguments)
+    assert done.returncode == 0
+    assert "would take" not in done.stdout + done.stderr
+
+
+def test_a_bundle_without_a_prior_has_nothing_to_tell(cli, picture, monkeypatch):
+    from fmae_edge import BundleError
+
+    def refuse(*_):
+        raise BundleError("has no prior")
+
+    monkeypatch.setattr(Codec, "compress", refuse)
+    done = cli("compress", "img.png")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "img.png -> img.npy\n", "")

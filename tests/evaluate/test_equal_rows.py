@@ -1,0 +1,36 @@
+"""Equal rows become one that lists what it stands for, and no row is lost or invented."""
+
+from itertools import product
+
+from fmae_edge.evaluate.equal_rows import merge_equal_rows
+
+
+def rows_of(psnr):
+    """A row for each batch size and setting, with what `psnr` says of it."""
+    return [{"batch": batch, "on": on, "dB": psnr(batch, on)} for batch, on in product("178", ("no", "yes"))]
+
+
+def test_rows_that_differ_in_nothing_else_become_one():
+    assert merge_equal_rows(rows_of(lambda batch, on: "20"), ("batch", "on")) == [
+        {"batch": "1, 7, 8", "on": "no, yes", "dB": "20"}
+    ]
+    assert merge_equal_rows(rows_of(lambda batch, on: on), ("batch", "on")) == [
+        {"batch": "1, 7, 8", "on": "no", "dB": "no"},
+        {"batch": "1, 7, 8", "on": "yes", "dB": "yes"},
+    ]
+
+
+def test_different_rows_stay():
+    rows = rows_of(lambda batch, on: batch + on)
+    assert merge_equal_rows(rows, ("batch", "on")) == rows
+    assert merge_equal_rows([], ("batch", "on")) == []
+
+
+def test_a_merged_row_stands_for_each_of_its_combinations():
+    rows = rows_of(lambda batch, on: "19" if (batch, on) == ("7", "yes") else "20")
+    expanded = [
+        {"batch": batch, "on": on, "dB": row["dB"]}
+        for row in merge_equal_rows(rows, ("batch", "on"))
+        for batch, on in product(row["batch"].split(", "), row["on"].split(", "))
+    ]
+    assert sorted(expanded, key=str) == sorted(rows, key=str)

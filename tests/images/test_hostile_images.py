@@ -1,0 +1,223 @@
+"""No image file costs much more than its pixels do, and none that programs write is refused for that."""
+
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+
+from fmae_edge.data.image_file import load_gray, max_file_bytes
+from fmae_edge.runtime.errors import InputError
+from tests.hostile_images import (
+    HOSTILE,
+    gif,
+    gif_comment,
+    gray,
+    jpeg_segment,
+    jpeg_with,
+    saved,
+    tiff,
+    tiff_of_frames,
+)
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak():
+    """Return the most bytes of memory that this process has had since it last wrote to CLEAR."""
+    (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_takes_less_than_a_second_and_256_megabytes(name):
+    content = HOSTILE[name]()
+    if CLEAR.exists():
+        CLEAR.write_text("5")
+        before = peak()
+    started = time.process_time()
+    try:
+        pixels, _ = load_gray(content, "it", (28, 28))
+        assert pixels.shape == (28, 28)
+    except InputError as error:
+        assert str(error).startswith("it: ")
+        assert len(str(error)) < 200
+    assert time.process_time() - started < 1
+    if CLEAR.exists():
+        assert peak() - before < 1 << 28
+
+
+def test_more_bytes_than_pixels_explain_are_refused():
+    content = saved(gray(), "JPEG")
+    most = max_file_bytes((28, 28), None)
+    load_gray(content + bytes(most - len(content)), "it", (28, 28))
+    with pytest.raises(
+        InputError, match=f"it: the file has {most + 1} bytes, and an image of 28x28 may have {most}"
+    ):
+        load_gray(content + bytes(most + 1 - len(content)), "it", (28, 28), "resize")
+    assert max_file_bytes((28, 28), "resize") > 8 * 64_000_000
+
+
+def test_slow_decoders_get_small_images_alone():
+    """Pillow decodes text, run lengths of BMP and unusual levels of PNM in Python."""
+    with pytest.raises(InputError, match="too large for its kind of file; save it as PNG"):
+        load_gray(b"P5\n2500 2000\n100\n" + bytes(5_000_000), "it", (28, 28), "resize")
+    assert load_gray(b"P5\n2500 2000\n255\n" + bytes(5_000_000), "it", (28, 28), "resize")[0].shape == (28, 28)
+
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + b" " * 4000 + b"</x:xmpmeta>"
+
+
+def exif():
+    made = Image.Exif()
+    made[0x010F] = "A maker of cameras"
+    made[0x0112] = 1
+    made.get_ifd(0x8769)[0x927C] = bytes(40_000)  # a maker's notes
+    made.get_ifd(0x8825)[1] = "N"
+    return made
+
+
+def text():
+    made = PngImagePlugin.PngInfo()
+    for number in range(20):
+        made.add_text(f"key {number}", "text " * 100, zip=number % 2 == 0)
+    made.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    return made
+
+
+COMPRESSIONS = ("raw", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "jpeg", "zstd", "lzma")
+REAL = {
+    "png": ("L", "PNG", {"optimize": True}),
+    "png-metadata": ("RGB", "PNG", {"icc_profile": PROFILE, "exif": exif(), "pnginfo": text(), "dpi": (72, 72)}),
+    "png-palette": ("P", "PNG", {"transparency": 3}),
+    "png-1-bit": ("1", "PNG", {}),
+    "png-16-bit": ("I;16", "PNG", {}),
+    "png-gray-with-alpha": ("LA", "PNG", {"compress_level": 0}),
+    "png-animated": ("RGB", "PNG", {"save_all": True, "append_images": [Image.new("RGB", (28, 28), "red")] * 9}),
+    "jpeg": ("L", "JPEG", {"optimize": True, "comment": "made for a test"}),
+    "jpeg-progressive": ("RGB", "JPEG", {"progressive": True, "subsampling": 2}),
+    "jpeg-metadata": (
+        "RGB",
+        "JPEG",
+        {"icc_profile": PROFILE * 300, "exif": exif(), "xmp": XMP, "dpi": (300, 300)},
+    ),
+    "jpeg-cmyk": ("CMYK", "JPEG", {"icc_profile": PROFILE * 1000, "progressive": True}),
+    "jpeg-restart": ("RGB", "JPEG", {"restart_marker_blocks": 1, "keep_rgb": True}),
+    "mpo": ("RGB", "MPO", {"save_all": True, "append_images": [Image.new("RGB", (28, 28))], "exif": exif()}),
+    "webp": ("RGB", "WEBP", {"icc_profile": PROFILE, "exif": exif(), "xmp": XMP}),
+    "webp-alpha": ("RGBA", "WEBP", {"lossless": True}),
+    "webp-animated": (
+        "RGB",
+        "WEBP",
+        {"save_all": True, "append_images": [Image.new("RGB", (28, 28), "red")] * 99},
+    ),
+    "gif": ("P", "GIF", {"comment": b"a comment " * 1000, "interlace": 1}),
+    "gif-animated": (
+        "RGB",
+        "GIF",
+        {
+            "save_all": True,
+            "append_images": [Image.new("RGB", (28, 28), (n, n, 0)) for n in range(200)],
+            "loop": 0,
+        },
+    ),
+    "bmp": ("RGB", "BMP", {}),
+    "bmp-palette": ("P", "BMP", {}),
+    "pgm": ("L", "PPM", {}),
+    "ppm": ("RGB", "PPM", {}),
+    "pbm": ("1", "PPM", {}),
+    "pgm-16-bit": ("I;16", "PPM", {}),
+    **{f"tiff-{kind}": ("RGB", "TIFF", {"compression": kind}) for kind in COMPRESSIONS},
+    **{f"tiff-gray-{kind}": ("L", "TIFF", {"compression": kind}) for kind in COMPRESSIONS},
+    **{f"tiff-1-bit-{kind}": ("1", "TIFF", {"compression": kind}) for kind in ("group3", "group4", "tiff_ccitt")},
+    "tiff-big": ("L", "TIFF", {"big_tiff": True}),
+    "tiff-cmyk": ("CMYK", "TIFF", {"compression": "tiff_lzw"}),
+    "tiff-16-bit": ("I;16", "TIFF", {"compression": "tiff_lzw"}),
+    "tiff-16-bit-big-endian": ("I;16B", "TIFF", {}),
+    "tiff-palette": ("P", "TIFF", {}),
+    "tiff-ycbcr-jpeg": ("YCbCr", "TIFF", {"compression": "jpeg", "quality": 90}),
+    "tiff-alpha": ("RGBA", "TIFF", {"compression": "tiff_lzw"}),
+    "tiff-row-strips": ("L", "TIFF", {"tiffinfo": {278: 1}, "compression": "tiff_lzw"}),
+    "tiff-tiles": ("RGB", "TIFF", {"tiffinfo": {322: 256, 323: 256}, "compression": "tiff_deflate"}),
+    "tiff-large-tiles": ("L", "TIFF", {"tiffinfo": {322: 2048, 323: 2048}, "compression": "tiff_lzw"}),
+    "tiff-metadata": ("RGB", "TIFF", {"icc_profile": PROFILE * 100, "exif": exif(), "description": "a" * 9000}),
+    "tiff-pages": ("L", "TIFF", {"save_all": True, "append_images": [Image.new("L", (28, 28))] * 50}),
+}
+
+
+def picture(mode):
+    if mode.startswith("I;16"):
+        levels = np.asarray(gray()).astype(np.uint16) * 257
+        return Image.fromarray(levels.astype(">u2" if mode == "I;16B" else "<u2"))
+    return gray().convert(mode)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_files_that_programs_write_are_read(name):
+    mode, kind, options = REAL[name]
+    pixels, notes = load_gray(saved(picture(mode), kind, **options), "it", (28, 28))
+    lossy = any(part in name for part in ("jpeg", "mpo", "webp"))
+    expected = np.asarray((gray().convert("1") if mode == "1" else gray()).convert("L")).astype(int)
+    if "png-palette" not in name:  # where a level is transparent
+        assert abs(pixels - expected).mean() < (12 if lossy else 1)
+    assert ("the first of several frames" in notes) == ("save_all" in options)
+
+
+def test_metadata_of_cameras_and_editors_is_no_reason_to_refuse():
+    """An extended XMP block of megabytes, Photoshop's resources, and a film behind the picture."""
+    extended = b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)
+    photoshop = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", 60_000) + bytes(60_000)
+    segments = jpeg_segment(0xE1, extended) * 150 + jpeg_segment(0xED, photoshop) * 4
+    content = jpeg_with(segments, progressive=True) + bytes(10_000_000)
+    assert abs(load_gray(content, "it", (28, 28))[0].astype(int) - np.asarray(gray())).mean() < 12
+
+
+def test_a_gif_with_xmp_is_read():
+    """Its text is read as blocks, each as long as its first letter says."""
+    xmp = b"!\xff\x0bXMP DataXMP" + b" " * 66_000 + b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    assert load_gray(gif(xmp + gif_comment(1, 20)), "it", (28, 28))[0].shape == (28, 28)
+
+
+def test_pages_are_not_counted():
+    assert load_gray(tiff_of_frames(2), "it", (28, 28))[1] == ["the first of several frames"]
+    assert load_gray(tiff_of_frames(1), "it", (28, 28))[1] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="libtiff is out of reach there")
+def test_a_bad_tiff_is_one_sentence_on_standard_error(tmp_path):
+    content = saved(gray(), "TIFF", compression="tiff_lzw")
+    damaged = bytearray(content)
+    damaged[200:400] = bytes(200)  # libtiff prints
+    (tmp_path / "damaged.tiff").write_bytes(damaged)
+    many_samples = tiff([(273, 4, 1, 8), (277, 3, 1, 9)], bytes(784))
+    (tmp_path / "odd.tiff").write_bytes(many_samples)  # Pillow logs
+    files = [tmp_path / "damaged.tiff", tmp_path / "odd.tiff"]
+    program = "import sys; from fmae_edge.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "compress", *files, "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 2
+    assert all(line.startswith(f"fmae-edge: {tmp_path}") for line in done.stderr.splitlines()), done.stderr
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_a_tiff_is_turned_and_that_is_said(images, orientation, compression):
+    stored = np.asarray(Image.fromarray(images[0]).resize((56, 28)))
+    content = saved(Image.fromarray(stored), "TIFF", tiffinfo={0x0112: orientation}, compression=compression)
+    turned = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1]}
+    lying = {5: stored.T, 6: stored[::-1].T, 7: stored[::-1, ::-1].T, 8: stored[:, ::-1].T}
+    upright = (turned | lying)[orientation]
+    pixels, notes = load_gray(content, "it", upright.shape)
+    np.testing.assert_array_equal(pixels, upright)
+    assert notes == ["turned as its EXIF orientation says"] * (orientation > 1)

@@ -1,0 +1,167 @@
+"""Lists, tensors and integers that callers give become arrays, or are refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from fmae_edge import Codec, InputError
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return Codec()
+
+
+def long_list(images):
+    return [image for _ in range(5) for image in images]  # more than are made one array
+
+
+def test_long_lists_are_as_good_as_arrays(codec, images):
+    levels = np.concatenate([images] * 5)
+    for many in (levels, levels / np.float32(255)):
+        latents = codec.encode(many)
+        np.testing.assert_array_equal(codec.encode(list(many)), latents)
+        np.testing.assert_array_equal(codec.encode(tuple(many[:, None])), latents)
+        np.testing.assert_array_equal(codec.decode(list(latents)), codec.decode(latents))
+        assert codec.compress_batch(list(many)) == codec.compress_batch(many)
+    fitting = {"max_bytes": 20 * len(levels)}
+    assert codec.compress_batch(list(levels), **fitting) == codec.compress_batch(levels, **fitting)
+    nested = (np.zeros((1100, 28, 28)) + 0.5).tolist()
+    np.testing.assert_array_equal(codec.encode(nested), codec.encode(np.array(nested)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros((27, 28), np.uint8), "images 1024 to 1279"),
+        (np.zeros((28, 28), np.int64), "images 1024 to 1279: images have dtype int64"),
+        (np.full((28, 28), 0.5), "images 1024 to 1279: images have values from 0.0 to 255.0"),
+        (None, "images 1024 to 1279"),
+    ],
+)
+def test_a_wrong_image_in_a_long_list_is_named(codec, images, wrong, message):
+    some = long_list(images)
+    some[1100] = wrong
+    for call in (codec.encode, codec.compress_batch):
+        with pytest.raises(InputError, match=message):
+            call(some)
+    some[0] = wrong  # said as of an array of all
+    with pytest.raises(InputError, match="^images "):
+        codec.encode(some)
+
+
+def test_long_lists_have_one_kind_of_numbers(codec, images):
+    some = long_list(images)
+    some[1024:] = [image / 255 for image in some[1024:]]
+    with pytest.raises(InputError, match="images 1024 to 1279 have dtype float64, and the first has another"):
+        codec.encode(some)
+    latents = list(np.zeros((1024, 64), np.int8)) + list(np.zeros((64, 64), np.float32))
+    with pytest.raises(InputError, match="latents 1024 to 1087 have dtype float32"):
+        codec.decode(latents)
+
+
+def test_items_that_make_one_image_together_are_refused(codec, images):
+    """Or numpy would repeat that one image for each of them."""
+    with pytest.raises(InputError, match=r"images 1024 to 1051 have shape \(28,\) each"):
+        codec.encode([images[0]] * 1024 + list(images[1]))
+    with pytest.raises(InputError, match=r"images 1024 to 1051 have shape \(28,\) each"):
+        codec.compress_batch([images[0]] * 1024 + list(images[1]))
+    latent = np.zeros(64, np.float32)
+    with pytest.raises(InputError, match=r"latents 1024 to 1087 have shape \(\) each"):
+        codec.decode([latent] * 1024 + list(latent))
+    with pytest.raises(InputError, match=r"latents 1024 to 1087 have shape \(\) each"):
+        codec.decode([latent.astype(np.int64)] * 1024 + [0] * 64, quality=5)
+
+
+class Shrinks(list):
+    """A list from which another thread takes images."""
+
+    def __getitem__(self, part):
+        some = super().__getitem__(part)
+        if len(some) > 1:
+            del self[-300:]
+        return some
+
+
+def test_a_list_that_becomes_shorter_is_refused(codec, images):
+    for call in (codec.encode, codec.compress_batch):
+        with pytest.raises(InputError, match="the list of images became shorter while it was read"):
+            call(Shrinks(long_list(images)))
+
+
+def test_tensors_of_any_kind_are_taken(codec, images):
+    real = torch.from_numpy(images[:4] / 255)
+    halves = real.to(torch.bfloat16)
+    expected = codec.encode(real.numpy())
+    for same in (real.requires_grad_(), real * 1, list(real), [real[:1], real[1:2], real[2:3], real[3:4]]):
+        np.testing.assert_array_equal(codec.encode(same), expected)
+    rounded = codec.encode(halves.float().numpy())
+    for same in (halves, halves.clone().requires_grad_(), list(halves), tuple(halves)):
+        np.testing.assert_array_equal(codec.encode(same), rounded)
+        assert codec.compress_batch(same) == codec.compress_batch(halves.float().numpy())
+    assert list(codec.compress_iter(halves)) == [codec.compress(image.float().numpy()) for image in halves]
+    many = list(halves) * 300
+    np.testing.assert_array_equal(codec.encode(many)[-4:], rounded)
+    latents = torch.from_numpy(expected).requires_grad_()
+    np.testing.assert_array_equal(codec.decode(latents), codec.decode(expected))
+    np.testing.assert_array_equal(codec.decode(list(latents)), codec.decode(expected))
+    coarse = latents.to(torch.bfloat16)
+    np.testing.assert_array_equal(codec.decode(coarse), codec.decode(coarse.detach().float().numpy()))
+
+
+def test_lists_of_python_s_integers_are_levels(codec, images):
+    expected = codec.encode(images[:2])
+    np.testing.assert_array_equal(codec.encode(images[:2].tolist()), expected)
+    np.testing.assert_array_equal(
+        codec.encode([tuple(map(tuple, image.tolist())) for image in images[:2]]), expected
+    )
+    assert codec.compress(images[0].tolist()) == codec.compress(images[0])
+    many = images[:2].tolist() * 600
+    np.testing.assert_array_equal(codec.encode(many)[-2:], expected)
+
+
+@pytest.mark.parametrize("level", [-1, 256, 10**15])
+def test_integers_that_are_no_levels_are_refused(codec, images, level):
+    some = images[0].tolist()
+    some[3][5] = level
+    with pytest.raises(InputError, match=f"integers from .*{level}.*; expected levels from 0 to 255"):
+        codec.encode(some)
+
+
+def test_an_array_of_other_integers_is_refused_with_the_way_out(codec, images):
+    for dtype in (np.int64, np.uint16, np.int8):
+        image = images[0].astype(dtype)
+        for some in (image, [image, image], [list(row) for row in image]):
+            with pytest.raises(InputError, match=rf"{np.dtype(dtype)}; expected uint8 .*use .astype\(np.uint8\)"):
+                codec.encode(some)
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize("huge", [HUGE, -HUGE, [HUGE], (1, HUGE)], ids=["integer", "negative", "list", "tuple"])
+def test_integers_that_python_does_not_print_are_refused_in_a_sentence(codec, images, huge):
+    content = codec.compress_batch(images[:2])
+    calls = [
+        lambda: codec.compress(images[0], quality=huge),
+        lambda: codec.compress(images[0], effort=huge),
+        lambda: codec.compress(images[0], max_bytes=huge),
+        lambda: codec.compress_batch(images[:2], names=[huge, huge]),
+        lambda: codec.compress_iter(images, batch_size=huge),
+        lambda: codec.compress_iter(huge).__next__(),
+        lambda: codec.decompress(content, huge),
+        lambda: codec.decompress_iter([content], batch_size=huge),
+        lambda: codec.decode(np.zeros(64, np.int64), quality=huge),
+        lambda: codec.encode(images, dtype=huge),
+        lambda: codec.encode(huge),
+        lambda: Codec(threads=huge),
+        lambda: Codec(precision=huge),
+        lambda: Codec(bundle=huge),
+        lambda: Codec(expect_id=huge),
+    ]
+    for call in calls:
+        with pytest.raises(InputError) as caught:
+            call()
+        assert len(str(caught.value)) < 300
+    with pytest.raises(InputError, match="max_bytes is an integer of 16610 bits; expected a smaller one"):
+        codec.compress(images[0], max_bytes=HUGE)
