@@ -37,7 +37,7 @@ fuzz: $(DEV)/installed
 data: $(DEV)/installed
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ ! -d /usr/share/datasets/fashion-mnist ]; then \
 		apt-get update -qq && apt-get install -qq -y dataset-fashion-mnist; fi
-	$(DEV)/bin/python -m fmae_edge.train.data
+	$(DEV)/bin/python -m fmae_edge.data.fashion_mnist
 
 $(DEMO)/installed: $(SOURCES)
 	$(PYTHON) -m venv --clear $(DEMO)

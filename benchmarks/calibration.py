@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from fmae_edge.cli.table import format_table
-from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.export.build import ExportOptions, build_graphs
 from fmae_edge.export.bundle import latent_steps
 from fmae_edge.export.calibration import CALIBRATION_METHODS
+from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.data import load_fashion_mnist
 from fmae_edge.train.fast_pass import encode_all
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +31,7 @@ CALIBRATION_IMAGES = (128, 512, 2048)
 def main() -> None:
     """Measure and print."""
     model = load_checkpoint(ROOT / "checkpoints" / "fashion-mnist").model
-    train = load_fashion_mnist(None).train
+    train = torch.from_numpy(load_fashion_mnist(None).train)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))
     held_out, rest = train[order[:HELD_OUT]], train[order[HELD_OUT:]]
     steps = torch.tensor(latent_steps(encode_all(model, rest).numpy()))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fmae_edge import Codec
 from fmae_edge.cli.table import format_table
-from fmae_edge.train.data import load_fashion_mnist
+from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
 QUALITY = 5
 CALLS_OF_ONE = 200  # in a round: one takes less than a clock can be trusted with
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     codec = Codec(threads=1)
-    images = load_fashion_mnist(None).test.numpy()
+    images = load_fashion_mnist(None).test
     some = images[:CALLS_OF_ONE]
     files = [codec.compress(image, QUALITY) for image in some]
     latents = codec.encode(images)

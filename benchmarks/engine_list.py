@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from engine_calls import TASKS, Calls, Engine, Material, UnavailableError, silenced, slices
 
+from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.sessions import open_session
-from fmae_edge.train.data import load_fashion_mnist
 
 CALIBRATION_IMAGES = 300
 
@@ -95,7 +95,7 @@ def openvino_int8(material: Material, threads: int) -> Calls:
     import nncf
     import openvino
 
-    train = load_fashion_mnist(None).train
+    train = torch.from_numpy(load_fashion_mnist(None).train)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:CALIBRATION_IMAGES]
     images = train[order].unsqueeze(1).float() / 255
     values = {"encode": images.numpy(), "decode": material.model.encoder(images).numpy()}

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmae_edge.evaluate.quality import Quality, measure_quality
-from fmae_edge.train.data import load_fashion_mnist
+from fmae_edge.data.fashion_mnist import load_fashion_mnist
+from fmae_edge.measure.quality import Quality, measure_quality
 
 SIDE, PAD = 28, 2
 CHANNELS, LATENT_CHANNELS = 64, 64
@@ -56,11 +56,12 @@ def main() -> None:
     """Train, measure and print."""
     args = parse_arguments()
     data = load_fashion_mnist(args.data)
+    train_images, test_images = torch.from_numpy(data.train), torch.from_numpy(data.test)
     points = []
     for rate_lambda in args.lambdas:
         started = time.perf_counter()
-        model = train(make_model(), data.train, rate_lambda, args.steps)
-        points.append(measure(model, data.test, rate_lambda, time.perf_counter() - started))
+        model = train(make_model(), train_images, rate_lambda, args.steps)
+        points.append(measure(model, test_images, rate_lambda, time.perf_counter() - started))
     print(markdown(points))
     if args.json:
         content = {"steps": args.steps, "batch": BATCH, "points": [asdict(point) for point in points]}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fmae_edge.cli.table import format_table
+from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.evaluate.timing import interleave
 from fmae_edge.export.build import ExportOptions
 from fmae_edge.export.bundle import latent_steps
@@ -23,7 +24,6 @@ from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.sessions import open_session
 from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.data import load_fashion_mnist
 from fmae_edge.train.fast_pass import encode_all
 
 ROOT = Path(__file__).parent.parent
@@ -37,7 +37,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     model = load_checkpoint(ROOT / "checkpoints" / "fashion-mnist").model
-    train = load_fashion_mnist(None).train
+    train = torch.from_numpy(load_fashion_mnist(None).train)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))
     options = ExportOptions()
     network = network_of(model)

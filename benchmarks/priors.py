@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from fmae_edge.cli.table import format_table
+from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.export.prior import table_prior
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.manifest import PRIOR_NAME
 from fmae_edge.runtime.prior import read_prior
 from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
 from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.data import load_fashion_mnist
 from fmae_edge.train.fast_pass import encode_all
 from fmae_edge.train.prior import QUALITY_STEPS, UNITS
 
@@ -46,7 +46,8 @@ def main() -> None:
     checkpoint = load_checkpoint(CHECKPOINT)
     assert checkpoint.prior is not None
     train, test = (
-        encode_all(checkpoint.model, each).numpy() * np.float32(UNITS) for each in (images.train, images.test)
+        encode_all(checkpoint.model, torch.from_numpy(each)).numpy() * np.float32(UNITS)
+        for each in (images.train, images.test)
     )
     size = test.shape[1]
     table = read_prior(table_prior(train), size, QUALITY_STEPS, "tables")

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from fmae_edge.cli.table import format_table
-from fmae_edge.evaluate.figure import draw_reconstructions
-from fmae_edge.evaluate.quality import measure_quality
+from fmae_edge.measure.figure import draw_reconstructions
+from fmae_edge.measure.quality import measure_quality
 
 originals_folder, decoded_folder = map(Path, sys.argv[1:])
 originals, decoded, qualities, rows = [], [], [], []

@@ -35,7 +35,7 @@ def images() -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def fashion_mnist():
     """The whole data set, where it is installed."""
-    from fmae_edge.train.data import load_fashion_mnist
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
     return load_fashion_mnist()
 

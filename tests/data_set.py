@@ -2,6 +2,6 @@
 
 import pytest
 
-from fmae_edge.train.data import DEBIAN_FOLDER
+from fmae_edge.data.fashion_mnist import DEBIAN_FOLDER
 
 needs_data = pytest.mark.skipif(not DEBIAN_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")

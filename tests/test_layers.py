@@ -13,11 +13,12 @@ PACKAGE = Path(fmae_edge.__file__).parent
 # Each layer may import itself and those named; and outside packages only where listed.
 LAYERS = {
     "runtime": (),
-    "evaluate": ("runtime",),
-    "train": ("runtime", "evaluate"),
-    "export": ("runtime", "evaluate", "train"),
     "data": ("runtime",),
-    "cli": ("runtime", "evaluate", "train", "export", "data"),
+    "measure": ("runtime",),
+    "evaluate": ("data", "measure", "runtime"),
+    "train": ("data", "measure", "runtime"),
+    "export": ("data", "measure", "runtime", "train"),
+    "cli": ("runtime", "data", "measure", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
 # train and export meet only through a checkpoint, the model and the prior, and the algebra of their layers.

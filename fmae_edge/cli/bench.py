@@ -48,7 +48,8 @@ def bench(
     path = bundle or DEFAULT_BUNDLE
     read_bundle(path)
     if plot is not None:  # before minutes of measuring
-        from fmae_edge.evaluate.bench_plot import plot_bench, png_of
+        from fmae_edge.evaluate.bench_plot import plot_bench
+        from fmae_edge.measure.plots import png_of
 
         if plot == STREAM or not plot.parent.is_dir():
             raise OutputError(f"{plot}: the picture must go to a file in a folder that exists")

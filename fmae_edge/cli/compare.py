@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fmae_edge.evaluate.comparison import Comparison
+    from fmae_edge.measure.comparison import Comparison
     from fmae_edge.runtime.codec import Codec
 
 _PICTURE = Path("comparison.png")
@@ -83,8 +83,8 @@ def compare(
         closed = isinstance(sys.stdout, ClosedOutput)
         people = sys.stderr if target == STREAM or closed else sys.stdout
         if outputs is not None and target is not None:
-            from fmae_edge.evaluate.comparison import draw_comparisons
-            from fmae_edge.evaluate.figure import to_png
+            from fmae_edge.measure.comparison import draw_comparisons
+            from fmae_edge.measure.figure import to_png
 
             said = f"quality {quality}" + (f", effort {effort}" if effort else "")
             outputs.write(target, to_png(draw_comparisons(comparisons, said)))
@@ -107,8 +107,8 @@ def _compress_all(
     import numpy as np
 
     from fmae_edge.cli.progress import progress_bar
-    from fmae_edge.evaluate.comparison import Comparison
-    from fmae_edge.evaluate.quality import measure_each
+    from fmae_edge.measure.comparison import Comparison
+    from fmae_edge.measure.quality import measure_each
 
     pixels = [pixels for _, pixels in loaded]
     contents = []
@@ -128,8 +128,8 @@ def _compress_all(
 
 def _show(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
     """Draw on a terminal, or with shaded characters if `stream` is not a terminal or has no colours."""
-    from fmae_edge.evaluate.comparison import DIFFERENCE_FACTOR
-    from fmae_edge.evaluate.half_blocks import choose_style, side_by_side
+    from fmae_edge.measure.comparison import DIFFERENCE_FACTOR
+    from fmae_edge.measure.half_blocks import choose_style, side_by_side
 
     style = choose_style(stream.encoding, has_colours(stream))
     width = _columns(stream)

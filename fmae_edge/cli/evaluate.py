@@ -58,10 +58,11 @@ def evaluate(
     from json import dumps
 
     from fmae_edge.cli.progress import progress_bar
-    from fmae_edge.evaluate.bench_plot import png_of
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.evaluation import PACKINGS, to_markdown
     from fmae_edge.evaluate.evaluation import evaluate as measure
     from fmae_edge.evaluate.rate_plot import plot_rate
+    from fmae_edge.measure.plots import png_of
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.errors import OutputError
     from fmae_edge.runtime.output import refuse_existing, write_file
@@ -74,11 +75,9 @@ def evaluate(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{output}: cannot be made a folder ({error.strerror})") from None
-    from fmae_edge.train.data import load_fashion_mnist  # only now: PyTorch takes seconds to import
-
     loaded = load_fashion_mnist(data)
     with progress_bar("measuring") as on_progress:
-        done = measure(codec, loaded.train.numpy(), loaded.test.numpy()[:images], effort, on_progress)
+        done = measure(codec, loaded.train, loaded.test[:images], effort, on_progress)
     curves = [[done.curve(name, packing) for name in done.codecs()] for packing in PACKINGS]
     single, amortised = ([curve for curve in panel if curve.points] for panel in curves)
     markdown = to_markdown(done)

@@ -55,11 +55,13 @@ def export(
 
     Example: fmae-edge export runs/fashion-mnist -o bundle
     """
+    import torch
+
     from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.export.build import ExportOptions
     from fmae_edge.export.bundle import export_bundle
     from fmae_edge.train.checkpoint import load_checkpoint
-    from fmae_edge.train.data import load_fashion_mnist
 
     checkpoint = load_checkpoint(run)
     images = load_fashion_mnist(data)
@@ -67,8 +69,8 @@ def export(
         manifest, parity = export_bundle(
             run,
             checkpoint,
-            images.train,
-            images.test,
+            torch.from_numpy(images.train),
+            torch.from_numpy(images.test),
             output,
             name or run.resolve().name,
             ExportOptions(not no_rewrite, int8_target, calibration, calibration_images),
@@ -106,12 +108,14 @@ def parity(
 
     read = read_bundle(bundle)  # before PyTorch is imported, which takes seconds
 
+    import torch
+
     from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.export.bundle import require_geometry
     from fmae_edge.export.errors import ParityError
     from fmae_edge.export.parity import measure_parity
     from fmae_edge.train.checkpoint import load_checkpoint
-    from fmae_edge.train.data import load_fashion_mnist
 
     model = load_checkpoint(run).model
     require_geometry(model.config, read.manifest.image_shape)
@@ -123,7 +127,7 @@ def parity(
     images = load_fashion_mnist(data)
     require_geometry(model.config, tuple(images.test.shape[1:]))
     with progress_bar("parity") as on_progress:
-        measured = measure_parity(model, read.files, images.test, on_progress)
+        measured = measure_parity(model, read.files, torch.from_numpy(images.test), on_progress)
     if json:
         typer.echo(json_line(measured.to_record()))
     else:

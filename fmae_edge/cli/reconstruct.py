@@ -50,8 +50,8 @@ def reconstruct(
     from fmae_edge.cli.options import gray_image_size
     from fmae_edge.cli.pictures import load_pictures, picture_output
     from fmae_edge.data.image_file import SUFFIXES
-    from fmae_edge.evaluate.figure import draw_reconstructions, to_png
-    from fmae_edge.evaluate.quality import measure_each
+    from fmae_edge.measure.figure import draw_reconstructions, to_png
+    from fmae_edge.measure.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
     sources = expand(images or [], recursive, SUFFIXES).sources
@@ -88,7 +88,6 @@ def reconstruct(
 
 
 def _first_test_images(data: Path | None) -> "NDArray[np.uint8]":
-    from fmae_edge.train.data import load_fashion_mnist
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
-    images: NDArray[np.uint8] = load_fashion_mnist(data).test[:_TEST_IMAGES].numpy()
-    return images
+    return load_fashion_mnist(data).test[:_TEST_IMAGES]

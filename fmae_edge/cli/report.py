@@ -57,6 +57,7 @@ def report(
 
     from fmae_edge.cli.files import STREAM, Source, read
     from fmae_edge.cli.progress import progress_bar
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.bench import run_bench
     from fmae_edge.evaluate.report.figures import build_figures
     from fmae_edge.evaluate.report.given import read_bench, read_evaluation
@@ -78,10 +79,8 @@ def report(
         compared = read_evaluation(read(Source(evaluation)), str(evaluation), manifest.bundle_id)
     if bench is not None:
         timed = read_bench(read(Source(bench)), str(bench), manifest.bundle_id)
-    from fmae_edge.train.data import load_fashion_mnist  # only now: PyTorch takes seconds to import
-
     loaded = load_fashion_mnist(data)
-    train, test = loaded.train.numpy(), loaded.test.numpy()
+    train, test = loaded.train, loaded.test
     measured = latent_map = None
     if manifest.image_shape == test.shape[1:]:
         # The prior's many small products wait longer for a second thread than it saves them

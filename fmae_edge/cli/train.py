@@ -70,9 +70,9 @@ def train(
     import torch
 
     from fmae_edge.cli.progress import TrainingProgress
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.train.checkpoint import read_config, read_recipe, start_run
     from fmae_edge.train.config import ModelConfig
-    from fmae_edge.train.data import load_fashion_mnist
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
     from fmae_edge.train.model import Autoencoder
@@ -98,13 +98,14 @@ def train(
         except ValueError as error:
             raise UsageError(str(error)) from None
     images = load_fashion_mnist(data)
+    train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     if not resume:
         start_run(run, config, recipe)
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
     torch.manual_seed(recipe.seed)
     model = Autoencoder(config)
     try:
-        with TrainingProgress(json) as progress, RunPictures(run, images.test) as pictures:
+        with TrainingProgress(json) as progress, RunPictures(run, test_images) as pictures:
             progress.say(
                 f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
                 f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
@@ -114,8 +115,8 @@ def train(
                 run,
                 model,
                 recipe,
-                images.train,
-                images.test,
+                train_images,
+                test_images,
                 where,
                 progress.on_step,
                 progress.on_epoch,

@@ -1,1 +1,1 @@
-"""Where images come from: image files, with numpy and Pillow."""
+"""Where images come from: image files, folders, Fashion-MNIST."""

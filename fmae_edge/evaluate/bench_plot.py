@@ -1,7 +1,5 @@
 """Throughput over batch size, as a picture."""
 
-import io
-
 from matplotlib.figure import Figure
 
 from fmae_edge.evaluate.bench import BATCHES, Bench
@@ -38,10 +36,3 @@ def plot_bench(bench: Bench) -> Figure:
     panels[1].legend(loc="upper left")
     figure.suptitle(f"{bench.bundle_id} on {bench.machine['cpu']}", fontsize="small")
     return figure
-
-
-def png_of(figure: Figure) -> bytes:
-    """Return `figure` as a PNG file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
-    return stream.getvalue()

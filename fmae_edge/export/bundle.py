@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.evaluate.quality import measure_quality
 from fmae_edge.export.build import DEFAULT_OPTIONS, ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.export.parity import Parity, measure_parity
 from fmae_edge.export.prior import build_prior
 from fmae_edge.export.rate import measure_bit_costs, measure_rate
+from fmae_edge.measure.quality import measure_quality
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import BundleError, OutputError

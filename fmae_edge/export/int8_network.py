@@ -7,7 +7,6 @@ import onnx
 import torch
 from torch import Tensor
 
-from fmae_edge.evaluate.quality import pooled_psnr
 from fmae_edge.export.calibration import CalibrationMethod
 from fmae_edge.export.equalise import equalise, scale_dense_inputs
 from fmae_edge.export.int8_graph import decoder_int8_graph, encoder_int8_graph
@@ -16,6 +15,7 @@ from fmae_edge.export.int8_target import Int8Target
 from fmae_edge.export.layers import Dense, run
 from fmae_edge.export.network import PARTS, Network, Part, names_in
 from fmae_edge.export.quantise import quantise
+from fmae_edge.measure.quality import pooled_psnr
 
 _BATCH = 50
 

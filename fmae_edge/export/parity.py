@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Precision
 from fmae_edge.runtime.sessions import open_session, takes_levels

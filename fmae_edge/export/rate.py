@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.evaluate.quality import measure_quality
+from fmae_edge.measure.quality import measure_quality
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.manifest import QUALITIES
 

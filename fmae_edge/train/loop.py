@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from fmae_edge.evaluate.quality import Quality, measure_quality, psnr
+from fmae_edge.measure.quality import Quality, measure_quality, psnr
 from fmae_edge.train.allocator import keep_freed_memory
 from fmae_edge.train.checkpoint import (
     Metrics,

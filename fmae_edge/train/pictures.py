@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.evaluate.bench_plot import png_of
-from fmae_edge.evaluate.figure import draw_reconstructions, to_png
-from fmae_edge.evaluate.quality import measure_each
+from fmae_edge.measure.figure import draw_reconstructions, to_png
+from fmae_edge.measure.plots import png_of
+from fmae_edge.measure.quality import measure_each
 from fmae_edge.runtime.output import write_file
 from fmae_edge.train.checkpoint import Metrics
 from fmae_edge.train.curves import plot_curves

@@ -23,11 +23,9 @@ def picture(tmp_path, images):
 @pytest.fixture(scope="session")
 def few_images(images):
     """A data set of a few test images in place of the whole."""
-    import torch
+    from fmae_edge.data.fashion_mnist import FashionMnist
 
-    from fmae_edge.train.data import FashionMnist
-
-    pixels = torch.from_numpy(images.copy())
+    pixels = images.copy()
     return FashionMnist(pixels[:100], pixels, Path("few"))
 
 
@@ -40,7 +38,7 @@ def report_page(tmp_path_factory, few_images):
     bench = folder / "bench.json"
     bench.write_text(json.dumps(bench_of().to_record()))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
-        patch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: few_images)
+        patch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few_images)
         evaluation = REPOSITORY / "docs" / "evaluation" / "evaluation.json"
         report(output=folder / "report.html", evaluation=evaluation, bench=bench, json=True)
     (line,) = out.getvalue().splitlines()

@@ -206,7 +206,7 @@ def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
 @pytest.mark.parametrize("output", ["taken", "taken/folder"])
 def test_an_evaluation_that_could_not_be_written_is_not_begun(cli, tmp_path, monkeypatch, output):
     (tmp_path / "taken").write_text("precious")
-    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", None)
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", None)
     refused(cli("evaluate", "-o", output), "taken.*: ", tmp_path, ["taken"])
     assert (tmp_path / "taken").read_text() == "precious"
 

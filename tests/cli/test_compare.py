@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.evaluate.test_half_blocks import decode
 
 from fmae_edge import Codec
 from fmae_edge.cli.compare import compare
 from fmae_edge.cli.console import ClosedOutput
-from fmae_edge.evaluate.comparison import enlarged_difference
-from fmae_edge.evaluate.quality import mse_per_image, psnr, ssim_per_image
+from fmae_edge.measure.comparison import enlarged_difference
+from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.manifest import PRIOR_NAME
 from tests.cli.test_compress import pixels
 from tests.conftest import COMMAND
-from tests.evaluate.test_half_blocks import decode
 from tests.runtime.test_bundle import rewrite
 
 COUNT = 3
@@ -176,7 +176,7 @@ def test_the_picture_says_at_which_quality_and_effort(cli, pictures, monkeypatch
         said.append(text)
         return Image.new("L", (1, 1))
 
-    monkeypatch.setattr("fmae_edge.evaluate.comparison.draw_comparisons", note)
+    monkeypatch.setattr("fmae_edge.measure.comparison.draw_comparisons", note)
     cli("compare", "0.png")
     cli("compare", "0.png", "--quality", "2", "--effort", "1", "--force")
     assert said == ["quality 5", "quality 2, effort 1"]

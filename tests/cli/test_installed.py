@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.evaluate.quality import mse_per_image, psnr
+from fmae_edge.measure.quality import mse_per_image, psnr
 from tests.cli.test_commands import needs_data
 from tests.cli.test_compress import pixels
 from tests.conftest import CHECKPOINT, COMMAND

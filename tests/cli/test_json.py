@@ -129,13 +129,11 @@ def test_report(report_page):
 def test_training(cli, tmp_path, small_run, images, monkeypatch, capsys):
     from pathlib import Path
 
-    import torch
+    from fmae_edge.data.fashion_mnist import FashionMnist
 
-    from fmae_edge.train.data import FashionMnist
-
-    pixels = torch.from_numpy(images.copy())
+    pixels = images.copy()
     few = FashionMnist(pixels[:200], pixels[200:], Path("few"))
-    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: few)
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few)
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
     done = cli("train", "-o", "run", "--epochs", "2", "--batch-size", "100", "--device", "cpu", "--json")
     require_valid("train", done.stdout, 2)

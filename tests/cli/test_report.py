@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from fmae_edge.runtime.manifest import Manifest
@@ -78,7 +79,7 @@ def given(tmp_path):
 
 @pytest.fixture
 def data(monkeypatch, few_images):
-    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: few_images)
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few_images)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def nothing_measured(monkeypatch):
     def refuse(*_):
         raise AssertionError("work before the refusal")
 
-    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", refuse)
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", refuse)
 
 
 def test_an_existing_page_stays_unless_told(cli, tmp_path, given, nothing_measured):
@@ -196,8 +197,8 @@ def test_what_is_not_given_is_measured(cli, tmp_path, data, monkeypatch):
 
 
 def test_other_image_sizes_are_said(cli, tmp_path, given, monkeypatch, few_images):
-    larger = replace(few_images, test=few_images.test.repeat_interleave(2, 1))
-    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: larger)
+    larger = replace(few_images, test=np.repeat(few_images.test, 2, axis=1))
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: larger)
     done = cli("report", *given, "--json")
     assert done.returncode == 0
     figures = json.loads(done.stdout)

@@ -5,26 +5,25 @@ from pathlib import Path
 
 import onnx
 import pytest
-import torch
 from onnx import numpy_helper
 
 from fmae_edge.cli.console import set_loudness
 from fmae_edge.cli.export import export, parity
 from fmae_edge.cli.progress import TrainingProgress
 from fmae_edge.cli.train import train
+from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.manifest import FileEntry, Manifest
-from fmae_edge.train.data import FashionMnist
 from fmae_edge.train.prior_fit import fit_prior
 from tests.conftest import CHECKPOINT
 
 
 @pytest.fixture(autouse=True)
 def few_images(images, monkeypatch):
-    pixels = torch.from_numpy(images.copy())
+    pixels = images.copy()
     few = FashionMnist(pixels[:200], pixels[200:], Path("few"))
-    monkeypatch.setattr("fmae_edge.train.data.load_fashion_mnist", lambda data: few)
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few)
 
 
 def test_train_follows_its_options(tmp_path, capsys):

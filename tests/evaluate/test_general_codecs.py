@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS
-from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.measure.quality import pooled_psnr
 
 FEW = 3
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fmae_edge.evaluate.pca_codec import cheapest_levels, fit_pca_codecs
-from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.runtime.range_coder import TOTAL
 
 STEP = 100.0

@@ -36,7 +36,7 @@ def some(images):
 def test_the_shipped_bundle_on_the_whole_test_set(model, files, fashion_mnist, monkeypatch):
     """At one batch size, as all take a minute; at the others the record must have the same figures."""
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
-    parity = measure_parity(model, files, fashion_mnist.test)
+    parity = measure_parity(model, files, torch.from_numpy(fashion_mnist.test))
     assert parity.failures() == []
     assert parity.images == 10_000
     found = {(c.precision, c.optimised): c.psnr for c in parity.comparisons}

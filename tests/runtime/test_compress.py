@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fmae_edge import BundleError, Codec, InputError
-from fmae_edge.evaluate.quality import pooled_psnr
+from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.runtime import symbol_coder
 from fmae_edge.runtime.fmae_file import pack_many, unpack
 from fmae_edge.runtime.graphs import PRECISIONS

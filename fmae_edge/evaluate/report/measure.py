@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.evaluate.quality import mse_per_image, psnr, ssim_per_image
+from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
 

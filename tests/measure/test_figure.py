@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fmae_edge.evaluate.figure import Column, columns_in_a_row, draw_columns, draw_reconstructions, to_png
-from fmae_edge.evaluate.quality import Quality
+from fmae_edge.measure.figure import Column, columns_in_a_row, draw_columns, draw_reconstructions, to_png
+from fmae_edge.measure.quality import Quality
 
 SCALE, MARGIN, TEXT = 5, 12, 15
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fmae_edge.evaluate.half_blocks import choose_style, image_lines, side_by_side
+from fmae_edge.measure.half_blocks import choose_style, image_lines, side_by_side
 
 
 def decode(text):

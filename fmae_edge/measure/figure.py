@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from fmae_edge.evaluate.quality import Quality
+from fmae_edge.measure.quality import Quality
 
 _MARGIN = 12
 _TEXT_SIZE, _TEXT_HEIGHT = 12, 15

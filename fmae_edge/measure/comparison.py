@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fmae_edge.evaluate.figure import Column, draw_columns, quality_captions
-from fmae_edge.evaluate.quality import Quality
+from fmae_edge.measure.figure import Column, draw_columns, quality_captions
+from fmae_edge.measure.quality import Quality
 
 # 1.3 % of the pixels of the first 256 test images, at quality 5, differ by the 64 levels that this shows as black
 # or white. With a factor of 4 it would be 6.4 %: good and bad reconstructions are harder to tell apart then.

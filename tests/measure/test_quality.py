@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fmae_edge.evaluate.quality import measure_each, measure_quality, mse_per_image, psnr, ssim_per_image
+from fmae_edge.measure.quality import measure_each, measure_quality, mse_per_image, psnr, ssim_per_image
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 
-from fmae_edge.evaluate.comparison import Comparison, draw_comparisons, enlarged_difference
-from fmae_edge.evaluate.quality import measure_each
+from fmae_edge.measure.comparison import Comparison, draw_comparisons, enlarged_difference
+from fmae_edge.measure.quality import measure_each
 
 SIDE, MARGIN, LABELS = 28 * 5, 12, 100
 

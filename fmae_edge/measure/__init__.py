@@ -1,0 +1,1 @@
+"""Measure quality and draw images: what training, evaluation and commands share."""
