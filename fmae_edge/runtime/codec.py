@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.arguments import BytesLike, ImageLike, LatentLike
+from fmae_edge.runtime.array_likes import BytesLike, ImageLike, LatentLike
 from fmae_edge.runtime.arrays import as_integer, slices
 from fmae_edge.runtime.bundle import as_bundle_folder, as_expected_id, read_bundle
 from fmae_edge.runtime.cpus import choose_threads
 from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.file_names import as_names
-from fmae_edge.runtime.fmae_file import MAX_IMAGES, FmaeFile, unpack
+from fmae_edge.runtime.fmae_file import MAX_IMAGES, FmaeFile, as_bytes, unpack
 from fmae_edge.runtime.fmae_info import FmaeInfo, describe
-from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, as_bytes, as_max_images, as_options, as_quality
+from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, as_max_images, as_options, as_quality
 from fmae_edge.runtime.fmae_writer import FmaeWriter
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.images import as_batch, as_one

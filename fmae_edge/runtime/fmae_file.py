@@ -65,6 +65,16 @@ def is_fmae(content: bytes) -> bool:
     return len(content) >= _START_BYTES and content[0] << 4 | content[1] >> 4 == _MAGIC
 
 
+def as_bytes(content: object) -> bytes:
+    """Return what any bytes-like object holds, whatever its strides. Raises InputError for anything else."""
+    if isinstance(content, bytes):
+        return content
+    try:
+        return memoryview(content).tobytes()  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # not a buffer, or one that was released
+        raise InputError(f"expected the bytes of a .fmae file, got {type(content).__name__}") from None
+
+
 def max_file_bytes(start: bytes) -> int:
     """Return how many bytes the .fmae file that begins with `start` may have: a stack a gigabyte."""
     if start[1] & 15 <= _PATHS_VERSION and not start[2] & _MANY:

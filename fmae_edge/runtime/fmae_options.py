@@ -1,4 +1,4 @@
-"""The content and the options of .fmae files, as an application gives them."""
+"""The options for writing and reading .fmae files, as an application gives them."""
 
 from dataclasses import dataclass
 
@@ -50,13 +50,3 @@ def as_max_images(max_images: object) -> int:
     if most < 0:
         raise InputError(f"max_images is {most}; expected 0 or more")
     return most
-
-
-def as_bytes(content: object) -> bytes:
-    """Return what any bytes-like object holds, whatever its strides. Raises InputError for anything else."""
-    if isinstance(content, bytes):
-        return content
-    try:
-        return memoryview(content).tobytes()  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # not a buffer, or one that was released
-        raise InputError(f"expected the bytes of a .fmae file, got {type(content).__name__}") from None

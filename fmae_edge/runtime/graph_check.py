@@ -6,8 +6,8 @@ of every result follows from that of the input, and with it the memory and the m
 
 import math
 
+from fmae_edge.runtime.bundle_limits import Needs
 from fmae_edge.runtime.errors import BundleError
-from fmae_edge.runtime.limits import Needs
 from fmae_edge.runtime.onnx_file import FLOAT, UINT8, Graph, Node, Port, RefusedError, Shape, read_graph
 from fmae_edge.runtime.operators import OPERATORS, Value, apply
 

@@ -14,7 +14,7 @@ from fmae_edge.runtime.bundle import Bundle
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import to_values
-from fmae_edge.runtime.runs import at_work
+from fmae_edge.runtime.onnxruntime_calls import at_work
 from fmae_edge.runtime.sessions import failure, open_session, takes_levels
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from fmae_edge.export.network import network_of
 from fmae_edge.export.plain_graph import plain_decoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime import onnx_file
+from fmae_edge.runtime.bundle_limits import most_needs
 from fmae_edge.runtime.graph_check import check_graph
-from fmae_edge.runtime.limits import most_needs
 from fmae_edge.runtime.operators import OPERATORS
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.model import Autoencoder

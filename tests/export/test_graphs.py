@@ -10,8 +10,8 @@ from fmae_edge.export.network import network_of
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle_limits import most_needs
 from fmae_edge.runtime.graph_check import check_graph
-from fmae_edge.runtime.limits import most_needs
 from fmae_edge.runtime.sessions import open_session
 from tests.export.conftest import CONFIGS, make_model
 

@@ -1,4 +1,4 @@
-"""The types of what callers give to the codec, for type checkers: a path or a text is none of them."""
+"""Types of what callers give to the codec, for type checkers: array-likes and bytes-likes, not a path or str."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
