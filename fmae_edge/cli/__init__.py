@@ -75,6 +75,8 @@ def _prepare_streams() -> None:
 
 def _sentence(error: Exception) -> str:
     """Return the message for an error that no command handles."""
+    from fmae_edge.runtime.errors import OUT_OF_RESOURCES
+
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is not None:
@@ -84,7 +86,7 @@ def _sentence(error: Exception) -> str:
         if isinstance(cause, MemoryError):
             return "out of memory"
         if any(words in str(cause) for words in _NO_RESOURCES):
-            return "out of memory or threads; ulimit -v and ulimit -u show the limits of this shell"
+            return OUT_OF_RESOURCES
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return f"unexpected error ({what}); run again with --debug and attach the output of fmae-edge doctor"
 

@@ -1,7 +1,7 @@
 """Many files through one conversion: reading, converting and writing overlap, and each input gets its outcome."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -68,7 +68,7 @@ def convert_files(
     """Convert `inputs`, tell the outcome of each in their order, and exit with 1 if one failed.
 
     Other threads, as many as `options` say, read and write meanwhile. Ctrl-C ends it with 130 after the files in
-    hand, a second one at once. A full disk ends it too.
+    hand, a second one at once. A full disk ends it too, and so does a lack of threads.
     """
     sources, writer = inputs.sources, _Writer(outputs, options.dry_run)
     here, jobs = needs_one_thread(sources), min(options.jobs, len(sources))
@@ -79,7 +79,7 @@ def convert_files(
                 loaded = run_ahead(pool, jobs, partial(settle_all, conversion.load), groups)
                 # What is not begun yet is not even read
                 going = takewhile(lambda _: not (interrupted() or writer.disk_is_full.is_set()), loaded)
-                converted = (_convert_all(conversion, outputs, group) for group in going)
+                converted = _convert_each(conversion, outputs, going)
                 for group in run_ahead(pool, jobs, writer.store_all, converted):
                     outcomes.add(group)
                     outcomes.advance(len(group))
@@ -103,6 +103,19 @@ def put(outputs: Outputs, dry_run: bool, target: Path, content: bytes) -> Status
         outputs.rehearse(target)
         return "planned"
     return "done" if outputs.write(target, content) else "skipped"
+
+
+def _convert_each(
+    conversion: Conversion[Loaded], outputs: Outputs, groups: Iterable[Sequence[tuple[Source, Loaded | Outcome]]]
+) -> Iterator[list[tuple[Source, Sequence[Product | Outcome]]]]:
+    """Yield what `_convert_all` returns for each group, up to the first input that lacks threads."""
+    for group in groups:
+        try:
+            yield _convert_all(conversion, outputs, group)
+        except ResourceError as error:
+            source = next(source for source, loaded in group if not isinstance(loaded, Outcome))
+            yield [(source, [failed(source, error)])]
+            return
 
 
 def _convert_all(
@@ -129,6 +142,8 @@ def _each_alone_if_need_be(
         return []
     try:
         return conversion.convert(todo)
+    except ResourceError:
+        raise
     except (FmaeError, MemoryError) as error:
         if len(todo) == 1:
             return [failed(todo[0][0], error)]

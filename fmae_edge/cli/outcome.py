@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn, TextIO
 
 from fmae_edge.cli.console import is_quiet, is_verbose, json_line, print_line, printable, say, say_error
 from fmae_edge.cli.files import STREAM, Inputs
-from fmae_edge.runtime.errors import DiskError
+from fmae_edge.runtime.errors import DiskError, ResourceError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 
 Status = Literal["done", "skipped", "failed", "planned"]
@@ -76,7 +76,7 @@ class Tally:
     def add(self, inputs: Iterable[Sequence[Outcome]]) -> None:
         """Tell the outcomes of more inputs: one for each, or for each image in it, and one more if it failed.
 
-        A sentence that several inputs have failed by is said to people once, and that a disk is full at the end.
+        A sentence that several inputs have failed by is said to people once, and last if it stops the rest.
         """
         for outcomes in inputs:
             found = {outcome.status for outcome in outcomes}
@@ -86,7 +86,7 @@ class Tally:
                 self._tell(outcome)
 
     def _tell(self, outcome: Outcome) -> None:
-        if outcome.error is not None and isinstance(outcome.cause, DiskError):
+        if outcome.error is not None and isinstance(outcome.cause, DiskError | ResourceError):
             self.stop(outcome.error, outcome.cause)
         elif outcome.error is not None and outcome.error not in self._said:
             self._said.add(outcome.error)

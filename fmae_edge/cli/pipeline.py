@@ -51,7 +51,7 @@ def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
     """Return what `step` returns, or how it fails."""
     try:
         return step()
-    except BrokenPipeError:  # nobody reads what is written: not this source's fault, and no use going on
+    except (BrokenPipeError, ResourceError):  # not this source's fault, and the others would fail as well
         raise
     except (FmaeError, MemoryError, OSError) as error:
         return failed(source, error)
@@ -121,10 +121,7 @@ def _start(pool: Executor, jobs: int) -> None:
         if not isinstance(error, RuntimeError):
             raise
         count = "a thread" if jobs == 1 else f"{jobs} threads"
-        raise ResourceError(
-            f"cannot start {count} ({error}): this user has too many processes, or too little memory; "
-            "ulimit -u and ulimit -v show the limits"
-        ) from None
+        raise ResourceError(f"cannot start {count} ({error})") from None
 
 
 @contextmanager

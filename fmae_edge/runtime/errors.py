@@ -4,6 +4,7 @@ Each message is a sentence that names the value that was wrong and the way out o
 """
 
 LONGEST_INTEGER = 1024  # bits: Python refuses to print integers of thousands of digits
+OUT_OF_RESOURCES = "out of threads or memory; ulimit -u and ulimit -v show the limits"
 _LONGEST_TEXT = 200
 
 
@@ -39,7 +40,14 @@ class DiskError(OutputError):
 
 
 class ResourceError(FmaeError):
-    """Threads that the system does not give."""
+    """Threads that the system does not give, so that `what` cannot be done; it would fail for other inputs too."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}: {OUT_OF_RESOURCES}"
 
 
 def shown(value: object) -> str:

@@ -1,11 +1,12 @@
 """Make onnxruntime sessions from the graphs of a bundle. onnxruntime is imported here, at first use."""
 
+import _thread
 import os
 import threading
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from fmae_edge.runtime.errors import BundleError, FmaeError
+from fmae_edge.runtime.errors import BundleError, FmaeError, ResourceError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -44,11 +45,11 @@ def _caused_by_ctrl_c(error: BaseException | None) -> bool:
 def open_session(model: bytes, where: str, threads: int, optimise: bool = True) -> "InferenceSession":
     """Load a serialised ONNX graph on the CPU with `threads` threads; `where` names it in messages.
 
-    Raises BundleError if onnxruntime refuses the graph, FmaeError if it cannot be loaded or gets no threads,
-    MemoryError if there is not enough memory.
+    Raises BundleError if onnxruntime refuses the graph, FmaeError if it cannot be loaded, ResourceError if it
+    gets no threads, MemoryError if there is not enough memory.
     """
     ort = load_onnxruntime()
-    _require_threads(threads - 1, f"{where} cannot be loaded")
+    _require_threads(threads - 1, f"{where} cannot be loaded on {threads} threads")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -78,28 +79,35 @@ def failure(error: Exception, what: str) -> Exception:
     return BundleError(f"{what}: {words}")
 
 
-def _require_threads(number: int, where: str) -> None:
-    """Raise FmaeError unless so many threads can be started: onnxruntime waits for ever if it gets only some."""
-    done = threading.Event()
-    started = []
+def _require_threads(number: int, what: str) -> None:
+    """Raise ResourceError unless so many threads can be started: onnxruntime waits for ever if it gets only some.
+
+    That is tried for each session: the system may not give again what it gave before. The `threading` module takes
+    twice as long, because it waits for each thread to run.
+    """
+    may_end, ended = threading.Lock(), threading.Semaphore(0)
+
+    def wait() -> None:
+        with may_end:
+            pass
+        ended.release()
+
+    started = 0
     try:
-        for _ in range(number):
-            thread = threading.Thread(target=done.wait)
-            thread.start()
-            started.append(thread)
-    except (RuntimeError, MemoryError):
-        raise _no_threads(where) from None
+        with may_end:
+            while started < number:
+                _thread.start_new_thread(wait, ())
+                started += 1
+    except (RuntimeError, MemoryError) as error:
+        if "shutdown" not in str(error):  # from 3.12 on, Python starts none while it ends; onnxruntime can
+            raise _no_threads(what) from None
     finally:
-        done.set()
-        for thread in started:
-            thread.join()
+        for _ in range(started):
+            ended.acquire()
 
 
-def _no_threads(what: str) -> FmaeError:
-    return FmaeError(
-        f"{what}: the system gives this process no more threads, or no memory for them; use one thread "
-        "(threads=1 or FMAE_EDGE_THREADS=1), or raise the limits (ulimit -u and -v)"
-    )
+def _no_threads(what: str) -> ResourceError:
+    return ResourceError(f"{what}, and FMAE_EDGE_THREADS=1 needs no other")
 
 
 def takes_levels(encoder: "InferenceSession") -> bool:

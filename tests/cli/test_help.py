@@ -77,8 +77,8 @@ def test_shells_complete(shell, environment, expected):
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (ImportError("x.so: failed to map segment from shared object"), 1, "out of memory or threads; ulimit -v"),
-        (RuntimeError("can't start new thread"), 1, "out of memory or threads; ulimit -v"),
+        (ImportError("x.so: failed to map segment from shared object"), 1, "out of threads or memory; ulimit -u"),
+        (RuntimeError("can't start new thread"), 1, "out of threads or memory; ulimit -u"),
         (MemoryError("an array of 3 GiB"), 1, "out of memory\n"),
         (caused(ImportError("importing numpy failed"), MemoryError()), 1, "out of memory\n"),
         (caused(ImportError("importing numpy failed"), KeyboardInterrupt()), 130, "interrupted\n"),

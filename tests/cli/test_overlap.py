@@ -13,6 +13,7 @@ from fmae_edge.cli.many import Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import groups_of, interruptible, run_ahead, threads
+from fmae_edge.runtime.errors import ResourceError
 from tests.cli.results import found
 
 DEFAULTS = FileOptions()
@@ -177,6 +178,35 @@ def test_a_disk_that_is_full_at_the_last_input_leaves_nothing_to_go_on_with(tmp_
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
+def test_a_lack_of_threads_in_a_conversion_ends_it_after_what_is_done(tmp_path, capsys, jobs):
+    def lack(_, number):
+        if number >= 10:
+            raise ResourceError("encoder.onnx cannot be loaded")
+
+    with pytest.raises(SystemExit, match="1"):
+        Work(tmp_path, 500, lack).run(FileOptions(jobs=jobs))
+    assert len(found(tmp_path)) == 10
+    told = capsys.readouterr()
+    assert told.out.count("->") == 10
+    sentence, counts = told.err.splitlines()
+    assert sentence.startswith("fmae-edge: encoder.onnx cannot be loaded: out of threads or memory; ulimit -u ")
+    assert "; 489 of 500 inputs not tried; " in sentence
+    assert counts.startswith("10 done, 0 skipped, 1 failed, 489 not tried in ")
+
+
+def test_a_lack_of_memory_is_the_failure_of_one_input(tmp_path, capsys):
+    def lack(_, number):
+        if number == 10:
+            raise MemoryError
+
+    with pytest.raises(SystemExit, match="1"):
+        Work(tmp_path, 20, lack).run()
+    sentence, counts = capsys.readouterr().err.splitlines()
+    assert sentence.endswith("10.png: takes more memory than there is")
+    assert counts.startswith("19 done, 0 skipped, 1 failed in ")
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("last", [0, 2])
 def test_threads_that_cannot_be_started_are_told_before_anything_is_done(
     tmp_path, capsys, monkeypatch, jobs, last
@@ -199,6 +229,8 @@ def test_threads_that_cannot_be_started_are_told_before_anything_is_done(
     assert not any(event.is_set() for event in work.begun.values())
     sentence, counts = capsys.readouterr().err.splitlines()
     what = "a thread" if jobs == 1 else "3 threads"
-    assert sentence.startswith(f"fmae-edge: cannot start {what} (can't start new thread): this user has too many ")
+    assert sentence.startswith(
+        f"fmae-edge: cannot start {what} (can't start new thread): out of threads or memory; "
+    )
     assert "; 20 of 20 inputs not tried; " in sentence
     assert counts.startswith("0 done, 0 skipped, 0 failed, 20 not tried in ")

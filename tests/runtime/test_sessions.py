@@ -12,6 +12,7 @@ import pytest
 from fmae_edge import Codec, FmaeError
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.cpus import available_cpus
+from fmae_edge.runtime.errors import ResourceError
 from fmae_edge.runtime.sessions import load_onnxruntime, open_session
 
 ort = load_onnxruntime()
@@ -78,10 +79,33 @@ def test_an_import_that_a_signal_interrupted_is_said(monkeypatch):
         load_onnxruntime()
 
 
+def test_each_session_has_its_threads_or_raises(monkeypatch):
+    """What was given once may not be given again, and onnxruntime would wait for ever."""
+    open_session(GRAPH, "it", threads=3)
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    with pytest.raises(ResourceError, match="^it cannot be loaded on 3 threads, .*: out of threads or memory"):
+        open_session(GRAPH, "it", threads=3)
+
+
+def test_python_s_end_is_not_a_lack_of_threads(monkeypatch):
+    """From 3.12 on, Python starts no thread then; onnxruntime can."""
+
+    def refuse(*_):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    open_session(GRAPH, "it", threads=3)
+
+
 _LACKING = """
 import resource, sys
 import numpy as np
 from fmae_edge import Codec, FmaeError
+from fmae_edge.runtime.errors import ResourceError
 from fmae_edge.runtime.sessions import load_onnxruntime
 
 load_onnxruntime()
@@ -103,7 +127,10 @@ except (FmaeError, MemoryError) as error:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((400, 64 << 20), "FmaeError: .*encoder.onnx cannot be loaded: .*no more threads.*use one thread"),
+        (
+            (400, 64 << 20),
+            "ResourceError: .*encoder.onnx cannot be loaded on 400 threads, .*: out of threads",
+        ),
         ((1, 1 << 20), "MemoryError: .*encoder.onnx cannot be loaded by onnxruntime .*: out of memory"),
         ((1, 0, "loaded"), "MemoryError: .*encoder.onnx fails in onnxruntime: out of memory"),
     ],
