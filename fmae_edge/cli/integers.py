@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from fmae_edge.cli.usage import UsageError
+from fmae_edge.runtime.errors import shown
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]{1,19})")  # Python refuses to read thousands of digits, and to print them
 _LARGEST = 2**63 - 1
@@ -18,8 +19,9 @@ def integer(option: str, least: int, most: int = _LARGEST) -> Callable[[str | in
         digits = _INTEGER.fullmatch(text)
         number = None if digits is None else int(digits[1] + digits[2])
         if number is None or not least <= number <= most:
-            shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
-            raise UsageError(f"{option} is {shown!r}; expected an integer from {least} to {most}")
+            raise UsageError(
+                f"{option} is {shown(text, _LONGEST_SHOWN)}; expected an integer from {least} to {most}"
+            )
         return number
 
     return parse

@@ -107,7 +107,9 @@ def _require_reasonable_sizes(manifest: Manifest, path: Path) -> None:
     for name, entry in manifest.files.items():
         most = most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
         if entry.size > most:
-            raise BundleError(f"{path}: {name} has {entry.size} bytes; for such images it has {most} at most")
+            raise BundleError(
+                f"{path}: {name} has {entry.size} bytes, more than the {most} allowed for images of this size"
+            )
     total = sum(entry.size for entry in manifest.files.values())
     if total > MAX_BUNDLE_BYTES:
         raise BundleError(f"{path}: its files have {total} bytes; a bundle has {MAX_BUNDLE_BYTES} at most")

@@ -5,7 +5,6 @@ Each message is a sentence that names the value that was wrong and the way out o
 
 LONGEST_INTEGER = 1024  # bits: Python refuses to print integers of thousands of digits
 OUT_OF_RESOURCES = "out of threads or memory; ulimit -u and ulimit -v show the limits"
-_LONGEST_TEXT = 200
 
 
 class FmaeError(Exception):
@@ -50,12 +49,12 @@ class ResourceError(FmaeError):
         return f"{self.what}: {OUT_OF_RESOURCES}"
 
 
-def shown(value: object) -> str:
-    """Return a caller's value as a message shows it: its repr, cut if it is long."""
+def shown(value: object, most: int = 200) -> str:
+    """Return a value as a message shows it: its repr, cut to `most` characters."""
     if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
         return f"an integer of {value.bit_length()} bits"
     try:
         text = repr(value)
     except Exception:  # a list of such integers, or an object whose own __repr__ fails
         return f"a {type(value).__name__} that cannot be printed"
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -124,7 +124,7 @@ def test_lists_of_python_s_integers_are_levels(codec, images):
 def test_integers_that_are_no_levels_are_refused(codec, images, level):
     some = images[0].tolist()
     some[3][5] = level
-    with pytest.raises(InputError, match=f"integers from .*{level}.*; expected levels from 0 to 255"):
+    with pytest.raises(InputError, match=f"lists that contain {level}; expected levels from 0 to 255"):
         codec.encode(some)
 
 
@@ -163,5 +163,5 @@ def test_integers_that_python_does_not_print_are_refused_in_a_sentence(codec, im
         with pytest.raises(InputError) as caught:
             call()
         assert len(str(caught.value)) < 300
-    with pytest.raises(InputError, match="max_bytes is an integer of 16610 bits; expected a smaller one"):
+    with pytest.raises(InputError, match="max_bytes is an integer of 16610 bits; expected .* at most 1024 bits"):
         codec.compress(images[0], max_bytes=HUGE)

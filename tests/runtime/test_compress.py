@@ -134,7 +134,7 @@ def test_one_and_many_are_not_confused(images):
         CODEC.compress_batch(images[0])
     content = CODEC.compress_batch(images[:2])
     for index in (2, -1, True, "0"):
-        with pytest.raises(InputError, match="holds 2 images|expected an integer"):
+        with pytest.raises(InputError, match="its 2 images are numbered 0 to 1|expected an integer"):
             CODEC.decompress(content, index)
 
 

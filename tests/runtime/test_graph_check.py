@@ -132,7 +132,7 @@ def set_width(graph):
         (lambda graph: graph.node[0].input.__setitem__(2, "weight"), "its constants"),
         (lambda graph: graph.node[0].input.__setitem__(2, "nowhere"), "'nowhere' is missing"),
         (lambda graph: graph.node[0].output.append("more"), "gives several"),
-        (lambda graph: graph.node[1].output.__setitem__(0, "flat"), "name of another"),
+        (lambda graph: graph.node[1].output.__setitem__(0, "flat"), "its output name is already used"),
         (lambda graph: graph.node[1].output.__setitem__(0, "other"), "expected 'image'"),
         (lambda graph: graph.node.pop(), "no operator takes"),
         (lambda graph: graph.node.reverse(), "does not take"),
