@@ -61,9 +61,9 @@ class LongList:
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         if single:
-            raise InputError(f"{where} have shape {array.shape[2:]} each, unlike the first; expected one shape")
+            raise InputError(f"{where} have shape {array.shape[2:]}, unlike the first; give all the same shape")
         if array.dtype.kind != self._kind:
-            raise InputError(f"{where} have dtype {array.dtype}, and the first has another; expected one for all")
+            raise InputError(f"{where} have dtype {array.dtype}, unlike the first; give all the same dtype")
         return array
 
 

@@ -186,7 +186,7 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -
 
 def _require_length(payload_bytes: int) -> None:
     if payload_bytes > _MAX_PAYLOAD_BYTES:
-        raise InputError(f"a payload has {payload_bytes} bytes; the most in a .fmae file are {_MAX_PAYLOAD_BYTES}")
+        raise InputError(f"a payload has {payload_bytes} bytes; a .fmae file allows {_MAX_PAYLOAD_BYTES}")
 
 
 def _require_few(images: int, max_images: int) -> None:

@@ -29,7 +29,7 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
     value = _port(graph.inputs, *takes, where)
     expected = _port(graph.outputs, *gives, where)
     if len(graph.nodes) > most.operators:  # before they are walked
-        raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have {most.operators}")
+        raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have at most {most.operators}")
     name, result, needs = _walk(graph, takes[0], value, where)
     if (name, result) != (gives[0], expected):
         raise BundleError(
@@ -38,8 +38,8 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
     for what, need in needs._asdict().items():
         if need > getattr(most, what):
             raise BundleError(
-                f"{where} needs {need} {what.replace('_', ' ')} for one image; a bundle for such images may need "
-                f"{getattr(most, what)}"
+                f"{where} needs {need} {what.replace('_', ' ')} for one image, more than the "
+                f"{getattr(most, what)} allowed for images of this size"
             )
 
 
@@ -65,9 +65,9 @@ def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value
     for number, node in enumerate(graph.nodes):
         try:
             if node.operator not in OPERATORS:
-                raise ValueError("graphs of bundles do not use this operator")
+                raise ValueError("bundles may not use this operator")
             if node.inputs[:1] != (name,) or len(node.outputs) != 1:
-                raise ValueError("it does not take the result of the one before it, or gives several")
+                raise ValueError("it must take the result of the operator before it, and have one output")
             (output,) = node.outputs
             if output in constants or output == name or not output:
                 raise ValueError("its output name is already used")

@@ -132,7 +132,7 @@ class _Reader:
             constants=dict(constants),
         )
         if len(graph.constants) < len(constants):
-            raise RefusedError("two constants of one name")
+            raise RefusedError("two constants with the same name")
         return graph
 
     def _node(self, message: Field) -> Node:
@@ -141,7 +141,7 @@ class _Reader:
         pairs = [self._attribute(entry) for entry in found.get(5, [])]
         attributes = dict(pairs)
         if len(attributes) < len(pairs):
-            raise RefusedError("two attributes of one name")
+            raise RefusedError("two attributes with the same name")
         return Node(
             f"{domain}.{_text(found[4])}" if domain else _text(found[4]),
             tuple(_text([name]) for name in found.get(1, [])),

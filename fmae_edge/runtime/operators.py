@@ -59,13 +59,13 @@ class _Call(NamedTuple):
         """Return the numbers of the constant in that place, an INT64 vector."""
         found = self.given[place] if place < len(self.given) else None
         if found is None or found.dtype != INT64 or len(found.shape) != 1:
-            raise ValueError("it has no integers where it needs them")
+            raise ValueError("one of its constants must be a vector of INT64 numbers")
         return found.integers()
 
     def takes(self, dtypes: Sequence[int], rank: int | None = None) -> Shape:
         """Return the shape of the first input, if it has one of these types and that number of dimensions."""
         fits = self.value.dtype in dtypes and rank in (None, len(self.value.shape))
-        _require(fits, f"it is given type {self.value.dtype} and shape {self.value.shape}")
+        _require(fits, f"it cannot take an input of type {self.value.dtype} and shape {self.value.shape}")
         return self.value.shape
 
 
@@ -100,7 +100,10 @@ def _kernel(call: _Call, place: int) -> tuple[Shape, int]:
     """Return the shape of a convolution's weights, and how many zeros it adds on each side."""
     shape = call.matrix(place, 4)
     pads = call.attributes.get("pads", (0,) * 4)
-    _require(call.attributes.get("kernel_shape", shape[2:]) == shape[2:], "its kernel_shape is not its weights'")
+    _require(
+        call.attributes.get("kernel_shape", shape[2:]) == shape[2:],
+        "its kernel_shape is not that of its weights",
+    )
     _require(len(pads) == 4 and len(set(pads)) == 1, f"its pads are {shown(pads, 60)}")
     _require(
         max(shape[2:]) <= _MAX_KERNEL and 0 <= pads[0] < min(shape[2:]), "its kernel or its pads are too large"
@@ -219,7 +222,7 @@ def _reshape(call: _Call) -> tuple[Value, int]:
     _require(keeps_batch, "it does not keep the batch")
     shape = numbers[1:]
     fits = min(shape, default=1) > 0 and math.prod(shape) == math.prod(call.value.shape)
-    _require(fits, f"it makes {shown(shape, 60)} of {call.value.shape}")
+    _require(fits, f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
     return Value(call.value.dtype, shape), 0
 
 
@@ -236,14 +239,15 @@ def _depth_to_space(call: _Call) -> tuple[Value, int]:
     call.constants()
     block = call.attribute("blocksize")
     call.attribute("mode")
-    _require(channels % block**2 == 0, f"{channels} channels are not its blocks")
+    _require(channels % block**2 == 0, f"its {channels} channels are not a multiple of {block**2}")
     return Value(FLOAT, (channels // block**2, height * block, width * block)), 0
 
 
 def _slice(call: _Call) -> tuple[Value, int]:
     starts, ends, axes = map(call.integers, range(3))
     _require(
-        len(call.given) == 3 and len(starts) == len(ends) == len(axes) == len(set(axes)), "its parts do not fit"
+        len(call.given) == 3 and len(starts) == len(ends) == len(axes) == len(set(axes)),
+        "its starts, ends and axes do not match",
     )
     shape = list(call.value.shape)
     for start, end, axis in zip(starts, ends, axes, strict=True):

@@ -53,7 +53,7 @@ def test_a_wrong_image_in_a_long_list_is_named(codec, images, wrong, message):
 def test_long_lists_have_one_kind_of_numbers(codec, images):
     some = long_list(images)
     some[1024:] = [image / 255 for image in some[1024:]]
-    with pytest.raises(InputError, match="images 1024 to 1279 have dtype float64, and the first has another"):
+    with pytest.raises(InputError, match="images 1024 to 1279 have dtype float64, unlike the first"):
         codec.encode(some)
     latents = list(np.zeros((1024, 64), np.int8)) + list(np.zeros((64, 64), np.float32))
     with pytest.raises(InputError, match="latents 1024 to 1087 have dtype float32"):

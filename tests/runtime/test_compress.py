@@ -140,7 +140,7 @@ def test_one_and_many_are_not_confused(images):
 
 def test_a_payload_longer_than_any_is_refused(images):
     content = pack_many([bytes(4 * 64 + 2), b""], 5, CODEC.manifest.bundle_id)
-    with pytest.raises(InputError, match="258 bytes are more than"):
+    with pytest.raises(InputError, match="a payload has 258 bytes, more than"):
         CODEC.decompress(content)
 
 

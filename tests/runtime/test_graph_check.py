@@ -131,11 +131,11 @@ def set_width(graph):
         (set_width, "where the manifest"),
         (lambda graph: graph.node[0].input.__setitem__(2, "weight"), "its constants"),
         (lambda graph: graph.node[0].input.__setitem__(2, "nowhere"), "'nowhere' is missing"),
-        (lambda graph: graph.node[0].output.append("more"), "gives several"),
+        (lambda graph: graph.node[0].output.append("more"), "and have one output"),
         (lambda graph: graph.node[1].output.__setitem__(0, "flat"), "its output name is already used"),
         (lambda graph: graph.node[1].output.__setitem__(0, "other"), "expected 'image'"),
         (lambda graph: graph.node.pop(), "no operator takes"),
-        (lambda graph: graph.node.reverse(), "does not take"),
+        (lambda graph: graph.node.reverse(), "must take the result of the operator before it"),
         (other_constant("bias", (1,)), "its constants"),  # onnxruntime would read behind it
         (other_constant("bias", (784,), "int32"), "its constants"),
         (other_constant("weight", (64, 783)), "its constants"),
