@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 
 class _HasArray(Protocol):
-    """An array of numpy, or what makes itself one: a tensor of PyTorch."""
+    """A numpy array, or an object that converts itself to one, such as a PyTorch tensor."""
 
     def __array__(self) -> NDArray[Any]: ...
 
 
 class _HasArrayInterface(Protocol):
-    """What shows its memory to numpy: an image of Pillow."""
+    """An object whose memory numpy can read, such as a Pillow image."""
 
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
 
 
 _Array = _HasArray | _HasArrayInterface
-# Lists have a type per depth: a list to any depth would let text pass, whose characters are texts again
+# One type per depth of nested lists: a recursive type would accept a str, whose items are str again
 _Rows = Sequence[Sequence[float]]
 _Image = _Array | _Rows
 ImageLike = _Image | Sequence[_Image] | Sequence[Sequence[_Image]]

@@ -45,7 +45,7 @@ def as_bundle_folder(bundle: object) -> Path:
 
 
 def as_expected_id(expect_id: object) -> str | None:
-    """Return an id to expect. Raises InputError if it is not a text."""
+    """Return an id to expect. Raises InputError if it is not a str."""
     if expect_id is None or isinstance(expect_id, str):
         return expect_id
     raise InputError(f"expect_id is {shown(expect_id)}; expected a bundle id, or the SHA-256 of manifest.json")

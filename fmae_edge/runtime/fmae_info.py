@@ -8,7 +8,7 @@ from fmae_edge.runtime.fmae_file import FmaeFile
 
 @dataclass(frozen=True)
 class FmaeInfo:
-    """What a .fmae file says of itself: `images` is how many it holds, `single` whether it is one and not a stack.
+    """The header of a .fmae file: `images` is how many it holds, `single` whether it is one image, not a stack.
 
     `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
     has no names, or names that docs/format.md refuses: then `names_error` says why.
@@ -26,7 +26,7 @@ class FmaeInfo:
 
 
 def describe(file: FmaeFile, bundle_id: str, file_bytes: int) -> FmaeInfo:
-    """Describe a file of `file_bytes` bytes that the bundle with `bundle_id` has made."""
+    """Describe a file of `file_bytes` bytes, made by the bundle with `bundle_id`."""
     names, names_error = None, None
     try:
         names = file.names

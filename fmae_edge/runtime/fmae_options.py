@@ -42,7 +42,7 @@ def _in_range(name: str, value: object, least: int, most: int) -> int:
 
 
 def as_max_images(max_images: object) -> int:
-    """Return how many images a file may hold, by default as many as any.
+    """Return how many images a file may hold, by default as many as the format allows.
 
     Raises InputError if `max_images` is not an integer from 0 up.
     """

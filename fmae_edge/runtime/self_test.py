@@ -91,7 +91,7 @@ def _require_fitting(golden: Mapping[str, NDArray[Any]], manifest: Manifest) -> 
         latents = require(f"{precision}.latents", np.float32, (images, manifest.latent_size))
         require(f"{precision}.pixels", np.uint8, (images, *manifest.image_shape))
         if not np.isfinite(latents).all():
-            raise InputError(f"its {precision}.latents are not finite")
+            raise InputError(f"its {precision}.latents contain NaN or infinity")
     if "file" in golden or "symbols" in golden:
         require("file", np.uint8, (None,))
         symbols = require("symbols", np.int32, (images, manifest.latent_size))
@@ -117,7 +117,9 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
         file = unpack(content, bundle.manifest.bundle_id)
         coder.require_short(file.payloads)
         if len(file.payloads) != len(symbols):
-            raise InputError(f"its file has {len(file.payloads)} images, and there are symbols of {len(symbols)}")
+            raise InputError(
+                f"its file has {len(file.payloads)} images, but its symbols are those of {len(symbols)}"
+            )
 
         def read(payloads: Sequence[bytes]) -> NDArray[Any]:
             return coder.symbols(payloads, file.quality)
