@@ -67,9 +67,9 @@ def test_items_that_make_one_image_together_are_refused(codec, images):
     with pytest.raises(InputError, match=r"images 1024 to 1051 have shape \(28,\), unlike the first"):
         codec.compress_batch([images[0]] * 1024 + list(images[1]))
     latent = np.zeros(64, np.float32)
-    with pytest.raises(InputError, match=r"latents 1024 to 1087 have shape \(\) each"):
+    with pytest.raises(InputError, match=r"latents 1024 to 1087 have shape \(\), unlike the first"):
         codec.decode([latent] * 1024 + list(latent))
-    with pytest.raises(InputError, match=r"latents 1024 to 1087 have shape \(\) each"):
+    with pytest.raises(InputError, match=r"latents 1024 to 1087 have shape \(\), unlike the first"):
         codec.decode([latent.astype(np.int64)] * 1024 + [0] * 64, quality=5)
 
 
