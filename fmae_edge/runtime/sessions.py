@@ -107,7 +107,7 @@ def _require_threads(number: int, what: str) -> None:
 
 
 def _no_threads(what: str) -> ResourceError:
-    return ResourceError(f"{what}, and FMAE_EDGE_THREADS=1 needs no other")
+    return ResourceError(f"{what} (FMAE_EDGE_THREADS=1 uses one thread)")
 
 
 def takes_levels(encoder: "InferenceSession") -> bool:
