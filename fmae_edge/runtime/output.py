@@ -30,7 +30,7 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
     and the file that it leads to is replaced. Raises OutputError if the folder is missing or not writable, and
     without `force` if somebody else makes `path` meanwhile.
     """
-    final = follow_links(path) if force else path
+    final = final_path(path, force)
     _remove_left_over(final.parent)
     temporary = final.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     try:
@@ -53,12 +53,12 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
-def follow_links(path: Path) -> Path:
-    """Return the file that links lead to from `path`, whether it exists or not; `path` if it is no link.
+def final_path(path: Path, force: bool) -> Path:
+    """Return the file that writing to `path` makes or replaces: with `force`, the one that its links lead to.
 
     Raises OutputError if they lead in a circle.
     """
-    if not path.is_symlink():
+    if not force or not path.is_symlink():
         return path
     final = Path(os.path.realpath(path))
     if final.is_symlink():
