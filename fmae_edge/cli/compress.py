@@ -61,9 +61,7 @@ def compress_files(
     one_file = options.output is not None and options.output.names_one(suffix)
     joined = (len(sources) > 1 or fmae.names) and one_file
     if fmae.names and not joined:
-        raise UsageError(
-            f"--names stores names in one {FMAE_SUFFIX} file of all images; give it with -o FILE{FMAE_SUFFIX}"
-        )
+        raise UsageError(f"--names needs -o FILE{FMAE_SUFFIX}")
     searches = bool(fmae.effort or fmae.max_bytes)
     codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
     size = gray_image_size(codec.manifest)
@@ -165,6 +163,8 @@ def _names_of(sources: Sequence[Source]) -> dict[Source, str]:
     for source in sources:
         name = (source.below / source.path.stem).as_posix()
         if name in named:
+            if named[name].path == source.path:
+                raise InputError(f"{source} is given twice")
             raise InputError(
                 f"{named[name]} and {source}: both would have the name {name!r}; rename one, or give the folder "
                 "that holds both with -r, which keeps the folders in it as a part of the names"

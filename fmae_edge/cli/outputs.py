@@ -91,8 +91,8 @@ class Outputs:
         place = self._place_of(path)
         if place in self._claimed:
             raise OutputError(
-                f"{path}: is where {self._claimed[place]} goes already; run them apart, or use {{path}} or "
-                "{folder} in -o"
+                f"{path}: {self._claimed[place]} is already written to this path; use separate runs, or "
+                "{path} or {folder} in -o"
             )
         exists = os.path.lexists(path)
         skipped = exists and self._skip and not path.is_dir()
