@@ -117,10 +117,7 @@ class Evaluation:
             "points": [point.to_record() for point in self.points],
             "comparisons": [asdict(comparison) for comparison in self.comparisons()],
             "bytes_at_reference": {
-                packing: {
-                    codec: bytes_at(self.curve(codec, packing).points, self.reference_db)
-                    for codec in self.codecs()
-                }
+                packing: {codec: bytes_at(self.curve(codec, packing).points, reference) for codec in self.codecs()}
                 for packing in PACKINGS
             },
             "reference_db": reference,

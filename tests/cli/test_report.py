@@ -154,6 +154,14 @@ def test_a_benchmark_that_is_not_whole(cli, tmp_path, nothing_measured):
     assert "given.json: is no output of `fmae-edge bench --json`" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--evaluation", "--bench"])
+def test_a_file_whose_name_is_a_dash_is_not_standard_input(cli, tmp_path, option, nothing_measured):
+    (tmp_path / "-").write_text("{}")
+    done = cli("report", option, "./-", stdin=b"[")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"fmae-edge: {tmp_path / '-'}: is ")
+
+
 def test_figures_of_another_bundle(cli, tmp_path, nothing_measured):
     (tmp_path / "bench.json").write_text(json.dumps(bench_of("0123456789abcdef").to_record()))
     done = cli("report", "--bench", "bench.json")
