@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -189,6 +189,9 @@ def _store(
             continue
         stored.append(settle(source, partial(_write, outputs, dry_run, product)))
         if stored[-1].status == "failed":  # the rest would fail alike, and one sentence is enough
+            if isinstance(stored[-1].cause, DiskError) and len(products) > 1:
+                left = f"{len(products) - len(stored) + 1} of its {len(products)} images not written"
+                stored[-1] = replace(stored[-1], error=f"{stored[-1].error}; {left}")
             break
     return stored
 

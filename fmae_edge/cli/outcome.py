@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TextIO
 
 from fmae_edge.cli.console import is_quiet, is_verbose, json_line, print_line, printable, say, say_error
-from fmae_edge.cli.files import STREAM, Inputs
+from fmae_edge.cli.files import STREAM, Inputs, as_argument
 from fmae_edge.runtime.errors import DiskError, ResourceError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 
@@ -53,7 +53,9 @@ class Outcome:
         hint = [self.hint] if self.hint else []
         exists = ["exists, skipped"] if self.status == "skipped" else []
         notes = "; ".join([*self.notes, *size, *hint, *exists])
-        return printable(f"{self.input} -> {self.output}" + (f"  ({notes})" if notes else ""))
+        return printable(
+            f"{as_argument(self.input)} -> {as_argument(self.output)}" + (f"  ({notes})" if notes else "")
+        )
 
 
 class Tally:
@@ -75,6 +77,7 @@ class Tally:
         self._counts: Counter[Status] = Counter()
         self._converted = 0
         self._said: set[str] = set()
+        self._told = 0
         self._stopped: tuple[str, BaseException | None] | None = None
         self._lists = advance is None or is_verbose() or not sys.stdout.isatty()
         self._began = time.monotonic()
@@ -88,6 +91,7 @@ class Tally:
             found = {outcome.status for outcome in outcomes}
             self._counts[next(status for status in _WEIGHT if status in found)] += 1
             self._converted += any(outcome.notes for outcome in outcomes)
+            self._told += len(outcomes)
             for outcome in outcomes:
                 self._tell(outcome)
 
@@ -121,16 +125,18 @@ class Tally:
         sys.exit(130)
 
     def finish(self) -> None:
-        """Sum up, and exit with 1 if an input failed or was not tried."""
+        """Sum up, and exit with 1 if an input failed or was not tried, or if something ended it early."""
         if self._stopped is not None:
             sentence, cause = self._stopped
-            rest = f"; {self._untried} of {self._inputs} inputs not tried; {self._way_on}" if self._untried else ""
-            say_error(sentence + rest, cause)
+            rest = f"; {self._untried} of {self._inputs} inputs not tried" if self._untried else ""
+            is_partly_done = self._untried or self._told > 1
+            way_on = f"; {self._way_on}" if is_partly_done and isinstance(cause, DiskError | ResourceError) else ""
+            say_error(sentence + rest + way_on, cause)
         if self._json:
             self._print_record()
         elif self._inputs > 1 or self._given.passed_over:
             say(self._summary(), sys.stderr)
-        if self._counts["failed"] or self._untried:
+        if self._counts["failed"] or self._untried or self._stopped is not None:
             sys.exit(1)
 
     @property

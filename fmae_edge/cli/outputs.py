@@ -1,5 +1,6 @@
 """Where the results of a command go: beside the inputs, to a file, a folder, a pattern, or standard output."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -96,7 +97,9 @@ class Outputs:
             )
         exists = os.path.lexists(path)
         skipped = exists and self._skip and not path.is_dir()
-        if exists and not skipped:
+        if skipped:
+            refuse_special(path)
+        elif exists:
             if _identity(path) in self._inputs:
                 raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
             refuse_existing(path, self._force)
@@ -108,7 +111,8 @@ class Outputs:
         if path != STREAM:
             folder = self._find_folder(path)
             if not os.access(folder, os.W_OK):
-                raise OutputError(f"{path}: {folder} cannot be written to")
+                reason = errno.EROFS if _is_read_only(folder) else errno.EACCES
+                raise write_error(f"{path}: {folder} cannot be written to", OSError(reason, os.strerror(reason)))
 
     def write(self, path: Path, content: bytes) -> bool:
         """Write a claimed result, whole or not at all, and return True.
@@ -148,6 +152,11 @@ class Outputs:
         if not nearest.is_dir():
             raise OutputError(f"{path}: {nearest} is a file, not a folder")
         return nearest
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether a folder is on a file system that takes no files from anybody."""
+    return sys.platform != "win32" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def _write_to_stdout(content: bytes) -> None:

@@ -154,6 +154,13 @@ def test_one_image_is_told_what_a_fmae_file_of_it_takes(cli, tmp_path, picture, 
     assert "384 bytes; -o img.fmae would take" in cli("compress", "img.png", "--force", "--dry-run").stdout
 
 
+def test_a_name_that_starts_with_a_hyphen_is_told_as_it_can_be_given(cli, tmp_path, picture):
+    picture.rename(tmp_path / "-bag.png")
+    said = cli("compress", "./-bag.png").stdout
+    assert said.startswith("./-bag.png -> ./-bag.npy  (384 bytes; -o ./-bag.fmae would take ")
+    assert cli("compress", "./-bag.png", "-o", "./-bag.fmae").returncode == 0
+
+
 def test_a_converted_image_is_told_both(cli, tmp_path, images):
     from PIL import Image
 

@@ -175,9 +175,10 @@ def test_a_pipe_or_device_as_output_is_refused_and_stays(cli, folders, output, m
     assert Path("/dev/null").is_char_device()
 
 
-def test_a_pipe_in_the_place_of_a_result_is_the_failure_of_one_input(cli, folders):
+@pytest.mark.parametrize("more", ["--force", "--skip-existing"])
+def test_a_pipe_in_the_place_of_a_result_is_the_failure_of_one_input(cli, folders, more):
     os.mkfifo(folders / "in/one/img.npy")
-    done = cli("compress", "-r", "in", "--force")
+    done = cli("compress", "-r", "in", more)
     assert done.returncode == 1
     assert "in/one/img.png -> in/one/img.npy: is a pipe, socket or device" in done.stderr
     assert (folders / "in/two/img.npy").is_file()
