@@ -139,7 +139,7 @@ def read_latent(body: bytes, index: int, size: int) -> NDArray[Any]:
     """Return a latent (size,) of a .npy file; no pickle is loaded, and its header alone takes no memory."""
     latents = np.atleast_2d(load_latents(body, size, "the file"))
     if index >= len(latents):
-        raise InputError(f"the file has {len(latents)} latents, and no latent {index}; they count from 0")
+        raise InputError(f"the file has no latent {index}; it has {len(latents)}, counted from 0")
     latent: NDArray[Any] = latents[index]
     return latent
 

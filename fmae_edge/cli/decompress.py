@@ -16,6 +16,7 @@ from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
+from fmae_edge.runtime.arrays import as_index
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
@@ -149,9 +150,8 @@ def _choose(rows: NDArray[Any], index: int | None, source: Source) -> NDArray[An
     if index is None:
         return rows
     rows = np.atleast_2d(rows)
-    if index >= len(rows):
-        raise InputError(f"{source}: holds {len(rows)} images, and no image {index}; they count from 0")
-    chosen: NDArray[Any] = rows[index]
+    with named(source):
+        chosen: NDArray[Any] = rows[as_index(index, len(rows))]
     return chosen
 
 

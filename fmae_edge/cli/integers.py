@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from fmae_edge.cli.usage import UsageError
+from fmae_edge.runtime.errors import shown
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
 _DIGITS = 20  # one more than _LARGEST has: Python refuses to read thousands of digits
@@ -19,10 +20,9 @@ def integer(option: str, least: int, most: int = _LARGEST) -> Callable[[str | in
         digits = _INTEGER.fullmatch(text)
         number = None if digits is None else int(digits[1] + digits[2][:_DIGITS])
         if number is None or not least <= number <= most:
-            shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
             too_large = number is not None and number > most
             bounds = f"from {least} to {most}" if too_large or most < _LARGEST else f"of at least {least}"
-            raise UsageError(f"{option} is {shown!r}; expected an integer {bounds}")
+            raise UsageError(f"{option} is {shown(text, _LONGEST_SHOWN)}; expected an integer {bounds}")
         return number
 
     return parse

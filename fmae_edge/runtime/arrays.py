@@ -61,9 +61,9 @@ class LongList:
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         if single:
-            raise InputError(f"{where} have shape {array.shape[2:]} each, unlike the first; expected one shape")
+            raise InputError(f"{where} have shape {array.shape[2:]}, unlike the first; give all the same shape")
         if array.dtype.kind != self._kind:
-            raise InputError(f"{where} have dtype {array.dtype}, and the first has another; expected one for all")
+            raise InputError(f"{where} have dtype {array.dtype}, unlike the first; give all the same dtype")
         return array
 
 
@@ -112,6 +112,18 @@ def as_integer(name: str, value: object) -> int:
         with suppress(TypeError):  # an array of several, or of one in brackets
             number = index(value)
             if number.bit_length() > LONGEST_INTEGER:
-                raise InputError(f"{name} is {shown(number)}; expected a smaller one")
+                raise InputError(
+                    f"{name} is {shown(number)}; expected an integer of at most {LONGEST_INTEGER} bits"
+                )
             return number
     raise InputError(f"{name} is {shown(value)}; expected an integer")
+
+
+def as_index(value: object, images: int) -> int:
+    """Return the number of one of so many images, counted from 0. Raises InputError if there is no such image."""
+    number = as_integer("index", value)
+    if 0 <= number < images:
+        return number
+    several = f"its {images} images are numbered 0 to {images - 1}"
+    held = several if images > 1 else "its only image has number 0" if images else "it is empty"
+    raise InputError(f"has no image {number}; {held}")

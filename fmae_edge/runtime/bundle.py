@@ -41,7 +41,7 @@ def as_bundle_folder(bundle: object) -> Path:
     try:
         return Path(path).absolute()
     except OSError as error:
-        raise BundleError(f"{path}: there is no folder that it could be in ({error.strerror})") from None
+        raise BundleError(f"{path}: is relative to a folder that is gone ({error.strerror})") from None
 
 
 def as_expected_id(expect_id: object) -> str | None:
@@ -62,7 +62,7 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     try:
         is_folder = path.is_dir()
     except OSError as error:  # a name that is too long, a folder above it that may not be searched
-        raise BundleError(f"{path}: cannot be looked into ({error.strerror})") from None
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     if not is_folder:
         is_file = os.path.lexists(path)
         raise BundleError(f"{path}: {'is a file, not a bundle folder' if is_file else 'no such bundle folder'}")
@@ -73,7 +73,8 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     manifest = Manifest.from_json(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
         raise BundleError(
-            f"{path}: expected bundle {shown(expect_id)}, and this is {manifest.bundle_id}, its manifest {sha256}"
+            f"{path}: expected bundle {shown(expect_id)}, "
+            f"but its id is {manifest.bundle_id} and the SHA-256 of its manifest {sha256}"
         )
     _require_reasonable_sizes(manifest, path)
     wanted = manifest.files if only is None else only
@@ -104,14 +105,16 @@ def read_checked(path: Path, name: str, manifest: Manifest) -> bytes:
 def _require_reasonable_sizes(manifest: Manifest, path: Path) -> None:
     """Raise BundleError if the files of a bundle are more or larger than its geometry explains."""
     if len(manifest.files) > MAX_FILES:
-        raise BundleError(f"{path}: has {len(manifest.files)} files; a bundle has {MAX_FILES} at most")
+        raise BundleError(f"{path}: has {len(manifest.files)} files; a bundle may have at most {MAX_FILES}")
     for name, entry in manifest.files.items():
         most = most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
         if entry.size > most:
-            raise BundleError(f"{path}: {name} has {entry.size} bytes; for such images it has {most} at most")
+            raise BundleError(
+                f"{path}: {name} has {entry.size} bytes, more than the {most} allowed for images of this size"
+            )
     total = sum(entry.size for entry in manifest.files.values())
     if total > MAX_BUNDLE_BYTES:
-        raise BundleError(f"{path}: its files have {total} bytes; a bundle has {MAX_BUNDLE_BYTES} at most")
+        raise BundleError(f"{path}: its files have {total} bytes; a bundle may have at most {MAX_BUNDLE_BYTES}")
 
 
 def _read(path: Path, name: str, limit: int) -> bytes:

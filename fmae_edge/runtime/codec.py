@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.array_likes import BytesLike, ImageLike, LatentLike
-from fmae_edge.runtime.arrays import as_integer, slices
+from fmae_edge.runtime.arrays import as_index, slices
 from fmae_edge.runtime.bundle import as_bundle_folder, as_expected_id, read_bundle
 from fmae_edge.runtime.cpus import choose_threads
 from fmae_edge.runtime.errors import InputError, shown
@@ -136,7 +136,8 @@ class Codec:
         """Return the bytes of a .fmae file of one image, as `encode` takes it, or of a stack of one.
 
         `quality` is 1 (fewest bytes) to 9. With `max_bytes`, all nine are tried, and the result is the file with
-        the best PSNR that is no longer than that; `quality` is not used. `effort` is 0 (one pass) to 9: rounds of
+        the best PSNR that is no longer than that; `quality` is not used. It takes about ten times as long as one
+        quality, because the files that fit are decoded too. `effort` is 0 (one pass) to 9: rounds of
         search for cheaper symbols.
 
         Raises InputError if an argument is none of these or no quality fits, BundleError if the bundle has no
@@ -181,9 +182,7 @@ class Codec:
         if index is None:
             images = self._coder.images(file.payloads, file.quality)
             return images[0] if file.single else images
-        number = as_integer("index", index)
-        if not 0 <= number < len(file.payloads):
-            raise InputError(f"holds {len(file.payloads)} images, and no image {number}; they count from 0")
+        number = as_index(index, len(file.payloads))
         image: NDArray[np.uint8] = self._coder.images(file.payloads[number : number + 1], file.quality)[0]
         return image
 
@@ -202,12 +201,12 @@ class Codec:
         """
         return describe(self._unpack(content), self._bundle_id, memoryview(content).nbytes)
 
-    def symbols(self, content: BytesLike) -> NDArray[np.int64]:
+    def symbols(self, content: BytesLike, *, max_images: int | None = None) -> NDArray[np.int64]:
         """Return the quantised latents (N, 64) in a .fmae file's bytes, as whole steps of the file's quality.
 
-        They are the same on every machine. Raises as `decompress` does.
+        They are the same on every machine. `max_images` is that of `decompress`. Raises as `decompress` does.
         """
-        file = self._unpack(content)
+        file = self._unpack(content, max_images)
         return self._coder.symbols(file.payloads, file.quality)
 
     def names(self, content: BytesLike) -> tuple[str, ...] | None:

@@ -12,7 +12,6 @@ _SIGNS_OF_IT = (
     "can't allocate lock",
     "can't start new thread",
 )
-_LONGEST_TEXT = 200
 
 
 class FmaeError(Exception):
@@ -62,12 +61,12 @@ def lacks_resources(error: BaseException) -> bool:
     return any(sign in str(error) for sign in _SIGNS_OF_IT)
 
 
-def shown(value: object) -> str:
-    """Return a caller's value as a message shows it: its repr, cut if it is long."""
+def shown(value: object, most: int = 200) -> str:
+    """Return a value as a message shows it: its repr, cut to `most` characters."""
     if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
         return f"an integer of {value.bit_length()} bits"
     try:
         text = repr(value)
     except Exception:  # a list of such integers, or an object whose own __repr__ fails
         return f"a {type(value).__name__} that cannot be printed"
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."

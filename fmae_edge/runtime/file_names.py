@@ -81,7 +81,7 @@ def _problem_of(name: str, paths: bool) -> str:
         return f"it has more than {_MAX_NAME_BYTES} bytes"
     for part in name.split("/"):
         if not part:
-            return "it is empty, or a part of it is"
+            return "it has an empty part"
         if part in (".", ".."):
             return f"{part} is a folder on every system"
         if part.endswith((".", " ")):

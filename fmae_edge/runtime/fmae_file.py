@@ -180,18 +180,18 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -
     if content[check_end : check_end + _PAYLOAD_CHECK_BYTES] != crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big"):
         raise InputError("corrupted: the check code of its payloads does not match")
     if len(body) > needed:
-        raise InputError(f"corrupted: it has {len(body) - needed} bytes behind its payloads")
+        raise InputError(f"corrupted: it has {len(body) - needed} bytes after its payloads")
     return FmaeFile(content[1] & 15, content[2] & 15, Payloads(body, lengths), single=False, listed=listed)
 
 
 def _require_length(payload_bytes: int) -> None:
     if payload_bytes > _MAX_PAYLOAD_BYTES:
-        raise InputError(f"a payload has {payload_bytes} bytes; the most in a .fmae file are {_MAX_PAYLOAD_BYTES}")
+        raise InputError(f"a payload has {payload_bytes} bytes; a .fmae file allows {_MAX_PAYLOAD_BYTES}")
 
 
 def _require_few(images: int, max_images: int) -> None:
     if images > max_images:
-        raise InputError(f"claims to hold {images} images, and max_images is {max_images}")
+        raise InputError(f"claims {images} images, more than max_images={max_images}")
 
 
 def _start(version: int, kind: int) -> bytes:

@@ -7,8 +7,8 @@ of every result follows from that of the input, and with it the memory and the m
 import math
 
 from fmae_edge.runtime.bundle_limits import Needs
-from fmae_edge.runtime.errors import BundleError
-from fmae_edge.runtime.onnx_file import FLOAT, UINT8, Graph, Node, Port, RefusedError, Shape, read_graph
+from fmae_edge.runtime.errors import BundleError, shown
+from fmae_edge.runtime.onnx_file import FLOAT, UINT8, Graph, Port, RefusedError, Shape, read_graph
 from fmae_edge.runtime.operators import OPERATORS, Value, apply
 
 _CHANNEL_BLOCK = 16  # of its fastest float convolutions, on CPUs with AVX-512
@@ -29,17 +29,17 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
     value = _port(graph.inputs, *takes, where)
     expected = _port(graph.outputs, *gives, where)
     if len(graph.nodes) > most.operators:  # before they are walked
-        raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have {most.operators}")
+        raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have at most {most.operators}")
     name, result, needs = _walk(graph, takes[0], value, where)
     if (name, result) != (gives[0], expected):
         raise BundleError(
-            f"{where}: its last operator gives {name[:60]!r} {result}, expected {gives[0]!r} {expected}"
+            f"{where}: its last operator gives {shown(name, 60)} {result}, expected {gives[0]!r} {expected}"
         )
     for what, need in needs._asdict().items():
         if need > getattr(most, what):
             raise BundleError(
-                f"{where} needs {need} {what.replace('_', ' ')} for one image; a bundle for such images may need "
-                f"{getattr(most, what)}"
+                f"{where} needs {need} {what.replace('_', ' ')} for one image, more than the "
+                f"{getattr(most, what)} allowed for images of this size"
             )
 
 
@@ -47,7 +47,7 @@ def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value
     """Return what goes into or comes out of a graph, if it is what the manifest needs."""
     if [(port.name, port.shape) for port in ports] != [(name, (None, *shape))]:
         found = {port.name: port.shape for port in ports}
-        raise BundleError(f"{where} has {found!r:.200} where the manifest needs {{{name!r}: (None, *{shape})}}")
+        raise BundleError(f"{where} has {shown(found)} where the manifest needs {{{name!r}: (None, *{shape})}}")
     dtypes = {FLOAT: "float32", UINT8: "uint8"} if name == "image" else {FLOAT: "float32"}
     if ports[0].dtype not in dtypes:
         raise BundleError(
@@ -65,25 +65,26 @@ def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value
     for number, node in enumerate(graph.nodes):
         try:
             if node.operator not in OPERATORS:
-                raise ValueError("graphs of bundles do not use this operator")
+                raise ValueError("bundles may not use this operator")
             if node.inputs[:1] != (name,) or len(node.outputs) != 1:
-                raise ValueError("it does not take the result of the one before it, or gives several")
+                raise ValueError("it must take the result of the operator before it, and have one output")
             (output,) = node.outputs
             if output in constants or output == name or not output:
-                raise ValueError("its result has the name of another")
+                raise ValueError("its output name is already used")
             given = [constants[other] if other else None for other in node.inputs[1:]]
             unread.difference_update(node.inputs)
             value, work = apply(node.operator, value, given, node.attributes)
             if min(value.shape) < 1:
-                raise ValueError("it gives nothing")
+                raise ValueError("its result is empty")
         except (KeyError, ValueError) as error:
-            problem = f"{str(error)[:60]} is missing" if isinstance(error, KeyError) else error
-            raise BundleError(f"{where}: operator {number} ({_name(node)}) is refused: {problem}") from None
+            problem = f"{shown(error.args[0], 60)} is missing" if isinstance(error, KeyError) else error
+            operator = f"operator {number} ({shown(node.operator, 60)})"
+            raise BundleError(f"{where}: {operator} is refused: {problem}") from None
         name = output
         values.append(_values(value))
         multiply_adds += work
     if unread:
-        raise BundleError(f"{where} has constants that no operator takes, for example {min(unread)[:60]!r}")
+        raise BundleError(f"{where} has constants that no operator takes, for example {shown(min(unread), 60)}")
     weights = sum(math.prod(constant.shape) for constant in graph.constants.values())
     return name, value, Needs(max(values), sum(values), multiply_adds, weights, len(graph.nodes))
 
@@ -94,7 +95,3 @@ def _values(value: Value) -> int:
         channels, height, width = value.shape
         return -(-channels // _CHANNEL_BLOCK) * _CHANNEL_BLOCK * height * width
     return math.prod(value.shape)
-
-
-def _name(node: Node) -> str:
-    return node.operator if node.operator.isprintable() and len(node.operator) < 60 else repr(node.operator[:60])

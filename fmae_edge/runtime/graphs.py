@@ -66,7 +66,9 @@ class _Graph:
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise failure(error, f"{self.where} fails in onnxruntime") from error
         if output.shape != (len(values), *self.gives):
-            raise BundleError(f"{self.where} gives {output.shape}, not {(len(values), *self.gives)} as it says")
+            raise BundleError(
+                f"{self.where} returns an array of shape {output.shape}; expected {(len(values), *self.gives)}"
+            )
         return cast(NDArray[Any], output)
 
 
@@ -108,7 +110,7 @@ class Graphs:
             pixels = to_pixels(images[part], manifest.image_channels)
             values[part] = encoder.run("image", pixels)
         if not np.isfinite(values).all():
-            raise BundleError(f"{self._bundle.path}: its encoder gives latents that are not finite")
+            raise BundleError(f"{self._bundle.path}: its encoder returns latents that are NaN or infinite")
         return values
 
     def decode(self, latents: Stack) -> NDArray[np.uint8]:

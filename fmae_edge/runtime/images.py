@@ -42,10 +42,9 @@ def _to_pixels(images: object) -> NDArray[Any]:
     array = to_array(images, "images", _require_gray)
     if array.dtype.kind not in "iu" or not _are_python_integers(images):
         return array
-    if array.size and not (array.min() >= 0 and array.max() <= 255):
-        raise InputError(
-            f"images are lists of integers from {array.min()} to {array.max()}; expected levels from 0 to 255"
-        )
+    for extreme in (array.min(), array.max()) if array.size else ():
+        if not 0 <= extreme <= 255:
+            raise InputError(f"images are lists that contain {extreme}; expected levels from 0 to 255")
     return array.astype(np.uint8)
 
 

@@ -59,7 +59,7 @@ class LatentCoder:
     def require_short(self, payloads: Payloads) -> None:
         """Raise InputError if one of payloads is longer than any that an encoder writes."""
         if payloads.longest > _PAYLOAD_BYTES_A_LATENT * self._bundle.manifest.latent_size + 1:
-            raise InputError(f"corrupted, {payloads.longest} bytes are more than an image's payload can have")
+            raise InputError(f"corrupted: a payload has {payloads.longest} bytes, more than one image can take")
 
     def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
         """Return the payloads of quantised latents (N, latent_size)."""

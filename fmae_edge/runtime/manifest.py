@@ -141,11 +141,11 @@ class Manifest:
         if not isinstance(content, dict):
             raise BundleError(f"{where}: {MANIFEST_NAME} must be a JSON object")
         if not _is_plain(content, _MAX_NESTING):  # what Python can read, it may not be able to write
-            raise BundleError(f"{where}: {MANIFEST_NAME} has numbers that are not finite, or too many levels")
+            raise BundleError(f"{where}: {MANIFEST_NAME} has NaN, infinity or over {_MAX_NESTING} levels")
         version = content.get("format_version")
         if type(version) is not int or version < 1:
             raise BundleError(
-                f"{where}: {MANIFEST_NAME} has format_version {shown(version)}; versions are integers from 1"
+                f"{where}: {MANIFEST_NAME} has format_version {shown(version)}; expected an integer of 1 or more"
             )
         if version > FORMAT_VERSION:
             raise BundleError(

@@ -3,8 +3,6 @@
 Fields of ONNX (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that our graphs do not use are refused, not
 skipped: among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors. The
 onnx package is not a dependency of the runtime, and would not refuse them.
-
-What is read are NamedTuples: to make a dataclass takes half a millisecond of the import.
 """
 
 import math
@@ -12,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from fmae_edge.runtime.errors import shown
 from fmae_edge.runtime.protobuf import BYTES, FIXED32, VARINT, Field, fields
 
 FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7  # TensorProto.DataType
@@ -45,7 +44,7 @@ _REFUSED = {
 }
 # AttributeProto.type and the field that then holds the value: a float, an integer, bytes, integers
 _KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
-_MAX_RANK = 6
+MAX_RANK = 6
 _MAX_FIELDS = 20_000  # ours have about 1,000; reading one takes a microsecond or two
 
 _EMPTY: list[Field] = [memoryview(b"")]  # what a field holds that is not there
@@ -120,7 +119,7 @@ class _Reader:
             opset = self._fields(entry, "OperatorSetId")
             domain, version = _text(opset.get(1, _EMPTY)), _one(opset.get(2, [0]))
             if OPSETS.get(domain) != version:
-                raise RefusedError(f"operators of {domain[:60] or 'ONNX'} version {version}")
+                raise RefusedError(f"operators of {shown(domain, 60) if domain else 'ONNX'} version {version}")
         return self._graph(_one(found[7]))
 
     def _graph(self, message: Field) -> Graph:
@@ -133,7 +132,7 @@ class _Reader:
             constants=dict(constants),
         )
         if len(graph.constants) < len(constants):
-            raise RefusedError("two constants of one name")
+            raise RefusedError("two constants with the same name")
         return graph
 
     def _node(self, message: Field) -> Node:
@@ -142,7 +141,7 @@ class _Reader:
         pairs = [self._attribute(entry) for entry in found.get(5, [])]
         attributes = dict(pairs)
         if len(attributes) < len(pairs):
-            raise RefusedError("two attributes of one name")
+            raise RefusedError("two attributes with the same name")
         return Node(
             f"{domain}.{_text(found[4])}" if domain else _text(found[4]),
             tuple(_text([name]) for name in found.get(1, [])),
@@ -155,7 +154,7 @@ class _Reader:
         name, kind = _text(found[1]), _one(found[20])
         field = _KINDS.get(kind) if isinstance(kind, int) else None
         if field is None or found.keys() - {1, 13, 20} - {field}:
-            raise RefusedError(f"an attribute {name[:60]!r} of type {kind}")
+            raise RefusedError(f"an attribute {shown(name, 60)} of type {kind}")
         if field == 8:
             return name, tuple(_signed(value) for value in found.get(8, []))
         value = _one(found[field])
@@ -169,10 +168,10 @@ class _Reader:
         shape = tuple(_signed(value) for value in found.get(1, []))
         data = _one(found.get(9, _EMPTY))
         item = _ITEM_BYTES.get(dtype) if isinstance(dtype, int) else None
-        if item is None or len(shape) > _MAX_RANK or min(shape, default=1) < 1 or not isinstance(data, memoryview):
-            raise RefusedError(f"a constant {name[:60]!r} of type {dtype} and shape {shape!r:.60}")
+        if item is None or len(shape) > MAX_RANK or min(shape, default=1) < 1 or not isinstance(data, memoryview):
+            raise RefusedError(f"a constant {shown(name, 60)} of type {dtype} and shape {shown(shape, 60)}")
         if math.prod(shape) * item != len(data):
-            raise RefusedError(f"a constant {name[:60]!r} of shape {shape} with {len(data)} bytes")
+            raise RefusedError(f"a constant {shown(name, 60)} of shape {shape} with {len(data)} bytes")
         return name, Constant(int(dtype), shape, data)
 
     def _port(self, message: Field) -> Port:

@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fmae_edge.runtime.onnx_file import FLOAT, INT8, INT32, INT64, UINT8, Constant, Shape
+from fmae_edge.runtime.errors import shown
+from fmae_edge.runtime.onnx_file import FLOAT, INT8, INT32, INT64, MAX_RANK, UINT8, Constant, Shape
 
 _MAX_KERNEL = 3  # a side: what a convolution copies is its input so many times, squared
-_MAX_RANK = 6
 
 
 class Value(NamedTuple):
@@ -36,6 +36,18 @@ class _Call(NamedTuple):
         found = tuple(one and (one.dtype, one.shape) for one in self.given)
         _require(found == wanted, f"its constants have types and shapes {found}, expected {wanted}")
 
+    def pair(self) -> tuple[Constant | None, Constant | None]:
+        """Return the two inputs behind the first, of which either may be left out."""
+        if len(self.given) != 2:
+            raise ValueError(f"it needs 2 constants, and has {len(self.given)}")
+        return self.given[0], self.given[1]
+
+    def attribute(self, name: str) -> Any:
+        """Return an attribute without which the operator would do something else."""
+        if name not in self.attributes:
+            raise ValueError(f"its attribute {name!r} is missing")
+        return self.attributes[name]
+
     def matrix(self, place: int, rank: int) -> Shape:
         """Return the shape of the constant in that place, whose number of dimensions is `rank`."""
         found = self.given[place] if place < len(self.given) else None
@@ -47,13 +59,13 @@ class _Call(NamedTuple):
         """Return the numbers of the constant in that place, an INT64 vector."""
         found = self.given[place] if place < len(self.given) else None
         if found is None or found.dtype != INT64 or len(found.shape) != 1:
-            raise ValueError("it has no integers where it needs them")
+            raise ValueError("one of its constants must be a vector of INT64 numbers")
         return found.integers()
 
     def takes(self, dtypes: Sequence[int], rank: int | None = None) -> Shape:
         """Return the shape of the first input, if it has one of these types and that number of dimensions."""
         fits = self.value.dtype in dtypes and rank in (None, len(self.value.shape))
-        _require(fits, f"it is given type {self.value.dtype} and shape {self.value.shape}")
+        _require(fits, f"it cannot take an input of type {self.value.dtype} and shape {self.value.shape}")
         return self.value.shape
 
 
@@ -68,7 +80,7 @@ def apply(
     for name, found in attributes.items():
         expected = known.get(name, ())
         fits = isinstance(found, expected) if isinstance(expected, type) else found in expected
-        _require(fits, f"its attribute {name[:60]!r} is {found!r:.60}")
+        _require(fits, f"its attribute {shown(name, 60)} is {shown(found, 60)}")
     return rule(_Call(value, given, attributes))
 
 
@@ -88,8 +100,11 @@ def _kernel(call: _Call, place: int) -> tuple[Shape, int]:
     """Return the shape of a convolution's weights, and how many zeros it adds on each side."""
     shape = call.matrix(place, 4)
     pads = call.attributes.get("pads", (0,) * 4)
-    _require(call.attributes.get("kernel_shape", shape[2:]) == shape[2:], "its kernel_shape is not its weights'")
-    _require(len(pads) == 4 and len(set(pads)) == 1, f"its pads are {pads!r:.60}")
+    _require(
+        call.attributes.get("kernel_shape", shape[2:]) == shape[2:],
+        "its kernel_shape is not that of its weights",
+    )
+    _require(len(pads) == 4 and len(set(pads)) == 1, f"its pads are {shown(pads, 60)}")
     _require(
         max(shape[2:]) <= _MAX_KERNEL and 0 <= pads[0] < min(shape[2:]), "its kernel or its pads are too large"
     )
@@ -153,13 +168,13 @@ def _elementwise(dtypes: Sequence[int], constants: Callable[[_Call], Sequence[tu
 
 def _cast(call: _Call) -> tuple[Value, int]:
     call.constants()
-    return Value(call.attributes["to"], call.takes(_EITHER)), 0
+    return Value(call.attribute("to"), call.takes(_EITHER)), 0
 
 
 def _quantize(call: _Call) -> tuple[Value, int]:
     """With one scale for all numbers, or one for each entry of the first axis."""
     shape = call.takes(_REAL)
-    scale, zero_point = call.given
+    scale, zero_point = call.pair()
     levels = zero_point.dtype if zero_point is not None and zero_point.dtype in _LEVELS else UINT8
     sizes = shape[:1] if scale is not None and scale.shape else ()
     call.constants((FLOAT, sizes), (levels, sizes))
@@ -175,7 +190,8 @@ def _pool(channels_at: int, dtypes: Sequence[int]) -> "_Rule":
     def rule(call: _Call) -> tuple[Value, int]:
         shape = call.takes(dtypes, 3)
         call.constants()
-        _require(call.attributes["kernel_shape"] == call.attributes["strides"], "its windows overlap")
+        for name in ("kernel_shape", "strides"):
+            call.attribute(name)
         halved = (side if axis == channels_at else side // 2 for axis, side in enumerate(shape))
         return Value(call.value.dtype, tuple(halved)), 0
 
@@ -186,12 +202,12 @@ def _resize(call: _Call) -> tuple[Value, int]:
     """To twice the height and width, which are the last two of three for reals and the first two for integers."""
     shape = call.takes(_EITHER, 3)
     wanted = (1, 1, 2, 2) if call.value.dtype == FLOAT else (1, 2, 2, 1)
-    regions, scales = call.given
-    _require(regions is None and scales is not None and scales.dtype == FLOAT, "it does not have scales alone")
-    assert scales is not None
+    regions, scales = call.pair()
+    if regions is not None or scales is None or scales.dtype != FLOAT:
+        raise ValueError("its constants are not scales alone")
     _require(scales.floats() == wanted, "its scales are not 2")
-    for mode in ("mode", "nearest_mode", "coordinate_transformation_mode"):
-        _require(mode in call.attributes, f"its {mode} is missing")
+    for name in ("mode", "nearest_mode", "coordinate_transformation_mode"):
+        call.attribute(name)
     return Value(call.value.dtype, tuple(side * by for side, by in zip(shape, wanted[1:], strict=True))), 0
 
 
@@ -201,33 +217,37 @@ def _flatten(call: _Call) -> tuple[Value, int]:
 
 
 def _reshape(call: _Call) -> tuple[Value, int]:
-    batch, *shape = call.integers(0)
-    _require(len(call.given) == 1 and batch == -1 and len(shape) < _MAX_RANK, "it does not keep the batch")
+    numbers = call.integers(0)
+    keeps_batch = len(call.given) == 1 and numbers[:1] == (-1,) and len(numbers) <= MAX_RANK
+    _require(keeps_batch, "it does not keep the batch")
+    shape = numbers[1:]
     fits = min(shape, default=1) > 0 and math.prod(shape) == math.prod(call.value.shape)
-    _require(fits, f"it makes {shape!r:.60} of {call.value.shape}")
-    return Value(call.value.dtype, tuple(shape)), 0
+    _require(fits, f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
+    return Value(call.value.dtype, shape), 0
 
 
 def _transpose(call: _Call) -> tuple[Value, int]:
     call.constants()
-    perm = call.attributes["perm"]
+    perm = call.attribute("perm")
     in_order = list(range(len(call.value.shape) + 1))
-    _require(perm[:1] == (0,) and sorted(perm) == in_order, f"its perm is {perm!r:.60}")
+    _require(perm[:1] == (0,) and sorted(perm) == in_order, f"its perm is {shown(perm, 60)}")
     return Value(call.value.dtype, tuple(call.value.shape[axis - 1] for axis in perm[1:])), 0
 
 
 def _depth_to_space(call: _Call) -> tuple[Value, int]:
     channels, height, width = call.takes(_REAL, 3)
     call.constants()
-    block = call.attributes["blocksize"]
-    _require("mode" in call.attributes and channels % block**2 == 0, f"{channels} channels are not its blocks")
+    block = call.attribute("blocksize")
+    call.attribute("mode")
+    _require(channels % block**2 == 0, f"its {channels} channels are not a multiple of {block**2}")
     return Value(FLOAT, (channels // block**2, height * block, width * block)), 0
 
 
 def _slice(call: _Call) -> tuple[Value, int]:
     starts, ends, axes = map(call.integers, range(3))
     _require(
-        len(call.given) == 3 and len(starts) == len(ends) == len(axes) == len(set(axes)), "its parts do not fit"
+        len(call.given) == 3 and len(starts) == len(ends) == len(axes) == len(set(axes)),
+        "its starts, ends and axes do not match",
     )
     shape = list(call.value.shape)
     for start, end, axis in zip(starts, ends, axes, strict=True):

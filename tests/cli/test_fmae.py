@@ -70,7 +70,7 @@ def test_many_images_in_one_file(cli, folder):
     assert cli("decompress", "all.fmae", "--index", "2").stdout == "all.fmae -> all.2.png\n"
     done = cli("decompress", "all.fmae", "--index", "3")
     assert done.returncode == 1
-    assert done.stderr.startswith("fmae-edge: all.fmae: holds 3 images")
+    assert done.stderr.startswith("fmae-edge: all.fmae: has no image 3; its 3 images are numbered 0 to 2")
 
 
 def test_names_are_kept_if_asked_for(cli, folder):
@@ -120,7 +120,7 @@ def test_names_that_are_paths_lie_below_the_output_folder(cli, tmp_path, images,
     ("names", "reason"),
     [
         (["a", "../b"], "'../b' cannot be the name of an image: .. is a folder on every system"),
-        (["a", "/etc/b"], "'/etc/b' cannot be the name of an image: it is empty, or a part of it is"),
+        (["a", "/etc/b"], "'/etc/b' cannot be the name of an image: it has an empty part"),
         (["a", "b\x1b[2J"], r"'b\x1b[2J' cannot be the name of an image: it contains U+001B"),
         (["a"], "expected a list of 2 names, one per image, got 1"),
         (["a", "a"], "'a' is the name of two images; names must be different"),

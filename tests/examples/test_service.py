@@ -138,7 +138,7 @@ def test_any_image_of_a_stack(client, images):
         ("/decompress", b"", "not a .fmae file"),
         ("/decompress", FMAE[:-1], "truncated"),
         ("/decompress", FMAE[:-1] + bytes([FMAE[-1] ^ 1]), "corrupted"),
-        ("/decompress?index=3", STACK, "3 images, and no image 3"),
+        ("/decompress?index=3", STACK, "has no image 3; its 3 images are numbered 0 to 2"),
         ("/decompress", npy_file(np.zeros(64, np.float32))[:-1], "holds 255 bytes of data and needs 256"),
         ("/decompress", npy_that_claims((10**30, 0)), "its header is missing or damaged"),
         ("/decompress", b"\x93NUMPY", "its header is missing or damaged"),
@@ -147,7 +147,7 @@ def test_any_image_of_a_stack(client, images):
         ("/decompress", npy_file(np.zeros(63, np.float32)), "(63,)"),
         ("/decompress", npy_file(np.full(64, np.nan, np.float32)), "NaN"),
         ("/decompress", npy_file(np.float32(1)), "()"),
-        ("/decompress", CODEC.compress_batch(np.zeros((0, 28, 28), np.uint8)), "0 images, and no image 0"),
+        ("/decompress", CODEC.compress_batch(np.zeros((0, 28, 28), np.uint8)), "has no image 0; it is empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "file",
 )

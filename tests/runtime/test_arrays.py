@@ -53,7 +53,7 @@ def test_a_wrong_image_in_a_long_list_is_named(codec, images, wrong, message):
 def test_long_lists_have_one_kind_of_numbers(codec, images):
     some = long_list(images)
     some[1024:] = [image / 255 for image in some[1024:]]
-    with pytest.raises(InputError, match="images 1024 to 1279 have dtype float64, and the first has another"):
+    with pytest.raises(InputError, match="images 1024 to 1279 have dtype float64, unlike the first"):
         codec.encode(some)
     latents = list(np.zeros((1024, 64), np.int8)) + list(np.zeros((64, 64), np.float32))
     with pytest.raises(InputError, match="latents 1024 to 1087 have dtype float32"):
@@ -124,7 +124,7 @@ def test_lists_of_python_s_integers_are_levels(codec, images):
 def test_integers_that_are_no_levels_are_refused(codec, images, level):
     some = images[0].tolist()
     some[3][5] = level
-    with pytest.raises(InputError, match=f"integers from .*{level}.*; expected levels from 0 to 255"):
+    with pytest.raises(InputError, match=f"lists that contain {level}; expected levels from 0 to 255"):
         codec.encode(some)
 
 
@@ -163,5 +163,5 @@ def test_integers_that_python_does_not_print_are_refused_in_a_sentence(codec, im
         with pytest.raises(InputError) as caught:
             call()
         assert len(str(caught.value)) < 300
-    with pytest.raises(InputError, match="max_bytes is an integer of 16610 bits; expected a smaller one"):
+    with pytest.raises(InputError, match="max_bytes is an integer of 16610 bits; expected .* at most 1024 bits"):
         codec.compress(images[0], max_bytes=HUGE)

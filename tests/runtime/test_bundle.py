@@ -72,7 +72,7 @@ def test_a_folder_in_place_of_a_file(bundle):
 def test_no_bundle_at_all(tmp_path):
     with pytest.raises(BundleError, match="no such bundle"):
         Codec(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match="cannot be looked into .File name too long|no such"):
+    with pytest.raises(BundleError, match="cannot be read .File name too long|no such"):
         Codec("a" * 5000)
 
 
@@ -82,13 +82,13 @@ def test_folders_that_cannot_be_reached(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:  # root may search every folder
         patch.setattr(os, "stat", refuse)
-        with pytest.raises(BundleError, match="cannot be looked into .Permission denied|no such"):
+        with pytest.raises(BundleError, match="cannot be read .Permission denied|no such"):
             Codec(tmp_path)
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(BundleError, match="no folder that it could be in"):
+    with pytest.raises(BundleError, match="is relative to a folder that is gone"):
         Codec("bundle")
 
 
@@ -117,14 +117,14 @@ def resized(name, size):
     [
         (
             resized("encoder.onnx", 1 << 30),
-            r"encoder\.onnx has 1073741824 bytes; for such images it has \d+",
+            r"encoder\.onnx has 1073741824 bytes, more than the \d+ allowed for images of this size",
         ),
-        (resized(PRIOR_NAME, 2_000_000), f"{PRIOR_NAME} has 2000000 bytes; for such images"),
-        (resized(GOLDEN_NAME, 2_000_000), f"{GOLDEN_NAME} has 2000000 bytes; for such images"),
-        (resized("more", 2_000_000), "more has 2000000 bytes; for such images"),
+        (resized(PRIOR_NAME, 2_000_000), f"{PRIOR_NAME} has 2000000 bytes, more than the "),
+        (resized(GOLDEN_NAME, 2_000_000), f"{GOLDEN_NAME} has 2000000 bytes, more than the "),
+        (resized("more", 2_000_000), "more has 2000000 bytes, more than the "),
         (
             lambda c: [resized(f"more{k}", 0)(c) for k in range(9_000)],
-            "has 9006 files; a bundle has 16 at most",
+            "has 9006 files; a bundle may have at most 16",
         ),
     ],
 )
@@ -150,7 +150,7 @@ def test_large_images_do_not_explain_everything(bundle):
             content["files"][name]["size"] = 65 << 20
 
     rewrite(bundle, for_large_images)
-    with pytest.raises(BundleError, match="its files have 2730.* bytes; a bundle has 268435456 at most"):
+    with pytest.raises(BundleError, match="its files have 2730.* bytes; a bundle may have at most 268435456"):
         Codec(bundle)
 
 
@@ -194,7 +194,7 @@ def test_a_manifest_has_32_levels_at_most(bundle):
     rewrite(bundle, record_of(29))
     Codec(bundle)
     rewrite(bundle, record_of(30))
-    with pytest.raises(BundleError, match="too many levels"):
+    with pytest.raises(BundleError, match="NaN, infinity or over 32 levels"):
         Codec(bundle)
 
 
@@ -347,7 +347,7 @@ def test_a_bundle_can_be_pinned_by_its_id_or_by_all_its_bytes(bundle, images):
         Codec(bundle, expect_id=expected).encode(images[:1])
     prefixes = [text[:digits] for text in (manifest.bundle_id, sha256) for digits in range(len(text))]
     for other in (*prefixes, sha256.upper(), manifest.bundle_id + "0", "0" * 16, "0" * 64):
-        with pytest.raises(BundleError, match=f"expected bundle '{other}', and this is {manifest.bundle_id}"):
+        with pytest.raises(BundleError, match=f"expected bundle '{other}', but its id is {manifest.bundle_id}"):
             Codec(bundle, expect_id=other)
     # Another encoder decodes the same files: the same id, and other bytes
     rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(sha256="0" * 64))
@@ -374,7 +374,8 @@ def reshaping_graph(shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "message"), [((-1, 1, 8, 8), r"gives \(2, 1, 8, 8\)"), ((-1, 1, 7, 28), "fails in onnxruntime")]
+    ("shape", "message"),
+    [((-1, 1, 8, 8), r"returns an array of shape \(2, 1, 8, 8\)"), ((-1, 1, 7, 28), "fails in onnxruntime")],
 )
 def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message, capfd, monkeypatch):
     """The check of graphs lets none through that would, so it is left out here."""
@@ -418,5 +419,5 @@ def test_latents_that_are_no_numbers_never_leave(bundle, images):
     (scale,) = (tensor for tensor in graph.graph.initializer if tensor.name == "dense.weight_scale")
     scale.CopyFrom(onnx.numpy_helper.from_array(np.full(64, np.nan, np.float32), scale.name))
     replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
-    with pytest.raises(BundleError, match="latents that are not finite"):
+    with pytest.raises(BundleError, match="latents that are NaN or infinite"):
         Codec(bundle).encode(images[:2])

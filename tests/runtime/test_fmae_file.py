@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmae_edge import InputError
-from fmae_edge.runtime.fmae_file import pack_many, pack_one, unpack
+from fmae_edge.runtime.fmae_file import max_file_bytes, pack_many, pack_one, unpack
 
 BUNDLE, OTHER = "0123456789abcdef", "1123456789abcdef"
 PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)
@@ -183,6 +183,15 @@ def test_what_a_reader_accepts_though_no_writer_writes_it(index, body):
     assert list(unpack(with_right_checks(0x80 | 5, index, body), BUNDLE).payloads) == [body]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_one_image_may_have_few_bytes_in_any_version(version):
+    """A reader that trusted the version alone would read a gigabyte."""
+    file = bytearray(pack_one(bytes(65535), 5, BUNDLE))
+    file[1] = file[1] & 0xF0 | version
+    assert max_file_bytes(file) == len(file)
+    assert max_file_bytes(pack_many([b""], 5, BUNDLE)) == 1 << 30
+
+
 def test_payloads_have_up_to_65535_bytes():
     longest, longer = bytes(65535), bytes(65536)
     assert unpack(pack_one(longest, 5, BUNDLE), BUNDLE).payloads[0] == longest
@@ -245,11 +254,11 @@ def test_more_images_than_wanted_are_refused_at_once():
     million = with_right_checks(0x80 | 5, b"\x80\x80\x40" + b"\0\0" + b"\xff" * (1 << 17), b"")
     assert len(unpack(million, BUNDLE, 1 << 20).payloads) == 1 << 20
     tracemalloc.start()
-    with pytest.raises(InputError, match="claims to hold 1048576 images, and max_images is 1048575"):
+    with pytest.raises(InputError, match="claims 1048576 images, more than max_images=1048575"):
         unpack(million, BUNDLE, (1 << 20) - 1)
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()
-    with pytest.raises(InputError, match="claims to hold 1 images, and max_images is 0"):
+    with pytest.raises(InputError, match="claims 1 images, more than max_images=0"):
         unpack(pack_one(b"x", 5, BUNDLE), BUNDLE, 0)
 
 

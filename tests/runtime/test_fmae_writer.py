@@ -5,6 +5,7 @@ import pytest
 
 from fmae_edge import Codec, InputError
 from fmae_edge.runtime.fmae_file import unpack
+from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
 
 CODEC = Codec()
 LEVELS = range(1, 10)
@@ -72,3 +73,18 @@ def test_images_whose_latents_are_not_kept_give_the_same_file(images, monkeypatc
     expected = CODEC.compress_batch(some, max_bytes=15 * len(some))
     monkeypatch.setattr("fmae_edge.runtime.fmae_writer._LATENTS_KEPT", 0)
     assert CODEC.compress_batch(some, max_bytes=15 * len(some)) == expected
+
+
+def test_latents_are_kept_up_to_a_limit_and_made_again_beyond(images, monkeypatch):
+    """Kept latents save time, and the limit bounds memory; neither changes the file."""
+    encoded = []
+    latents = LatentCoder.latents
+
+    def count(self, some):
+        encoded.append(len(some))
+        return latents(self, some)
+
+    monkeypatch.setattr(LatentCoder, "latents", count)
+    monkeypatch.setattr("fmae_edge.runtime.fmae_writer._LATENTS_KEPT", IMAGES_AT_ONCE)
+    CODEC.compress_batch(np.resize(images, (IMAGES_AT_ONCE + 1, 28, 28)), max_bytes=1 << 20)
+    assert sorted(encoded) == [1] * len(LEVELS) + [IMAGES_AT_ONCE]

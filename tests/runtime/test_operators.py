@@ -1,0 +1,82 @@
+"""What each operator of a graph gives for one image, and what its constants and attributes may not be."""
+
+import numpy as np
+import pytest
+
+from fmae_edge.runtime.onnx_file import FLOAT, INT8, INT64, UINT8, Constant
+from fmae_edge.runtime.operators import Value, apply
+
+IMAGE = Value(FLOAT, (4, 7, 7))
+LEVELS = Value(UINT8, (7, 7, 4))
+ONNX_TYPES = {"float32": FLOAT, "int8": INT8, "int64": INT64}
+
+
+def constant(values, dtype="float32"):
+    array = np.array(values, dtype)
+    return Constant(ONNX_TYPES[dtype], array.shape, memoryview(array.tobytes()))
+
+
+def integers(*values):
+    return constant(values, "int64")
+
+
+def convolution(operator, kernel, pad):
+    filters = constant(np.zeros((4, 4, kernel, kernel)))
+    return apply(operator, IMAGE, [filters, constant(np.zeros(4))], {"pads": (pad,) * 4})[0]
+
+
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+def test_pads_are_smaller_than_the_kernel(operator, kernel):
+    """Rows of zeros alone would make a result as large as the pads are."""
+    grows = 1 if operator == "Conv" else -1
+    side = 7 + grows * (2 * (kernel - 1) - (kernel - 1))
+    assert convolution(operator, kernel, kernel - 1) == Value(FLOAT, (4, side, side))
+    for pad in (kernel, -1):
+        with pytest.raises(ValueError, match="pads are too large"):
+            convolution(operator, kernel, pad)
+
+
+@pytest.mark.parametrize("axis", [0, -1, 4])
+def test_a_slice_cuts_no_batch_and_no_axis_that_is_not_there(axis):
+    assert apply("Slice", IMAGE, [integers(1), integers(6), integers(3)], {})[0].shape == (4, 7, 5)
+    with pytest.raises(ValueError, match=f"it cuts axis {axis}"):
+        apply("Slice", IMAGE, [integers(1), integers(6), integers(axis)], {})
+
+
+@pytest.mark.parametrize("given", [[], [constant(1)], [constant(1)] * 3])
+@pytest.mark.parametrize("operator", ["QuantizeLinear", "Resize"])
+def test_operators_with_two_constants_say_so(operator, given):
+    with pytest.raises(ValueError, match=f"it needs 2 constants, and has {len(given)}"):
+        apply(operator, IMAGE, given, {})
+
+
+NEEDED = {
+    "Cast": {"to": FLOAT},
+    "DepthToSpace": {"blocksize": 2, "mode": b"DCR"},
+    "MaxPool": {"kernel_shape": (2, 2), "strides": (2, 2)},
+    "Resize": {"mode": b"nearest", "nearest_mode": b"floor", "coordinate_transformation_mode": b"asymmetric"},
+    "Transpose": {"perm": (0, 1, 2, 3)},
+}
+
+
+@pytest.mark.parametrize(("operator", "missing"), [(name, one) for name, all_ in NEEDED.items() for one in all_])
+def test_attributes_whose_default_is_another_are_needed(operator, missing):
+    given = [None, constant([1, 1, 2, 2])] if operator == "Resize" else []
+    apply(operator, IMAGE, given, NEEDED[operator])
+    attributes = {name: value for name, value in NEEDED[operator].items() if name != missing}
+    with pytest.raises(ValueError, match=f"its attribute '{missing}' is missing"):
+        apply(operator, IMAGE, given, attributes)
+
+
+@pytest.mark.parametrize("given", [[None, None], [constant(1), constant(1)], [None, constant(1, "int8")]])
+def test_a_resize_has_scales_alone(given):
+    with pytest.raises(ValueError, match="its constants are not scales alone"):
+        apply("Resize", IMAGE, given, NEEDED["Resize"])
+
+
+@pytest.mark.parametrize("shape", [(), (1, 4, 49), (-1, 4, -1), (-1, 1, 1, 1, 1, 4, 49)])
+def test_a_reshape_keeps_the_batch_and_all_numbers(shape):
+    assert apply("Reshape", IMAGE, [integers(-1, 4, 49)], {})[0].shape == (4, 49)
+    with pytest.raises(ValueError, match="it does not keep the batch|it cannot reshape"):
+        apply("Reshape", IMAGE, [integers(*shape)], {})
