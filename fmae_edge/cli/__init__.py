@@ -6,6 +6,7 @@ Little is imported here, where a Ctrl-C would still end in a traceback.
 import errno
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -32,15 +33,8 @@ _EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
     "train,evaluate",
 )
 
-# Commands that multiply small matrices, which is no faster with more threads. OpenBLAS starts its threads when
-# numpy is imported, and raises SIGINT, as Ctrl-C does, if it cannot
-_ONE_BLAS_THREAD = ("compress", "decompress", "compare")
-_NO_RESOURCES = (  # in words only: the errors of glibc, musl and CPython have no number
-    "failed to map segment",
-    "annot allocate memory",
-    "can't allocate lock",
-    "can't start new thread",
-)
+# Commands that multiply large matrices. Others are no faster with more threads, so they need not get them
+_BLAS_THREADS = ("train", "export", "parity", "bench", "evaluate", "report")
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
@@ -61,9 +55,8 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    from fmae_edge.cli.console import (
-        ClosedOutput,
-    )  # now, for an error may come when there is no memory to import it
+    # Imported before an error can occur: there may be no memory for it later
+    from fmae_edge.cli.console import ClosedOutput
 
     if isinstance(sys.stdout, TextIOWrapper):  # the bytes of a file name need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -75,7 +68,7 @@ def _prepare_streams() -> None:
 
 def _sentence(error: Exception) -> str:
     """Return the message for an error that no command handles."""
-    from fmae_edge.runtime.errors import OUT_OF_RESOURCES
+    from fmae_edge.runtime.errors import OUT_OF_RESOURCES, lacks_resources
 
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
@@ -85,7 +78,7 @@ def _sentence(error: Exception) -> str:
     for cause in _causes(error):
         if isinstance(cause, MemoryError):
             return "out of memory"
-        if any(words in str(cause) for words in _NO_RESOURCES):
+        if lacks_resources(cause):
             return OUT_OF_RESOURCES
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return f"unexpected error ({what}); run again with --debug and attach the output of fmae-edge doctor"
@@ -105,11 +98,13 @@ def _run() -> None:
     from fmae_edge.cli.usage import UsageError
     from fmae_edge.runtime.errors import FmaeError
 
-    if sys.argv[1:2] and sys.argv[1] in _ONE_BLAS_THREAD:
+    if not sys.argv[1:] or sys.argv[1] not in _BLAS_THREADS:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         if "" in sys.argv[1:]:  # as a path it would be the current folder
             raise UsageError("an argument is empty: check for a shell variable that is not set")
+        if sys.argv[1:2] and sys.argv[1] in _BLAS_THREADS and not {"-h", "--help"} & set(sys.argv):
+            _import_numpy()
         call = direct_call(sys.argv[1:])
         if call is None:
             from fmae_edge.cli.app import app
@@ -136,6 +131,25 @@ def _run() -> None:
         if error.errno in _FAILED_WRITES:  # an error of a file has a filename
             _fail(f"standard output cannot be written ({error.strerror})", error)
         _fail(error.strerror or str(error), error)
+
+
+def _import_numpy() -> None:
+    """Import numpy. Raises ResourceError where OpenBLAS gets no threads: it sends SIGINT then, as Ctrl-C does."""
+    if sys.platform != "linux":  # which tells who has sent a signal
+        return
+    from fmae_edge.runtime.errors import ResourceError
+
+    interrupt, old = {signal.SIGINT}, signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        import numpy as np  # noqa: F401
+
+        sent = signal.sigtimedwait(interrupt, 0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+    if sent is not None and sent.si_pid == os.getpid():
+        raise ResourceError("numpy cannot be loaded")
+    if sent is not None:
+        raise KeyboardInterrupt
 
 
 def _fail(sentence: str, error: BaseException, exit_code: int = 1) -> NoReturn:

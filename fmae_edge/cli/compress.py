@@ -10,23 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.console import is_quiet
-from fmae_edge.cli.files import STREAM, Source, expand, named, read
+from fmae_edge.cli.files import STREAM, Source, as_argument, expand, named
+from fmae_edge.cli.image_names import names_of
+from fmae_edge.cli.images import read_image
 from fmae_edge.cli.joined import Part, join_files
 from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
-from fmae_edge.cli.pictures import suggesting_fit
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError, options_named
-from fmae_edge.data.image_file import SUFFIXES, Fit, load_gray, max_file_bytes
+from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError
-from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_file import is_fmae
 from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
-from fmae_edge.runtime.latent_file import MAGIC, dump_latents
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
+from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
 _SEARCHED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
@@ -62,27 +61,24 @@ def compress_files(
     one_file = options.output is not None and options.output.names_one(suffix)
     joined = (len(sources) > 1 or fmae.names) and one_file
     if fmae.names and not joined:
-        raise UsageError(
-            f"--names stores names in one {FMAE_SUFFIX} file of all images; give it with -o FILE{FMAE_SUFFIX}"
-        )
+        raise UsageError(f"--names needs -o FILE{FMAE_SUFFIX}")
     searches = bool(fmae.effort or fmae.max_bytes)
     codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
     size = gray_image_size(codec.manifest)
     outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
 
     def load(source: Source) -> Gray:
-        content = read(source, max_file_bytes(size, fit))
-        if content.startswith(MAGIC) or is_fmae(content):
-            raise InputError(f"{source}: is not an image but a compressed file; decompress takes it")
-        with suggesting_fit():
-            return load_gray(content, str(source), size, fit)
-
-    def load_part(source: Source) -> Part[NDArray[np.uint8]]:
-        return Part(*load(source))
+        return read_image(source, size, fit)
 
     encoder = _Encoder(codec, suffix, dtype or "float32", fmae)
     if joined and options.output is not None:
-        names = _names_of(sources) if fmae.names else None
+        names = names_of(sources, options.keep_going) if fmae.names else None
+
+        def load_part(source: Source) -> Part[NDArray[np.uint8]]:
+            if names is not None and isinstance(refused := names[source], InputError):
+                raise refused
+            return Part(*load(source))
+
         join_files(inputs, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
         return
 
@@ -99,7 +95,7 @@ def compress_files(
         if not says_fmae_size or target == STREAM:
             return ""
         with suppress(FmaeError):  # a bundle without a prior makes no .fmae files
-            return f"-o {target.with_suffix(FMAE_SUFFIX)} would take {len(codec.compress(pixels))}"
+            return f"-o {as_argument(target.with_suffix(FMAE_SUFFIX))} would take {len(codec.compress(pixels))}"
         return ""
 
     # Looked at before anything is written: who is faster must not decide what a later input of the name finds
@@ -147,36 +143,18 @@ class _Encoder:
 
     @options_named()
     def stack(
-        self, names: Mapping[Source, str] | None, loaded: Sequence[tuple[Source, NDArray[np.uint8]]]
+        self, names: Mapping[Source, object] | None, loaded: Sequence[tuple[Source, NDArray[np.uint8]]]
     ) -> bytes:
         """Return the content of one file of all images, with their `names` if there are any."""
         pixels = np.stack([image for _, image in loaded])
         if self.suffix == LATENT_SUFFIX:
             return dump_latents(self.codec.encode(pixels, self.dtype))
-        listed = None if names is None else [names[source] for source, _ in loaded]
+        listed = None if names is None else [str(names[source]) for source, _ in loaded]
         return self.codec.compress_batch(pixels, *self._settings(), listed)
 
     def _settings(self) -> tuple[int, int, int | None]:
         quality = DEFAULT_QUALITY if self.fmae.quality is None else self.fmae.quality
         return quality, self.fmae.effort or 0, self.fmae.max_bytes
-
-
-def _names_of(sources: Sequence[Source]) -> dict[Source, str]:
-    """Return the names of images in a file of all: of an input in a folder given with -r, its path below that.
-
-    Raises InputError if two are equal, or one cannot be stored.
-    """
-    named: dict[str, Source] = {}
-    for source in sources:
-        name = (source.below / source.path.stem).as_posix()
-        if name in named:
-            raise InputError(
-                f"{named[name]} and {source}: both would have the name {name!r}; rename one, or give the folder "
-                "that holds both with -r, which keeps the folders in it as a part of the names"
-            )
-        named[name] = source
-    names = as_names(list(named), len(named))
-    return dict(zip(sources, names, strict=True))
 
 
 def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:

@@ -39,6 +39,12 @@ def as_path(text: str) -> Path:
     return STREAM if text == "-" else _as_file(Path(text))
 
 
+def as_argument(path: Path | str | None) -> str:
+    """Return a path as it can be given to a command: one that starts with - would be read as options."""
+    text = str(path)
+    return f"./{text}" if text.startswith("-") and text != str(STREAM) else text
+
+
 def _as_file(path: Path) -> Path:
     return path.absolute() if path == STREAM else path
 

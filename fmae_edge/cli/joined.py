@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from fmae_edge.cli.files import Inputs, Source
-from fmae_edge.cli.many import FILES_AT_ONCE, put, way_on
+from fmae_edge.cli.many import FILES_AT_ONCE, put
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outcome import Outcome, Status, Tally, tally
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import groups_of, interruptible, needs_one_thread, run_ahead, settle_all, threads
-from fmae_edge.runtime.errors import FmaeError
+from fmae_edge.runtime.errors import DiskError, FmaeError, ResourceError
 
 Loaded = TypeVar("Loaded")
 
@@ -42,12 +42,12 @@ def join_files(
 
     `load` returns what `make` takes of an input. If `options` say so, those that fail are left out of the file.
     """
-    with tally(inputs, options.json, outputs.stream) as outcomes:
+    with tally(inputs, options.json, outputs.stream, "to go on, run the same command") as outcomes:
         found: _Found[Loaded] = [(source, None) for source in inputs.sources]
         try:
             if not outputs.claim(target):
                 outcomes.add(_alike(found, str(target), "skipped"))
-                outcomes.finish(way_on(options))
+                outcomes.finish()
                 return
             outputs.rehearse(target)  # before all are read
             found = _load_each(inputs.sources, load, options.jobs, outcomes)
@@ -61,11 +61,14 @@ def join_files(
                 outcomes.add(_alike(found, str(target), "skipped"))
             else:
                 outcomes.add(_rows_of(found, target, "planned" if options.dry_run else "done"))
+        except (DiskError, ResourceError) as error:  # no input is bad
+            outcomes.add(_alike(found, None, "skipped"))
+            outcomes.stop(str(error), error)
         except (FmaeError, MemoryError) as error:
             outcomes.add(_alike(found, None, "failed", error))
         except KeyboardInterrupt:
             outcomes.interrupted("nothing was written")
-        outcomes.finish(way_on(options))
+        outcomes.finish()
 
 
 def _load_each(

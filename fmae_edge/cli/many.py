@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -72,7 +72,7 @@ def convert_files(
     """
     sources, writer = inputs.sources, _Writer(outputs, options.dry_run)
     here, jobs = needs_one_thread(sources), min(options.jobs, len(sources))
-    with tally(inputs, options.json, outputs.stream) as outcomes:
+    with tally(inputs, options.json, outputs.stream, way_on(options)) as outcomes:
         try:
             with threads(here, jobs) as pool, interruptible(here) as interrupted:
                 groups = groups_of(sources, 1 if here else files_at_once)
@@ -88,8 +88,8 @@ def convert_files(
         except ResourceError as error:
             outcomes.stop(str(error), error)
         except KeyboardInterrupt:
-            outcomes.interrupted(way_on(options))
-        outcomes.finish(way_on(options))
+            outcomes.interrupted()
+        outcomes.finish()
 
 
 def way_on(options: FileOptions) -> str:
@@ -189,6 +189,9 @@ def _store(
             continue
         stored.append(settle(source, partial(_write, outputs, dry_run, product)))
         if stored[-1].status == "failed":  # the rest would fail alike, and one sentence is enough
+            if isinstance(stored[-1].cause, DiskError) and len(products) > 1:
+                left = f"{len(products) - len(stored) + 1} of its {len(products)} images not written"
+                stored[-1] = replace(stored[-1], error=f"{stored[-1].error}; {left}")
             break
     return stored
 

@@ -1,5 +1,6 @@
 """Where the results of a command go: beside the inputs, to a file, a folder, a pattern, or standard output."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, place_finder
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import OutputError
-from fmae_edge.runtime.output import follow_links, refuse_existing, refuse_special, write_error, write_file
+from fmae_edge.runtime.output import final_path, refuse_existing, refuse_special, write_error, write_file
 
 
 class Outputs:
@@ -91,12 +92,14 @@ class Outputs:
         place = self._place_of(path)
         if place in self._claimed:
             raise OutputError(
-                f"{path}: is where {self._claimed[place]} goes already; run them apart, or use {{path}} or "
-                "{folder} in -o"
+                f"{path}: {self._claimed[place]} is already written to this path; use separate runs, or "
+                "{path} or {folder} in -o"
             )
         exists = os.path.lexists(path)
         skipped = exists and self._skip and not path.is_dir()
-        if exists and not skipped:
+        if skipped:
+            refuse_special(path)
+        elif exists:
             if _identity(path) in self._inputs:
                 raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
             refuse_existing(path, self._force)
@@ -108,7 +111,8 @@ class Outputs:
         if path != STREAM:
             folder = self._find_folder(path)
             if not os.access(folder, os.W_OK):
-                raise OutputError(f"{path}: {folder} cannot be written to")
+                reason = errno.EROFS if _is_read_only(folder) else errno.EACCES
+                raise write_error(f"{path}: {folder} cannot be written to", OSError(reason, os.strerror(reason)))
 
     def write(self, path: Path, content: bytes) -> bool:
         """Write a claimed result, whole or not at all, and return True.
@@ -136,11 +140,11 @@ class Outputs:
 
     def _place_of(self, path: Path) -> tuple[str, str]:
         """Tell results apart: of two links to one file, --force would overwrite what the first has written."""
-        return self._place(follow_links(path) if self._force else path)
+        return self._place(final_path(path, self._force))
 
     def _find_folder(self, path: Path) -> Path:
         """Return the folder of `path`, or the nearest that exists if it is made. Raises OutputError."""
-        nearest = (follow_links(path) if self._force else path).parent
+        nearest = final_path(path, self._force).parent
         while self._makes_folders and not os.path.lexists(nearest):
             nearest = nearest.parent
         if not nearest.exists():
@@ -148,6 +152,11 @@ class Outputs:
         if not nearest.is_dir():
             raise OutputError(f"{path}: {nearest} is a file, not a folder")
         return nearest
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether a folder is on a file system that takes no files from anybody."""
+    return sys.platform != "win32" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def _write_to_stdout(content: bytes) -> None:

@@ -5,6 +5,13 @@ Each message is a sentence that names the value that was wrong and the way out o
 
 LONGEST_INTEGER = 1024  # bits: Python refuses to print integers of thousands of digits
 OUT_OF_RESOURCES = "out of threads or memory; ulimit -u and ulimit -v show the limits"
+# What other software says then: the errors of glibc, musl and CPython have no number
+_SIGNS_OF_IT = (
+    "failed to map segment",
+    "annot allocate memory",
+    "can't allocate lock",
+    "can't start new thread",
+)
 
 
 class FmaeError(Exception):
@@ -47,6 +54,11 @@ class ResourceError(FmaeError):
 
     def __str__(self) -> str:
         return f"{self.what}: {OUT_OF_RESOURCES}"
+
+
+def lacks_resources(error: BaseException) -> bool:
+    """Return whether the words of an error tell a lack of threads or memory."""
+    return any(sign in str(error) for sign in _SIGNS_OF_IT)
 
 
 def shown(value: object, most: int = 200) -> str:

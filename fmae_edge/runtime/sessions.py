@@ -6,7 +6,7 @@ import threading
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from fmae_edge.runtime.errors import BundleError, FmaeError, ResourceError
+from fmae_edge.runtime.errors import BundleError, FmaeError, ResourceError, lacks_resources
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -19,7 +19,7 @@ def load_onnxruntime() -> ModuleType:
     process from ending. A value of ORT_DISABLE_TELEMETRY that is there stays, and so does what an application
     chose that imported onnxruntime before.
 
-    Raises FmaeError if it cannot be imported.
+    Raises FmaeError if it cannot be imported, ResourceError if there is not enough memory for it.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -29,6 +29,8 @@ def load_onnxruntime() -> ModuleType:
     except ImportError as error:
         if _caused_by_ctrl_c(error):
             raise KeyboardInterrupt from error
+        if lacks_resources(error):
+            raise ResourceError("onnxruntime cannot be loaded") from error
         raise FmaeError(f"onnxruntime is installed but cannot be loaded: {error}") from error
     if not hasattr(onnxruntime, "InferenceSession"):
         raise FmaeError("onnxruntime is still being imported by the code that this signal's handler interrupted")

@@ -304,3 +304,41 @@ def test_folders_that_cannot_be_made_on_a_full_disk(cli, folders, monkeypatch):
     assert done.returncode == 1
     sentence, _ = done.stderr.splitlines()
     assert "in/one/img.png -> out/one: cannot be made (No space left on device); 1 of 2 inputs not " in sentence
+
+
+def run_with_numpy(folder, code, *arguments):
+    """Run it with a module in place of numpy."""
+    (folder / "numpy.py").write_text(f"import os, signal, subprocess, sys\n{code}\n")
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    return run(folder, *arguments, env=environment | {"PYTHONPATH": path})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells who sent a signal")
+@pytest.mark.parametrize(
+    ("code", "exit_code", "sentence"),
+    [
+        (
+            "signal.raise_signal(signal.SIGINT)",  # as OpenBLAS does
+            1,
+            "numpy cannot be loaded: out of threads or memory; ulimit -u and ulimit -v show the limits",
+        ),
+        ("subprocess.run(['kill', '-INT', str(os.getpid())])", 130, "interrupted"),
+    ],
+)
+def test_a_lack_of_threads_for_numpy_is_not_taken_for_ctrl_c(tmp_path, code, exit_code, sentence):
+    found = run_with_numpy(tmp_path, code, "evaluate")
+    assert found == (exit_code, b"", f"fmae-edge: {sentence}\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["info x.fmae", "doctor", "reconstruct img.png", "compare img.png", "compress img.png"]
+)
+def test_commands_that_need_one_thread_of_numpy_start_no_others(tmp_path, command):
+    (tmp_path / "x.fmae").write_bytes(b"x")
+    _, out, _ = run_with_numpy(
+        tmp_path,
+        "os.write(1, os.environ.get('OPENBLAS_NUM_THREADS', 'many').encode()); os._exit(0)",
+        *command.split(),
+    )
+    assert out == b"1"

@@ -1,8 +1,11 @@
 """One file of several inputs: rows and names are those of the inputs that are in it, and a bad input is told."""
 
 import json
+import os
 import re
 import signal
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from fmae_edge.cli.joined import Part, join_files
 from fmae_edge.cli.options import FileOptions
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.data.image_file import png_bytes
+from fmae_edge.runtime.errors import DiskError
 from tests.cli.results import found, records, summary
 
 
@@ -143,10 +147,52 @@ def test_files_that_are_given_themselves_are_named_without_their_folders(cli, fo
 
 def test_two_inputs_of_one_name_are_both_told(cli, folder, images):
     (folder / "in/a.webp").write_bytes(png_bytes(images[5]))
-    done = cli("compress", "-r", "in", "-o", "all.fmae", "--names", "--keep-going")
+    done = cli("compress", "-r", "in", "-o", "all.fmae", "--names")
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: in/a.png and in/a.webp: both would have the name 'a'; rename one")
     assert not (folder / "all.fmae").exists()
+
+
+@pytest.mark.parametrize(
+    ("bad", "arguments", "reason"),
+    [
+        (
+            "in/a.webp",
+            [],
+            "in/a.png and in/a.webp: both would have the name 'a'; rename one, leave out --names, or ",
+        ),
+        (
+            "in/?.png",
+            [],
+            "in/?.png: '?' cannot be the name of an image: it contains U+003F; rename it, or leave out ",
+        ),
+        (
+            "in/a/f.png",
+            [],
+            "in/a.png: its name 'a' is a folder in the name of in/a/f.png; rename it, or leave out ",
+        ),
+        ("in/a/f.png", ["in/a.png"], "in/a/f.png: 'a' in its name is the name of in/a.png; rename it, or leave "),
+    ],
+)
+def test_an_input_whose_name_cannot_be_kept_is_a_bad_input(cli, folder, images, bad, arguments, reason):
+    for name in ("in/b.png", "in/deeper/d.png"):
+        (folder / name).unlink()
+    (folder / bad).parent.mkdir(exist_ok=True)
+    (folder / bad).write_bytes(png_bytes(images[2]))
+    done = cli("compress", *arguments, "-r", "in", "-o", "all.fmae", "--names", "--json")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"fmae-edge: {reason}")
+    assert not (folder / "all.fmae").exists()
+    done = cli("compress", *arguments, "-r", "in", "-o", "all.fmae", "--names", "--json", "--keep-going")
+    assert (done.returncode, summary(done)["failed"], summary(done)["done"]) == (1, 1, 3)
+    assert done.stderr.startswith(f"fmae-edge: {reason}")
+    assert len(Codec().names((folder / "all.fmae").read_bytes())) == 3
+
+
+@pytest.mark.parametrize("again", ["in/a.png", "./in/a.png"])
+def test_one_input_given_twice_cannot_have_two_names(cli, folder, again):
+    done = cli("compress", "in/a.png", again, "-o", "all.fmae", "--names")
+    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is given twice\n")
 
 
 def test_what_was_converted_is_told_beside_the_row(cli, folder, images):
@@ -182,3 +228,27 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
     assert re.match(r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", told.err)
     assert json.loads(told.out)["summary"]["not_tried"] == 100
     assert found(tmp_path) == []
+
+
+def test_a_full_disk_is_no_input_s_fault(cli, folder, monkeypatch):
+    def full(path, *_):
+        raise DiskError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", full)
+    done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")
+    assert done.returncode == 1
+    sentence, counts = done.stderr.splitlines()
+    reason = "all.npy: cannot be written (No space left on device); to go on, run the same command"
+    assert sentence == f"fmae-edge: {reason}"
+    assert counts.startswith("0 done, 2 skipped, 0 failed in ")
+    assert done.stdout.splitlines() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such flag")
+@pytest.mark.parametrize(("flag", "reason"), [(os.ST_RDONLY, "Read-only file system"), (0, "Permission denied")])
+def test_why_a_folder_takes_no_file_is_told(cli, folder, monkeypatch, flag, reason):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: types.SimpleNamespace(f_flag=flag))
+    done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"fmae-edge: all.npy: . cannot be written to ({reason})")

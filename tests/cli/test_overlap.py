@@ -170,11 +170,28 @@ def test_what_may_be_the_fault_of_one_file_ends_nothing(tmp_path, capsys, monkey
     assert capsys.readouterr().err.splitlines()[-1].startswith("3 done, 0 skipped, 17 failed in ")
 
 
-def test_a_disk_that_is_full_at_the_last_input_leaves_nothing_to_go_on_with(tmp_path, capsys, monkeypatch):
+def test_a_disk_that_is_full_at_the_last_input_leaves_that_to_go_on_with(tmp_path, capsys, monkeypatch):
     Disk(monkeypatch, errno.ENOSPC, room=2)
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 3, lambda *_: None).run()
-    assert capsys.readouterr().err.splitlines()[0].endswith(f"cannot be written ({os.strerror(errno.ENOSPC)})")
+    reason = f"cannot be written ({os.strerror(errno.ENOSPC)})"
+    way_on = "to go on, run the same command with --skip-existing"
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"{reason}; {way_on}")
+
+
+def test_a_disk_that_is_full_within_a_stack_tells_how_many_of_its_images_are_left(tmp_path, capsys, monkeypatch):
+    Disk(monkeypatch, errno.ENOSPC, room=2)
+
+    def convert(_):
+        return [[Product(f"x[{row}]", tmp_path / f"x.{row}.png", lambda: b"content") for row in range(5)]]
+
+    sources = [Source(tmp_path / "x.fmae")]
+    outputs = Outputs(None, ".png", False, sources)
+    with pytest.raises(SystemExit, match="1"):
+        convert_files(Inputs(sources), Conversion(lambda source: source, convert), outputs, DEFAULTS)
+    (sentence,) = capsys.readouterr().err.splitlines()
+    way_on = "to go on, run the same command with --skip-existing"
+    assert sentence.endswith(f"; 3 of its 5 images not written; {way_on}")
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

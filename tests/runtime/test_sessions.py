@@ -143,3 +143,14 @@ def test_a_lack_of_threads_or_memory_is_not_blamed_on_the_bundle(arguments, said
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.match(said, done.stdout), done.stdout
+
+
+def test_a_library_that_finds_no_memory_is_a_lack_of_resources(monkeypatch):
+    def fail(*_):
+        raise ImportError("x.so: failed to map segment from shared object")
+
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.__import__", fail)
+        with pytest.raises(ResourceError, match="^onnxruntime cannot be loaded: out of threads or memory"):
+            load_onnxruntime()
