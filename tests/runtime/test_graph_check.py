@@ -120,6 +120,10 @@ def unread_constant(graph):
     graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "more"))
 
 
+def constant_input(graph):
+    graph.initializer.append(numpy_helper.from_array(np.zeros((1, 64), np.float32), "latent"))
+
+
 def set_width(graph):
     graph.input[0].type.tensor_type.shape.dim[1].dim_value = 65
 
@@ -129,6 +133,10 @@ def set_width(graph):
     [
         (second_input, "where the manifest needs"),
         (set_width, "where the manifest"),
+        (
+            constant_input,
+            "a constant with the name of its input, 'latent'",
+        ),  # or onnxruntime has none
         (lambda graph: graph.node[0].input.__setitem__(2, "weight"), "its constants"),
         (lambda graph: graph.node[0].input.__setitem__(2, "nowhere"), "'nowhere' is missing"),
         (lambda graph: graph.node[0].output.append("more"), "gives several"),
