@@ -44,9 +44,9 @@ class _Call(NamedTuple):
         return found.shape
 
     def integers(self, place: int) -> tuple[int, ...]:
-        """Return the numbers of the constant in that place, an INT64 vector."""
+        """Return the numbers of the constant in that place, an INT64 vector of one for each dimension at most."""
         found = self.given[place] if place < len(self.given) else None
-        if found is None or found.dtype != INT64 or len(found.shape) != 1:
+        if found is None or found.dtype != INT64 or len(found.shape) != 1 or found.shape[0] > _MAX_RANK:
             raise ValueError("it has no integers where it needs them")
         return found.integers()
 
@@ -189,7 +189,7 @@ def _resize(call: _Call) -> tuple[Value, int]:
     regions, scales = call.given
     _require(regions is None and scales is not None and scales.dtype == FLOAT, "it does not have scales alone")
     assert scales is not None
-    _require(scales.floats() == wanted, "its scales are not 2")
+    _require(scales.shape == (len(wanted),) and scales.floats() == wanted, "its scales are not 2")
     for mode in ("mode", "nearest_mode", "coordinate_transformation_mode"):
         _require(mode in call.attributes, f"its {mode} is missing")
     return Value(call.value.dtype, tuple(side * by for side, by in zip(shape, wanted[1:], strict=True))), 0

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from fmae_edge.runtime.graph_check import check_graph
 from fmae_edge.runtime.limits import most_needs
 from fmae_edge.runtime.manifest import FileEntry
 from fuzz.hostile_graphs import heavy_decoders, hostile_decoders
-from fuzz.onnx_chains import LATENTS, SIDE, harmless_decoder
+from fuzz.onnx_chains import LATENTS, SIDE, chain, harmless_decoder, reshape, resize
 
 IMAGE, LATENT = ("image", (1, SIDE, SIDE)), ("latent", (LATENTS,))
 MOST = most_needs(SIDE * SIDE, LATENTS)
@@ -96,6 +97,26 @@ def test_what_an_accepted_graph_can_still_cost(tmp_path, name):
     seconds, kilobytes = map(float, done.stdout.split())
     assert seconds < 0.1
     assert kilobytes < 256 * 1024
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("Reshape", [([1] * 1_000_000, np.int64)], {}),
+        ("Slice", [([0] * 1_000_000, np.int64)] * 4, {}),
+        ("Resize", [None, ([1] * 1_000_000, np.float32)], resize(2)[2]),
+    ],
+    ids=lambda call: call[0],
+)
+def test_parameters_of_megabytes_are_refused_before_they_are_copied(call):
+    graph = chain(reshape(1, 8, 8), call)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=call[0]):
+            check(graph)
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
 
 
 def changed(change):
