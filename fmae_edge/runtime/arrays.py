@@ -101,17 +101,21 @@ def _plain(value: object, check_item: Callable[[object], None] | None, found: se
 
     The dtypes of the arrays are added to `found`.
     """
+    if isinstance(value, np.ndarray | np.generic):
+        found.add(value.dtype)
+        return value
     items = as_list(value)
     if items is not None:
         if items and isinstance(items[0], int | float):  # a row of numbers, the innermost list
             return items
         return [_plain(item, check_item, found) for item in items]
-    if not isinstance(value, np.ndarray | np.generic):
-        if check_item is not None:
-            check_item(value)
-        value = np.asarray(_without_gradient(value))
-    found.add(value.dtype)
-    return value
+    if check_item is not None:
+        check_item(value)
+    if isinstance(value, int | float):
+        return value
+    array = np.asarray(_without_gradient(value))
+    found.add(array.dtype)
+    return array
 
 
 def _without_gradient(value: object) -> object:

@@ -78,7 +78,8 @@ def test_short_lists_have_one_kind_of_numbers(codec, images):
         codec.decode([np.zeros(64, np.int8), np.zeros(64, np.float32)])
     # Of one kind, and numbers of Python's beside them, are taken
     expected = codec.encode(np.array([real, real + 1]))
-    for some in ([real, np.float32(real + 1)], [real, mask.tolist()], [real.tolist(), mask.tolist()]):
+    rows = [[np.float32(1), *[1] * 27]] * 28
+    for some in ([real, np.float32(mask)], [real, mask.tolist()], [real.tolist(), mask.tolist()], [real, rows]):
         np.testing.assert_array_equal(codec.encode(some), expected)
 
 
