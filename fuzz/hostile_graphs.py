@@ -73,6 +73,18 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "no dimensions": lambda: _with_tensor(dims=[0, 784]),
         "strings": lambda: _with_tensor(data_type=TensorProto.STRING),
         "numbers twice": lambda: _with_tensor(float_data=[1.0] * 50_000),
+        # What is neither an operator nor a tensor
+        "shapes of results": lambda: _changed(
+            lambda model: model.graph.value_info.append(
+                helper.make_tensor_value_info("flat", TensorProto.FLOAT, [None] * 10_000)
+            )
+        ),
+        "a long name": lambda: _changed(lambda model: setattr(model.graph.node[0], "name", "n" * 100_000)),
+        "a long text": lambda: _changed(lambda model: setattr(model, "doc_string", "n" * 100_000)),
+        "a constant for the input": lambda: model(
+            decoder_nodes(), [*decoder_constants(), tensor("latent", np.zeros((1, 64)), np.float32)]
+        ),
+        "operators without a version": lambda: _changed(lambda model: model.opset_import.pop(0)),
         # Many nodes
         "10,000 nodes": lambda: chain(*[RELU] * 10_000),
         "two readers": lambda: model([*_nodes(*[RELU] * 8), *_nodes(*[RELU] * 8, prefix="m"), *_ending("n7")]),

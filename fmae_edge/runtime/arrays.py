@@ -26,14 +26,19 @@ Check = Callable[[object], tuple[NDArray[Any], bool]]
 
 def as_stack(values: object, what: str, check: Check) -> tuple[Stack, bool]:
     """Return what `check` does, but of a long list of arrays without a copy of all: as a LongList."""
-    if isinstance(values, list | tuple) and len(values) > _ITEMS_AT_ONCE:
-        try:
-            first, single = check(values[:1])
-        except InputError:  # the rows of one item, or wrong, which is said best of all of them
-            return check(values)
-        if not single:
-            return LongList(values, what, check, first.dtype.kind), False
-    return check(values)
+    try:
+        items = as_list(values)
+    except Exception as error:
+        raise _no_array(what, error) from None
+    if items is None or len(items) <= _ITEMS_AT_ONCE:
+        return check(values)
+    try:
+        first, single = check(items[:1])
+    except InputError:  # the rows of one item, or wrong, which is said best of all of them
+        return check(values)
+    if single:
+        return check(values)
+    return LongList(items, what, check, first.dtype.kind), False
 
 
 class LongList:
@@ -71,31 +76,75 @@ def to_array(values: object, what: str, check_item: Callable[[object], None] | N
     """Return `values` as an array: an array-like, or lists of them.
 
     `check_item` sees each item that is neither a list nor an array nor a number. `what` names the values in the
-    InputError that is raised if they do not make an array.
+    InputError that is raised if they do not make an array, or if arrays of different kinds are among them: numpy
+    would take gray levels beside floating point for floating point.
     """
+    found: set[np.dtype[Any]] = set()
     try:
-        return np.asarray(_plain(values, check_item))
+        array = np.asarray(_plain(values, check_item, found))
     except InputError:
         raise
     except Exception as error:  # an object's own __array__ raises what it likes
-        raise InputError(f"{what} cannot be made into one array ({error})") from None
+        raise _no_array(what, error) from None
+    if any(dtype.kind != array.dtype.kind for dtype in found):
+        dtypes = sorted(map(str, found | {array.dtype}))
+        raise InputError(f"{what} have dtypes {' and '.join(dtypes)}; expected one for all")
+    return array
 
 
-def _plain(value: object, check_item: Callable[[object], None] | None) -> object:
-    """Return `value`, or the lists in it, with torch tensors as numpy takes them. torch is not imported."""
-    if isinstance(value, list | tuple):
-        if value and isinstance(value[0], int | float):  # a row of numbers, the innermost list
-            return value
-        return [_plain(item, check_item) for item in value]
-    if isinstance(value, np.ndarray):
+def _no_array(what: str, error: Exception) -> InputError:
+    return InputError(f"{what} cannot be made into one array ({error})")
+
+
+def _plain(value: object, check_item: Callable[[object], None] | None, found: set[np.dtype[Any]]) -> object:
+    """Return `value` as an array, or its lists with arrays in them; Python's numbers in lists stay what they are.
+
+    The dtypes of the arrays are added to `found`.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        found.add(value.dtype)
         return value
+    items = as_list(value)
+    if items is not None:
+        if items and isinstance(items[0], int | float):  # a row of numbers, the innermost list
+            return items
+        return [_plain(item, check_item, found) for item in items]
     if check_item is not None:
         check_item(value)
+    if isinstance(value, int | float):
+        return value
+    array = np.asarray(_without_gradient(value))
+    found.add(array.dtype)
+    return array
+
+
+def _without_gradient(value: object) -> object:
+    """Return `value`, or of a torch tensor what numpy takes: no gradient, not bfloat16. torch is not imported."""
     detach = getattr(value, "detach", None)
     if not callable(detach):
         return value
-    tensor = detach()  # numpy takes no tensor that requires a gradient, and has no bfloat16
+    tensor = detach()
     return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+
+
+def as_list(value: object) -> Sequence[object] | None:
+    """Return a list or tuple, or as a list any other sequence that is neither a text nor an array; else None."""
+    if isinstance(value, list | tuple):
+        return value
+    if not isinstance(value, Sequence) or isinstance(value, str) or _is_array(value):
+        return None
+    return list(value)
+
+
+def _is_array(value: object) -> bool:
+    """Whether numpy takes `value` as an array, and not as a sequence of items."""
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        return True
+    try:
+        memoryview(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
 
 
 def slices(count: int, size: int) -> Iterator[slice]:

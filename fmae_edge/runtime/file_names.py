@@ -26,6 +26,7 @@ _REFUSED = re.compile(f"[{_CONTROLS}{_SPECIAL_ON_WINDOWS}{_BIDIRECTIONAL}{_INVIS
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.ASCII | re.IGNORECASE
 )
+_NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
 
 
 def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
@@ -34,7 +35,7 @@ def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
     Raises InputError if they are not a list of different names, one per image, that docs/format.md allows.
     """
     given: list[object] | None = None
-    if isinstance(names, Collection) and not isinstance(names, str | Mapping | Set):
+    if isinstance(names, Collection) and not isinstance(names, _NOT_LISTS):
         with suppress(TypeError):  # an array without a dimension
             given = list(names)
     if given is None:

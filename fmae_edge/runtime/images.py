@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import Stack, as_stack, to_array
+from fmae_edge.runtime.arrays import Stack, as_list, as_stack, to_array
 from fmae_edge.runtime.errors import InputError
 
 _GRAY_MODE = "L"  # the mode of Pillow whose array is what a codec of one channel takes
@@ -50,9 +50,10 @@ def _to_pixels(images: object) -> NDArray[Any]:
 
 def _are_python_integers(values: object) -> bool:
     """Whether `values` are lists of Python's integers: of numpy's, the dtype says what they are."""
-    if isinstance(values, list | tuple):
-        return all(map(_are_python_integers, values))
-    return type(values) is int
+    if type(values) is int:
+        return True
+    items = as_list(values)
+    return items is not None and all(map(_are_python_integers, items))
 
 
 def _require_gray(item: object) -> None:

@@ -56,10 +56,10 @@ class _Call(NamedTuple):
         return found.shape
 
     def integers(self, place: int) -> tuple[int, ...]:
-        """Return the numbers of the constant in that place, an INT64 vector."""
+        """Return the numbers of the constant in that place, an INT64 vector of one for each dimension at most."""
         found = self.given[place] if place < len(self.given) else None
-        if found is None or found.dtype != INT64 or len(found.shape) != 1:
-            raise ValueError("one of its constants must be a vector of INT64 numbers")
+        if found is None or found.dtype != INT64 or len(found.shape) != 1 or found.shape[0] > MAX_RANK:
+            raise ValueError("one of its constants must be a short vector of INT64 numbers")
         return found.integers()
 
     def takes(self, dtypes: Sequence[int], rank: int | None = None) -> Shape:
@@ -205,7 +205,7 @@ def _resize(call: _Call) -> tuple[Value, int]:
     regions, scales = call.pair()
     if regions is not None or scales is None or scales.dtype != FLOAT:
         raise ValueError("its constants are not scales alone")
-    _require(scales.floats() == wanted, "its scales are not 2")
+    _require(scales.shape == (len(wanted),) and scales.floats() == wanted, "its scales are not 2")
     for name in ("mode", "nearest_mode", "coordinate_transformation_mode"):
         call.attribute(name)
     return Value(call.value.dtype, tuple(side * by for side, by in zip(shape, wanted[1:], strict=True))), 0

@@ -19,7 +19,8 @@ def load_onnxruntime() -> ModuleType:
     process from ending. A value of ORT_DISABLE_TELEMETRY that is there stays, and so does what an application
     chose that imported onnxruntime before.
 
-    Raises FmaeError if it cannot be imported, ResourceError if there is not enough memory for it.
+    Raises FmaeError if it cannot be imported, or if a signal's handler calls this while it is being imported, and
+    ResourceError if there is not enough memory for it.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -27,8 +28,9 @@ def load_onnxruntime() -> ModuleType:
     except ModuleNotFoundError as error:
         raise FmaeError(f"{error.name} is not installed: pip install onnxruntime") from error
     except ImportError as error:
-        if _caused_by_ctrl_c(error):
-            raise KeyboardInterrupt from error
+        cause = _raised_by_a_handler(error)
+        if cause is not None:
+            raise cause from None
         if lacks_resources(error):
             raise ResourceError("onnxruntime cannot be loaded") from error
         raise FmaeError(f"onnxruntime is installed but cannot be loaded: {error}") from error
@@ -37,11 +39,11 @@ def load_onnxruntime() -> ModuleType:
     return cast(ModuleType, onnxruntime)
 
 
-def _caused_by_ctrl_c(error: BaseException | None) -> bool:
-    """Whether a KeyboardInterrupt is among an error's causes: in a compiled module it becomes an ImportError."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+def _raised_by_a_handler(error: BaseException | None) -> BaseException | None:
+    """Return what a signal's handler raised, which in a compiled module is a cause of an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | FmaeError):
         error = error.__cause__ or error.__context__
-    return error is not None
+    return error
 
 
 def open_session(model: bytes, where: str, threads: int, optimise: bool = True) -> "InferenceSession":

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fmae_edge.export.float_graph import float_graph
-from fmae_edge.export.graph_builder import MICROSOFT, OPSET
+from fmae_edge.export.graph_builder import IR_VERSION, MICROSOFT, OPSET
 from fmae_edge.export.int8_target import TARGETS
 from fmae_edge.export.network import network_of
 from fmae_edge.export.plain_graph import plain_decoder_graph
@@ -95,5 +95,6 @@ def test_the_check_knows_the_operators_that_export_writes_and_no_others():
 
 def test_versions_and_types_are_those_of_onnx():
     assert onnx_file.OPSETS == {"": OPSET, MICROSOFT: 1}
+    assert max(onnx_file.IR_VERSIONS) == IR_VERSION
     for name in ("FLOAT", "UINT8", "INT8", "INT32", "INT64"):
         assert getattr(onnx_file, name) == getattr(onnx.TensorProto, name)

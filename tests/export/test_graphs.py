@@ -12,6 +12,7 @@ from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle_limits import most_needs
 from fmae_edge.runtime.graph_check import check_graph
+from fmae_edge.runtime.onnx_file import read_graph
 from fmae_edge.runtime.sessions import open_session
 from tests.export.conftest import CONFIGS, make_model
 
@@ -102,3 +103,4 @@ def test_the_plain_export_is_the_model_as_trained_without_traces():
     ops = [node.op_type for node in graph.graph.node]
     assert ops.count("ConvTranspose") == 2
     assert b".py" not in graph.SerializeToString()
+    read_graph(graph.SerializeToString())  # or the runtime would refuse a bundle that is not rewritten

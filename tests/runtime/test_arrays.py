@@ -1,8 +1,12 @@
 """Lists, tensors and integers that callers give become arrays, or are refused."""
 
+from collections import UserList, deque
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fmae_edge import Codec, InputError
 
@@ -34,8 +38,8 @@ def test_long_lists_are_as_good_as_arrays(codec, images):
     ("wrong", "message"),
     [
         (np.zeros((27, 28), np.uint8), "images 1024 to 1279"),
-        (np.zeros((28, 28), np.int64), "images 1024 to 1279: images have dtype int64"),
-        (np.full((28, 28), 0.5), "images 1024 to 1279: images have values from 0.0 to 255.0"),
+        (np.zeros((28, 28), np.int64), "images 1024 to 1279: images have dtypes int64 and uint8; expected one"),
+        (np.full((28, 28), 0.5), "images 1024 to 1279: images have dtypes float64 and uint8"),
         (None, "images 1024 to 1279"),
     ],
 )
@@ -58,6 +62,61 @@ def test_long_lists_have_one_kind_of_numbers(codec, images):
     latents = list(np.zeros((1024, 64), np.int8)) + list(np.zeros((64, 64), np.float32))
     with pytest.raises(InputError, match="latents 1024 to 1087 have dtype float32"):
         codec.decode(latents)
+
+
+def test_short_lists_have_one_kind_of_numbers(codec, images):
+    """numpy would make floating point of a mask of zeros and ones, which are dark gray levels."""
+    mask, real = np.ones((28, 28), np.uint8), np.zeros((28, 28))
+    message = "images have dtypes float64 and uint8; expected one for all"
+    for other in (mask, torch.from_numpy(mask), Image.fromarray(mask)):
+        for some in ([other, real], (real, other), [[other], [real]], [other, real.tolist()]):
+            with pytest.raises(InputError, match=message):
+                codec.encode(some)
+    with pytest.raises(InputError, match="images have dtypes bool and uint8"):
+        codec.encode([mask, mask > 0])
+    with pytest.raises(InputError, match="latents have dtypes float32 and int8; expected one for all"):
+        codec.decode([np.zeros(64, np.int8), np.zeros(64, np.float32)])
+    # Of one kind, and numbers of Python's beside them, are taken
+    expected = codec.encode(np.array([real, real + 1]))
+    rows = [[np.float32(1), *[1] * 27]] * 28
+    for some in ([real, np.float32(mask)], [real, mask.tolist()], [real.tolist(), mask.tolist()], [real, rows]):
+        np.testing.assert_array_equal(codec.encode(some), expected)
+
+
+class Lazy(Sequence):
+    """A sequence that has no slices."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number + 0]
+
+
+@pytest.mark.parametrize("kind", [deque, UserList, Lazy])
+def test_any_sequence_is_as_good_as_a_list(codec, images, kind):
+    palette = Image.fromarray(images[0]).quantize(8)
+    for call in (codec.encode, codec.compress_batch):
+        with pytest.raises(InputError, match="an image has Pillow mode P"):
+            call(kind([palette]))
+    np.testing.assert_array_equal(codec.encode(kind(images[:3])), codec.encode(images[:3]))
+    rows = kind([kind(row) for row in images[0].tolist()])
+    assert codec.compress(rows) == codec.compress(images[0])
+    many = long_list(images)
+    np.testing.assert_array_equal(codec.encode(kind(many)), codec.encode(many))
+
+
+def test_a_sequence_that_fails_is_refused(codec):
+    class Fails(Lazy):
+        def __getitem__(self, number):
+            raise OSError("the disk is gone")
+
+    for some in (Fails([0] * 28), [Fails([0] * 28)], Fails([0] * 2000)):
+        with pytest.raises(InputError, match="images cannot be made into one array .the disk is gone"):
+            codec.encode(some)
 
 
 def test_items_that_make_one_image_together_are_refused(codec, images):

@@ -160,6 +160,12 @@ def test_lists_that_are_refused(names):
         as_names(names, 2)
 
 
+@pytest.mark.parametrize("names", [b"ab", bytearray(b"ab"), memoryview(b"ab"), "ab"], ids=type)
+def test_one_text_is_no_list_of_names(names):
+    with pytest.raises(InputError, match=f"expected a list of 2 names, got {type(names).__name__}"):
+        as_names(names, 2)
+
+
 def test_a_name_that_is_a_folder_is_found_whatever_lies_between():
     for between in ("a b", "a-b", "a.b", "a0", "a\u00e9"):
         with pytest.raises(InputError, match="'a' is the name of an image and the folder of 'a/b'"):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from fmae_edge.runtime.bundle_limits import most_needs
 from fmae_edge.runtime.graph_check import check_graph
 from fmae_edge.runtime.manifest import FileEntry
 from fuzz.hostile_graphs import heavy_decoders, hostile_decoders
-from fuzz.onnx_chains import LATENTS, SIDE, harmless_decoder
+from fuzz.onnx_chains import LATENTS, SIDE, chain, harmless_decoder, reshape, resize
 
 IMAGE, LATENT = ("image", (1, SIDE, SIDE)), ("latent", (LATENTS,))
 MOST = most_needs(SIDE * SIDE, LATENTS)
@@ -98,6 +99,26 @@ def test_what_an_accepted_graph_can_still_cost(tmp_path, name):
     assert kilobytes < 256 * 1024
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("Reshape", [([1] * 1_000_000, np.int64)], {}),
+        ("Slice", [([0] * 1_000_000, np.int64)] * 4, {}),
+        ("Resize", [None, ([1] * 1_000_000, np.float32)], resize(2)[2]),
+    ],
+    ids=lambda call: call[0],
+)
+def test_parameters_of_megabytes_are_refused_before_they_are_copied(call):
+    graph = chain(reshape(1, 8, 8), call)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=call[0]):
+            check(graph)
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+
+
 def changed(change):
     model = onnx.load_from_string(harmless_decoder())
     change(model.graph)
@@ -120,6 +141,10 @@ def unread_constant(graph):
     graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "more"))
 
 
+def constant_input(graph):
+    graph.initializer.append(numpy_helper.from_array(np.zeros((1, 64), np.float32), "latent"))
+
+
 def set_width(graph):
     graph.input[0].type.tensor_type.shape.dim[1].dim_value = 65
 
@@ -129,6 +154,10 @@ def set_width(graph):
     [
         (second_input, "where the manifest needs"),
         (set_width, "where the manifest"),
+        (
+            constant_input,
+            "a constant with the name of its input, 'latent'",
+        ),  # or onnxruntime has none
         (lambda graph: graph.node[0].input.__setitem__(2, "weight"), "its constants"),
         (lambda graph: graph.node[0].input.__setitem__(2, "nowhere"), "'nowhere' is missing"),
         (lambda graph: graph.node[0].output.append("more"), "and have one output"),

@@ -15,6 +15,7 @@ from tests.runtime.test_bundle import rewrite
 # The peak of the resident memory is Linux's, set back before each call
 _MEASURE = """
 import ctypes, sys
+from collections import deque
 from pathlib import Path
 import numpy as np
 from fmae_edge import Codec
@@ -54,6 +55,7 @@ latents = report("encode", lambda: codec.encode(images, "int8"), array_bytes)
 decoded = report("decode", lambda: codec.decode(latents), array_bytes)
 several = list(images)
 report("encode-list", lambda: codec.encode(several, "int8"), array_bytes)
+report("encode-deque", lambda: codec.encode(deque(several), "int8"), array_bytes)
 del decoded, several
 several = list(latents)
 report("decode-list", lambda: codec.decode(several), array_bytes)
@@ -160,7 +162,7 @@ def test_memory_beside_input_and_result_does_not_grow_with_the_number_of_images(
     entries = {name: FileEntry.of(content) for name, content in graphs.items()}
     rewrite(bundle, lambda content: content["files"].update({n: vars(entry) for n, entry in entries.items()}))
     measured = megabytes_beside(_MANY, bundle, "int8", 40_000)
-    assert len(measured) == 11
+    assert len(measured) == 12
     for call, megabytes in measured.items():
         assert -2 < megabytes < 18, (call, megabytes)  # 40,000 latents would be 10 more, their symbols 20
 

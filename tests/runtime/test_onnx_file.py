@@ -29,7 +29,8 @@ def external_tensor():
 def model(nodes=(), initializers=(), functions=()):
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])
     graph = helper.make_graph(list(nodes), "g", [], [output], list(initializers))
-    return helper.make_model(graph, functions=list(functions), opset_imports=[helper.make_opsetid("", 18)])
+    opsets = [helper.make_opsetid("", 18)]
+    return helper.make_model(graph, functions=list(functions), opset_imports=opsets, ir_version=10)
 
 
 def inside_subgraph():
@@ -71,6 +72,72 @@ def in_training():
 def test_what_bundles_do_not_need_is_refused(refused, what):
     with pytest.raises(RefusedError, match=what):
         read_graph(refused.SerializeToString())
+
+
+def shape_of_a_result(graph):
+    graph.value_info.add().CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3]))
+
+
+def test_shapes_of_results_are_refused():
+    """Nothing here compares them with the graph, and onnxruntime takes 100 bytes for each of theirs."""
+    changed = model(nodes=[helper.make_node("Relu", ["x"], ["y"])])
+    read_graph(changed.SerializeToString())
+    shape_of_a_result(changed.graph)
+    with pytest.raises(RefusedError, match="value_info"):
+        read_graph(changed.SerializeToString())
+
+
+TEXTS = {
+    "producer": lambda model, text: setattr(model, "producer_name", text),
+    "version": lambda model, text: setattr(model, "producer_version", text),
+    "domain": lambda model, text: setattr(model.opset_import.add(), "domain", text),
+    "model": lambda model, text: setattr(model, "doc_string", text),
+    "property": lambda model, text: helper.set_model_props(model, {"key": text}),
+    "graph": lambda model, text: setattr(model.graph, "name", text),
+    "description": lambda model, text: setattr(model.graph, "doc_string", text),
+    "node": lambda model, text: setattr(model.graph.node[0], "name", text),
+    "operator": lambda model, text: setattr(model.graph.node[0], "op_type", text),
+    "input": lambda model, text: model.graph.node[0].input.append(text),
+    "attribute": lambda model, text: model.graph.node[0].attribute.append(helper.make_attribute("a", text)),
+    "attributes": lambda model, text: model.graph.node[0].attribute.append(helper.make_attribute(text, 1)),
+    "constant": lambda model, text: setattr(model.graph.initializer[0], "name", text),
+    "data": lambda model, text: setattr(model.graph.initializer[0], "doc_string", text),
+    "port": lambda model, text: setattr(model.graph.output[0], "doc_string", text),
+    "denotation": lambda model, text: setattr(model.graph.output[0].type, "denotation", text),
+    "dimension": lambda model, text: setattr(
+        model.graph.output[0].type.tensor_type.shape.dim[0], "dim_param", text
+    ),
+}
+
+
+@pytest.mark.parametrize("change", TEXTS.values(), ids=TEXTS)
+def test_large_texts_are_refused_wherever_they_are(change):
+    constant = numpy_helper.from_array(np.zeros(100_000, np.float32), "c")  # whose data are no text
+    large = model(nodes=[helper.make_node("Relu", ["x"], ["y"])], initializers=[constant])
+    read_graph(large.SerializeToString())
+    change(large, "n" * 70_000)
+    with pytest.raises(RefusedError, match="bytes besides the data of its constants|field .* of ModelProto"):
+        read_graph(large.SerializeToString())
+
+
+def test_versions_are_those_that_are_known():
+    known = model(nodes=[helper.make_node("Relu", ["x"], ["y"])])
+    for version in (-1, 0, 3, 11, 1 << 40):
+        known.ir_version = version
+        with pytest.raises(RefusedError, match=f"ONNX IR version {version}"):
+            read_graph(known.SerializeToString())
+    known.ClearField("ir_version")
+    with pytest.raises(KeyError):
+        read_graph(known.SerializeToString())
+
+
+@pytest.mark.parametrize(("domain", "said"), [("", "ONNX"), ("com.microsoft", "com.microsoft")])
+def test_operators_need_a_version(domain, said):
+    other = "" if domain else "com.microsoft"
+    graph = model(nodes=[helper.make_node("Gelu", ["x"], ["y"], domain=domain)])
+    graph.opset_import[0].CopyFrom(helper.make_opsetid(other, 1 if other else 18))
+    with pytest.raises(RefusedError, match=f"operators of {said} without a version"):
+        read_graph(graph.SerializeToString())
 
 
 def test_every_message_that_is_read_is_known_field_by_field():
@@ -128,16 +195,18 @@ def nested(fields, content, lifted=None):
 
 
 MALFORMED = (IndexError, KeyError, ValueError)
+VERSION = b"\x08\x0a"  # of ONNX IR, without which all would be refused
 
 
 @pytest.mark.parametrize("path", IN_GRAPH.values(), ids=IN_GRAPH)
 def test_tags_that_onnxruntime_would_cut_to_32_bits_are_refused(path):
     fields = (7, *path)
+    read_graph(VERSION + part(7, b""))
     with pytest.raises(RefusedError):
-        read_graph(nested(fields, EXTERNAL))
+        read_graph(VERSION + nested(fields, EXTERNAL))
     for content in (nested((7, 5), DISGUISED), *(nested(fields, EXTERNAL, at) for at in range(len(fields)))):
         with pytest.raises(MALFORMED):
-            read_graph(content)
+            read_graph(VERSION + content)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +230,7 @@ def test_what_no_serialiser_writes_is_refused(damaged):
     list(fields(memoryview(b"\x08\x09\x0a\x01x")))
     with pytest.raises((IndexError, ValueError)):
         list(fields(memoryview(damaged)))
-    for content in (part(7, damaged), DECODER + part(7, damaged), DECODER + damaged):
+    for content in (VERSION + part(7, damaged), DECODER + part(7, damaged), DECODER + damaged):
         with pytest.raises(MALFORMED):
             read_graph(content)
 

@@ -60,16 +60,18 @@ def test_few_images_run_on_one_thread_and_many_on_those_asked_for(monkeypatch, i
     np.testing.assert_allclose(many[:7], latents, rtol=1e-5, atol=1e-5)
 
 
-def test_a_ctrl_c_during_the_import_is_one(monkeypatch):
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), FmaeError("the handler's own sentence")], ids=type)
+def test_what_a_signal_s_handler_raises_during_the_import_is_raised(monkeypatch, raised):
     def interrupted(name, *_):
         if name == "onnxruntime":
-            raise ImportError("initialization failed") from KeyboardInterrupt()
+            raise ImportError("initialization failed") from raised
         return unchanged(name, *_)
 
     unchanged = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(raised)) as caught:
         load_onnxruntime()
+    assert caught.value is raised
 
 
 def test_an_import_that_a_signal_interrupted_is_said(monkeypatch):
