@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge import Codec, FmaeError
-from fmae_edge.data.image_file import SUFFIXES, load_gray, max_file_bytes
+from fmae_edge.data.image_file import SUFFIXES, load_gray, max_image_bytes
 from fmae_edge.runtime.output import write_file
 
 IMAGES_AT_ONCE = 64  # a task of one process: coded together, they take a fraction of the time of as many calls
@@ -60,7 +60,7 @@ def read_gray(path: Path) -> NDArray[np.uint8]:
     """Return the pixels of an image file, converted to gray as the command line does."""
     size = (codec.manifest.image_height, codec.manifest.image_width)
     with path.open("rb") as file:
-        content = file.read(max_file_bytes(size) + 1)  # load_gray refuses one that has more
+        content = file.read(max_image_bytes(size) + 1)  # load_gray refuses a longer one
     pixels, _ = load_gray(content, str(path), size)
     return pixels
 

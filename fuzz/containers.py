@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
 
+from fuzz.image_parts import png_chunk
+
 Change = Callable[[bytes], bytes]
 MAX_BYTES = 1 << 20  # of a file in which a part is repeated
 _PNG, _GIF = b"\x89PNG\r\n\x1a\n", b"GIF8"
@@ -125,8 +127,7 @@ def _split_png(content: bytes) -> Iterator[Part]:
 def _join_png(parts: list[Part]) -> bytes:
     out = [_PNG]
     for kind, content, framed in parts:
-        body = kind + content
-        out += [struct.pack(">I", len(content)), body, struct.pack(">I", zlib.crc32(body))] if framed else [body]
+        out.append(png_chunk(kind, content) if framed else kind + content)
     return b"".join(out)
 
 

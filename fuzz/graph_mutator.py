@@ -141,11 +141,7 @@ def _change_tensor(tensor: TensorProto, change: Change, random: Random) -> None:
         case 5:
             tensor.float_data.extend([0.5] * random.choice((1, 100, 10_000)))
         case _:  # numbers of the same type, of any shape
-            odd = (
-                _INTEGERS
-                if tensor.data_type in (TensorProto.INT64, TensorProto.INT32, TensorProto.INT8)
-                else _FLOATS
-            )
+            odd = _INTEGERS if tensor.data_type in _INTEGER_TYPES else _FLOATS
             try:
                 old = numpy_helper.to_array(tensor)
                 with np.errstate(all="ignore"):

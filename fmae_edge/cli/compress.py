@@ -18,7 +18,7 @@ from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.pictures import suggesting_fit
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError, options_named
-from fmae_edge.data.image_file import SUFFIXES, Fit, load_gray, max_file_bytes
+from fmae_edge.data.image_file import SUFFIXES, Fit, load_gray, max_image_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError
 from fmae_edge.runtime.file_names import as_names
@@ -71,10 +71,10 @@ def compress_files(
     outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
 
     def load(source: Source) -> Gray:
-        content = read(source, max_file_bytes(size, fit))
-        if content.startswith(MAGIC) or is_fmae(content):
-            raise InputError(f"{source}: is not an image but a compressed file; decompress takes it")
-        with suggesting_fit():
+        with suggesting_fit(fit):
+            content = read(source, max_image_bytes(size, fit))
+            if content.startswith(MAGIC) or is_fmae(content):
+                raise InputError(f"{source}: is not an image but a compressed file; decompress takes it")
             return load_gray(content, str(source), size, fit)
 
     def load_part(source: Source) -> Part[NDArray[np.uint8]]:

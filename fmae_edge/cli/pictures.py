@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from fmae_edge.cli.console import say, say_error
 from fmae_edge.cli.destination import Destination
-from fmae_edge.cli.files import STREAM, Source, read
+from fmae_edge.cli.files import STREAM, Source, TooLargeError, read
 from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
-from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_file_bytes
+from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_image_bytes
 from fmae_edge.runtime.errors import InputError
 
 
@@ -48,17 +48,21 @@ def load_pictures(
 
 
 @contextmanager
-def suggesting_fit() -> Iterator[None]:
-    """Name the option that takes an image of another size, which `load_gray` knows nothing of."""
+def suggesting_fit(fit: Fit | None) -> Iterator[None]:
+    """Add the option that takes images of other sizes, and so larger files, to errors about the size."""
     try:
         yield
     except SizeError as error:
         raise InputError(f"{error}; --fit resize will resize it") from None
+    except TooLargeError as error:
+        if fit:
+            raise
+        raise InputError(f"{error}; --fit resize takes larger images") from None
 
 
 def _load(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
-    with suggesting_fit():
-        pixels, notes = load_gray(read(source, max_file_bytes(size, fit)), str(source), size, fit)
+    with suggesting_fit(fit):
+        pixels, notes = load_gray(read(source, max_image_bytes(size, fit)), str(source), size, fit)
     if notes:
         say(f"{source}: {'; '.join(notes)}", sys.stderr)
     return pixels

@@ -108,7 +108,8 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
         file.truncate(3 << 30)
     done = cli("compress", "huge.png", "in/one/img.png", "-o", "out")
     assert done.returncode == 1
-    assert "fmae-edge: huge.png: has 3221225472 bytes, and no more than" in done.stderr
+    assert "fmae-edge: huge.png: has 3221225472 bytes, more than the limit" in done.stderr
+    assert "--fit resize takes larger images" in done.stderr
     assert found(folders / "out") == ["img.npy"]
 
 
@@ -129,10 +130,10 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
 
 
 def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.cli.compress.max_file_bytes", lambda size, fit: 100)
+    monkeypatch.setattr("fmae_edge.cli.compress.max_image_bytes", lambda size, fit: 100)
     done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
     assert done.returncode == 1
-    assert "-: has more than 100 bytes, and no more than that are read" in done.stderr
+    assert "-: is larger than the limit of 100 bytes" in done.stderr
 
 
 def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
