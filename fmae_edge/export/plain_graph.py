@@ -48,7 +48,10 @@ def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.
 
 
 def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `model` without what says where and by whom it was made: the exporter writes source paths."""
+    """Return `model` without what says where and by whom it was made: the exporter writes source paths.
+
+    The shapes of results go too, for the runtime refuses them.
+    """
     stripped = onnx.ModelProto()
     stripped.CopyFrom(model)
     stripped.ir_version = IR_VERSION
@@ -57,7 +60,8 @@ def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
     stripped.producer_name, stripped.producer_version = "fmae-edge", ""
     graph = stripped.graph
     graph.name = "fmae"
-    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+    graph.ClearField("value_info")
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
         part.doc_string = ""
     return stripped

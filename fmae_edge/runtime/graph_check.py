@@ -28,6 +28,8 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
         raise BundleError(f"{where} is not an ONNX graph") from None
     value = _port(graph.inputs, *takes, where)
     expected = _port(graph.outputs, *gives, where)
+    if takes[0] in graph.constants:  # onnxruntime would take the constant if no input is given
+        raise BundleError(f"{where} has a constant with the name of its input, {takes[0]!r}")
     if len(graph.nodes) > most.operators:  # before they are walked
         raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have {most.operators}")
     name, result, needs = _walk(graph, takes[0], value, where)

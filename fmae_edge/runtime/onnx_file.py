@@ -18,12 +18,13 @@ FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7  # TensorProto.DataType
 _ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8}
 MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
 OPSETS = {"": 18, MICROSOFT: 1}  # later versions of an operator may mean something else
+IR_VERSIONS = range(4, 11)  # before version 4, every constant is an input too
 
 # What may be in each message: {field number: wire type}.
 FIELDS = {
     "Model": {1: VARINT, 2: BYTES, 3: BYTES, 6: BYTES, 7: BYTES, 8: BYTES},
     "OperatorSetId": {1: BYTES, 2: VARINT},
-    "Graph": {1: BYTES, 2: BYTES, 5: BYTES, 10: BYTES, 11: BYTES, 12: BYTES, 13: BYTES},
+    "Graph": {1: BYTES, 2: BYTES, 5: BYTES, 10: BYTES, 11: BYTES, 12: BYTES},
     "Node": {1: BYTES, 2: BYTES, 3: BYTES, 4: BYTES, 5: BYTES, 6: BYTES, 7: BYTES},
     "Attribute": {1: BYTES, 2: FIXED32, 3: VARINT, 4: BYTES, 8: VARINT, 13: BYTES, 20: VARINT},
     "Tensor": {1: VARINT, 2: VARINT, 8: BYTES, 9: BYTES, 12: BYTES},
@@ -36,6 +37,7 @@ FIELDS = {
 _REFUSED = {
     ("Model", 20): "training information",
     ("Model", 25): "functions",
+    ("Graph", 13): "shapes of results (value_info)",
     ("Graph", 15): "sparse tensors",
     ("Attribute", 5): "tensors as attributes",
     ("Attribute", 6): "subgraphs",
@@ -47,6 +49,7 @@ _REFUSED = {
 _KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
 _MAX_RANK = 6
 _MAX_FIELDS = 20_000  # ours have about 1,000; reading one takes a microsecond or two
+_MAX_OTHER_BYTES = 1 << 16  # besides the constants' data; the default bundle's graphs have 3,000, deep ones 8,000
 
 _EMPTY: list[Field] = [memoryview(b"")]  # what a field holds that is not there
 
@@ -116,16 +119,32 @@ class _Reader:
 
     def model(self, message: memoryview) -> Graph:
         found = self._fields(message, "Model")
-        for entry in found.get(8, []):
-            opset = self._fields(entry, "OperatorSetId")
-            domain, version = _text(opset.get(1, _EMPTY)), _one(opset.get(2, [0]))
-            if OPSETS.get(domain) != version:
-                raise RefusedError(f"operators of {domain[:60] or 'ONNX'} version {version}")
-        return self._graph(_one(found[7]))
+        graph = self._graph(_one(found[7]), len(message))
+        version = _signed(_one(found[1]))
+        if version not in IR_VERSIONS:
+            raise RefusedError(f"ONNX IR version {version}")
+        domains = {self._opset(entry) for entry in found.get(8, [])}
+        for node in graph.nodes:
+            domain = node.operator.rpartition(".")[0]
+            if domain not in domains:
+                raise RefusedError(f"operators of {domain[:60] or 'ONNX'} without a version")
+        return graph
 
-    def _graph(self, message: Field) -> Graph:
+    def _opset(self, message: Field) -> str:
+        """Return the domain of operators whose version is the known one."""
+        found = self._fields(message, "OperatorSetId")
+        domain, version = _text(found.get(1, _EMPTY)), _one(found.get(2, [0]))
+        if OPSETS.get(domain) != version:
+            raise RefusedError(f"operators of {domain[:60] or 'ONNX'} version {version}")
+        return domain
+
+    def _graph(self, message: Field, file_size: int) -> Graph:
         found = self._fields(message, "Graph")
-        constants = [self._tensor(entry) for entry in found.get(5, [])]
+        tensors = [self._fields(entry, "Tensor") for entry in found.get(5, [])]
+        data = sum(len(part) for tensor in tensors for part in tensor.get(9, []) if isinstance(part, memoryview))
+        if file_size - data > _MAX_OTHER_BYTES:  # before any of it is copied
+            raise RefusedError(f"{file_size - data} bytes besides the data of its constants")
+        constants = [_constant(tensor) for tensor in tensors]
         graph = Graph(
             inputs=tuple(self._port(entry) for entry in found.get(11, [])),
             outputs=tuple(self._port(entry) for entry in found.get(12, [])),
@@ -163,18 +182,6 @@ class _Reader:
             return name, _signed(value)
         return name, struct.unpack("<f", value)[0] if field == 2 else bytes(value)
 
-    def _tensor(self, message: Field) -> tuple[str, Constant]:
-        found = self._fields(message, "Tensor")
-        name, dtype = _text(found[8]), _one(found[2])
-        shape = tuple(_signed(value) for value in found.get(1, []))
-        data = _one(found.get(9, _EMPTY))
-        item = _ITEM_BYTES.get(dtype) if isinstance(dtype, int) else None
-        if item is None or len(shape) > _MAX_RANK or min(shape, default=1) < 1 or not isinstance(data, memoryview):
-            raise RefusedError(f"a constant {name[:60]!r} of type {dtype} and shape {shape!r:.60}")
-        if math.prod(shape) * item != len(data):
-            raise RefusedError(f"a constant {name[:60]!r} of shape {shape} with {len(data)} bytes")
-        return name, Constant(int(dtype), shape, data)
-
     def _port(self, message: Field) -> Port:
         found = self._fields(message, "ValueInfo")
         tensor = self._fields(_one(self._fields(_one(found[2]), "Type")[1]), "Type.Tensor")
@@ -200,6 +207,19 @@ class _Reader:
                 raise RefusedError(f"more than {_MAX_FIELDS} fields")
             found.setdefault(number, []).append(value)
         return found
+
+
+def _constant(found: dict[int, list[Field]]) -> tuple[str, Constant]:
+    """Return the name and the tensor that the fields of a TensorProto describe."""
+    name, dtype = _text(found[8]), _one(found[2])
+    shape = tuple(_signed(value) for value in found.get(1, []))
+    data = _one(found.get(9, _EMPTY))
+    item = _ITEM_BYTES.get(dtype) if isinstance(dtype, int) else None
+    if item is None or len(shape) > _MAX_RANK or min(shape, default=1) < 1 or not isinstance(data, memoryview):
+        raise RefusedError(f"a constant {name[:60]!r} of type {dtype} and shape {shape!r:.60}")
+    if math.prod(shape) * item != len(data):
+        raise RefusedError(f"a constant {name[:60]!r} of shape {shape} with {len(data)} bytes")
+    return name, Constant(int(dtype), shape, data)
 
 
 def _one(values: list[Field]) -> Field:

@@ -1,6 +1,5 @@
 """Which files a command takes: folders, patterns, links; and that none is left out without a word."""
 
-import ctypes
 import os
 import subprocess
 
@@ -10,11 +9,9 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.latent_file import dump_latents
+from tests.cli.permissions import obey_permissions
 from tests.cli.results import found, records
-from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
 from tests.conftest import COMMAND
-
-CAP_DAC_READ_SEARCH = 2
 
 
 def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):
@@ -31,11 +28,6 @@ def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):
 
 
 def test_folders_that_cannot_be_read_are_not_left_out(folders):
-    def obey_permissions():
-        """As root too, who without these capabilities reads only what permissions let him."""
-        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability)
-
     locked = folders / "in/two"
     locked.chmod(0)
     try:

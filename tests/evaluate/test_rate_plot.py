@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from fmae_edge.evaluate.bench_plot import png_of
 from fmae_edge.evaluate.rate_plot import Curve, plot_rate, plot_rate_apart
+from fmae_edge.measure.plots import png_of
 
 SINGLE = [
     Curve("fmae-edge", [(18, 20.8), (21, 21.5), (24, 22.1), (30, 22.7)]),

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.manifest import FileEntry
-from tests.runtime.test_bundle import rewrite
+from tests.manifests import rewrite
 
 # The peak of the resident memory is Linux's, set back before each call
 _MEASURE = """
