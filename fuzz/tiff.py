@@ -111,7 +111,8 @@ def _changed(tiff: Tiff, change: Change, random: Random) -> Tiff:
             altered = change(strips[part]) if random.randrange(2) else repacked(strips[part], change, random)
             frames[at] = Frame(frame.entries, [*strips[:part], altered, *strips[part + 1 :]])
         case 7:
-            frames[at] = Frame(frame.entries, frame.strips * random.choice((0, 2, 3, 28, 1000)))
+            times = min(random.choice((0, 2, 3, 28, 1000)), MAX_BYTES // (sum(map(len, frame.strips)) + 1))
+            frames[at] = Frame(frame.entries, frame.strips * times)
         case _:
             frames[at] = Frame(_changed_entries(frame.entries, tiff.order, change, random), frame.strips)
     return replace(tiff, frames=frames)
@@ -134,7 +135,7 @@ def _changed_entries(entries: dict[int, Entry], order: str, change: Change, rand
             altered = change(entry.content)
             entries[tag] = Entry(entry.kind, len(altered) // _SIZES.get(entry.kind, 1), altered)
         case 5:
-            times = 1 << random.randrange(16)
+            times = min(1 << random.randrange(16), MAX_BYTES // (len(entry.content) + 1))
             entries[tag] = Entry(entry.kind, entry.count * times, entry.content * times)
         case 6:
             packed = zlib.compress(bytes(1 << random.randrange(24)))
