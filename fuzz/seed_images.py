@@ -1,4 +1,4 @@
-"""First inputs of the corpus: image files of every kind that the readers know, each a few hundred bytes."""
+"""First inputs of the corpus: image files of every kind that the readers know, of a few hundred bytes each."""
 
 import zlib
 from collections.abc import Iterator
