@@ -61,9 +61,8 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    from fmae_edge.cli.console import (
-        ClosedOutput,
-    )  # now, for an error may come when there is no memory to import it
+    # Imported before an error can occur: there may be no memory for it later
+    from fmae_edge.cli.console import ClosedOutput
 
     if isinstance(sys.stdout, TextIOWrapper):  # the bytes of a file name need not be text
         sys.stdout.reconfigure(errors="backslashreplace")

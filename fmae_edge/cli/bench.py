@@ -8,6 +8,7 @@ import typer
 
 from fmae_edge.cli.codec import BundleArgument
 from fmae_edge.cli.console import say
+from fmae_edge.cli.files import STREAM, as_path
 from fmae_edge.cli.integers import integer
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def bench(
     ] = 20,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Draw the throughput into this PNG file.", readable=False),
+        typer.Option(metavar="PATH", parser=as_path, help="Draw the throughput into this PNG file."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
@@ -38,7 +39,6 @@ def bench(
 
     Example: fmae-edge bench --plot speed.png
     """
-    from fmae_edge.cli.files import STREAM
     from fmae_edge.cli.pictures import picture_output
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.evaluate.bench import run_bench

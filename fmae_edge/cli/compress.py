@@ -10,23 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.cli.console import is_quiet
-from fmae_edge.cli.files import STREAM, Source, expand, named, read
+from fmae_edge.cli.files import STREAM, Source, expand, named
+from fmae_edge.cli.images import read_image
 from fmae_edge.cli.joined import Part, join_files
 from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions, gray_image_size
 from fmae_edge.cli.outcome import Outcome
-from fmae_edge.cli.pictures import suggesting_fit
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError, options_named
-from fmae_edge.data.image_file import SUFFIXES, Fit, load_gray, max_image_bytes
+from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError
 from fmae_edge.runtime.file_names import as_names
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_file import is_fmae
 from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
-from fmae_edge.runtime.latent_file import MAGIC, dump_latents
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
+from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
 _SEARCHED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
@@ -62,20 +61,14 @@ def compress_files(
     one_file = options.output is not None and options.output.names_one(suffix)
     joined = (len(sources) > 1 or fmae.names) and one_file
     if fmae.names and not joined:
-        raise UsageError(
-            f"--names stores names in one {FMAE_SUFFIX} file of all images; give it with -o FILE{FMAE_SUFFIX}"
-        )
+        raise UsageError(f"--names needs -o FILE{FMAE_SUFFIX}")
     searches = bool(fmae.effort or fmae.max_bytes)
     codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
     size = gray_image_size(codec.manifest)
     outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
 
     def load(source: Source) -> Gray:
-        with suggesting_fit(fit):
-            content = read(source, max_image_bytes(size, fit))
-            if content.startswith(MAGIC) or is_fmae(content):
-                raise InputError(f"{source}: is not an image but a compressed file; decompress takes it")
-            return load_gray(content, str(source), size, fit)
+        return read_image(source, size, fit)
 
     def load_part(source: Source) -> Part[NDArray[np.uint8]]:
         return Part(*load(source))
@@ -170,6 +163,8 @@ def _names_of(sources: Sequence[Source]) -> dict[Source, str]:
     for source in sources:
         name = (source.below / source.path.stem).as_posix()
         if name in named:
+            if named[name].path == source.path:
+                raise InputError(f"{source} is given twice")
             raise InputError(
                 f"{named[name]} and {source}: both would have the name {name!r}; rename one, or give the folder "
                 "that holds both with -r, which keeps the folders in it as a part of the names"

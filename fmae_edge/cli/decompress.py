@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.cli.files import STREAM, Source, expand, named, read
+from fmae_edge.cli.compressed import read_compressed
+from fmae_edge.cli.files import STREAM, Source, expand, named
 from fmae_edge.cli.joined import Part, join_files
 from fmae_edge.cli.many import FILES_AT_ONCE, Conversion, Product, convert_files
 from fmae_edge.cli.options import FileOptions
@@ -18,9 +19,9 @@ from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_file import FmaeFile, is_fmae, max_file_bytes, unpack
-from fmae_edge.runtime.latent_file import MAGIC, file_bytes, load_latents
+from fmae_edge.runtime.fmae_file import FmaeFile, is_fmae, unpack
 from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
+from fmae_edge.runtime.latent_file import load_latents
 
 _ARRAY = ".npy"
 _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
@@ -70,19 +71,11 @@ def decompress_files(files: Sequence[Path], options: FileOptions = DEFAULTS, ind
 
 
 def _read(source: Source) -> bytes:
-    """Read a file, once its first bytes say that it is one to decompress, up to the size that they tell."""
-
-    def most(start: bytes) -> int:
-        if is_fmae(start):
-            return max_file_bytes(start)
-        if source.path.suffix.lower() == FMAE_SUFFIX:
-            raise InputError(f"{source}: not a {FMAE_SUFFIX} file")
-        if not start.startswith(MAGIC):
-            way_out = "; compress takes images" if source.path.suffix.lower() in SUFFIXES else ""
-            raise InputError(f"{source}: is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
-        return max(file_bytes(start, str(source)), len(start))
-
-    return read(source, most)
+    suffix = source.path.suffix.lower()
+    if suffix == FMAE_SUFFIX:
+        return read_compressed(source, f"not a {FMAE_SUFFIX} file", latents=False)
+    way_out = "; compress takes images" if suffix in SUFFIXES else ""
+    return read_compressed(source, f"is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
 
 
 def _decode_stack(codec: Codec, index: int | None, source: Source) -> Part[Pixels]:

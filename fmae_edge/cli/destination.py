@@ -38,9 +38,9 @@ class Destination:
                 raise UsageError(f"{text}: is a pattern without a name; end it with {{stem}} and a suffix")
             for field in _FIELD.findall(text):
                 if field not in _FIELDS:
-                    raise UsageError(f"{text}: {{{field}}} stands for nothing; use {{{'}, {'.join(_FIELDS)}}}")
+                    raise UsageError(f"{text}: unknown field {{{field}}}; use {{{'}, {'.join(_FIELDS)}}}")
             if set("{}") & set(_FIELD.sub("", text)):
-                raise UsageError(f"{text}: has a brace alone; use {{{'}, {'.join(_FIELDS)}}}")
+                raise UsageError(f"{text}: has an unmatched brace; the fields are {{{'}, {'.join(_FIELDS)}}}")
         return cls(path, said_folder)
 
     @property

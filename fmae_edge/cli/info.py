@@ -63,19 +63,12 @@ def _is_file(target: Path) -> bool:
 
 
 def _describe_file(path: Path, bundle: Path | None, json: bool) -> None:
-    from fmae_edge.cli.files import Source, named, read
+    from fmae_edge.cli.compressed import read_compressed
+    from fmae_edge.cli.files import Source, named
     from fmae_edge.runtime.codec import Codec
-    from fmae_edge.runtime.errors import InputError
-    from fmae_edge.runtime.fmae_file import is_fmae, max_file_bytes
 
     source = Source(path)
-
-    def most(start: bytes) -> int:
-        if not is_fmae(start):
-            raise InputError(f"{source}: neither a .fmae file nor the folder of a bundle")
-        return max_file_bytes(start)
-
-    content = read(source, most)
+    content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)
     with named(source):
         found = Codec(bundle).inspect(content)
     if json:
@@ -158,7 +151,7 @@ def _print(path: Path, manifest: "Manifest") -> None:
             (name, f"{q['bytes_per_image']:.2f}", f"{q['psnr_pooled']:.3f} dB", f"{q['ssim']:.4f}")
             for name, q in record["rate"].items()
         ]
-        typer.echo(format_table(("one .fmae file of them", "bytes an image", "PSNR pooled", "SSIM"), rows))
+        typer.echo(format_table(("one .fmae file of them", "bytes per image", "PSNR pooled", "SSIM"), rows))
 
 
 def _line(text: str) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from fmae_edge.cli.usage import UsageError
 
-_INTEGER = re.compile(r"([+-]?)0*([0-9]{1,19})")  # Python refuses to read thousands of digits, and to print them
+_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
+_DIGITS = 20  # one more than _LARGEST has: Python refuses to read thousands of digits
 _LARGEST = 2**63 - 1
 _LONGEST_SHOWN = 40  # characters
 
@@ -16,10 +17,12 @@ def integer(option: str, least: int, most: int = _LARGEST) -> Callable[[str | in
     def parse(value: str | int) -> int:
         text = str(value)
         digits = _INTEGER.fullmatch(text)
-        number = None if digits is None else int(digits[1] + digits[2])
+        number = None if digits is None else int(digits[1] + digits[2][:_DIGITS])
         if number is None or not least <= number <= most:
             shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
-            raise UsageError(f"{option} is {shown!r}; expected an integer from {least} to {most}")
+            too_large = number is not None and number > most
+            bounds = f"from {least} to {most}" if too_large or most < _LARGEST else f"of at least {least}"
+            raise UsageError(f"{option} is {shown!r}; expected an integer {bounds}")
         return number
 
     return parse

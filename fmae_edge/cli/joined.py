@@ -42,12 +42,12 @@ def join_files(
 
     `load` returns what `make` takes of an input. If `options` say so, those that fail are left out of the file.
     """
-    with tally(inputs, options.json, outputs.stream) as outcomes:
+    with tally(inputs, options.json, outputs.stream, way_on(options)) as outcomes:
         found: _Found[Loaded] = [(source, None) for source in inputs.sources]
         try:
             if not outputs.claim(target):
                 outcomes.add(_alike(found, str(target), "skipped"))
-                outcomes.finish(way_on(options))
+                outcomes.finish()
                 return
             outputs.rehearse(target)  # before all are read
             found = _load_each(inputs.sources, load, options.jobs, outcomes)
@@ -65,7 +65,7 @@ def join_files(
             outcomes.add(_alike(found, None, "failed", error))
         except KeyboardInterrupt:
             outcomes.interrupted("nothing was written")
-        outcomes.finish(way_on(options))
+        outcomes.finish()
 
 
 def _load_each(

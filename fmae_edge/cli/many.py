@@ -72,7 +72,7 @@ def convert_files(
     """
     sources, writer = inputs.sources, _Writer(outputs, options.dry_run)
     here, jobs = needs_one_thread(sources), min(options.jobs, len(sources))
-    with tally(inputs, options.json, outputs.stream) as outcomes:
+    with tally(inputs, options.json, outputs.stream, way_on(options)) as outcomes:
         try:
             with threads(here, jobs) as pool, interruptible(here) as interrupted:
                 groups = groups_of(sources, 1 if here else files_at_once)
@@ -88,8 +88,8 @@ def convert_files(
         except ResourceError as error:
             outcomes.stop(str(error), error)
         except KeyboardInterrupt:
-            outcomes.interrupted(way_on(options))
-        outcomes.finish(way_on(options))
+            outcomes.interrupted()
+        outcomes.finish()
 
 
 def way_on(options: FileOptions) -> str:

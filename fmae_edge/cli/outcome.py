@@ -60,9 +60,15 @@ class Tally:
     """Prints outcomes to `stream` as they come, a bar for many on a terminal, and counts them."""
 
     def __init__(
-        self, inputs: Inputs, json: bool, stream: TextIO, advance: Callable[[int, int], None] | None
+        self,
+        inputs: Inputs,
+        json: bool,
+        stream: TextIO,
+        advance: Callable[[int, int], None] | None = None,
+        way_on: str = "",
     ) -> None:
         self._given, self._inputs = inputs, len(inputs.sources)
+        self._way_on = way_on
         self._json, self._stream = json, stream
         self._advance = advance
         self._handled = 0
@@ -106,19 +112,19 @@ class Tally:
         """Note why it ends early, which is said last; the first reason counts."""
         self._stopped = self._stopped or (sentence, cause)
 
-    def interrupted(self, advice: str) -> NoReturn:
-        """Tell that Ctrl-C has ended it, and how to go on; exit with 130."""
+    def interrupted(self, instead: str = "") -> NoReturn:
+        """Say that Ctrl-C has ended it, and how to go on or what is true `instead`; exit with 130."""
         place = f" after {self._handled} of {self._inputs} inputs" if self._inputs > 1 else ""
-        say_error(f"interrupted{place}; {advice}")
+        say_error(f"interrupted{place}; {instead or self._way_on}")
         if self._json:
             self._print_record()
         sys.exit(130)
 
-    def finish(self, advice: str) -> None:
-        """Sum up, and exit with 1 if an input failed or was not tried; `advice` is how to go on with the rest."""
+    def finish(self) -> None:
+        """Sum up, and exit with 1 if an input failed or was not tried."""
         if self._stopped is not None:
             sentence, cause = self._stopped
-            rest = f"; {self._untried} of {self._inputs} inputs not tried; {advice}" if self._untried else ""
+            rest = f"; {self._untried} of {self._inputs} inputs not tried; {self._way_on}" if self._untried else ""
             say_error(sentence + rest, cause)
         if self._json:
             self._print_record()
@@ -162,14 +168,17 @@ def _passed_over(inputs: Inputs) -> str:
 
 
 @contextmanager
-def tally(inputs: Inputs, json: bool, stream: TextIO) -> Iterator[Tally]:
-    """Count the outcomes of inputs, under a bar if they are many and a terminal shows it."""
+def tally(inputs: Inputs, json: bool, stream: TextIO, way_on: str) -> Iterator[Tally]:
+    """Count the outcomes of inputs, with a bar if they are many and stderr is a terminal.
+
+    `way_on` tells the user how to do what a run has left.
+    """
     many = len(inputs.sources)
     shows = many > _MANY and sys.stderr.isatty() and not is_quiet() and not (json and sys.stdout.isatty())
     if not shows:
-        yield Tally(inputs, json, stream, None)
+        yield Tally(inputs, json, stream, None, way_on)
         return
     from fmae_edge.cli.progress import progress_bar  # only now: it takes longer to import than a few files take
 
     with progress_bar("files", rate=True, total=many) as advance:
-        yield Tally(inputs, json, stream, advance)
+        yield Tally(inputs, json, stream, advance, way_on)

@@ -11,7 +11,7 @@ from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, place_finder
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import OutputError
-from fmae_edge.runtime.output import follow_links, refuse_existing, refuse_special, write_error, write_file
+from fmae_edge.runtime.output import final_path, refuse_existing, refuse_special, write_error, write_file
 
 
 class Outputs:
@@ -91,8 +91,8 @@ class Outputs:
         place = self._place_of(path)
         if place in self._claimed:
             raise OutputError(
-                f"{path}: is where {self._claimed[place]} goes already; run them apart, or use {{path}} or "
-                "{folder} in -o"
+                f"{path}: {self._claimed[place]} is already written to this path; use separate runs, or "
+                "{path} or {folder} in -o"
             )
         exists = os.path.lexists(path)
         skipped = exists and self._skip and not path.is_dir()
@@ -136,11 +136,11 @@ class Outputs:
 
     def _place_of(self, path: Path) -> tuple[str, str]:
         """Tell results apart: of two links to one file, --force would overwrite what the first has written."""
-        return self._place(follow_links(path) if self._force else path)
+        return self._place(final_path(path, self._force))
 
     def _find_folder(self, path: Path) -> Path:
         """Return the folder of `path`, or the nearest that exists if it is made. Raises OutputError."""
-        nearest = (follow_links(path) if self._force else path).parent
+        nearest = final_path(path, self._force).parent
         while self._makes_folders and not os.path.lexists(nearest):
             nearest = nearest.parent
         if not nearest.exists():

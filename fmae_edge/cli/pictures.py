@@ -1,8 +1,7 @@
 """Load the images of the commands that draw, and check where the picture goes."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +10,13 @@ from numpy.typing import NDArray
 
 from fmae_edge.cli.console import say, say_error
 from fmae_edge.cli.destination import Destination
-from fmae_edge.cli.files import STREAM, Source, TooLargeError, read
+from fmae_edge.cli.files import STREAM, Source
+from fmae_edge.cli.images import read_image
 from fmae_edge.cli.outcome import Outcome
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.pipeline import settle
 from fmae_edge.cli.usage import UsageError
-from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_image_bytes
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.data.image_file import Fit
 
 
 def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:
@@ -47,22 +46,8 @@ def load_pictures(
     return loaded
 
 
-@contextmanager
-def suggesting_fit(fit: Fit | None) -> Iterator[None]:
-    """Add the option that takes images of other sizes, and so larger files, to errors about the size."""
-    try:
-        yield
-    except SizeError as error:
-        raise InputError(f"{error}; --fit resize will resize it") from None
-    except TooLargeError as error:
-        if fit:
-            raise
-        raise InputError(f"{error}; --fit resize takes larger images") from None
-
-
 def _load(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
-    with suggesting_fit(fit):
-        pixels, notes = load_gray(read(source, max_image_bytes(size, fit)), str(source), size, fit)
+    pixels, notes = read_image(source, size, fit)
     if notes:
         say(f"{source}: {'; '.join(notes)}", sys.stderr)
     return pixels

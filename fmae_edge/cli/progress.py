@@ -30,7 +30,7 @@ SECONDS_BETWEEN_LINES = 20
 
 
 class _Rate(ProgressColumn):
-    """How many a second."""
+    """The number of files per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f}/s" if task.speed else "")

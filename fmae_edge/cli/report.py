@@ -8,6 +8,7 @@ import typer
 
 from fmae_edge.cli.codec import BundleArgument, Data, Force, Json
 from fmae_edge.cli.console import say
+from fmae_edge.cli.files import STREAM, Source, as_path, read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,23 +24,23 @@ _ROUNDS = 10
 def report(
     bundle: BundleArgument = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="PATH", help="HTML file to write.", readable=False)
+        Path, typer.Option("-o", "--output", metavar="PATH", parser=as_path, help="HTML file to write.")
     ] = Path("report.html"),
     data: Data = None,
     evaluation: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
+            parser=as_path,
             help="The evaluation.json of fmae-edge evaluate. [default: measure fewer codecs on 500 images]",
-            readable=False,
         ),
     ] = None,
     bench: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
+            parser=as_path,
             help="The output of fmae-edge bench --json. [default: measure with fewer rounds]",
-            readable=False,
         ),
     ] = None,
     force: Force = False,
@@ -55,7 +56,6 @@ def report(
     """
     from threadpoolctl import threadpool_limits
 
-    from fmae_edge.cli.files import STREAM, Source, read
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.bench import run_bench

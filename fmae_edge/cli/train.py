@@ -8,7 +8,7 @@ import typer
 from fmae_edge.cli.codec import Data, Json
 from fmae_edge.cli.console import say_error
 from fmae_edge.cli.integers import integer
-from fmae_edge.cli.usage import UsageError
+from fmae_edge.cli.usage import UsageError, as_option
 
 if TYPE_CHECKING:
     from fmae_edge.train.recipe import Recipe
@@ -71,6 +71,7 @@ def train(
 
     from fmae_edge.cli.progress import TrainingProgress
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
+    from fmae_edge.runtime.errors import ArgumentError
     from fmae_edge.train.checkpoint import read_config, read_recipe, start_run
     from fmae_edge.train.config import ModelConfig
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
@@ -95,8 +96,8 @@ def train(
     else:
         try:
             config, recipe = ModelConfig(), Recipe(**given)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
+        except ArgumentError as error:
+            raise UsageError(as_option(error)) from None
     images = load_fashion_mnist(data)
     train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     if not resume:

@@ -16,4 +16,9 @@ def options_named() -> Iterator[None]:
     try:
         yield
     except ArgumentError as error:
-        raise InputError(f"--{error.argument.replace('_', '-')} {error.problem}") from error
+        raise InputError(as_option(error)) from error
+
+
+def as_option(error: ArgumentError) -> str:
+    """Return the message of `error` with the name of the option instead of the argument."""
+    return f"--{error.argument.replace('_', '-')} {error.problem}"

@@ -1,4 +1,4 @@
-"""How fast a bundle is on this machine: throughput, latency, loading, memory, cold start."""
+"""Measure the speed of a bundle on this machine: throughput, latency, loading, memory, cold start."""
 
 import json
 import statistics
@@ -33,7 +33,7 @@ _IMAGES_FOR_MEMORY = 10_000
 
 @dataclass(frozen=True)
 class Speed:
-    """One task in calls of `batch` images on `threads` threads: microseconds a call, images/s at the median."""
+    """One task in calls of `batch` images on `threads` threads: microseconds per call, images/s at the median."""
 
     task: Task
     precision: Precision
@@ -46,17 +46,17 @@ class Speed:
 
     @property
     def us_per_image(self) -> float:
-        """Median microseconds an image."""
+        """Median microseconds per image."""
         return self.p50_us / self.batch
 
 
 @dataclass(frozen=True)
 class Bench:
-    """All that was measured of one bundle; times in milliseconds, memory in MB (10^6 bytes), None where unknown.
+    """All measurements of one bundle; times in milliseconds, memory in MB (10^6 bytes), None where unknown.
 
-    `load_ms` is how long a codec of each precision takes until it has encoded and decoded its first image, in a
-    process that has onnxruntime loaded. `memory_mb` is the resident memory of a fresh process with numpy and
-    onnxruntime imported, then with a codec that has run one image, then at its peak over 10,000 images.
+    `load_ms` is the time from making a codec of each precision until it has encoded and decoded its first image,
+    in a process that has already loaded onnxruntime. `memory_mb` is the resident memory of a fresh process with
+    numpy and onnxruntime imported, then with a codec that has run one image, then at its peak over 10,000 images.
     `cold_start_ms` are whole processes, the last of which compresses an image with the bundle in the wheel.
     """
 
@@ -68,12 +68,12 @@ class Bench:
     cold_start_ms: dict[str, float]
 
     def best(self, task: Task, precision: Precision, threads: int) -> Speed:
-        """Return the batch size that takes least time an image."""
+        """Return the batch size that takes the least time per image."""
         rows = [s for s in self.speeds if (s.task, s.precision, s.threads) == (task, precision, threads)]
         return min(rows, key=lambda speed: speed.us_per_image)
 
     def summary(self) -> list[tuple[Speed, Speed]]:
-        """Return for each number of threads, task and precision its speed at batch 1 and at its best batch."""
+        """Return the speed at batch 1 and at the best batch for each number of threads, task and precision."""
         singles = {(s.threads, s.task, s.precision): s for s in self.speeds if s.batch == 1}
         return [
             (singles[threads, task, precision], self.best(task, precision, threads))
@@ -83,12 +83,12 @@ class Bench:
         ]
 
     def to_record(self) -> dict[str, Any]:
-        """Return everything as JSON has it."""
+        """Return everything as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Any) -> "Bench":
-        """Return what `to_record` wrote down. Raises KeyError, TypeError or ValueError for anything else."""
+        """Return what `to_record` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         speeds = [
             Speed(
                 task=chosen(row["task"], TASKS),
@@ -118,7 +118,7 @@ def _numbers(record: Any) -> dict[str, float]:
 
 
 def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = lambda done, total: None) -> Bench:
-    """Measure the bundle in folder `bundle`; more `rounds` steady the figures."""
+    """Measure the bundle in folder `bundle`; more `rounds` give steadier figures."""
     manifest = Codec(bundle).manifest
     shape = manifest.image_shape
     images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *shape), dtype=np.uint8)
@@ -157,7 +157,7 @@ def _load_ms(bundle: Path, image: np.ndarray) -> dict[str, float]:
     return {precision: statistics.median(round_[precision] for round_ in rounds) * 1e3 for precision in PRECISIONS}
 
 
-# VmHWM, as `resource` counts what the parent had before exec
+# VmHWM is read because `resource` also counts the memory of the parent before exec
 _MEMORY = """
 import json, sys, numpy, onnxruntime
 def peak():
@@ -186,7 +186,7 @@ def _memory_mb(bundle: Path) -> dict[str, float] | None:
 
 
 def _cold_start_ms() -> dict[str, float]:
-    """Time whole processes, one kind after the other in every round."""
+    """Time whole processes, one of each kind per round."""
     with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
         picture = Path(folder, "image.png")
         shape = read_bundle(DEFAULT_BUNDLE, only=()).manifest.image_shape

@@ -1,15 +1,15 @@
-"""Throughput over batch size, as a picture."""
+"""Plot throughput over batch size."""
 
 from matplotlib.figure import Figure
 
 from fmae_edge.evaluate.bench import BATCHES, Bench
 
-# Of Okabe and Ito's palette, which colour-blind people can tell apart; the line's style says how many threads
+# From Okabe and Ito's palette, which colour-blind people can tell apart; the line style shows the threads
 _COLOURS = {"int8": "#0072B2", "fp32": "#D55E00"}
 
 
 def plot_bench(bench: Bench) -> Figure:
-    """Draw images a second over the batch size: a panel a task, a line a precision and number of threads."""
+    """Draw images per second over the batch size: a panel per task, a line per precision and threads."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     threads = sorted({speed.threads for speed in bench.speeds})
@@ -29,10 +29,10 @@ def plot_bench(bench: Bench) -> Figure:
         panel.set_xscale("log", base=2)
         panel.set_xticks(BATCHES, [str(batch) for batch in BATCHES])
         panel.set_title(task)
-        panel.set_xlabel("images a call")
+        panel.set_xlabel("images per call")
         panel.grid(alpha=0.3)
-    panels[0].set_ylim(bottom=0)  # only now: it ends the scaling to what is drawn, in both panels
-    panels[0].set_ylabel("images a second, at the median")
+    panels[0].set_ylim(bottom=0)  # after drawing, because it ends autoscaling in both panels
+    panels[0].set_ylabel("images per second, at the median")
     panels[1].legend(loc="upper left")
     figure.suptitle(f"{bench.bundle_id} on {bench.machine['cpu']}", fontsize="small")
     return figure

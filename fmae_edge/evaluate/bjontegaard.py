@@ -1,4 +1,4 @@
-"""Bjontegaard's rate difference: how many bytes more or fewer one codec needs for equal PSNR.
+"""Bjontegaard's rate difference: how many bytes more or fewer one codec needs at equal PSNR.
 
 G. Bjontegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001; computed by the
 `bjontegaard` library with piecewise cubic (PCHIP) interpolation, as the standards' test conditions now do.
@@ -26,10 +26,10 @@ class RateDifference:
 def rate_difference(anchor: Sequence[Point], test: Sequence[Point]) -> RateDifference:
     """Compare two curves of (bytes, PSNR in dB) points over the PSNR that both reach.
 
-    Each curve counts as its Pareto front: a setting that another beats in both bytes and PSNR is left out, so
-    that what remains rises and can be interpolated. Rates are averaged by their logarithm.
+    Only the Pareto front of each curve counts: settings that another one beats in both bytes and PSNR are left
+    out, so that the rest rises and can be interpolated. The logarithms of the rates are averaged.
 
-    Raises ValueError where a front has under four points or the two share no PSNR.
+    Raises ValueError if a front has fewer than four points or the two share no PSNR.
     """
     fronts = [pareto_front(curve) for curve in (anchor, test)]
     for name, curve, front in zip(("anchor", "test"), (anchor, test), fronts, strict=True):
@@ -49,7 +49,7 @@ def rate_difference(anchor: Sequence[Point], test: Sequence[Point]) -> RateDiffe
 
 
 def pareto_front(curve: Sequence[Point]) -> list[Point]:
-    """Return the (bytes, PSNR) points that no other point beats, by rising bytes and so by rising PSNR."""
+    """Return the (bytes, PSNR) points that no other point beats, sorted by bytes and so by PSNR."""
     front: list[Point] = []
     for size, psnr in sorted(curve, key=lambda point: (point[0], -point[1])):
         if not front or psnr > front[-1][1]:

@@ -1,12 +1,12 @@
-"""Merge table rows that show the same."""
+"""Merge table rows with equal cells."""
 
 from collections.abc import Mapping, Sequence
 
 
 def merge_equal_rows(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> list[dict[str, str]]:
-    """Merge rows that differ in one of `columns` alone, which then lists all its cells: "1, 7, 256".
+    """Merge rows that differ only in one of `columns`, which then lists all its cells: "1, 7, 256".
 
-    A merged row stands for every combination of what it lists. Rows are in the order of their first.
+    A merged row stands for every combination of the cells it lists, and keeps the place of its first row.
     """
     merged = [dict(row) for row in rows]
     for column in columns:

@@ -1,4 +1,4 @@
-"""A bundle's files against those of other codecs: every point, and who needs fewer bytes."""
+"""Compare the files of a bundle with those of other codecs: every measured point, and who needs fewer bytes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -27,13 +27,13 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.manifest import QUALITIES
 
 PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
-# At this PSNR, codecs are compared in bytes: where the general ones begin and the latents are far from exact
+# Codecs are compared in bytes at this PSNR: general codecs reach it, and the bundle can still do better
 REFERENCE_DB = 22.0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many bytes more or fewer `codec` needs than `anchor`; `difference` is None where they share no PSNR."""
+    """The rate difference of `codec` and `anchor`; `difference` is None where they share no PSNR."""
 
     codec: str
     anchor: str
@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All measured points of one bundle and the codecs it is compared with, and on which machine."""
+    """All measured points of one bundle and of the codecs it is compared with, and the machine."""
 
     bundle_id: str
     machine: dict[str, Any]
@@ -51,7 +51,7 @@ class Evaluation:
 
     @classmethod
     def from_record(cls, record: Any) -> "Evaluation":
-        """Return the evaluation that `to_record` wrote down.
+        """Return the evaluation that `to_record` wrote.
 
         Raises KeyError, TypeError or ValueError for anything else.
         """
@@ -59,7 +59,7 @@ class Evaluation:
         return cls(text(record["bundle_id"]), read_machine(record["machine"]), points)
 
     def curve(self, codec: str, packing: Packing) -> Curve:
-        """Return the lossy points of a codec, by rising bytes."""
+        """Return the lossy points of a codec, sorted by bytes."""
         found = [
             (point.bytes_per_image, point.quality.psnr_pooled)
             for point in self.points
@@ -81,7 +81,7 @@ class Evaluation:
 
     @property
     def reference_db(self) -> float:
-        """The PSNR in dB at which codecs are compared in bytes: 22.0, or the nearest that the bundle reaches."""
+        """PSNR in dB at which codecs are compared in bytes: 22.0, or the nearest that the bundle reaches."""
         ranges = [self.levels(codec, packing) for codec in self.codecs()[:1] for packing in PACKINGS]
         reached = [levels for levels in ranges if levels]
         if not reached:
@@ -92,7 +92,7 @@ class Evaluation:
         return max(REFERENCE_DB, math.ceil(10 * lowest) / 10)
 
     def comparisons(self) -> list[Comparison]:
-        """Compare the bundle's curves with each other codec's, in both packings, where the images are the same."""
+        """Compare the bundle with each other codec in both packings, where both have the same images."""
         ours = [codec for codec in self.codecs() if codec.startswith(OURS)]
         others = [codec for codec in self.codecs() if not codec.startswith(OURS)]
         compared = []
@@ -109,7 +109,7 @@ class Evaluation:
         return compared
 
     def to_record(self) -> dict[str, Any]:
-        """Return everything as JSON has it."""
+        """Return everything as JSON values."""
         reference = self.reference_db
         return {
             "bundle_id": self.bundle_id,
@@ -117,10 +117,7 @@ class Evaluation:
             "points": [point.to_record() for point in self.points],
             "comparisons": [asdict(comparison) for comparison in self.comparisons()],
             "bytes_at_reference": {
-                packing: {
-                    codec: bytes_at(self.curve(codec, packing).points, self.reference_db)
-                    for codec in self.codecs()
-                }
+                packing: {codec: bytes_at(self.curve(codec, packing).points, reference) for codec in self.codecs()}
                 for packing in PACKINGS
             },
             "reference_db": reference,
@@ -137,8 +134,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a bundle and other codecs on uint8 test images (N, height, width), N a multiple of 100.
 
-    The bundle is measured with no effort and, if it is not 0, with `effort`; PCA is fitted to `train_images`.
-    `general` are the codecs beside these, all if not given.
+    The bundle is measured without effort and, if `effort` is not 0, with it too. PCA is fitted to
+    `train_images`. `general` are the other codecs to measure, by default all.
     """
     efforts = [0, effort] if effort else [0]
     own = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
@@ -161,9 +158,9 @@ def evaluate(
 
 
 def bytes_at(points: Sequence[tuple[float, float]], psnr: float) -> float | None:
-    """Return the bytes at which a curve of (bytes, PSNR in dB) points reaches `psnr`, None outside of it.
+    """Return the bytes at which a curve of (bytes, PSNR in dB) points reaches `psnr`, None outside its range.
 
-    Bytes are interpolated by their logarithm between two neighbours on the Pareto front.
+    The logarithm of the bytes is interpolated between neighbours on the Pareto front.
     """
     front = pareto_front(points)
     if not front or not front[0][1] <= psnr <= front[-1][1]:
@@ -180,21 +177,21 @@ def to_markdown(evaluation: Evaluation) -> str:
         "",
         "Bytes are those of files, headers included; PSNR is in dB; times are medians on one thread.",
         "",
-        f"| codec | bytes at {evaluation.reference_db} dB: one image a file | 100 a file |",
+        f"| codec | bytes at {evaluation.reference_db} dB: one image per file | 100 per file |",
         "| --- | --- | --- |",
     ]
     for codec in evaluation.codecs():
         sizes = (record["bytes_at_reference"][packing][codec] for packing in PACKINGS)
         lines.append(f"| {codec} | {' | '.join(_cell(size, '.1f') for size in sizes)} |")
-    lines += ["", "| rate difference (Bjontegaard) | one image a file | 100 a file |", "| --- | --- | --- |"]
+    lines += ["", "| rate difference (Bjontegaard) | one image per file | 100 per file |", "| --- | --- | --- |"]
     compared = {(each.codec, each.anchor, each.packing): each.difference for each in evaluation.comparisons()}
     for codec, anchor in dict.fromkeys((codec, anchor) for codec, anchor, _ in compared):
         differences = (_difference(compared[codec, anchor, packing]) for packing in PACKINGS)
         lines.append(f"| {codec} against {anchor} | {' | '.join(differences)} |")
     lines += [
         "",
-        "| codec | setting | images a file | images | bytes an image | bits a pixel | PSNR pooled | PSNR an image "
-        "| SSIM | encode ms | decode ms |",
+        "| codec | setting | images per file | images | bytes per image | bits per pixel | PSNR pooled "
+        "| PSNR per image | SSIM | encode ms | decode ms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for point in evaluation.points:

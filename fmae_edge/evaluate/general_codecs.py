@@ -1,6 +1,6 @@
-"""The codecs anyone has, each at its best for small grayscale images judged by PSNR.
+"""General codecs, each with its best settings for small grayscale images judged by PSNR.
 
-What is best was measured on training images of Fashion-MNIST, and costs these codecs nothing but time:
+The settings were chosen by measuring training images of Fashion-MNIST. They cost these codecs only time:
 
 - PNG: the smallest of every row filter and deflate strategy at level 9, 3 % under Pillow's `optimize`.
 - JPEG: the same quantiser step at all frequencies (the table of the standard's Annex K gives 0.7 dB less at
@@ -11,7 +11,7 @@ What is best was measured on training images of Fashion-MNIST, and costs these c
   which win 0.3 dB here; the default tuning needs a sixth more bytes.
 - JPEG XL: a bare codestream; effort 9 when lossy (10 gives the same files), 10 when lossless.
 
-The ladders start at the lowest quality each codec has and end near 30 dB.
+The settings start at the lowest quality of each codec and end near 30 dB.
 """
 
 import io
@@ -31,7 +31,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class GeneralCodec:
-    """One codec at one setting: `encode` takes (height, width) uint8 to a file's bytes, `decode` back."""
+    """One codec at one setting: `encode` turns (height, width) uint8 into the bytes of a file, `decode` back."""
 
     name: str
     setting: str

@@ -1,4 +1,4 @@
-"""Where something was measured."""
+"""Describe the machine of a measurement."""
 
 import platform
 from importlib.metadata import version
@@ -12,7 +12,7 @@ from fmae_edge.runtime.cpus import available_cpus
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return this machine's CPU, how many of it this process may use, its system, and the versions at work."""
+    """Return the CPU, the number of CPUs that this process may use, the system, and the versions in use."""
     return {
         "cpu": f"{cpu_name()}, {', '.join(dot_products()) or 'no int8 dot product'}",
         "cpus": available_cpus(),
@@ -25,5 +25,5 @@ def describe_machine() -> dict[str, Any]:
 
 
 def read_machine(record: Any) -> dict[str, Any]:
-    """Return what `describe_machine` did, from JSON. Raises AttributeError or ValueError for anything else."""
+    """Check a record of `describe_machine` from JSON. Raises AttributeError or ValueError for anything else."""
     return {text(name): text(value) if isinstance(value, str) else count(value) for name, value in record.items()}

@@ -1,9 +1,10 @@
-"""Linear transform coding, the reference any autoencoder has to beat: PCA, scalar quantisers, a range coder.
+"""Linear transform coding, the baseline for any autoencoder: PCA, scalar quantisers, a range coder.
 
-Each coefficient has an entropy-constrained scalar quantiser of its own (Chou, Lookabaugh and Gray,
-"Entropy-constrained vector quantization", IEEE TASSP 1989): it starts as a uniform one, then chooses by squared
-error plus weighted bits, moves each level to the mean of what fell on it, counts anew, and so finds its dead
-zone by itself. Coefficients left with one level are not coded, so the step alone decides how many are.
+Each coefficient has its own entropy-constrained scalar quantiser (Chou, Lookabaugh and Gray,
+"Entropy-constrained vector quantization", IEEE TASSP 1989): it starts as a uniform one,
+then chooses levels by squared error plus weighted bits, moves each level to the mean of its values and counts them
+again, which forms a dead zone. Coefficients left with one level are not coded, so the step alone decides how many
+are coded.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ _ROUNDS = 6
 
 @dataclass(frozen=True)
 class Quantiser:
-    """One coefficient's L levels, ascending (L,), the L - 1 values where the choice changes, and their intervals.
+    """The L ascending levels of one coefficient (L,), the L - 1 decision values between them, and their intervals.
 
     Level k owns the positions [starts[k], starts[k] + sizes[k]) of the range coder's 65536.
     """
@@ -46,7 +47,7 @@ class PcaCodec:
     quantisers: list[Quantiser]
 
     def quantise(self, images: Pixels) -> NDArray[np.int64]:
-        """Return the symbols (N, C) of (N, height, width) images: each coded coefficient's level by number."""
+        """Return the symbols (N, C) of (N, height, width) images: the level index of each coefficient."""
         coefficients = (images.reshape(len(images), -1) - self.mean) @ self.components
         symbols = np.empty(coefficients.shape, np.int64)
         for column, quantiser in enumerate(self.quantisers):
@@ -54,7 +55,7 @@ class PcaCodec:
         return symbols
 
     def reconstruct(self, symbols: NDArray[np.int64]) -> Pixels:
-        """Return the (N, height, width) images that symbols (N, C) stand for."""
+        """Return the (N, height, width) images of symbols (N, C)."""
         coefficients = np.empty(symbols.shape)
         for column, quantiser in enumerate(self.quantisers):
             coefficients[:, column] = quantiser.levels[symbols[:, column]]
@@ -62,7 +63,7 @@ class PcaCodec:
         return pixels.clip(0, 255).astype(np.uint8).reshape(-1, *self.image_shape)
 
     def encode(self, images: Pixels) -> list[bytes]:
-        """Return one payload for each of (N, height, width) uint8 images."""
+        """Return one payload per image of (N, height, width) uint8 images."""
         symbols = self.quantise(images)
         starts, sizes = np.empty_like(symbols), np.empty_like(symbols)
         for column, quantiser in enumerate(self.quantisers):
@@ -86,7 +87,7 @@ def fit_pca_codecs(images: Pixels, steps: Sequence[float] = PCA_STEPS) -> list[P
     pixels = images.reshape(len(images), -1).astype(np.float64)
     mean = pixels.mean(axis=0)
     _, components = np.linalg.eigh(np.cov(pixels, rowvar=False))
-    components = components[:, ::-1]  # by falling variance
+    components = components[:, ::-1]  # sorted by falling variance
     ordered = np.sort(components.T @ (pixels - mean).T, axis=1)
     codecs = []
     for step in steps:
@@ -98,13 +99,13 @@ def fit_pca_codecs(images: Pixels, steps: Sequence[float] = PCA_STEPS) -> list[P
 
 
 def _fit_quantiser(ordered: Floats, step: float) -> Quantiser:
-    """Fit one coefficient's quantiser to its values in ascending order."""
+    """Fit the quantiser of one coefficient to its values, given in ascending order."""
     # At high resolution D = step^2 / 12 and dD/dR = -2 ln(2) D: the slope at which a bit pays
     slope = np.log(2) / 6 * step**2
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
 
     def moved(levels: Floats, decisions: Floats) -> tuple[Floats, NDArray[np.int64]]:
-        """Return each level moved to the mean of what falls on it, and how many values that are."""
+        """Return each level moved to the mean of its values, and how many values it has."""
         bounds = np.concatenate([[0], np.searchsorted(ordered, decisions, side="right"), [len(ordered)]])
         counts = np.diff(bounds)
         return np.where(counts > 0, np.diff(sums[bounds]) / np.maximum(counts, 1), levels), counts
@@ -122,10 +123,10 @@ def _fit_quantiser(ordered: Floats, step: float) -> Quantiser:
 
 
 def cheapest_levels(levels: Floats, costs: Floats) -> tuple[list[int], Floats]:
-    """Return which ascending levels (L,) are ever the cheapest for a value, and the values between those.
+    """Return the indices of the ascending levels (L,) that are cheapest for some value, and the decision values.
 
-    A level costs its squared distance and its own part of `costs` (L,), and (value - level)^2 + cost is
-    value^2 plus a line in value: the cheapest are the lines' lower envelope.
+    A level costs its squared distance plus its entry of `costs` (L,). (value - level)^2 + cost is value^2 plus a
+    line in value, so the cheapest levels are the lower envelope of these lines.
     """
     heights = levels**2 + costs
     chosen, decisions = [0], [-np.inf]
@@ -143,7 +144,7 @@ def cheapest_levels(levels: Floats, costs: Floats) -> tuple[list[int], Floats]:
 
 
 def _sizes(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Share the 65536 positions out by count, at least one each; what rounding leaves goes to the largest."""
+    """Divide the 65536 positions by count, at least one each; the remainder goes to the largest."""
     sizes: NDArray[np.int64] = 1 + counts * (TOTAL - len(counts)) // counts.sum()
     sizes[np.argmax(sizes)] += TOTAL - sizes.sum()
     return sizes

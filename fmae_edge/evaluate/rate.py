@@ -1,7 +1,7 @@
-"""What a codec's files weigh and how good their pixels are: real files, decoded again.
+"""Measure the file sizes of a codec, and the quality of the images decoded from these files.
 
-At 28x28 a file is mostly its header, so each codec is measured twice: "single", one image a file, and
-"amortised", where 100 images share one header: a .fmae file of 100, or an atlas of 10x10 tiles for general codecs.
+At 28x28 a file is mostly its header, so each codec is measured twice: "single" has one image per file, and in
+"amortised" 100 images share one header: a .fmae file of 100, or an atlas of 10x10 tiles for general codecs.
 """
 
 import math
@@ -28,7 +28,7 @@ OURS = "fmae-edge"
 ATLAS_SIDE = 10
 IMAGES_IN_ATLAS = ATLAS_SIDE**2
 
-# What a .fmae file has beside the payload, granted to PCA alike: a header if single, else a length an image
+# PCA is charged the same overhead as a .fmae file: a header if single, else a length per image
 _HEADER_BYTES = 7
 _LENGTH_BYTES = 1
 _IMAGES_TIMED = 100
@@ -36,7 +36,7 @@ _IMAGES_TIMED = 100
 
 @dataclass(frozen=True)
 class RatePoint:
-    """A codec at one setting over `images` images: mean file bytes, quality, milliseconds an image (median).
+    """A codec at one setting over `images` images: mean file bytes, quality, median milliseconds per image.
 
     `bytes_per_image` counts whole files, headers included.
     """
@@ -52,7 +52,7 @@ class RatePoint:
     decode_ms: float
 
     def to_record(self) -> dict[str, Any]:
-        """Return everything as JSON has it, with None for the infinite PSNR of a lossless codec."""
+        """Return everything as JSON values, with None for the infinite PSNR of a lossless codec."""
         record = asdict(self)
         record["quality"] = {
             name: value if math.isfinite(value) else None for name, value in record["quality"].items()
@@ -61,7 +61,7 @@ class RatePoint:
 
     @classmethod
     def from_record(cls, record: Any) -> "RatePoint":
-        """Return the point that `to_record` wrote down. Raises KeyError, TypeError or ValueError for another."""
+        """Return the point that `to_record` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         quality = {name: math.inf if value is None else number(value) for name, value in record["quality"].items()}
         return cls(
             codec=text(record["codec"]),
@@ -77,25 +77,25 @@ class RatePoint:
 
 
 def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure a file for each of (N, height, width) uint8 images.
+    """Measure one file per image of (N, height, width) uint8 images.
 
-    Raises ValueError where a codec that is called lossless changes a pixel.
+    Raises ValueError if a codec declared lossless changes a pixel.
     """
     return _measure(codec, "single", images)
 
 
 def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure a file for each 100 of (N, height, width) uint8 images, N a multiple of 100.
+    """Measure one file per 100 images of (N, height, width) uint8 images, N a multiple of 100.
 
-    Raises ValueError for another N, and where a codec that is called lossless changes a pixel.
+    Raises ValueError for another N, and if a codec declared lossless changes a pixel.
     """
     return _measure(codec, "amortised", images)
 
 
 def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> tuple[RatePoint, RatePoint]:
-    """Measure .fmae files of (N, height, width) uint8 images, N a multiple of 100: one each, and 100 each.
+    """Measure .fmae files of (N, height, width) uint8 images, N a multiple of 100: one and 100 images per file.
 
-    With effort, files of one image are measured for every tenth.
+    With effort, files of one image are measured for every tenth image only.
     """
     name = OURS if effort == 0 else f"{OURS}, effort {effort}"
     alone = GeneralCodec(
@@ -115,9 +115,9 @@ def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> t
 
 
 def measure_pca(codec: PcaCodec, images: Pixels) -> tuple[RatePoint, RatePoint]:
-    """Measure (N, height, width) uint8 images: payloads and a header each; payloads and a length byte each.
+    """Measure (N, height, width) uint8 images: each payload with a header, and each payload with a length byte.
 
-    The first is timed one image at a time over the first 100, the second over all in one call.
+    The first is timed one image at a time over the first 100 images, the second over all images in one call.
     """
     started = time.perf_counter()
     payloads = codec.encode(images)
@@ -143,13 +143,13 @@ def to_atlases(images: Pixels) -> Pixels:
     """Lay (100 * A, height, width) images out as A pictures of 10x10 tiles, row by row."""
     count, height, width = images.shape
     if count % IMAGES_IN_ATLAS:
-        raise ValueError(f"an atlas holds {IMAGES_IN_ATLAS} images; {count} is no multiple of that")
+        raise ValueError(f"an atlas holds {IMAGES_IN_ATLAS} images; {count} is not a multiple of that")
     tiles = images.reshape(-1, ATLAS_SIDE, ATLAS_SIDE, height, width)
     return tiles.swapaxes(2, 3).reshape(-1, ATLAS_SIDE * height, ATLAS_SIDE * width)
 
 
 def from_atlases(atlases: Pixels) -> Pixels:
-    """Cut A pictures of 10x10 tiles into (100 * A, height, width) images: what `to_atlases` undoes."""
+    """Cut A pictures of 10x10 tiles into (100 * A, height, width) images, the inverse of `to_atlases`."""
     height, width = (side // ATLAS_SIDE for side in atlases.shape[1:])
     rows = atlases.reshape(-1, ATLAS_SIDE, height, ATLAS_SIDE, width)
     return rows.swapaxes(2, 3).reshape(-1, height, width)
@@ -166,7 +166,7 @@ def rate_point(
 ) -> RatePoint:
     """Return the point of a codec that wrote N (height, width) uint8 `originals` to `file_bytes` in all.
 
-    `milliseconds` are what it took to encode and to decode an image.
+    `milliseconds` are the times per image to encode and to decode.
     """
     return RatePoint(
         codec=codec,
@@ -185,18 +185,18 @@ def _measure(codec: GeneralCodec, packing: Packing, originals: Pixels) -> RatePo
     pictures = to_atlases(originals) if packing == "amortised" else originals
     file_bytes, decoded, encode_seconds, decode_seconds = _round_trip(codec.encode, codec.decode, pictures)
     if codec.lossless and (decoded != pictures).any():
-        raise ValueError(f"{codec.name}, {codec.setting}: the decoded pixels are not those encoded")
+        raise ValueError(f"{codec.name}, {codec.setting}: the decoded pixels differ from the original")
     if packing == "amortised":
         decoded = from_atlases(decoded)
-    images_a_file = len(originals) // len(pictures)
-    times = (_median_ms(encode_seconds, images_a_file), _median_ms(decode_seconds, images_a_file))
+    images_per_file = len(originals) // len(pictures)
+    times = (_median_ms(encode_seconds, images_per_file), _median_ms(decode_seconds, images_per_file))
     return rate_point(codec.name, codec.setting, packing, originals, decoded, file_bytes, times)
 
 
 def _round_trip(
     encode: Callable[[Pixels], bytes], decode: Callable[[bytes], Pixels], pictures: Pixels
 ) -> tuple[int, Pixels, list[float], list[float]]:
-    """Return the bytes of all files, the decoded pictures, and the seconds each took to encode and to decode."""
+    """Return the bytes of all files, the decoded pictures, and the seconds per file to encode and to decode."""
     file_bytes, decoded, encode_seconds, decode_seconds = 0, np.empty_like(pictures), [], []
     for picture, slot in zip(pictures, decoded, strict=True):
         started = time.perf_counter()

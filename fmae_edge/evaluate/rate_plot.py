@@ -1,4 +1,4 @@
-"""Rate and distortion of codecs as a picture: bytes an image against PSNR, single files beside amortised ones."""
+"""Plot rate and distortion of codecs: bytes per image against PSNR, single files beside amortised ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ Floats = NDArray[np.float64]
 _COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = "osD^vPX"
 MAX_CURVES = len(_COLOURS)
-TITLES = ("one image a file", "headers amortised over 100 images")
+TITLES = ("one image per file", "headers amortised over 100 images")
 _PSNR = "PSNR in dB, pooled over all images"
 _BYTES_RANGE = (4, 500)
 _TICKS = (5, 10, 20, 50, 100, 200, 500)
-_POINTS_AN_INCH = 72
-_POINTS_A_LINE = 200
+_POINTS_PER_INCH = 72
+_POINTS_PER_LINE = 200
 _ANCHOR_EVERY = 5
-# A label's room at 9 points a letter, and where it may stand, as seen from an end of its curve: the first is best
+# Size of a label at 9 points per letter, and its positions around a point of the curve, the best first
 _LETTER_WIDTH, _LINE_HEIGHT = 6.5, 11
 _GAPS = (4, 12, 24)
 _SIDES = np.array([(0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)])
@@ -31,16 +31,16 @@ _CORNERS = np.stack(np.meshgrid(np.linspace(-1, 1, 9), (-1, 0, 1)), axis=-1).res
 
 @dataclass(frozen=True)
 class Curve:
-    """A codec's name and its (bytes an image, pooled PSNR in dB) points."""
+    """A codec's name and its (bytes per image, pooled PSNR in dB) points."""
 
     name: str
     points: Sequence[Point]
 
 
 def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]) -> Figure:
-    """Draw the curves of single files and of many images a file; the very first is drawn as the one to look at.
+    """Draw the curves of single files and of many images per file; the first curve stands out.
 
-    A name has the same colour in both panels. What lies outside `psnr_range`, in dB, is cut off. Raises
+    A codec has the same colour in both panels. Points outside `psnr_range`, in dB, are cut off. Raises
     ValueError for more names than there are colours.
     """
     names = _names(single, amortised)
@@ -49,7 +49,7 @@ def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: t
     for panel, title, curves in zip(panels, TITLES, (single, amortised), strict=True):
         _draw(panel, title, curves, names, psnr_range)
     panels[0].set_ylabel(_PSNR)
-    figure.draw_without_rendering()  # lays the panels out, which says where labels would meet
+    figure.draw_without_rendering()  # lays out the panels, so that positions of labels are known
     for panel, curves in zip(panels, (single, amortised), strict=True):
         _label(panel, curves, names)
     return figure
@@ -58,7 +58,7 @@ def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: t
 def plot_rate_apart(
     single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]
 ) -> tuple[Figure, Figure]:
-    """Draw what `plot_rate` draws as two figures, which a narrow page can set one under the other."""
+    """Draw the panels of `plot_rate` as two figures, which a narrow page can stack."""
     names = _names(single, amortised)
     figures = (Figure(figsize=(4.8, 4.4), layout="constrained"), Figure(figsize=(4.8, 4.4), layout="constrained"))
     for figure, title, curves in zip(figures, TITLES, (single, amortised), strict=True):
@@ -93,33 +93,33 @@ def _draw(
             linewidth=1.5 if index else 2.5,
         )
     panel.set_title(title)
-    panel.set_xlabel("bytes an image")
+    panel.set_xlabel("bytes per image")
     panel.grid(alpha=0.3)
     panel.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
     panel.minorticks_off()
 
 
 def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
-    """Write each name beside its curve, in its colour, where it hits no line and no name.
+    """Write each name beside its curve, in its colour, where it covers no line and no other name.
 
-    Best beside an end or the top, else anywhere along the curve, and nearer to its own curve than to another.
-    Where all is taken, where it hits least.
+    The best place is beside an end or the top, else anywhere along the curve, nearer to this curve than to any
+    other. If every place covers something, the one that covers least is taken.
     """
     paths = [_path(panel, curve) for curve in curves]
     obstacles = np.concatenate([np.empty((0, 2)), *paths])
-    inside = np.array(panel.get_window_extent().extents) * _POINTS_AN_INCH / panel.figure.dpi
+    inside = np.array(panel.get_window_extent().extents) * _POINTS_PER_INCH / panel.figure.dpi
     for number, (curve, path) in enumerate(zip(curves, paths, strict=True)):
         others = np.concatenate([np.empty((0, 2)), *paths[:number], *paths[number + 1 :]])
         half = np.array([len(curve.name) * _LETTER_WIDTH / 2, _LINE_HEIGHT / 2])
         visible = path[((path >= inside[:2]) & (path <= inside[2:])).all(axis=1)]
-        if not len(visible):  # all of the curve is outside of the plot
+        if not len(visible):  # the curve lies outside the plot
             continue
         anchors = (visible[0], visible[-1], visible[visible[:, 1].argmax()], *visible[::_ANCHOR_EVERY])
         places = [anchor + side * (half + gap) for gap in _GAPS for anchor in anchors for side in _SIDES]
         within = [p for p in places if (p - half > inside[:2]).all() and (p + half < inside[2:]).all()] or places
         misleads = [_gap(place, half, others) <= _gap(place, half, path) for place in within]
         hits = [_hits(place, half, obstacles) for place in within]
-        place = within[min(range(len(within)), key=lambda at: (hits[at], misleads[at]))]  # of equals the first
+        place = within[min(range(len(within)), key=lambda at: (hits[at], misleads[at]))]  # the first of equals
         obstacles = np.concatenate([obstacles, place + half * _CORNERS])
         index = names.index(curve.name)
         panel.annotate(
@@ -136,8 +136,8 @@ def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
 
 def _path(panel: Axes, curve: Curve) -> Floats:
     """Return points along the curve's line, closer together than a letter, in the figure's points of 1/72 inch."""
-    corners = panel.transData.transform(sorted(curve.points)) * _POINTS_AN_INCH / panel.figure.dpi
-    steps = np.linspace(0, len(corners) - 1, _POINTS_A_LINE)
+    corners = panel.transData.transform(sorted(curve.points)) * _POINTS_PER_INCH / panel.figure.dpi
+    steps = np.linspace(0, len(corners) - 1, _POINTS_PER_LINE)
     return np.stack([np.interp(steps, range(len(corners)), axis) for axis in corners.T], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Time calls against each other on a machine that is never quite quiet."""
+"""Time calls against each other on a machine that also does other work."""
 
 import random
 import time
@@ -18,8 +18,8 @@ def interleave(
 ) -> dict[Name, np.ndarray]:
     """Return the seconds of each call of each variant.
 
-    In every round each variant has `slice_seconds`, in an order of its own, so that whatever else the
-    machine does hits all alike: compare medians within one result, never across two.
+    In every round each variant runs for `slice_seconds`, in random order, so that other work on the machine
+    slows all variants alike: compare medians within one result, never across two.
     """
     names = list(variants)
     times: dict[Name, list[float]] = {name: [] for name in names}

@@ -64,7 +64,8 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     except OSError as error:  # a name that is too long, a folder above it that may not be searched
         raise BundleError(f"{path}: cannot be looked into ({error.strerror})") from None
     if not is_folder:
-        raise BundleError(f"{path}: no such bundle folder")
+        is_file = os.path.lexists(path)
+        raise BundleError(f"{path}: {'is a file, not a bundle folder' if is_file else 'no such bundle folder'}")
     content = _read(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
     if len(content) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path}: {MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES} bytes")

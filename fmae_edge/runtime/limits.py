@@ -15,9 +15,8 @@ _PRIOR_BYTES, _PRIOR_BYTES_PER_LATENT = 1 << 20, 1 << 12
 _GOLDEN_IMAGES = 64  # export writes the vectors of 8
 _OTHER_BYTES = 1 << 20  # of a file that this version does not know
 _NAMES_BYTES = 1 << 20  # of a graph, for everything but its weights
-_LEAST_SIZE = (
-    1024  # small images need more for each pixel, so they may have as much as those of 28x28 with 64 latents
-)
+# Small images need more for each pixel, so they may have as much as those of 28x28 with 64 latents
+_LEAST_SIZE = 1024
 
 
 class Needs(NamedTuple):

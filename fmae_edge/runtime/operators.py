@@ -237,9 +237,8 @@ def _slice(call: _Call) -> tuple[Value, int]:
 
 
 _Rule = Callable[[_Call], tuple[Value, int]]
-_Known = Mapping[
-    str, type | Sequence[object]
-]  # of each attribute, a type that the rule looks at, or what it may be
+# For each attribute: the type that the rule looks at, or the values that it may have
+_Known = Mapping[str, type | Sequence[object]]
 _NO_PADS: _Known = {"auto_pad": [b"NOTSET"], "dilations": [(1, 1)]}
 _CONVOLUTION: _Known = {**_NO_PADS, "kernel_shape": tuple, "pads": tuple, "strides": [(1, 1)], "group": [1]}
 _POOL: _Known = {"kernel_shape": [(2, 2)], "strides": [(2, 2)]}

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ if sys.platform != "win32":
 
 _PREFIX, _SUFFIX = ".fmae-edge-", ".part"
 _EXISTS = "{path}: exists already; use --force to overwrite it"
+# These names of open files may lead to a regular file, where the shell sends an output to one
+_OPEN_FILE = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -30,7 +33,7 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
     and the file that it leads to is replaced. Raises OutputError if the folder is missing or not writable, and
     without `force` if somebody else makes `path` meanwhile.
     """
-    final = follow_links(path) if force else path
+    final = final_path(path, force)
     _remove_left_over(final.parent)
     temporary = final.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     try:
@@ -53,12 +56,12 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
-def follow_links(path: Path) -> Path:
-    """Return the file that links lead to from `path`, whether it exists or not; `path` if it is no link.
+def final_path(path: Path, force: bool) -> Path:
+    """Return the file that writing to `path` makes or replaces: with `force`, the one that its links lead to.
 
     Raises OutputError if they lead in a circle.
     """
-    if not path.is_symlink():
+    if not force or not path.is_symlink():
         return path
     final = Path(os.path.realpath(path))
     if final.is_symlink():
@@ -163,9 +166,9 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 def refuse_special(path: Path) -> None:
     """Raise OutputError if `path` is a pipe, a socket or a device, which no file may replace."""
-    try:
+    is_special = _OPEN_FILE.fullmatch(str(path)) is not None
+    with suppress(OSError):  # a dangling link, or nothing
         mode = path.stat().st_mode
-    except OSError:  # a dangling link, or nothing
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        is_special = is_special or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if is_special:
         raise OutputError(f"{path}: is a pipe, socket or device, not a file; use - to write to standard output")

@@ -134,8 +134,8 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
         ("", "an argument is empty"),
         ("{stem}/", "{stem}/: is a pattern without a name"),
         ("--force", r"-o needs a path, got the option --force; write \./--force"),
-        ("{stem", "{stem: has a brace alone"),
-        ("{stem!r}.npy", "has a brace alone"),
+        ("{stem", "{stem: has an unmatched brace"),
+        ("{stem!r}.npy", "has an unmatched brace"),
     ],
 )
 def test_outputs_that_mean_nothing(cli, tmp_path, output, message):
@@ -227,6 +227,16 @@ def test_several_images_to_one_file(cli, tmp_path):
     refused(said, "given twice", tmp_path, ["a.png", "b.png"], code=2)
 
 
+@pytest.mark.parametrize("command", ["compress", "doctor", "bench"])
+def test_a_bundle_that_is_a_file(cli, tmp_path, command):
+    (tmp_path / "img.png").write_bytes(PNG)
+    done = cli(
+        *(("compress", "img.png", "--bundle", "img.png") if command == "compress" else (command, "img.png"))
+    )
+    assert done.returncode == 1
+    assert "img.png: is a file, not a bundle folder" in done.stdout + done.stderr
+
+
 def changed_byte(bundle):
     path = bundle / "decoder.onnx"
     content = bytearray(path.read_bytes())
@@ -284,6 +294,16 @@ def test_a_run_that_is_none(cli, tmp_path):
 
 def test_no_data(cli, tmp_path):
     refused(cli("train", "-o", "run", "--data", "nowhere"), "nowhere: no such folder", tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "shown"),
+    [("--lr", "5", "5.0"), ("--rate-distortion", "2", "2.0"), ("--batch-size", "10000000", "10000000")],
+)
+def test_training_options_are_named_as_they_were_typed(cli, tmp_path, option, value, shown):
+    done = cli("train", option, value, "--data", "nowhere")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"fmae-edge: {option} is {shown}; it must lie between ")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(cli, tmp_path, image
         Image.fromarray(images[index]).save(tmp_path / folder / "img.png")
     done = cli("compress", "one/img.png", "two/img.png", "-o", "out", "--force")
     assert done.returncode == 1
-    assert "two/img.png -> out/img.npy: is where one/img.png goes already" in done.stderr
+    assert "two/img.png -> out/img.npy: one/img.png is already written to this path" in done.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out/img.npy"), Codec().encode(images[0]))
 
 

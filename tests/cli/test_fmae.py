@@ -166,7 +166,7 @@ def test_pipes(cli, folder):
             "x.npy: --quality, --effort, --max-bytes and --names need an output that ends in .fmae",
         ),
         (["-o", "x.fmae", "--dtype", "int8"], "--dtype needs an output that ends in .npy"),
-        (["--names"], "--names stores names in one .fmae file of all images"),
+        (["--names"], "--names needs -o FILE.fmae"),
     ],
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):

@@ -25,6 +25,26 @@ def test_the_range_includes_its_ends(number, least, most):
             parse(str(number))
 
 
+@pytest.mark.parametrize("number", [10**18 - 1, 10**18, AT_MOST])
+def test_the_longest_integers_are_read(number):
+    assert integer("-n", 0)(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        ("0", "of at least 1"),
+        ("-20000000000000000000", "of at least 1"),
+        ("five", "of at least 1"),
+        (str(AT_MOST + 1), f"from 1 to {AT_MOST}"),
+        ("7" * 5000, f"from 1 to {AT_MOST}"),
+    ],
+)
+def test_the_largest_integer_is_told_only_to_whom_it_matters(text, bounds):
+    with pytest.raises(UsageError, match=f"expected an integer {bounds}$"):
+        integer("--of", 1)(text)
+
+
 @pytest.mark.parametrize("text", ["", "five", "5.0", "1_0", " 5", "5\n", "\u0665", "5e0", "--5", str(AT_MOST + 1)])
 def test_all_else_is_refused(text):
     with pytest.raises(UsageError, match="^--of is '"):

@@ -149,6 +149,12 @@ def test_two_inputs_of_one_name_are_both_told(cli, folder, images):
     assert not (folder / "all.fmae").exists()
 
 
+@pytest.mark.parametrize("again", ["in/a.png", "./in/a.png"])
+def test_one_input_given_twice_cannot_have_two_names(cli, folder, again):
+    done = cli("compress", "in/a.png", again, "-o", "all.fmae", "--names")
+    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is given twice\n")
+
+
 def test_what_was_converted_is_told_beside_the_row(cli, folder, images):
     Image.fromarray(np.dstack([images[0]] * 3)).save(folder / "rgb.png")
     done = cli("compress", "in/a.png", "rgb.png", "-o", "all.npy")

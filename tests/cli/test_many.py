@@ -74,10 +74,10 @@ def test_patterns(cli, tree, pattern, expected):
 
 
 @pytest.mark.parametrize("field", ["{name}", "{}", "{0}"])
-def test_a_field_that_is_none(cli, tree, field):
+def test_an_unknown_field_is_refused(cli, tree, field):
     done = cli("compress", "-r", "in", "-o", f"out/{field}.fmae")
     assert done.returncode == 2
-    assert f"{field} stands for nothing; use {{folder}}, {{path}}, {{stem}}" in done.stderr
+    assert f"unknown field {field}; use {{folder}}, {{path}}, {{stem}}" in done.stderr
     assert found(tree) == [f"in/{name}" for name in PICTURES]
 
 

@@ -22,7 +22,7 @@ def test_an_input_of_which_one_image_failed_has_failed(capsys):
         counting = Tally(Inputs([Source(Path("x"))]), json=False, stream=sys.stdout, advance=None)
         counting.add([outcomes])
         with pytest.raises(SystemExit, match="1"):
-            counting.finish("")
+            counting.finish()
 
 
 def test_a_stack_of_which_one_image_was_missing_is_done(capsys):
@@ -30,17 +30,17 @@ def test_a_stack_of_which_one_image_was_missing_is_done(capsys):
     for outcomes in ([done, skipped], [skipped, done]):
         counting = Tally(Inputs([Source(Path("x"))]), json=True, stream=sys.stdout, advance=None)
         counting.add([outcomes])
-        counting.finish("")
+        counting.finish()
         counts = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]
         assert (counts["done"], counts["skipped"]) == (1, 0)
 
 
 def test_of_several_writers_that_find_the_disk_full_the_first_is_told(capsys):
     full = [Outcome(name, None, "failed", error=f"{name}: full", cause=DiskError()) for name in ("x", "y")]
-    counting = Tally(Inputs([Source(Path(name)) for name in ("x", "y", "z")]), False, sys.stdout, None)
+    counting = Tally(Inputs([Source(Path(name)) for name in ("x", "y", "z")]), False, sys.stdout, way_on="go on")
     counting.add([[each] for each in full])
     with pytest.raises(SystemExit, match="1"):
-        counting.finish("go on")
+        counting.finish()
     sentence, counts = capsys.readouterr().err.splitlines()
     assert sentence == "fmae-edge: x: full; 1 of 3 inputs not tried; go on"
     assert counts.startswith("0 done, 0 skipped, 2 failed, 1 not tried")

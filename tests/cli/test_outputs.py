@@ -22,12 +22,12 @@ def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, folders):
         done = cli("compress", *clash, *more)
         assert done.returncode == 1
         assert "in/two/img.png -> out/img." in done.stderr
-        assert "is where in/one/img.png goes already" in done.stderr
+        assert "in/one/img.png is already written to this path" in done.stderr
     latents = ["out/img.npy", "out/img.fmae", "-o", "back"]
     for more in ([], ["--skip-existing"]):
         done = cli("decompress", *latents, *more)
         assert done.returncode == 1
-        assert "out/img.fmae -> back/img.png: is where out/img.npy goes already" in done.stderr
+        assert "out/img.fmae -> back/img.png: out/img.npy is already written to this path" in done.stderr
 
 
 def test_a_folder_is_no_result_that_exists(cli, folders):
@@ -103,7 +103,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
 
 
 def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
+    monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
     done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
     assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
@@ -111,7 +111,7 @@ def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
 
 def test_an_output_is_the_same_however_it_is_spelled(cli, folders):
     done = cli("compress", "in/one/img.png", "in/one/../one/img.png")
-    assert "in/one/../one/img.npy: is where in/one/img.png goes already" in done.stderr
+    assert "in/one/../one/img.npy: in/one/img.png is already written to this path" in done.stderr
 
 
 def test_binary_is_not_for_a_terminal(folders):
@@ -155,7 +155,7 @@ def test_what_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypat
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_folder_that_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch, more):
-    monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
+    monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: nowhere/all.npy: its folder nowhere does not exist")
@@ -189,6 +189,16 @@ def test_standard_output_by_its_name_among_devices_is_refused(installed, folders
     assert done.stderr.startswith("fmae-edge: /dev/stdout: is a pipe, socket or device, not a file; use - ")
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_a_name_of_standard_output_is_refused_where_the_shell_writes_to_a_file(folders, name):
+    arguments = [COMMAND, "compress", "in/one/img.png", "-o", name, "--force"]
+    with (folders / "to.npy").open("wb") as file:
+        done = subprocess.run(arguments, cwd=folders, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"fmae-edge: {name}: is a pipe, socket or device, not a file; use - ")
+    assert (folders / "to.npy").read_bytes() == b""
+
+
 def test_force_writes_through_a_link_and_says_the_name_that_was_given(cli, folders):
     (folders / "kept.npy").write_bytes(b"old")
     (folders / "kept.npy").chmod(0o640)
@@ -205,13 +215,13 @@ def test_of_two_results_whose_links_lead_to_one_file_the_second_fails(cli, folde
         (folders / "in" / name / "img.npy").symlink_to("../both.npy")
     done = cli("compress", "-r", "in", "--force")
     assert done.returncode == 1
-    assert "in/two/img.npy: is where in/one/img.png goes already" in done.stderr
+    assert "in/two/img.npy: in/one/img.png is already written to this path" in done.stderr
     np.testing.assert_array_equal(np.load(folders / "in/both.npy"), Codec().encode(images[0]))
 
 
 def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch):
     (folders / "all.npy").symlink_to("nowhere/all.npy")
-    monkeypatch.setattr("fmae_edge.cli.compress.load_gray", None)
+    monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--force")
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: all.npy: ")

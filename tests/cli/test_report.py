@@ -142,7 +142,7 @@ def test_an_evaluation_with_a_figure_that_cannot_be(cli, tmp_path, change, nothi
     (tmp_path / "given.json").write_text(json.dumps(points(json.loads(EVALUATION.read_text()), **change)))
     done = cli("report", "--evaluation", "given.json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "given.json: is no evaluation.json of `fmae-edge evaluate`" in done.stderr
+    assert "given.json: is not the evaluation.json of `fmae-edge evaluate`" in done.stderr
 
 
 def test_a_benchmark_that_is_not_whole(cli, tmp_path, nothing_measured):
@@ -151,14 +151,22 @@ def test_a_benchmark_that_is_not_whole(cli, tmp_path, nothing_measured):
     (tmp_path / "given.json").write_text(json.dumps(record))
     done = cli("report", "--bench", "given.json")
     assert done.returncode == 1
-    assert "given.json: is no output of `fmae-edge bench --json`" in done.stderr
+    assert "given.json: is not the output of `fmae-edge bench --json`" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--evaluation", "--bench"])
+def test_a_file_whose_name_is_a_dash_is_not_standard_input(cli, tmp_path, option, nothing_measured):
+    (tmp_path / "-").write_text("{}")
+    done = cli("report", option, "./-", stdin=b"[")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"fmae-edge: {tmp_path / '-'}: is ")
 
 
 def test_figures_of_another_bundle(cli, tmp_path, nothing_measured):
     (tmp_path / "bench.json").write_text(json.dumps(bench_of("0123456789abcdef").to_record()))
     done = cli("report", "--bench", "bench.json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"is of bundle 0123456789abcdef, and this is {bench_of().bundle_id}" in done.stderr
+    assert f"was measured with bundle 0123456789abcdef, but this is {bench_of().bundle_id}" in done.stderr
     done = cli("report", "--evaluation", "nowhere.json")
     assert done.stderr == "fmae-edge: nowhere.json: no such file\n"
     done = cli("report", "nowhere")
@@ -193,7 +201,7 @@ def test_what_is_not_given_is_measured(cli, tmp_path, data, monkeypatch):
     done = cli("report", "-o", "page.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote page.html\n")
     assert asked == {"images": 200, "codecs": {"JPEG", "WebP"}}
-    assert "leaves out AVIF, JPEG XL and the lossless codecs" in (tmp_path / "page.html").read_text()
+    assert "without AVIF, JPEG XL and the lossless codecs" in (tmp_path / "page.html").read_text()
 
 
 def test_other_image_sizes_are_said(cli, tmp_path, given, monkeypatch, few_images):
@@ -203,4 +211,4 @@ def test_other_image_sizes_are_said(cli, tmp_path, given, monkeypatch, few_image
     assert done.returncode == 0
     figures = json.loads(done.stdout)
     assert figures["measured"] is figures["map"] is None
-    assert "none went through it" in (tmp_path / "report.html").read_text()
+    assert "none was measured" in (tmp_path / "report.html").read_text()

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from fmae_edge.evaluate.bench import BATCHES, run_bench
-from fmae_edge.evaluate.bench_plot import plot_bench, png_of
+from fmae_edge.evaluate.bench_plot import plot_bench
+from fmae_edge.measure.plots import png_of
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 
 
@@ -99,6 +100,9 @@ def test_the_command_refuses_before_it_measures(cli, tmp_path, measured):
         done = cli("bench", "--plot", plot)
         assert (done.returncode, done.stdout) == (1, "")
         assert f"{plot}: the picture must go to a file in a folder that exists" in done.stderr
+    done = cli("bench", "--plot", "./-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path / '-'}: the picture must go to a file whose name ends in .png" in done.stderr
     done = cli("bench", "nowhere")
     assert (done.returncode, done.stdout) == (1, "")
     assert "nowhere: no such bundle folder" in done.stderr

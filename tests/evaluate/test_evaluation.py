@@ -93,6 +93,25 @@ def test_an_evaluation_of_nothing_compares_nothing():
     assert nothing.to_record()["bytes_at_reference"] == {"single": {}, "amortised": {}}
 
 
+@pytest.mark.parametrize(
+    ("single", "amortised", "expected"),
+    [
+        ((20.0, 25.0), (21.0, 24.0), 22.0),
+        ((22.5, 25.0), (23.5, 26.0), 23.5),
+        ((23.5, 25.0), (22.5, 26.0), 23.5),
+        ((18.0, 20.5), (19.0, 21.5), 20.5),
+        ((18.0, 21.5), (19.0, 20.5), 20.5),
+    ],
+)
+def test_the_psnr_of_the_comparison_is_one_that_both_packings_reach(done, single, amortised, expected):
+    def points(packing, ends):
+        (like, *_) = [point for point in done.points if point.packing == packing]
+        return [replace(like, quality=replace(like.quality, psnr_pooled=psnr)) for psnr in ends]
+
+    both = replace(done, points=[*points("single", single), *points("amortised", amortised)])
+    assert both.reference_db == expected
+
+
 @pytest.mark.parametrize("shift", [0, -3, 3])
 def test_codecs_are_compared_at_a_psnr_that_the_bundle_reaches(done, shift):
     def shifted(point):

@@ -258,7 +258,7 @@ def test_a_bundle_without_a_prior(measured):
 
 def test_a_bundle_of_another_size_is_not_measured():
     text = render(replace(MANIFEST, image_height=18)).decode()
-    assert "none went through it" in text
+    assert "none was measured" in text
     assert "<img" not in text
 
 
@@ -315,7 +315,7 @@ def test_an_evaluation_with_effort_has_room_on_a_page(evaluation):
     assert "fmae-edge, effort 9</span>, against" in render(evaluation=read).decode()
     one_more = [replace(point, codec="another") for point in ours]
     record = Evaluation(MANIFEST.bundle_id, describe_machine(), [*read.points, *one_more]).to_record()
-    with pytest.raises(InputError, match="it: is no evaluation.json.*8 lossy codecs"):
+    with pytest.raises(InputError, match="it: is not the evaluation.json.*8 lossy codecs"):
         read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
 
 

@@ -1,1 +1,1 @@
-"""One self-contained page of a bundle: what it is, what was measured of it, and where it errs."""
+"""Build one self-contained page about a bundle: its model, its measurements, and its errors."""

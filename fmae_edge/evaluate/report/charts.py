@@ -1,4 +1,4 @@
-"""Curves and bars as SVG that stands in a page: its ink is the page's own, so that it reads in dark mode too."""
+"""Draw curves and bars as inline SVG in the text colour of the page, so that they are readable in dark mode."""
 
 import io
 import re
@@ -15,9 +15,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
 from fmae_edge.evaluate.rate_plot import plot_rate_apart
 
-# Of Okabe and Ito's palette, which colour-blind people can tell apart: two that show on white and on black
+# From Okabe and Ito's palette, which colour-blind people can tell apart: both are visible on white and on black
 BLUE, ORANGE = "#0072B2", "#D55E00"
-_SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are as large and more on a phone
+_SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are at least that large on a phone
 _DB_ABOVE_OURS = 4
 _INK = re.compile(r"#000000|\bblack\b")
 _STYLE: dict[Any, Any] = {
@@ -31,7 +31,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return a chart for each figure that the epochs of a training have: loss, PSNR, bytes an image."""
+    """Return one chart per figure that the epochs of a training have: loss, PSNR, bytes per image."""
     charts = {}
     for name, title, label, curves in (
         ("loss", "Training loss", "loss", (("train_loss", "training loss"),)),
@@ -39,9 +39,9 @@ def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
             "psnr",
             "PSNR on the test images",
             "dB",
-            (("test_psnr_per_image", "mean of each image's"), ("test_psnr_pooled", "pooled")),
+            (("test_psnr_per_image", "mean over the images"), ("test_psnr_pooled", "pooled")),
         ),
-        ("bytes", "Estimated bytes an image", "bytes", (("train_bytes", "bytes, by the prior"),)),
+        ("bytes", "Estimated bytes per image", "bytes", (("train_bytes", "bytes, by the prior"),)),
     ):
         lines = [
             (legend, [(row["epoch"], row[key]) for row in metrics if row[key] is not None])
@@ -67,7 +67,7 @@ def _training_chart(
         if label == "loss" and min(values) > 0:
             panel.set_yscale("log")
             panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # whose own would be mathematics
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the default is mathematical text
             panel.yaxis.set_minor_formatter(NullFormatter())
         for (legend, points), colour in zip(lines, (BLUE, ORANGE), strict=False):
             panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.8, label=legend)
@@ -92,7 +92,7 @@ def histogram_chart(figures: dict[str, Any]) -> str:
         top = max(counts) * 1.25
         for name, words, side, line in (
             ("pooled", "of the pooled error: {:.2f} dB", "right", "--"),
-            ("mean", "mean of each image's: {:.2f} dB", "left", "-"),
+            ("mean", "mean over the images: {:.2f} dB", "left", "-"),
         ):
             if figures[name] is not None:
                 panel.axvline(figures[name], color=ORANGE, linestyle=line, linewidth=1.6)
@@ -105,7 +105,7 @@ def histogram_chart(figures: dict[str, Any]) -> str:
                     va="top",
                     fontsize=8,
                 )
-        panel.set(xlabel="PSNR of an image, in dB", ylabel="images", ylim=(0, top))
+        panel.set(xlabel="PSNR per image, in dB", ylabel="images", ylim=(0, top))
         panel.grid(alpha=0.3, axis="y")
         spoken = (
             f"Histogram of the PSNR of {sum(counts)} images, from {edges[0]:.1f} to {edges[-1]:.1f} dB; "
@@ -115,7 +115,7 @@ def histogram_chart(figures: dict[str, Any]) -> str:
 
 
 def rate_charts(evaluation: Evaluation) -> list[str]:
-    """Return rate and distortion of all codecs: one image a file, and 100 a file."""
+    """Return charts of rate and distortion of all codecs: one image per file, and 100 per file."""
     panels = [[evaluation.curve(name, packing) for name in evaluation.codecs()] for packing in PACKINGS]
     levels = [psnr for panel in panels for curve in panel for _, psnr in curve.points]
     ours = [psnr for panel in panels for curve in panel[:1] for _, psnr in curve.points]
@@ -128,26 +128,26 @@ def rate_charts(evaluation: Evaluation) -> list[str]:
     charts = []
     with mpl.rc_context(_STYLE):
         figures = plot_rate_apart(drawn[0], drawn[1], (float(low), float(high)))
-        for figure, words in zip(figures, ("one image a file", "100 images a file"), strict=True):
+        for figure, words in zip(figures, ("one image per file", "100 images per file"), strict=True):
             names = ", ".join(evaluation.codecs())
-            spoken = f"PSNR over bytes an image, {words}: {names}. The tables below have every point."
+            spoken = f"PSNR over bytes per image, {words}: {names}. The tables below have every point."
             charts.append(to_svg(figure, spoken, words))
     return charts
 
 
 def to_svg(figure: Figure, spoken: str, salt: str) -> str:
-    """Return a figure as an inline SVG element that `spoken` describes to who cannot see it.
+    """Return a figure as an inline SVG element with `spoken` as its description for screen readers.
 
-    The same figure and `salt` give the same bytes; two salts share no id.
+    The same figure and `salt` give the same bytes; two salts have no id in common.
     """
     for words in figure.findobj(Text):
-        words.set_color("black")  # a curve's colour is too pale for letters on one background or the other
+        words.set_color("black")  # the colour of a curve is too pale for letters on white or on black
     stream = io.StringIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
     drawing = stream.getvalue()
-    inside = drawing[drawing.index("<defs>") : drawing.rindex("</svg>")]  # less a style sheet for the whole page
+    inside = drawing[drawing.index("<defs>") : drawing.rindex("</svg>")]
     inside = re.sub(r'<g id="[^"]*">', "<g>", inside)
     inside = re.sub(r"<!--.*?-->\n?", "", inside, flags=re.DOTALL)
     inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""The one record of figures behind a page: all that its tables and charts show, as JSON has it."""
+"""Collect the figures of a page: everything that its tables and charts show, as JSON values."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def build_figures(
     evaluation: Evaluation | None,
     bench: Bench,
 ) -> dict[str, Any]:
-    """Return the figures of a page; what was not measured is None, and so is every number that is not finite."""
+    """Return the figures of a page, with None for what was not measured and for numbers that are not finite."""
     figures = {
         "bundle": _bundle(manifest),
         "machine": {"fmae_edge": __version__, **describe_machine()},
@@ -93,7 +93,7 @@ def _histogram(done: Pass) -> dict[str, Any]:
         bins = min(max(round((high - low) / _BIN_DB), 1), _MOST_BINS)
         counts, edges = np.histogram(finite, bins, (low, max(high, low + 1)))
         figures |= {"edges": edges.tolist(), "counts": counts.tolist()}
-    levels = np.sort(done.psnr)  # no interpolation between images, of which one may be infinite
+    levels = np.sort(done.psnr)  # no interpolation between images, because PSNR may be infinite
     names = {"worst": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "best": 1.0}
     quantiles = {name: float(levels[round(share * (len(levels) - 1))]) for name, share in names.items()}
     return {**figures, "mean": float(done.psnr.mean()), "pooled": pooled_psnr_of(done), **quantiles}
@@ -122,7 +122,7 @@ def _image(done: Pass, index: int) -> dict[str, Any]:
 
 
 def _map(measured: Measured, latent_map: LatentMap) -> dict[str, Any]:
-    """Return the places and figures of all images, rounded: a page shows fewer digits than these."""
+    """Return the places and figures of all images, rounded to more digits than the page shows."""
     shown = measured.shown
     return {
         "method": latent_map.method,
@@ -199,7 +199,7 @@ def _speed(bench: Bench) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value of JSON with None for each number that JSON cannot write."""
+    """Return `value` with None for each number that JSON cannot represent."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Every test image through a bundle: as latents alone, and through real .fmae files where it can write them."""
+"""Run every test image through a bundle: as latents, and as real .fmae files if the bundle has a prior."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ THROUGH_FILES = f".fmae files, quality {DEFAULT_QUALITY}"
 
 @dataclass(frozen=True)
 class Pass:
-    """One way of N images through a bundle: `decoded` (N, height, width), and each image's figures (N,).
+    """N images decoded in one way: `decoded` (N, height, width), and the figures of each image (N,).
 
-    `mse` is of pixels in [0, 1]; `psnr` in dB is infinite where nothing differs. `file_bytes` counts the whole
+    `mse` is of pixels in [0, 1]; `psnr` in dB is infinite if nothing differs. `file_bytes` counts the whole
     file of each image, headers included, and is None where no files are written.
     """
 
@@ -34,9 +34,9 @@ class Pass:
 
 @dataclass(frozen=True)
 class Measured:
-    """N test images (N, height, width), their float32 latents (N, latent_size), and what came of them.
+    """N test images (N, height, width), their float32 latents (N, latent_size), and the decoded images.
 
-    `passes` ends with the one that a user of the bundle gets: by files, or by latents alone.
+    The last of `passes` is what users of the bundle get: files if it can write them, else latents.
     """
 
     images: Pixels
@@ -50,7 +50,7 @@ class Measured:
 
 
 def measure(codec: Codec, images: Pixels) -> Measured:
-    """Measure uint8 images (N, height, width) of the bundle's geometry, each in a file of its own."""
+    """Measure uint8 images (N, height, width) of the bundle's geometry, one file per image."""
     latents: NDArray[np.float32] = codec.encode(images)
     passes = [_pass(LATENTS_ALONE, images, codec.decode(latents), None)]
     if codec.manifest.qualities is not None:
@@ -66,7 +66,7 @@ def pooled_psnr_of(done: Pass) -> float:
 
 
 def by_psnr(done: Pass) -> NDArray[np.int64]:
-    """Return the images' numbers (N,) from the worst reconstruction to the best; of equals the earlier first."""
+    """Return the indices of the images (N,) from the worst reconstruction to the best; ties keep their order."""
     return np.argsort(done.psnr, kind="stable")
 
 

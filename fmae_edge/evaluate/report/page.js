@@ -1,12 +1,12 @@
 "use strict";
-// The map: whichever image lies nearest to the pointer, or has the slider's rank, is shown beside its reconstruction.
+// The map: show the image nearest to the pointer, or with the rank of the slider, beside its reconstruction.
 (() => {
   const { map } = JSON.parse(document.getElementById("figures").textContent);
   if (!map) return;
   const find = (id) => document.getElementById(id);
   const [plane, mark, rank, said, originals] = ["plane", "mark", "rank", "said", "originals"].map(find);
   const columns = Number(originals.dataset.columns);
-  const level = (index) => map.psnr[index] ?? Infinity; // what comes back exactly has no finite PSNR
+  const level = (index) => map.psnr[index] ?? Infinity; // the PSNR of an exact reconstruction is infinite
   const order = map.x.map((_, index) => index).sort((a, b) => (level(a) === level(b) ? a - b : level(a) - level(b)));
   const rankOf = new Array(order.length);
   order.forEach((index, at) => { rankOf[index] = at; });
@@ -23,7 +23,7 @@
     mark.style.top = `${map.y[index] * 100}%`;
     mark.hidden = false;
     rank.value = rankOf[index];
-    const psnr = map.psnr[index] === null ? "nothing lost" : `${map.psnr[index].toFixed(2)} dB`;
+    const psnr = map.psnr[index] === null ? "exact" : `${map.psnr[index].toFixed(2)} dB`;
     const bytes = map.bytes ? `, ${map.bytes[index]} bytes` : "";
     said.textContent = `Test image ${index}: ${psnr}${bytes}; ${rankOf[index] + 1} of ${order.length} from the worst.`;
     rank.setAttribute("aria-valuetext", said.textContent);

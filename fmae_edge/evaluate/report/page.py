@@ -1,4 +1,4 @@
-"""The page: a template filled with figures and pictures, which asks nothing of the network."""
+"""Render the page: a template filled with figures and pictures, which loads nothing from the network."""
 
 import base64
 import hashlib
@@ -27,9 +27,9 @@ def render_page(
     evaluation: Evaluation | None,
     sources: dict[str, str],
 ) -> bytes:
-    """Return the HTML of the page of `figures`, which `build_figures` made of the other arguments.
+    """Return the HTML of a page with `figures`, which `build_figures` made from the other arguments.
 
-    `sources` say in words where the figures under "rate" and "speed" are from, or why there are none.
+    `sources` name the command that measured the figures under "rate" and "speed".
     """
     environment = Environment(
         loader=PackageLoader("fmae_edge.evaluate.report", ""),
@@ -57,7 +57,7 @@ def render_page(
         largest_difference=pictures.LARGEST_DIFFERENCE,
         sources=sources,
     )
-    return page.encode("utf-8", "replace")  # a bundle's name may hold what UTF-8 has no bytes for
+    return page.encode("utf-8", "replace")  # the name of a bundle may contain lone surrogates
 
 
 def to_json(figures: dict[str, Any]) -> str:
@@ -66,7 +66,7 @@ def to_json(figures: dict[str, Any]) -> str:
 
 
 def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
-    """Return the figure at a path such as "measured.passes.0.ssim", in an element that has its exact value too."""
+    """Return the figure at a path such as "measured.passes.0.ssim" in an element that also has its exact value."""
     value: Any = figures
     for step in path.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
@@ -77,7 +77,7 @@ def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
 
 
 def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return id and title of each section that has something to show."""
+    """Return id and title of each section that is not empty."""
     recorded, measured = figures["recorded"], figures["measured"]
     sections = (
         ("model", "Model", True),
@@ -94,7 +94,7 @@ def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Return the cells of the table of parity, in one row where batch size and optimisation change nothing."""
+    """Return the cells of the parity table, with rows merged where batch size and optimisation change nothing."""
     settings = dict.fromkeys(("precision", "batch", "optimised"), "")
     specs = {**settings, "latent_max": ".1e", "pixel_max": ".1e", "psnr": ".3f", "loss_db": "+z.4f"}
     rows = [
@@ -106,7 +106,7 @@ def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
 
 def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
     training, measured = figures["recorded"]["training"], figures["measured"]
-    counted = measured and measured["histogram"]["counts"]  # none if every image comes back exactly
+    counted = measured and measured["histogram"]["counts"]  # empty if every image is reconstructed exactly
     drawn = {
         "training": list(charts.training_charts(training["metrics"]).values()) if training else [],
         "rate": charts.rate_charts(evaluation) if evaluation else [],
@@ -116,7 +116,7 @@ def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str,
 
 
 def _pictures(figures: dict[str, Any], measured: Measured, latent_map: LatentMap | None) -> dict[str, Any]:
-    """Return all images of the page as data URIs, and the PSNRs between which the map's colours change."""
+    """Return all images of the page as data URIs."""
     shown, error = measured.shown, figures["measured"]["error_map"]
     histogram = figures["measured"]["histogram"]
     drawn: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Pixels as images that a page carries in itself: data URIs."""
+"""Encode pixels as data URIs, which a page contains."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 ERROR_COLOURS = "inferno"
-LARGEST_DIFFERENCE = 128  # levels of 255, drawn in the last colour
+LARGEST_DIFFERENCE = 128  # levels of 255, drawn in the lightest colour
 _GAP = 2
 _ATLAS_QUALITY = 20
 _MAP_QUALITY = 80
@@ -27,7 +27,7 @@ def in_colours(values: Floats, low: float, high: float) -> Pixels:
 
 
 def psnr_colours(values: Floats, low: float, high: float) -> Floats:
-    """Return PSNRs (...) from `low` to `high` dB as colours (..., 3) in [0, 1], all of them light on black."""
+    """Return PSNRs (...) from `low` to `high` dB as colours (..., 3) in [0, 1], all light on black."""
     scaled = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
     colours: Floats = colormaps["viridis"](0.35 + 0.65 * scaled)[..., :3]
     return colours
@@ -69,7 +69,7 @@ def atlas(images: Pixels) -> str:
 
 
 def atlas_columns(count: int) -> int:
-    """Return how many of `count` tiles an atlas has in a row."""
+    """Return the number of tiles per row of an atlas of `count` tiles."""
     return math.isqrt(count - 1) + 1
 
 
@@ -79,7 +79,7 @@ def map_picture(pixels: Pixels) -> str:
 
 
 def png(pixels: Pixels) -> str:
-    """Return pixels (height, width) or (height, width, 3 or 4) as they are."""
+    """Return pixels (height, width) or (height, width, 3 or 4) as a lossless image."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG", optimize=True)
     return _uri("png", stream.getvalue())

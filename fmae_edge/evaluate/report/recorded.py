@@ -1,4 +1,4 @@
-"""What the record in a manifest says, which may be anything: each part whole, or None."""
+"""Read the record in a manifest, which may contain anything: each part is complete, or None."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,7 +23,7 @@ _RECIPE = ("epochs", "batch_size", "lr", "seed", "rate_distortion")
 
 
 def recorded_figures(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures that a bundle's record has, with None for a part that is absent or of another form."""
+    """Return the figures in the record of a bundle, with None for each part that is missing or malformed."""
     parts: dict[str, Callable[[], Any]] = {
         "model": lambda: _model(record["training"]["config"]),
         "training": lambda: _training(record["training"]),
@@ -82,5 +82,5 @@ def _qualities(qualities: Any) -> list[dict[str, Any]]:
 
 
 def _numbers(row: Any, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Return those figures of a row, None for each that it lacks."""
+    """Return the figures `names` of a row, None for each that it lacks."""
     return {name: None if row.get(name) is None else number(row[name]) for name in names}
