@@ -21,23 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge import Codec, FmaeError
-from fmae_edge.data.image_file import SUFFIXES, load_gray, max_file_bytes
+from fmae_edge.data.image_file import SUFFIXES, load_gray, max_image_bytes
 from fmae_edge.runtime.output import write_file
 
-IMAGES_AT_ONCE = 64  # a task of one process: coded together, they take a fraction of the time of as many calls
+IMAGES_AT_ONCE = 64  # per task: coded in one call, they take a fraction of the time of 64 calls
 Job = tuple[Path, Path]  # an image and the file to make of it
 
 codec: Codec  # each process of the pool has one
 
 
 def start_process(codec_of_job: Codec) -> None:
-    """Keep the codec, so that it is pickled, and loads its graphs, once a process and not once a task."""
+    """Keep the codec, so that it is pickled and loads its graphs once per process, not once per task."""
     global codec
     codec = codec_of_job
 
 
 def compress_files(jobs: list[Job], quality: int) -> list[str]:
-    """Compress images that are coded together, and return a sentence for each that failed."""
+    """Compress images in one call, and return one sentence for each that failed."""
     images, outputs, failures = [], [], []
     for path, output in jobs:
         try:
@@ -50,7 +50,7 @@ def compress_files(jobs: list[Job], quality: int) -> list[str]:
     for (path, output), content in zip(outputs, codec.compress_iter(images, quality), strict=True):
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
-            write_file(output, content)  # which has its name once it is whole, whenever the process is killed
+            write_file(output, content)  # a killed process leaves no partial file
         except (FmaeError, OSError) as error:
             failures.append(f"{path}: {error}")
     return failures
@@ -60,18 +60,18 @@ def read_gray(path: Path) -> NDArray[np.uint8]:
     """Return the pixels of an image file, converted to gray as the command line does."""
     size = (codec.manifest.image_height, codec.manifest.image_width)
     with path.open("rb") as file:
-        content = file.read(max_file_bytes(size) + 1)  # load_gray refuses one that has more
+        content = file.read(max_image_bytes(size) + 1)  # load_gray refuses a longer one
     pixels, _ = load_gray(content, str(path), size)
     return pixels
 
 
 def run(jobs: list[Job], quality: int, processes: int) -> int:
-    """Compress in so many processes, print what fails, and return how many images did."""
+    """Compress in `processes` processes, print what fails, and return how many images failed."""
     tasks = [jobs[at : at + IMAGES_AT_ONCE] for at in range(0, len(jobs), IMAGES_AT_ONCE)]
-    context = multiprocessing.get_context("spawn")  # the one way to start a process that every system has
+    context = multiprocessing.get_context("spawn")  # works on every system
     failed = 0
     with ProcessPoolExecutor(processes, context, start_process, (Codec(threads=1),)) as pool:
-        # A terminal sends Ctrl-C to all processes: those started here inherit that they ignore it
+        # A terminal sends Ctrl-C to all processes; the ones started here inherit that it is ignored
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         futures = [pool.submit(compress_files, task, quality) for task in tasks]
         signal.signal(signal.SIGINT, handler)
@@ -102,7 +102,7 @@ def main() -> int:
     outputs = [options.out / path.relative_to(options.images).with_name(f"{path.name}.fmae") for path in images]
     jobs = [job for job in zip(images, outputs, strict=True) if not job[1].exists()]
     failed = run(jobs, options.quality, options.processes)
-    print(f"{len(jobs) - failed} compressed, {len(images) - len(jobs)} were there already, {failed} failed")
+    print(f"{len(jobs) - failed} compressed, {len(images) - len(jobs)} already there, {failed} failed")
     return 1 if failed else 0
 
 
@@ -110,7 +110,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     except BrokenProcessPool:
-        sys.exit("a process was killed; the same command goes on from here")
+        sys.exit("a process was killed; run the same command again to go on")

@@ -52,10 +52,10 @@ class FmaeImages(IterableDataset[torch.Tensor]):
             raise InputError(f"{reading}: {error}") from error
 
     def _paths_of_this_worker(self) -> list[Path]:
-        """Return this worker's share of one order that all workers make, and make anew each epoch."""
+        """Return this worker's share of the files; all workers use the same order, another one each epoch."""
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        # Workers that are started anew each epoch have another seed then, and those that persist count epochs
+        # Workers that are started again each epoch get another seed; those that persist count epochs
         seed = worker.seed - worker.id if worker else torch.initial_seed()
         self._epoch += 1
         paths = random.Random(f"{seed} {self._epoch}").sample(self._paths, len(self._paths))
@@ -79,7 +79,7 @@ def make_loader(
 
 
 def main() -> None:
-    """Print how many images a second two epochs give; the first starts the workers."""
+    """Print how many images per second two epochs give; the first one starts the workers."""
     parser = argparse.ArgumentParser(description="Measure how fast workers of a DataLoader decode .fmae files.")
     parser.add_argument("path", type=Path, help="a .fmae file, or a folder of them")
     parser.add_argument("--batch-size", type=int, default=256)
@@ -91,7 +91,7 @@ def main() -> None:
         started = time.perf_counter()
         images = sum(len(batch) for batch in loader)
         seconds = time.perf_counter() - started
-        print(f"epoch {epoch}: {images} images in {seconds:.2f} s, {images / seconds:.0f} images a second")
+        print(f"epoch {epoch}: {images} images in {seconds:.2f} s, {images / seconds:.0f} images per second")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ MAX_BODY_BYTES = 64 * 1024  # an image of 28x28 is a few kilobytes as PNG or JPE
 MAX_IMAGES = 10_000  # in a .fmae file of that size: 64 KB can claim half a million empty ones
 BODY_SECONDS = 10  # for a client to send its file
 REQUESTS = 100  # with a file, in progress at once
-THREADS = 2  # the entropy coder holds Python's lock for most of a call: more would only wait for each other
+THREADS = 2  # the entropy coder holds Python's lock for most of a call, so more threads would only wait
 # What /docs shows: FastAPI does not see that the body is read
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_BODY = {"requestBody": {"content": {"application/octet-stream": BINARY}, "required": True}}
@@ -42,8 +42,8 @@ PngImagePlugin.MAX_TEXT_MEMORY = MAX_BODY_BYTES  # compressed text in a PNG coul
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Load the codec before the first request: one a process, which any number of threads use at once."""
-    codec = Codec(threads=1)  # requests run beside each other, so one alone takes no more
+    """Load the codec before the first request: one per process, shared by all threads."""
+    codec = Codec(threads=1)  # requests run in parallel, so each takes one thread
     codec.decompress(codec.compress(np.zeros(codec.manifest.image_shape, np.uint8)))
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield {"codec": codec, "places": anyio.Semaphore(REQUESTS)}
@@ -54,18 +54,18 @@ app = FastAPI(title="fmae-edge", lifespan=lifespan)
 
 @app.exception_handler(InputError)
 async def refuse(_: Request, error: Exception) -> JSONResponse:
-    """Answer a bad file with the sentence that says what is wrong with it."""
+    """Answer 422 with the sentence that says what is wrong with the file."""
     return JSONResponse({"detail": str(error)}, 422)
 
 
 @app.exception_handler(ClientDisconnect)
 async def give_up(_: Request, __: Exception) -> Response:
-    """End the request of a client that has left, which is nothing to log a traceback for."""
+    """End the request of a client that has left, without a traceback in the log."""
     return Response(status_code=400)
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the body of a request, or answer 413 or 408 and read no further once it is too long or too slow."""
+    """Return the body of a request, or answer 413 or 408 and stop reading once it is too long or too slow."""
     body = bytearray()
     try:
         with anyio.fail_after(BODY_SECONDS):
@@ -80,7 +80,9 @@ async def read_body(request: Request) -> bytes:
         raise HTTPException(
             408, f"the file took more than {BODY_SECONDS} seconds", {"Connection": "close"}
         ) from None
-    raise HTTPException(413, f"a file has at most {MAX_BODY_BYTES} bytes here", {"Connection": "close"})
+    raise HTTPException(
+        413, f"the file is larger than the limit of {MAX_BODY_BYTES} bytes", {"Connection": "close"}
+    )
 
 
 async def admit(request: Request) -> AsyncIterator[bytes]:
@@ -100,7 +102,7 @@ async def admit(request: Request) -> AsyncIterator[bytes]:
 Body = Annotated[bytes, Depends(admit)]
 
 
-# FastAPI runs these two in threads, as they are no coroutines: the event loop stays free
+# FastAPI runs these two in threads because they are not coroutines, so the event loop stays free
 @app.post("/compress", response_class=Response, openapi_extra=FILE_BODY)
 def compress(
     request: Request,
@@ -131,7 +133,7 @@ def decompress(request: Request, body: Body, index: Annotated[int, Query(ge=0)] 
 
 @app.get("/health")
 async def health(request: Request) -> dict[str, str]:
-    """Say that the service is up, and whose files it decompresses: those of this bundle."""
+    """Return that the service is up, and the id of the bundle whose files it decompresses."""
     return {"status": "ok", "bundle": request.state.codec.manifest.bundle_id}
 
 

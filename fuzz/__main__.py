@@ -1,8 +1,8 @@
 """Fuzz the readers of fmae-edge: `python -m fuzz --seconds 60`, or `--inputs 1000000`.
 
-Each target gets its share of the time, or of the inputs, in a process of its own. What it raises besides
-FmaeError, a crash, more than a second of CPU time and more than 256 MB of memory are findings: the input is saved,
-and the exit code is 1. Inputs that reach new code are kept in the same folder, and the next run goes on from them.
+Each target runs in a process of its own for its share of the time or of the inputs. An error other than FmaeError,
+a crash, more than a second of CPU time and more than 256 MB of memory are findings: the input is saved, and the
+exit code is 1. Inputs that reach new code are kept in the same folder, and the next run starts from them.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def _report(name: str, result: Result, seconds: float, output: Path) -> None:
     if result.broken:
         print(f"{name}: the fuzzer itself failed, see {output.absolute() / name / 'log.txt'}", flush=True)
     for path in result.findings:
-        print(f"{name}: failed on {path}; `python -m fuzz.replay {name} {path}` runs it again", flush=True)
+        print(f"{name}: failed on {path}; run it again with `python -m fuzz.replay {name} {path}`", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Image files as lists of parts, so that a change keeps lengths and checksums right: PNG, JPEG, GIF, WebP.
 
-A change of bytes breaks a length or a checksum, and the reader stops there. Here parts are dropped, repeated,
-moved and changed, and the file is put together again. A file of another format has two parts: its start, where
-the numbers are, and the rest.
+A change of single bytes breaks a length or a checksum, and the reader stops there. Here parts are dropped,
+repeated, moved and changed, and the file is put together again. A file of another format has two parts:
+its start, where the numbers are, and the rest.
 """
 
 import struct
@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
+
+from fuzz.image_parts import png_chunk
 
 Change = Callable[[bytes], bytes]
 MAX_BYTES = 1 << 20  # of a file in which a part is repeated
@@ -38,7 +40,7 @@ class Part(NamedTuple):
 
 
 def mutate_image(content: bytes, change: Change, random: Random) -> bytes:
-    """Change the parts of an image file, and now and then nothing but its bytes."""
+    """Change the parts of an image file, and in one of eight calls only its bytes."""
     if random.randrange(8) == 0:
         return change(content)
     form = _form(content)
@@ -49,7 +51,7 @@ def mutate_image(content: bytes, change: Change, random: Random) -> bytes:
 
 
 def write_number(content: bytes, random: Random) -> bytes:
-    """Return `content` with a number that matters written somewhere in it."""
+    """Return `content` with a number written into it that is near a limit."""
     size = random.choice((1, 2, 4))
     if len(content) < size:
         return content
@@ -59,7 +61,7 @@ def write_number(content: bytes, random: Random) -> bytes:
 
 
 def repacked(content: bytes, change: Change, random: Random) -> bytes:
-    """Return zlib's bytes of something else: changed, with bytes behind it, or of very much."""
+    """Return a zlib stream of other content: changed, with bytes behind it, or very large."""
     match random.randrange(8):
         case 0:
             return zlib.compress(bytes(1 << random.randrange(27)), 1)
@@ -125,8 +127,7 @@ def _split_png(content: bytes) -> Iterator[Part]:
 def _join_png(parts: list[Part]) -> bytes:
     out = [_PNG]
     for kind, content, framed in parts:
-        body = kind + content
-        out += [struct.pack(">I", len(content)), body, struct.pack(">I", zlib.crc32(body))] if framed else [body]
+        out.append(png_chunk(kind, content) if framed else kind + content)
     return b"".join(out)
 
 
@@ -172,7 +173,7 @@ def _join_webp(parts: list[Part]) -> bytes:
 
 
 def _split_gif(content: bytes) -> Iterator[Part]:
-    """Blocks keep their own small lengths: those are numbers to change too."""
+    """Blocks keep the small lengths in them, as numbers to change."""
 
     def palette_bytes(at: int) -> int:
         flags = content[at] if at < len(content) else 0

@@ -1,12 +1,12 @@
-"""Inputs on which a reader failed: a file each, named for the kind of failure."""
+"""Inputs on which a reader failed: one file per input, named after the kind of failure."""
 
 import hashlib
 from pathlib import Path
 
-# error: it raised anything but FmaeError. slow, memory: it passed a limit. killed: it had to be killed, after many
-# seconds or with much memory. crash: the process ended.
+# error: it raised anything but FmaeError. slow, memory: it passed a limit. killed: the watcher killed it for its
+# time or memory. crash: the process ended.
 KINDS = ("error", "slow", "memory", "killed", "crash")
-_MOST_OF_A_KIND = 20  # the first ones tell what there is to know
+_MOST_OF_A_KIND = 20  # more would say the same
 
 
 def find(folder: Path) -> list[Path]:
@@ -15,12 +15,12 @@ def find(folder: Path) -> list[Path]:
 
 
 def known_inputs(folder: Path) -> set[bytes]:
-    """Return the inputs that need not run again."""
+    """Return the inputs that are known to fail."""
     return {path.read_bytes() for path in find(folder)}
 
 
 def save_finding(folder: Path, kind: str, content: bytes, place: str = "") -> Path | None:
-    """Save an input; return None if there is one for the same `place` in the code, or many of this kind."""
+    """Save an input. Return None if there is one for the same `place` in the code, or enough of this kind."""
     digest = hashlib.sha256(place.encode() or content).hexdigest()[:16]
     path = folder / f"{kind}-{digest}"
     if path.exists() or len(list(folder.glob(f"{kind}-*"))) >= _MOST_OF_A_KIND:
@@ -30,9 +30,9 @@ def save_finding(folder: Path, kind: str, content: bytes, place: str = "") -> Pa
 
 
 def use_as_seeds(folder: Path, small_bytes: int) -> None:
-    """Move the findings of an earlier run to its corpus: what still fails is found again at once.
+    """Move the findings of an earlier run to its corpus, so that what still fails is found at once.
 
-    Inputs of more than `small_bytes` that did not fail leave the corpus: they take their time at each start.
+    Inputs of more than `small_bytes` that did not fail leave the corpus, because they slow down each start.
     """
     for path in (folder / "corpus").iterdir():
         if path.stat().st_size > small_bytes:

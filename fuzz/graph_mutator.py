@@ -1,6 +1,6 @@
-"""Change ONNX graphs as an attacker does: operators, attributes, sizes of tensors, code within code.
+"""Change ONNX graphs as an attacker does: operators, attributes, sizes of tensors, nested graphs.
 
-The result stays protobuf that onnxruntime parses, most of the time. Needs the `onnx` package.
+Most results are still protobuf that onnxruntime parses. Needs the `onnx` package.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def _hostile(name: str) -> bytes:
 
 
 def mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
-    """Change one to four things of a graph, or a few bytes; now and then begin from a graph that is hostile."""
+    """Change one to four things in a graph, or a few bytes; one of sixteen calls starts from a hostile graph."""
     if random.randrange(16) == 0:
         return change(content)
     if random.randrange(16) == 0:
@@ -140,12 +140,8 @@ def _change_tensor(tensor: TensorProto, change: Change, random: Random) -> None:
             entry.key, entry.value = "location", random.choice(("x", "/dev/zero", "../manifest.json"))
         case 5:
             tensor.float_data.extend([0.5] * random.choice((1, 100, 10_000)))
-        case _:  # numbers of the same type, of any shape
-            odd = (
-                _INTEGERS
-                if tensor.data_type in (TensorProto.INT64, TensorProto.INT32, TensorProto.INT8)
-                else _FLOATS
-            )
+        case _:  # numbers of the same type
+            odd = _INTEGERS if tensor.data_type in _INTEGER_TYPES else _FLOATS
             try:
                 old = numpy_helper.to_array(tensor)
                 with np.errstate(all="ignore"):
@@ -154,12 +150,12 @@ def _change_tensor(tensor: TensorProto, change: Change, random: Random) -> None:
                     numbers[at] = np.array(random.choice(odd)).astype(old.dtype)
                 shape = old.shape if random.randrange(4) else (old.size,)
                 tensor.CopyFrom(numpy_helper.from_array(numbers.reshape(shape), tensor.name))
-            except Exception:  # what was changed before has no numbers
+            except Exception:  # an earlier change left no numbers
                 tensor.raw_data = change(tensor.raw_data)
 
 
 def _insert(model: ModelProto, change: Change, random: Random) -> None:  # noqa: ARG001
-    """Put an operator between two others, with constants that ask for much."""
+    """Insert an operator between two others, with constants that may ask for gigabytes."""
     nodes = model.graph.node
     if not nodes:
         return
@@ -211,7 +207,7 @@ def _structure(model: ModelProto, change: Change, random: Random) -> None:  # no
 
 
 def _frame(model: ModelProto, change: Change, random: Random) -> None:
-    """Change what is around the nodes: ports, versions, functions, metadata."""
+    """Change what surrounds the nodes: ports, versions, functions, metadata."""
     graph = model.graph
     match random.randrange(10):
         case 0:

@@ -1,4 +1,4 @@
-"""Headers of .fmae and .npy files, written anew with numbers and names that no writer gives."""
+"""Rewrite headers of .fmae and .npy files with numbers and names that no writer gives."""
 
 import zlib
 from binascii import crc_hqx
@@ -41,7 +41,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Stack:
-    """The index of a stack as numbers; `pad` bytes make each number longer than it has to be."""
+    """The index of a stack as numbers; each number has `pad` bytes more than it needs."""
 
     start: bytes
     count: int
@@ -77,7 +77,7 @@ def _changed(stack: Stack, change: Change, random: Random) -> Stack:
             return replace(stack, low_bits=random.choice((*range(17), 255)))
         case 3:
             return replace(stack, packed=change(stack.packed))
-        case 4:  # all of the shortest length, in as few bytes as that takes
+        case 4:  # all of the shortest length, in as few bytes as possible
             count = 1 << random.randrange(21)
             return replace(stack, count=count, low_bits=0, packed=b"\xff" * -(-count // 8))
         case 5:
@@ -106,7 +106,7 @@ def _changed(stack: Stack, change: Change, random: Random) -> Stack:
 
 
 def mend_fmae(content: bytes, bundle_id: str) -> bytes:
-    """Return a .fmae file with the id of a bundle and the check codes of what it has now."""
+    """Return a .fmae file with the id of a bundle and check codes that fit its content."""
     if len(content) < _START_BYTES:
         return content
     if content[2] & _MANY:
@@ -118,7 +118,7 @@ def mend_fmae(content: bytes, bundle_id: str) -> bytes:
 
 
 def parse_stack(content: bytes) -> Stack | None:
-    """Take a stack apart; None if it is none, or ends within its header."""
+    """Return the parts of a stack, or None for other files and for one that ends within its header."""
     at = _START_BYTES + 4 + _CHECK_BYTES + _BODY_CHECK_BYTES
     if len(content) <= at or not content[2] & _MANY:
         return None
@@ -144,7 +144,7 @@ def parse_stack(content: bytes) -> Stack | None:
 
 
 def stack_bytes(stack: Stack, bundle_id: str) -> bytes:
-    """Put a stack together, with its check codes."""
+    """Return the file of a stack, with its check codes."""
     index = _varint(stack.count, stack.pad)
     if stack.count:
         index += _varint(stack.shortest, stack.pad) + bytes([stack.low_bits]) + stack.packed
@@ -227,7 +227,7 @@ def mutate_npy(content: bytes, change: Change, random: Random) -> bytes:
 
 
 def mend_npy(content: bytes) -> bytes:
-    """Return a .npy file with the length that its header has now: up to the first end of a line."""
+    """Return a .npy file whose header length is right: the header ends with the first line."""
     end = content.find(b"\n", 10) + 1
     size = end - 10
     return content[:8] + size.to_bytes(2, "little") + content[10:] if 0 < size < 1 << 16 else content

@@ -1,6 +1,6 @@
-"""Decoders that an attacker would put into a bundle: each asks for memory or time that no image needs.
+"""Decoders that an attacker would put into a bundle: each asks for more memory or time than images need.
 
-All have the ports of a decoder of the default bundle, and hashes do not stop them: whoever makes a bundle
+All have the ports of a decoder of the default bundle. Hashes do not stop them, because whoever makes a bundle
 writes its hashes too. Needs the `onnx` package.
 """
 
@@ -34,7 +34,7 @@ from fuzz.onnx_chains import (
 
 
 def hostile_decoders() -> dict[str, Callable[[], bytes]]:
-    """Return by name what makes each serialised graph, "latent" (n, 64) -> "image" (n, 1, 28, 28)."""
+    """Return, by name, functions that make serialised graphs, "latent" (n, 64) -> "image" (n, 1, 28, 28)."""
     return {
         # Operators that our graphs do not use
         "constant of shape": _gigabytes("ConstantOfShape", ([1 << 30], np.int64)),
@@ -55,7 +55,7 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "unknown": lambda: chain(("NoSuchOperator", [], {})),
         "of another domain": lambda: chain(("FusedGemm", [(np.zeros((64, 784)), np.float32)], {"domain": "own"})),
         "microsoft's": lambda: chain(("BifurcationDetector", [], {"domain": "com.microsoft"})),
-        # Code within code
+        # Nested graphs
         "loop without end": lambda: model([_loop(), *_ending("n0")], decoder_constants()),
         "if": lambda: model([_if(), *_ending("n0")], decoder_constants()),
         "local function": _local_function,
@@ -133,7 +133,7 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         ),
         "a cast to strings": lambda: chain(("Cast", [], {"to": TensorProto.STRING})),
         "a cast to complex numbers": lambda: chain(("Cast", [], {"to": TensorProto.COMPLEX128})),
-        # Images of the right size, with needs that are just too large for it
+        # Images of the right size whose needs are just over a limit
         "values": lambda: chain(gemm(64, 49), reshape(1, 7, 7), *[resize(2)] * 7, *[POOL] * 5),
         "many values": lambda: chain(gemm(64, 49), reshape(1, 7, 7), *[resize(2)] * 5, *[RELU] * 99, *[POOL] * 3),
         "multiply-adds": lambda: chain(
@@ -167,7 +167,7 @@ def _ending(name: str) -> list[NodeProto]:
 
 
 def heavy_decoders() -> dict[str, Callable[[], bytes]]:
-    """Return by name what makes graphs that are accepted, and need nearly as much of something as they may."""
+    """Return, by name, functions that make graphs that are accepted and whose needs are just under a limit."""
     wide = (gemm(64, 49), reshape(1, 7, 7), conv(1, 112, 1), resize(2), resize(2))
     convolutions = [conv(112, 112, 3, pads=[1] * 4), conv(112, 64, 3, pads=[1] * 4), conv(64, 1, 1)]
     transposed = [conv(112, 112, 3, "ConvTranspose", pads=[1] * 4), conv(112, 64, 3, pads=[1] * 4), conv(64, 1, 1)]
@@ -181,7 +181,7 @@ def heavy_decoders() -> dict[str, Callable[[], bytes]]:
 
 
 def _gigabytes(op: str, *constants: tuple[ArrayLike, DTypeLike]) -> Callable[[], bytes]:
-    """Return what makes a graph in which `op` makes a billion numbers of its constants."""
+    """Return a function that makes a graph in which `op` makes a billion numbers of its constants."""
     names = [f"c{k}" for k in range(len(constants))]
 
     def make() -> bytes:
@@ -268,7 +268,7 @@ def _external() -> bytes:
 
 
 def _with_tensor(**fields: Any) -> bytes:
-    """Return the harmless decoder with weights of which some fields are others."""
+    """Return the harmless decoder with other values in some fields of its weights."""
 
     def change(model: ModelProto) -> None:
         tensor = model.graph.initializer[0]

@@ -1,4 +1,4 @@
-"""The limits of one input, and how they are measured: CPU time, memory, and what is raised."""
+"""The limits of one input, and how to measure it: CPU time, memory, and the error it raises."""
 
 import os
 import resource
@@ -11,14 +11,14 @@ from functools import cache
 
 from fmae_edge import FmaeError
 
-MAX_SECONDS = 1.0  # of CPU time: other programs on the machine do not count
-MAX_MEGABYTES = 256.0  # on top of what the process had before the input
+MAX_SECONDS = 1.0  # of CPU time, so that other programs do not count
+MAX_MEGABYTES = 256.0  # more than the process had before the input
 _RESET_PEAK = b"5"  # to /proc/self/clear_refs: the peak of resident memory becomes what is resident now
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What one input took; `error` is the traceback of anything but FmaeError, and `place` where it was raised."""
+    """What one input took; `error` is the traceback of an error but FmaeError, and `place` where it was raised."""
 
     seconds: float
     megabytes: float
@@ -27,7 +27,7 @@ class Measure:
 
     @property
     def problem(self) -> str:
-        """The kind of finding that this is: error, slow, memory, or nothing."""
+        """The kind of finding: error, slow or memory; empty if this is none."""
         if self.error:
             return "error"
         if self.seconds > MAX_SECONDS:
@@ -36,14 +36,14 @@ class Measure:
 
 
 def make_warnings_errors() -> None:
-    """Make numpy's warnings findings: they would be lines on stderr beside the sentence."""
+    """Make numpy's warnings errors, and so findings: they would be lines on standard error."""
     warnings.simplefilter("error", RuntimeWarning)
 
 
 def measure_twice(run: Callable[[bytes], None], content: bytes, first: Measure | None = None) -> Measure:
-    """Return the lesser values of two runs: the first use of anything takes its own time and memory.
+    """Return the smaller values of two runs, as the first use of a function takes more time and memory.
 
-    `first` is the first of the two, if there was one. An error in either counts.
+    `first` is the result of the first run, if it was done. An error in either run counts.
     """
     first = first or measure(run, content)
     second = measure(run, content)

@@ -1,7 +1,7 @@
-"""Change manifests, priors and bundles, and then make right again what would refuse every changed file unread.
+"""Change manifests, priors and bundles, and then make their hashes and lengths fit again.
 
-A random change of a bundle fails a hash, and the code behind is never reached. Whoever builds a malicious bundle
-computes these too, so most changed files here are mended; one in eight stays as it is, for the checks themselves.
+A random change of a bundle fails the check of its hash, and no other code is reached. An attacker computes hashes
+too, so most changed files are mended here; one in eight is not, for the checks themselves.
 """
 
 import io
@@ -25,7 +25,7 @@ Change = Callable[[bytes], bytes]
 Mutator = Callable[[bytes, Change, Random], bytes]
 
 _LENGTH_BYTES = 8  # of a safetensors file's header
-_SOME_TIME = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell: the same files are the same bytes
+_SOME_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed time, so that the same files give the same bytes
 _ODD_VALUES: tuple[Any, ...] = (
     *(None, True, 0, 1, -1, 64, 4096, 1 << 31, 1 << 64, 10**400),
     *(0.0, -0.0, 0.5, 1e-45, 1e308, float("inf"), float("nan")),
@@ -34,7 +34,7 @@ _ODD_VALUES: tuple[Any, ...] = (
 
 
 def mutate_bytes(content: bytes, change: Change, random: Random) -> bytes:  # noqa: ARG001
-    """Change bytes, and mend nothing."""
+    """Change bytes and mend nothing."""
     return change(content)
 
 

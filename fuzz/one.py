@@ -1,7 +1,7 @@
-"""Fuzz one target in this process, without end: `python -m fuzz.one TARGET FOLDER --inputs N --seed N`.
+"""Fuzz one target in this process: `python -m fuzz.one TARGET FOLDER --inputs N --seed N`.
 
-A process of its own, because a crash in C ends it, and because atheris has to see imports happen. `fuzz.watch`
-starts it, looks at its page of memory, and kills it when its time is over.
+It needs a process of its own, because a crash in C ends it and atheris has to see the imports. `fuzz.watch` starts
+it, reads its page of memory, and kills it when its time is over.
 """
 
 import argparse
@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=_PACKAGES, exclude=_NOT_WATCHED, enable_
 
 
 def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> None:
-    """Run so many inputs; `folder` gets the findings and the inputs that reach new code. Ends the process."""
+    """Run `inputs` inputs and end the process; `folder` gets the findings and the inputs that reach new code."""
     page = Page(folder / "page", target.max_bytes)
     known = known_inputs(folder)
     seeds = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]

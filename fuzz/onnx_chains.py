@@ -26,7 +26,7 @@ def tensor(name: str, value: ArrayLike, dtype: DTypeLike) -> TensorProto:
 def model(
     nodes: Iterable[NodeProto], constants: Iterable[TensorProto] = (), functions: Iterable[onnx.FunctionProto] = ()
 ) -> bytes:
-    """Return a serialised graph, "latent" (n, 64) -> "image" (n, 1, 28, 28), that nobody has checked."""
+    """Return a serialised graph, "latent" (n, 64) -> "image" (n, 1, 28, 28), without checking it."""
     latent = helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", LATENTS])
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])
     graph = helper.make_graph(list(nodes), "g", [latent], [image], list(constants))
@@ -37,7 +37,7 @@ def model(
 
 
 def chain(*calls: Call) -> bytes:
-    """Return a graph of operators in a row, each of which takes the one before and constants of its own."""
+    """Return a graph of operators in a row; each takes the result of the one before and its own constants."""
     nodes, constants, value = [], [], "latent"
     for k, (op, given, attributes) in enumerate(calls):
         names = [value]
@@ -89,5 +89,5 @@ def decoder_constants() -> list[TensorProto]:
 
 
 def harmless_decoder() -> bytes:
-    """Return a decoder of one layer, which others in here are made of: nothing is wrong with it."""
+    """Return a valid decoder of one layer."""
     return model(decoder_nodes(), decoder_constants())

@@ -1,7 +1,7 @@
 """A page of memory that the fuzzing process shares with the one that watches it.
 
-Writing there costs a microsecond per input, and outlives a crash in C, a hang and a kill: the watcher always knows
-how many inputs ran, what they took, and which one is at work.
+Writing there costs a microsecond per input and survives a crash in C, a hang and a kill. So the watcher always
+knows how many inputs ran, what they took, and which one is running.
 """
 
 import mmap

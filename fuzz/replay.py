@@ -1,6 +1,6 @@
-"""Run saved inputs, each twice: `python -m fuzz.replay TARGET FILE...` says what each took, and where it failed.
+"""Run saved inputs twice: `python -m fuzz.replay TARGET FILE...` prints what each took, and where it failed.
 
-Without atheris, so times are those of a program; of two runs the lesser values count. The exit code is 1 if an
+It runs without atheris, which would slow it down; of two runs the smaller values count. The exit code is 1 if an
 input fails or passes a limit.
 """
 

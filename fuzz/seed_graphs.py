@@ -17,12 +17,12 @@ from fuzz.mutators import with_manifest, zip_bundle
 from fuzz.targets import _GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
 
 _SIDE = 4  # of the images of the bundle in the corpus
-_SMALL_SIDE = 4  # encoders halve what is not smaller
+_SMALL_SIDE = 4  # encoders halve images down to less than this
 _UPSAMPLING = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
 
 
 def priors() -> Iterator[tuple[str, bytes]]:
-    """Yield a prior of tables and one of networks, both for two latents, a group each."""
+    """Yield a prior of tables and one of networks, both for two latents, one group each."""
     qualities = len(_GOLDEN["steps"])
     inner = np.sort(np.random.default_rng(1).choice(np.arange(1, 1 << 16), (2 * FRACTIONS, ESCAPE), replace=False))
     tables = np.hstack([np.zeros((2 * FRACTIONS, 1)), inner]).astype(np.uint16)

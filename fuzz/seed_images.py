@@ -1,7 +1,5 @@
-"""First inputs of the corpus: image files of every kind that the readers know, each a few hundred bytes."""
+"""First inputs of the corpus: image files of every kind that the readers know, of a few hundred bytes each."""
 
-import io
-import struct
 import zlib
 from collections.abc import Iterator
 
@@ -10,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fmae_edge.data.image_file import png_bytes
+from fuzz.image_parts import interlaced_rows, png, png_chunk, saved
 from fuzz.tiff import Entry, Frame, Tiff, number_entry, parse_tiff, tiff_bytes
 
-_ADAM7 = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
 _ORIENTATION, _ROWS = 274, 278  # of a strip
 
 
@@ -20,7 +18,7 @@ def image_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
     """Yield PNG files of each kind, and one of each other format that the command line reads."""
     gray = Image.fromarray(image)
     yield "gray.png", png_bytes(image)
-    yield "interlaced.png", _interlaced(image)
+    yield "interlaced.png", png(png_chunk(b"IDAT", zlib.compress(interlaced_rows(image), 9)), interlaced=True)
     rgb = gray.convert("RGB")
     rgba = rgb.copy()
     rgba.putalpha(gray)
@@ -34,40 +32,40 @@ def image_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
         "small": gray.resize((5, 3)),
     }
     for name, kind in kinds.items():
-        yield f"{name}.png", _saved(kind, "PNG", optimize=True)
-    yield "palette-transparent.png", _saved(rgb.quantize(16), "PNG", transparency=0)
-    yield "gray-transparent.png", _saved(gray, "PNG", transparency=0)
-    yield "text.png", _saved(gray.resize((5, 3)), "PNG", dpi=(72, 72), exif=Image.Exif(), icc_profile=b"icc")
+        yield f"{name}.png", saved(kind, "PNG", optimize=True)
+    yield "palette-transparent.png", saved(rgb.quantize(16), "PNG", transparency=0)
+    yield "gray-transparent.png", saved(gray, "PNG", transparency=0)
+    yield "text.png", saved(gray.resize((5, 3)), "PNG", dpi=(72, 72), exif=Image.Exif(), icc_profile=b"icc")
     frames = [gray.resize((7, 7)), gray.resize((7, 7)).rotate(90)]
-    yield "animated.png", _saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    yield "animated.png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
     for kind in ("WEBP", "BMP", "GIF", "PPM"):
-        yield f"gray.{kind.lower()}", _saved(gray, kind)
+        yield f"gray.{kind.lower()}", saved(gray, kind)
     for kind in ("WEBP", "GIF"):
-        yield f"animated.{kind.lower()}", _saved(rgb, kind, save_all=True, append_images=[rgb.rotate(90)] * 2)
-    yield "lossless.webp", _saved(rgba, "WEBP", lossless=True, exif=_turned())
-    yield "palette.bmp", _saved(rgb.quantize(16), "BMP")
-    yield "rgb.bmp", _saved(rgb.resize((9, 9)), "BMP")
-    yield "gray-16.pgm", _saved(kinds["gray-16"], "PPM")
-    yield "one-bit.pbm", _saved(kinds["one-bit"], "PPM")
+        yield f"animated.{kind.lower()}", saved(rgb, kind, save_all=True, append_images=[rgb.rotate(90)] * 2)
+    yield "lossless.webp", saved(rgba, "WEBP", lossless=True, exif=_turned())
+    yield "palette.bmp", saved(rgb.quantize(16), "BMP")
+    yield "rgb.bmp", saved(rgb.resize((9, 9)), "BMP")
+    yield "gray-16.pgm", saved(kinds["gray-16"], "PPM")
+    yield "one-bit.pbm", saved(kinds["one-bit"], "PPM")
 
 
 def jpeg_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
     """Yield JPEG files: baseline and progressive, gray and in colours, with restarts, EXIF, and a second image."""
     gray = Image.fromarray(image)
     rgb = Image.merge("RGB", (gray, gray.rotate(90), gray.rotate(180)))
-    yield "gray.jpeg", _saved(gray, "JPEG")
-    yield "colour.jpeg", _saved(rgb, "JPEG", quality=50)
-    yield "full-chroma.jpeg", _saved(rgb, "JPEG", subsampling=0, quality=30, optimize=True)
-    yield "progressive.jpeg", _saved(rgb, "JPEG", progressive=True, quality=30)
-    yield "progressive-gray.jpeg", _saved(gray, "JPEG", progressive=True)
-    yield "restart.jpeg", _saved(gray, "JPEG", restart_marker_blocks=1)
-    yield "cmyk.jpeg", _saved(rgb.convert("CMYK"), "JPEG", quality=20)
-    yield "turned.jpeg", _saved(gray, "JPEG", exif=_turned(), quality=20)
+    yield "gray.jpeg", saved(gray, "JPEG")
+    yield "colour.jpeg", saved(rgb, "JPEG", quality=50)
+    yield "full-chroma.jpeg", saved(rgb, "JPEG", subsampling=0, quality=30, optimize=True)
+    yield "progressive.jpeg", saved(rgb, "JPEG", progressive=True, quality=30)
+    yield "progressive-gray.jpeg", saved(gray, "JPEG", progressive=True)
+    yield "restart.jpeg", saved(gray, "JPEG", restart_marker_blocks=1)
+    yield "cmyk.jpeg", saved(rgb.convert("CMYK"), "JPEG", quality=20)
+    yield "turned.jpeg", saved(gray, "JPEG", exif=_turned(), quality=20)
     yield (
         "profile.jpeg",
-        _saved(gray.resize((5, 3)), "JPEG", icc_profile=b"icc" * 9, comment=b"text", dpi=(72, 72)),
+        saved(gray.resize((5, 3)), "JPEG", icc_profile=b"icc" * 9, comment=b"text", dpi=(72, 72)),
     )
-    yield "two.mpo", _saved(gray, "MPO", save_all=True, append_images=[gray.rotate(90)])
+    yield "two.mpo", saved(gray, "MPO", save_all=True, append_images=[gray.rotate(90)])
 
 
 def tiff_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
@@ -76,23 +74,23 @@ def tiff_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
     rgb = Image.merge("RGB", (gray, gray.rotate(90), gray.rotate(180)))
     rgba = rgb.copy()
     rgba.putalpha(gray)
-    yield "gray.tiff", _saved(gray, "TIFF")
+    yield "gray.tiff", saved(gray, "TIFF")
     for name in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
-        yield f"{name.removeprefix('tiff_')}.tiff", _saved(gray, "TIFF", compression=name)
+        yield f"{name.removeprefix('tiff_')}.tiff", saved(gray, "TIFF", compression=name)
     for name in ("group3", "group4", "tiff_ccitt"):
-        yield f"{name}.tiff", _saved(gray.convert("1"), "TIFF", compression=name)
-    yield "rgb-jpeg.tiff", _saved(rgb, "TIFF", compression="jpeg")
-    yield "rgb-lzw.tiff", _saved(rgb, "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
-    yield "rgba.tiff", _saved(rgba, "TIFF", compression="tiff_adobe_deflate")
-    yield "gray-16.tiff", _saved(Image.fromarray(image.astype(np.uint16) * 257), "TIFF")
-    yield "palette.tiff", _saved(rgb.quantize(16), "TIFF")
-    yield "cmyk.tiff", _saved(rgb.convert("CMYK"), "TIFF", compression="tiff_lzw")
-    yield "float.tiff", _saved(gray.convert("F"), "TIFF", compression="tiff_lzw")
-    yield "turned.tiff", _saved(gray.resize((5, 3)), "TIFF", tiffinfo={274: 6, 270: "text", 34675: b"icc"})
-    yield "frames.tiff", _saved(gray, "TIFF", save_all=True, append_images=[gray.rotate(90), gray.resize((3, 3))])
-    big = _saved(rgb.resize((9, 7)), "TIFF", big_tiff=True)
+        yield f"{name}.tiff", saved(gray.convert("1"), "TIFF", compression=name)
+    yield "rgb-jpeg.tiff", saved(rgb, "TIFF", compression="jpeg")
+    yield "rgb-lzw.tiff", saved(rgb, "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
+    yield "rgba.tiff", saved(rgba, "TIFF", compression="tiff_adobe_deflate")
+    yield "gray-16.tiff", saved(Image.fromarray(image.astype(np.uint16) * 257), "TIFF")
+    yield "palette.tiff", saved(rgb.quantize(16), "TIFF")
+    yield "cmyk.tiff", saved(rgb.convert("CMYK"), "TIFF", compression="tiff_lzw")
+    yield "float.tiff", saved(gray.convert("F"), "TIFF", compression="tiff_lzw")
+    yield "turned.tiff", saved(gray.resize((5, 3)), "TIFF", tiffinfo={274: 6, 270: "text", 34675: b"icc"})
+    yield "frames.tiff", saved(gray, "TIFF", save_all=True, append_images=[gray.rotate(90), gray.resize((3, 3))])
+    big = saved(rgb.resize((9, 7)), "TIFF", big_tiff=True)
     yield "big.tiff", big
-    (frame,) = parse_tiff(_saved(gray, "TIFF")).frames
+    (frame,) = parse_tiff(saved(gray, "TIFF")).frames
     yield "big-endian.tiff", tiff_bytes(Tiff(">", False, [_rewritten(frame, ">", tiles=0)]))
     rows = [image[at : at + 4].tobytes() for at in range(0, len(image), 4)]
     strips = Frame(frame.entries | {_ROWS: number_entry("<", 4)}, rows)
@@ -118,20 +116,3 @@ def _turned() -> Image.Exif:
     exif = Image.Exif()
     exif[_ORIENTATION] = 6
     return exif
-
-
-def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def _interlaced(image: NDArray[np.uint8]) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    passes = (image[top::down, left::right] for top, down, left, right in _ADAM7)
-    rows = b"".join(b"\0" + row.tobytes() for one in passes for row in one)
-    header = struct.pack(">IIBBBBB", *image.shape[::-1], 8, 0, 0, 0, 1)
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
-    return start + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")

@@ -1,7 +1,7 @@
-"""Write the first inputs of the corpus anew: `python -m fuzz.seeds`. What fuzzing found there stays.
+"""Write the first inputs of the corpus again: `python -m fuzz.seeds`. Inputs that fuzzing found stay.
 
-Small files of every kind that the readers know. A new default bundle needs no new ones: the fuzzer writes its id
-into them. Needs the `train` extra, for the graphs.
+They are small files of every kind that the readers know. A new default bundle needs no new ones, because the
+fuzzer writes its id into them. Needs the `train` extra, for the graphs.
 """
 
 import io
@@ -23,7 +23,7 @@ from fuzz.targets import _GOLDEN, CORPUS
 
 
 def fmae_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
-    """Yield files of the default bundle: one image, stacks, with names, of nothing."""
+    """Yield files of the default bundle: one image, stacks, stacks with names, empty stacks."""
     codec = Codec()
     yield "one.fmae", codec.compress(images[0])
     yield "one-of-9.fmae", codec.compress(images[1], quality=9, effort=1)
@@ -41,7 +41,7 @@ def golden_fmae_files() -> Iterator[tuple[str, bytes]]:
 
 
 def npy_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
-    """Yield latents in each dtype, of one image and of two, in both orders of bytes and of axes."""
+    """Yield latents in each dtype, of one image and of two, in both byte orders and both orders of axes."""
     codec = Codec()
     for dtype in ("float32", "float16", "int8"):
         yield f"{dtype}.npy", dump_latents(codec.encode(images[0], dtype=dtype))

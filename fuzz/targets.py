@@ -1,4 +1,4 @@
-"""What is fuzzed: for each kind of file that fmae-edge reads, all that is done with one."""
+"""The targets of the fuzzer: everything that fmae-edge does with each kind of file."""
 
 import json
 import math
@@ -43,7 +43,7 @@ _GOLDEN_FOLDER = Path(__file__).parent.parent / "tests" / "data" / "format-1"
 _GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
 _DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
 _GOLDEN_ID: str = _GOLDEN["bundle_id"]
-_SIDE_BY_SIDE = 8  # so many payloads are decoded in numpy, fewer one by one
+_SIDE_BY_SIDE = 8  # from this many payloads on, numpy decodes them together
 _MOST_IMAGES = 16  # decoded of one input: a stack of empty payloads may have a million
 _MOST_PIXELS = 1 << 16
 
@@ -52,8 +52,8 @@ _MOST_PIXELS = 1 << 16
 class Target:
     """One kind of input: `run` may raise FmaeError and nothing else, whatever the bytes.
 
-    Inputs of more than `small_bytes` are tried and not built on. Of many inputs, `share` in a thousand are of
-    this kind: so each kind takes about as long.
+    Inputs of more than `small_bytes` are tried, but no further changes start from them. Of a thousand inputs,
+    `share` are of this kind, so that each kind takes about as long.
     """
 
     run: Callable[[bytes], None]

@@ -1,4 +1,4 @@
-"""TIFF files as frames of fields and strips, so that a change keeps the places of all else right.
+"""TIFF files as frames of fields and strips, so that a change keeps all other offsets right.
 
 The format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; BigTIFF is the same with wider numbers.
 """
@@ -50,7 +50,7 @@ _VALUES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One field: `count` is what the file says, whatever the bytes are."""
+    """One field; `count` is the number in the file, which may not fit the bytes."""
 
     kind: int
     count: int
@@ -76,7 +76,7 @@ class Tiff:
 
 
 def mutate_tiff(content: bytes, change: Change, random: Random) -> bytes:
-    """Change fields, strips and the number of frames, and now and then nothing but bytes."""
+    """Change fields, strips and the number of frames, and in one of eight calls only bytes."""
     if random.randrange(8) == 0:
         return change(content)
     try:
@@ -111,7 +111,8 @@ def _changed(tiff: Tiff, change: Change, random: Random) -> Tiff:
             altered = change(strips[part]) if random.randrange(2) else repacked(strips[part], change, random)
             frames[at] = Frame(frame.entries, [*strips[:part], altered, *strips[part + 1 :]])
         case 7:
-            frames[at] = Frame(frame.entries, frame.strips * random.choice((0, 2, 3, 28, 1000)))
+            times = min(random.choice((0, 2, 3, 28, 1000)), MAX_BYTES // (sum(map(len, frame.strips)) + 1))
+            frames[at] = Frame(frame.entries, frame.strips * times)
         case _:
             frames[at] = Frame(_changed_entries(frame.entries, tiff.order, change, random), frame.strips)
     return replace(tiff, frames=frames)
@@ -134,7 +135,7 @@ def _changed_entries(entries: dict[int, Entry], order: str, change: Change, rand
             altered = change(entry.content)
             entries[tag] = Entry(entry.kind, len(altered) // _SIZES.get(entry.kind, 1), altered)
         case 5:
-            times = 1 << random.randrange(16)
+            times = min(1 << random.randrange(16), MAX_BYTES // (len(entry.content) + 1))
             entries[tag] = Entry(entry.kind, entry.count * times, entry.content * times)
         case 6:
             packed = zlib.compress(bytes(1 << random.randrange(24)))
@@ -159,7 +160,7 @@ def _tiled(frame: Frame, random: Random) -> Frame:
 
 
 def parse_tiff(content: bytes) -> Tiff:
-    """Take a file apart. Raises struct.error, KeyError, IndexError or OverflowError if it is not a TIFF."""
+    """Return the parts of a file. Raises struct.error, KeyError, IndexError or OverflowError for other files."""
     order = {b"II": "<", b"MM": ">"}[content[:2]]
     (version,) = struct.unpack_from(order + "H", content, 2)
     big = version == 43
@@ -203,7 +204,7 @@ def _numbers(entry: Entry, order: str) -> list[int]:
 
 
 def tiff_bytes(tiff: Tiff) -> bytes:
-    """Put a file together: strips and long fields first, then each frame's fields."""
+    """Return the file: strips and long fields first, then the fields of each frame."""
     order, big = tiff.order, tiff.big
     offset, counter, inline = ("Q", "Q", 8) if big else ("I", "H", 4)
     kind = 16 if big else 4

@@ -1,4 +1,4 @@
-"""Watch the process that fuzzes one target: end it when it hangs or its time is over, go on after a crash."""
+"""Watch the process that fuzzes one target: kill it if it hangs or its time is over, restart it after a crash."""
 
 import os
 import signal
@@ -18,19 +18,19 @@ REPOSITORY = Path(__file__).parent.parent
 FUZZ = (sys.executable, "-m", "fuzz.one")
 REPLAY = (sys.executable, "-m", "fuzz.replay")
 MOST = (5.0, 60.0, 1024)  # CPU seconds, seconds and megabytes of one input before it is killed
-_LEAK_MEGABYTES = 2048  # atheris 3.0 leaks what comparisons of arrays give, so processes have to end
+_LEAK_MEGABYTES = 2048  # atheris 3.0 leaks the results of comparing arrays, so processes have to end
 START_SECONDS = 120.0  # to import everything on a busy machine
 _POLL_SECONDS = 0.05
 _MOST_RESTARTS = 100
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MEGABYTE_PAGES = (1 << 20) // os.sysconf("SC_PAGE_SIZE")
-# Memory that is given back is gone at once, so that what each input takes can be seen
+# Freed memory is returned to the system at once, so that the memory of each input can be measured
 _ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072", "PYTHONHASHSEED": "0"}
 
 
 @dataclass
 class Result:
-    """What came of a target: how many inputs, the most that one took, and the files of those that failed."""
+    """The result of one target: how many inputs ran, the most that one took, and the files that failed."""
 
     inputs: int = 0
     seconds: float = 0.0
@@ -39,7 +39,7 @@ class Result:
     broken: bool = False  # the fuzzer itself failed
 
     def add(self, state: State) -> None:
-        """Count what one process did."""
+        """Add what one process did."""
         self.inputs += state.started
         self.seconds = max(self.seconds, state.seconds)
         self.megabytes = max(self.megabytes, state.megabytes)
@@ -48,7 +48,7 @@ class Result:
 def fuzz_target(
     name: str, target: Target, folder: Path, seconds: float | None, inputs: int | None, seed: int
 ) -> Result:
-    """Fuzz for so long or so many inputs; `folder` gets findings, inputs that reach new code, and a log."""
+    """Fuzz for `seconds` or `inputs`; `folder` gets findings, inputs that reach new code, and a log."""
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
     use_as_seeds(folder, target.small_bytes)
     (folder / "log.txt").unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def _megabytes(pid: int) -> int:
 
 
 def _discard_unconfirmed(name: str, folder: Path) -> None:
-    """Delete those inputs that passed a limit only because atheris watched."""
+    """Delete the inputs that passed a limit only because atheris slowed them down."""
     for path in find(folder):
         if path.name.startswith(("slow-", "memory-")):
             try:

@@ -1,6 +1,7 @@
 """Who imports whom, and what importing costs."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import fmae_edge
 
+TESTS = Path(__file__).parent
 PACKAGE = Path(fmae_edge.__file__).parent
 # Each layer may import itself and those named; and outside packages only where listed.
 LAYERS = {
@@ -56,6 +58,15 @@ def test_train_and_export_meet_through_checkpoint_and_model():
     for path, name in modules("export"):
         if name[:2] == ["fmae_edge", "train"]:
             assert name[2] in EXPORT_MAY_IMPORT_OF_TRAIN, path
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)
+def test_no_module_of_tests_imports_a_file_of_tests(path):
+    """What tests share is in modules of its own; pytest would collect the tests of an imported file twice."""
+    for name in imported(path):
+        if name.split(".")[0] == "tests":
+            assert importlib.util.find_spec(name), f"{path}: there is no {name}"
+            assert not name.rpartition(".")[2].startswith("test_"), f"{path} imports {name}"
 
 
 def loaded_after(statement):

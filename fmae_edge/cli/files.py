@@ -19,6 +19,10 @@ _START_BYTES = 1 << 16
 _BYTES_AT_ONCE = 1 << 20
 
 
+class TooLargeError(InputError):
+    """A file has more bytes than the limit."""
+
+
 @dataclass(frozen=True)
 class Source:
     """An input: a file or `-`, and the folder it lies in as seen from the one that was given with -r.
@@ -158,7 +162,7 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
     """Return the content of a file, or of standard input for `-`.
 
     `most` is how many bytes it may have, or says so of its first 64 kilobytes. Raises InputError if it is missing,
-    empty or longer, and what `most` raises.
+    empty or longer (TooLargeError), and what `most` raises.
     """
     if source.problem:
         raise InputError(f"{source}: {source.problem}")
@@ -179,7 +183,7 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if len(content) > limit:
-        raise InputError(f"{path}: has more than {limit} bytes, and no more than that are read")
+        raise TooLargeError(f"{path}: is larger than the limit of {limit} bytes")
     return content
 
 
@@ -203,7 +207,7 @@ def _require_file(path: Path, most: int | None) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: is not a regular file; - reads standard input")
     if most is not None and status.st_size > most:
-        raise InputError(f"{path}: has {status.st_size} bytes, and no more than {most} are read")
+        raise TooLargeError(f"{path}: has {status.st_size} bytes, more than the limit of {most} bytes")
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Bounds on a GIF file before Pillow opens it: how many blocks there are up to its second frame."""
+"""A limit on the blocks of a GIF file up to its second frame, checked before Pillow opens it."""
 
 import struct
 
-from fmae_edge.data.limits import Parts
+from fmae_edge.data.image_limits import Parts
 
 STARTS = (b"GIF87a", b"GIF89a")
 _SCREEN_BYTES, _IMAGE_BYTES = 13, 10
@@ -10,9 +10,9 @@ _PALETTE = 0x80
 
 
 def check_gif(content: bytes, where: str) -> None:
-    """Raise InputError if the first frame of a GIF file consists of more blocks than any real one has.
+    """Raise InputError if a GIF file has more blocks up to its second frame than real files have.
 
-    A file that is cut or damaged passes: Pillow says so. `where` names the file.
+    A truncated or damaged file passes: Pillow reports it. `where` names the file.
     """
     if len(content) < _SCREEN_BYTES:
         return
@@ -39,7 +39,7 @@ def _palette_bytes(flags: int) -> int:
 
 
 def _skip_blocks(content: bytes, at: int, parts: Parts) -> int:
-    """Return where the blocks that begin at `at` end: each begins with its length, and the last has none."""
+    """Return where the blocks that start at `at` end. Each starts with its length, the last one with 0."""
     while at < len(content) and content[at]:
         parts.take()
         at += 1 + content[at]

@@ -1,6 +1,6 @@
 """Image files to the arrays that the codec takes, and back to PNG, with Pillow.
 
-Files may come from a stranger. What could cost more than the pixels do is counted before Pillow sees it.
+Files may come from strangers. What could cost more than the pixels is checked before Pillow sees it.
 """
 
 import io
@@ -15,35 +15,35 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from fmae_edge.data import gif_check, jpeg_check, png_check, tiff_check
-from fmae_edge.data.limits import MAX_PIXELS, MAX_SIDE, max_bytes
+from fmae_edge.data.image_limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
 
 Fit = Literal["resize"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
-_PNM_HEADER_BYTES = 1 << 16  # Pillow reads it byte by byte
+_PNM_HEADER_BYTES = 1 << 16  # Pillow reads the header byte by byte
 # Pillow decodes some files in Python: text, run lengths of BMP, PNM with unusual levels. Real ones are small.
 _MAX_SLOW_PIXELS, _MAX_SLOW_BYTES, _MAX_SLOW_COMMENTS = 4_000_000, 1 << 24, 100
-# Once, for threads share these: what is wrong with a file has a sentence here
+# At import, because threads share these settings. The errors raised here say what is wrong with a file
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and from which value on width and height change places
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and the first value that swaps width and height
 
 
 class SizeError(InputError):
-    """An image has another size than the codec takes, and could be resized."""
+    """The image has another size than the codec takes, and could be resized."""
 
 
-def max_file_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
-    """Return how many bytes to read of a file that `load_gray` gets, for images of (height, width) `size`."""
+def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
+    """Return the most bytes that an image file for `load_gray` may have; `size` is (height, width)."""
     return max_bytes(*size) if fit is None else max_bytes(MAX_PIXELS, 1)
 
 
 def load_gray(
     content: bytes, where: str, size: tuple[int, int], fit: Fit | None = None
 ) -> tuple[NDArray[np.uint8], list[str]]:
-    """Decode an image file to (height, width) uint8 and say what had to be converted.
+    """Decode an image file to (height, width) uint8, and return notes on what was converted.
 
     `size` is (height, width); an image of another size is resized if `fit` says so. `where` names the
     file in messages. Raises SizeError for another size without `fit`, and InputError if the file is damaged,
@@ -53,22 +53,22 @@ def load_gray(
         _check_parts(content, where)
         image = _open(content)
         orientation = _orientation(image, where)
-        # Of a TIFF, Pillow says the size as turned
-        lies = orientation >= _ON_ITS_SIDE and image.format != "TIFF"
-        _check_size(image.size[::-1] if lies else image.size, where, size, fit)
+        # Pillow gives the size of a TIFF with its orientation applied
+        sideways = orientation >= _ON_ITS_SIDE and image.format != "TIFF"
+        _check_size(image.size[::-1] if sideways else image.size, where, size, fit)
         _check_bytes(content, image, where)
         if image.format == "PNG":
             png_check.check_png(content, where)
             _scale_transparency(image, content)
         image.load()
         if image.format == "PNG":
-            orientation = _orientation(image, where)  # which may stand behind the pixels
+            orientation = _orientation(image, where)  # EXIF may come after the pixels
         notes: list[str] = []
         if getattr(image, "is_animated", False):
-            notes.append("the first of several frames")
+            notes.append("only the first frame is used")
         if orientation != 1:
-            notes.append("turned as its EXIF orientation says")
-            if image.format != "TIFF":  # which Pillow has turned
+            notes.append("EXIF orientation applied")
+            if image.format != "TIFF":  # Pillow has applied it to a TIFF
                 image = ImageOps.exif_transpose(image)
             _check_size(image.size, where, size, fit)
         gray = _to_gray(image, where, notes)
@@ -80,15 +80,17 @@ def load_gray(
     except (InputError, MemoryError):
         raise
     except Image.DecompressionBombError:
-        raise InputError(f"{where}: the image has more pixels than any that is taken") from None
+        raise InputError(
+            f"{where}: the image has more pixels than the limit of {MAX_PIXELS // 10**6} megapixels"
+        ) from None
     except UnidentifiedImageError:
         raise InputError(f"{where}: not an image file of a known format, or its start is damaged") from None
-    except Exception as error:  # damaged files raise whatever the decoder stumbles over
+    except Exception as error:  # decoders raise many kinds of errors for damaged files
         raise InputError(f"{where}: the image is truncated or damaged ({error})") from None
 
 
 def _check_parts(content: bytes, where: str) -> None:
-    """Raise InputError for a file that Pillow would take long to open, for it looks at each part in Python."""
+    """Raise InputError for a file that Pillow would take long to open, as it handles each part in Python."""
     if content.startswith(jpeg_check.START):
         jpeg_check.check_jpeg(content, where)
     elif content.startswith(gif_check.STARTS):
@@ -103,12 +105,12 @@ def _check_parts(content: bytes, where: str) -> None:
 
 
 def _check_bytes(content: bytes, image: Image.Image, where: str) -> None:
-    """Raise InputError for a file that is far larger than its image, or that takes Pillow long to decode."""
+    """Raise InputError for a file that is too large for its image, or that Pillow would take long to decode."""
     most, pixels = max_bytes(*image.size), image.width * image.height
     if len(content) > most:
         raise InputError(
-            f"{where}: the file has {len(content)} bytes, and an image of {image.width}x{image.height} may have "
-            f"{most}"
+            f"{where}: the file has {len(content)} bytes, more than the limit of {most} bytes for an image of "
+            f"{image.width}x{image.height}"
         )
     decoder = image.tile[0][0] if isinstance(image, ImageFile.ImageFile) and image.tile else ""
     if decoder in Image.DECODERS and (
@@ -116,15 +118,15 @@ def _check_bytes(content: bytes, image: Image.Image, where: str) -> None:
         or len(content) > min(_MAX_SLOW_BYTES, (1 << 16) + 16 * pixels)
         or (decoder == "ppm_plain" and content.count(b"#") > _MAX_SLOW_COMMENTS)
     ):
-        raise InputError(f"{where}: the image is too large for its kind of file; save it as PNG")
+        raise InputError(f"{where}: the image is too large for its file format; save it as PNG")
 
 
 def _open(content: bytes) -> Image.Image:
-    """Open a PNG by the one class for it: `Image.open` imports those of many formats first."""
+    """Open a PNG with its own class: `Image.open` imports those of many formats first."""
     if content.startswith(png_check.START):
         try:
             return PngImageFile(io.BytesIO(content))
-        except ValueError:  # Pillow takes only so much text and colour profile, and nothing here depends on them
+        except ValueError:  # Pillow limits text and colour profiles, which are not needed here
             return PngImageFile(io.BytesIO(png_check.without_text(content)))
         except (SyntaxError, IndexError, TypeError, KeyError, struct.error) as error:
             raise UnidentifiedImageError from error  # as Image.open does
@@ -139,7 +141,7 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
 
 
 def webp_bytes(image: NDArray[np.uint8]) -> bytes:
-    """Encode (height, width) uint8 as a lossless WebP file, which holds it as RGB."""
+    """Encode (height, width) uint8 as a lossless WebP file, which stores RGB."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "WEBP", lossless=True)
     return stream.getvalue()
@@ -153,25 +155,32 @@ def npy_bytes(images: NDArray[np.uint8]) -> bytes:
 
 
 def _scale_transparency(image: Image.Image, content: bytes) -> None:
-    """Scale the gray level that a PNG calls transparent to 8 bits, as Pillow does pixels of 2 and 4."""
+    """Scale the transparent gray level of a PNG to 8 bits, as Pillow scales pixels of 2 and 4 bits."""
     level, depth = image.info.get("transparency"), content[png_check.DEPTH_AT]
     if image.mode == "L" and isinstance(level, int) and depth < 8:
         image.info["transparency"] = level * (255 // (2**depth - 1))
 
 
 def _orientation(image: Image.Image, where: str) -> int:
-    """Return how a camera was held, as EXIF counts it: 1 for upright, and for no or damaged EXIF."""
+    """Return the EXIF orientation, 1 to 8: 1 (upright) also without EXIF, and for damaged or hostile EXIF."""
     try:
         if image.format == "TIFF":
             found = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
-        elif {"exif", "Raw profile type exif"} & image.info.keys():
-            tiff_check.check_exif(image.info.get("exif", b"").removeprefix(b"Exif\0\0"), where)
+        elif block := _exif_block(image):
+            tiff_check.check_exif(block.removeprefix(b"Exif\0\0"), where)
             found = image.getexif().get(_ORIENTATION, 1)
         else:
             return 1
-    except Exception:  # metadata is nothing to lose an image for
+    except Exception:  # bad metadata is no reason to refuse the image
         return 1
     return found if found in range(1, 9) else 1
+
+
+def _exif_block(image: Image.Image) -> bytes:
+    """Return the bytes that Pillow's `getexif` reads: a text of a PNG may hold them in hexadecimal digits."""
+    text: str = image.info.get("Raw profile type exif", "")
+    block: bytes = image.info["exif"] if "exif" in image.info else bytes.fromhex("".join(text.split("\n")[3:]))
+    return block
 
 
 def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: Fit | None) -> None:
@@ -181,33 +190,33 @@ def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: 
     has = f"{where}: the image is {found[0]}x{found[1]} and must be {width}x{height}"
     if found[0] * found[1] > MAX_PIXELS or max(found) > MAX_SIDE:
         raise InputError(
-            f"{has}; it is too large to resize, which takes at most {MAX_PIXELS // 10**6} megapixels and "
-            f"{MAX_SIDE} pixels a side"
+            f"{has}; it is too large to resize; the limits are {MAX_PIXELS // 10**6} megapixels and "
+            f"{MAX_SIDE} pixels per side"
         )
     if fit is None:
         raise SizeError(has)
 
 
 def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
-    """Return `image` in mode L; ITU-R 601 luma for colours, transparency over black like the data set's own."""
+    """Return `image` in mode L: ITU-R 601 luma of colours, on black where transparent, as in the data set."""
     if image.mode == "L" and not image.has_transparency_data:
         return image
-    if image.mode == "I" and image.format == "PPM":  # Pillow has scaled its levels to 16 bits
+    if image.mode == "I" and image.format == "PPM":  # Pillow scales the levels to 16 bits
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode in ("I;16", "I;16L", "I;16B"):
         levels = np.asarray(image).astype(np.uint32)
         notes.append("16-bit gray converted to 8-bit")
         if isinstance(image.info.get("transparency"), int):
             levels[levels == image.info["transparency"]] = 0
-            notes.append("transparent parts put on black")
+            notes.append("transparent parts made black")
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257
     if image.mode in ("I", "F"):
-        raise InputError(f"{where}: the image has 32 bits a pixel; save it with 8")
+        raise InputError(f"{where}: the image has 32 bits per pixel; save it with 8")
     if image.mode == "LAB":
         raise InputError(f"{where}: the image has LAB colours; save it as RGB or grayscale")
     notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
     if image.has_transparency_data:
-        notes.append("transparent parts put on black")
+        notes.append("transparent parts made black")
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
     return image.convert("L")

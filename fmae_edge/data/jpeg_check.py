@@ -1,22 +1,22 @@
-"""Bounds on a JPEG file before Pillow opens it: how many segments it has, and how many scans."""
+"""Limits on the segments and scans of a JPEG file, checked before Pillow opens it."""
 
 import re
 
-from fmae_edge.data.limits import Parts
+from fmae_edge.data.image_limits import Parts
 from fmae_edge.data.tiff_check import check_exif
 from fmae_edge.runtime.errors import InputError
 
 START = b"\xff\xd8\xff"
 _SCAN, _END = 0xDA, 0xD9
-# Those that Pillow knows no length of: it looks for the next marker right behind
+# Pillow knows no length of these segments: it looks for the next marker right behind them
 _WITHOUT_LENGTH = (0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE))
 _EXIF = b"Exif\0\0"
-_TABLES, _TABLE_BYTES = 0xDB, 65  # of quantisation: a segment may hold several
+_TABLES, _TABLE_BYTES = 0xDB, 65  # for quantisation; a segment may hold several
 _PHOTOSHOP, _PHOTOSHOP_BLOCK = 0xED, b"8BIM"
 _MARKER = re.compile(rb"\xff([^\0\xff])")
 _MARKER_BEHIND_PIXELS = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")
-_MOST_SCANS = 30  # each goes through the whole image again; progressive files have 10, those in CMYK 18
-_MOST_EXIF_SEGMENTS = 64  # Pillow joins them one by one, which takes quadratic time; cameras write one
+_MOST_SCANS = 30  # each decodes the whole image again; progressive files have 10, those in CMYK 18
+_MOST_EXIF_SEGMENTS = 64  # Pillow appends them one by one, which takes quadratic time; cameras write one
 
 
 def check_jpeg(content: bytes, where: str) -> None:
@@ -26,7 +26,7 @@ def check_jpeg(content: bytes, where: str) -> None:
     exif: list[bytes] = []
     while marker := (_MARKER_BEHIND_PIXELS if scans else _MARKER).search(content, at):
         kind = marker[1][0]
-        parts.take(1 if scans else 1 + marker.start() - at)  # Pillow reads what lies between byte by byte
+        parts.take(1 if scans else 1 + marker.start() - at)  # Pillow reads the bytes between segments one by one
         at = marker.end()
         if kind == _END and scans:
             return
@@ -37,8 +37,8 @@ def check_jpeg(content: bytes, where: str) -> None:
             exif.append(content[at + 2 + len(_EXIF) : end])
         scans += kind == _SCAN
         if scans > _MOST_SCANS or len(exif) > _MOST_EXIF_SEGMENTS:
-            many = f"{_MOST_SCANS} scans" if scans else f"{_MOST_EXIF_SEGMENTS} segments of Exif"
-            raise InputError(f"{where}: the file has more than {many}, which is too many; save the image anew")
+            many = f"{_MOST_SCANS} scans" if scans else f"{_MOST_EXIF_SEGMENTS} segments of EXIF"
+            raise InputError(f"{where}: the file has more than {many}, which is too many; save the image again")
         if scans == 1 and kind == _SCAN:
             check_exif(b"".join(exif), where)
         if kind == _PHOTOSHOP:

@@ -1,26 +1,26 @@
-"""What Pillow lets pass in a damaged PNG file: wrong checksums, a missing end, missing rows."""
+"""Checks of a PNG file that Pillow does not do: checksums, the end, missing rows, the number of chunks."""
 
 import struct
 import zlib
 
-from fmae_edge.data.limits import Parts
+from fmae_edge.data.image_limits import Parts
 from fmae_edge.runtime.errors import InputError
 
 START = b"\x89PNG\r\n\x1a\n"
 _SIDES_AT = (16, 20)
 DEPTH_AT = 24  # of the header, which is the first chunk
-_PROFILE_PARTS = 1000  # as long as it takes Pillow to unpack a colour profile of a megabyte
+_PROFILE_PARTS = 1000  # one colour profile counts as this many chunks: Pillow unpacks up to a megabyte of it
 _CHUNK_FRAME = 12  # length, kind and checksum
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
-# Where each pass of an interlaced image (Adam7) begins and how far apart its pixels are: x, y, dx, dy
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # per pixel, by colour type
+# The first pixel of each pass of an interlaced image (Adam7), and the distance between its pixels: x, y, dx, dy
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 def check_png(content: bytes, where: str) -> None:
-    """Raise InputError if a PNG file is damaged or cut; `where` names it.
+    """Raise InputError if a PNG file is damaged or truncated; `where` names it.
 
-    Pillow compares checksums in `verify` alone, which takes half as long as all else, and never misses the end or
-    rows. Call this after `check_parts`, and after the size of the image was found to be bearable.
+    Pillow checks checksums only in `verify`, which takes half as long as all else, and does not notice a missing
+    end or missing rows. Call this after `check_parts` and after the size of the image was checked.
     """
     view, at = memoryview(content), len(START)
     header = b""
@@ -34,7 +34,7 @@ def check_png(content: bytes, where: str) -> None:
             raise InputError(f"{where}: the image is truncated or damaged (the checksum of its {name} is wrong)")
         if kind == b"IHDR":
             if header:
-                raise InputError(f"{where}: the image is damaged: it has a second header")
+                raise InputError(f"{where}: the image is damaged (it has a second header)")
             header = bytes(view[kind_at + 4 : end])
         elif kind == b"IDAT":
             pixels.append(view[kind_at + 4 : end])
@@ -42,7 +42,7 @@ def check_png(content: bytes, where: str) -> None:
             _check_rows(header, pixels, where)
             return
         at = end + 4
-    raise InputError(f"{where}: the image is truncated, its end is missing")
+    raise InputError(f"{where}: the image is truncated: its end is missing")
 
 
 def check_parts(content: bytes, where: str) -> None:
@@ -55,7 +55,7 @@ def check_parts(content: bytes, where: str) -> None:
 
 
 def without_text(content: bytes) -> bytes:
-    """Return a PNG file without its chunks of text and its colour profile."""
+    """Return a PNG file without its text chunks and its colour profile."""
     kept, at = [START], len(START)
     while at + _CHUNK_FRAME <= len(content):
         end = at + _CHUNK_FRAME + int.from_bytes(content[at : at + 4])
@@ -75,16 +75,16 @@ def _check_rows(header: bytes, pixels: list[memoryview], where: str) -> None:
     unpacker = zlib.decompressobj()
     try:
         for part in pixels:
-            if missing <= 0 or unpacker.eof:  # zlib keeps, and copies again and again, what comes behind its end
+            if missing <= 0 or unpacker.eof:  # zlib copies what comes behind its end again for each part
                 break
             missing -= len(unpacker.decompress(part, missing))
-    except zlib.error:  # Pillow has said so, or needs no more than came before
+    except zlib.error:  # Pillow reports it, unless it needs only what came before
         return
     if missing > 0:
-        raise InputError(f"{where}: the image is truncated, {missing} bytes of its pixels are missing")
+        raise InputError(f"{where}: the image is truncated: {missing} bytes of its pixels are missing")
 
 
 def _bytes_of(width: int, height: int, bits: int, x: int, y: int, dx: int, dy: int) -> int:
-    """Return the bytes of a pass's rows, each with one in front that says how it was filtered."""
+    """Return how many bytes the rows of a pass have, with the byte in front of each that names its filter."""
     columns, rows = -(-max(width - x, 0) // dx), -(-max(height - y, 0) // dy)
     return rows * (1 + (columns * bits + 7) // 8) if columns else 0

@@ -1,17 +1,17 @@
-"""Bounds on a TIFF file, or a block of Exif, before Pillow opens it: tags, their data, strips and tiles."""
+"""Limits on the tags, strips and tiles of a TIFF file, and on the tags of EXIF, checked before Pillow opens it."""
 
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-from fmae_edge.data.limits import Parts
+from fmae_edge.data.image_limits import Parts
 from fmae_edge.runtime.errors import InputError
 
 STARTS = (b"II", b"MM")
 _BIG = 43
 _WIDTH, _HEIGHT, _STRIPS, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 256, 257, 273, 322, 323, 324
-_DIRECTORIES = (34665, 34853, 40965)  # Exif, its GPS and its interoperability: Pillow reads these too
+_DIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS and interoperability: Pillow reads these too
 _KIND_BYTES = {
     1: 1,
     2: 1,
@@ -31,7 +31,7 @@ _KIND_BYTES = {
     18: 8,
 }
 _NUMBERS = _KIND_BYTES.keys() - {1, 2, 6, 7}
-_FRACTIONS, _FRACTION_NUMBERS = (5, 10), 16  # which take so much longer
+_FRACTIONS, _FRACTION_NUMBERS = (5, 10), 16  # Pillow takes so much longer for them
 _MOST_NUMBERS = 1 << 20
 _MOST_TILE_PIXELS = 1 << 22  # a tile may be larger than its image: many programs write 256x256 and 512x512
 
@@ -40,19 +40,19 @@ _MOST_TILE_PIXELS = 1 << 22  # a tile may be larger than its image: many program
 class _Tag:
     number: int
     count: int
-    numbers: int  # that Pillow makes a Python object for each of
+    numbers: int  # Pillow makes a Python object of each
     data_bytes: int
-    value: int  # or where the data lie, if they do not fit in here
+    value: int  # or the offset of the data, if they do not fit here
 
 
 def check_tiff(content: bytes, where: str) -> None:
-    """Raise InputError if a TIFF file has more tags, strips or tiles, or larger tiles, than any real one.
+    """Raise InputError if a TIFF file has more tags, strips or tiles, or larger tiles, than real files have.
 
-    A file that is cut or damaged passes: Pillow says so. `where` names the file.
+    A truncated or damaged file passes: Pillow reports it. `where` names the file.
     """
     try:
         tags = _directory(content, None, Parts(where), where)
-        sides = {tag.number: tag.value for tag in reversed(tags)}  # of a tag that comes twice the first counts
+        sides = {tag.number: tag.value for tag in reversed(tags)}  # if a tag comes twice, the first one counts
         width, height = sides.get(_WIDTH, 0), sides.get(_HEIGHT, 0)
         parts = Parts(where, width, height)
         parts.take(max((tag.count for tag in tags if tag.number in (_STRIPS, _TILES)), default=0))
@@ -60,19 +60,19 @@ def check_tiff(content: bytes, where: str) -> None:
         return
     for tag in tags:
         if tag.number in _DIRECTORIES:
-            with suppress(struct.error):  # of metadata, without which Pillow decodes the image all the same
+            with suppress(struct.error):  # truncated metadata: Pillow decodes the image without it
                 _directory(content, tag.value, parts, where)
     tile_width = max((tag.value for tag in tags if tag.number == _TILE_WIDTH), default=0)
     tile_height = max((tag.value for tag in tags if tag.number == _TILE_HEIGHT), default=0)
     if tile_width * tile_height > max(_MOST_TILE_PIXELS, (width + 15) * (height + 15)):
         raise InputError(
             f"{where}: the file has tiles of {tile_width}x{tile_height}, too large for its image of "
-            f"{width}x{height}; save the image anew"
+            f"{width}x{height}; save the image again"
         )
 
 
 def check_exif(content: bytes, where: str) -> None:
-    """Raise InputError if a block of Exif has more tags, or tags with more data, than any real one."""
+    """Raise InputError if EXIF has more tags, or more data in them, than real files; `where` names the file."""
     try:
         _directory(content, None, Parts(where), where)
     except struct.error:
@@ -80,7 +80,7 @@ def check_exif(content: bytes, where: str) -> None:
 
 
 def _directory(content: bytes, at: int | None, parts: Parts, where: str) -> list[_Tag]:
-    """Return the tags of the first directory, or of the one at `at`. Raises struct.error if it is cut."""
+    """Return the tags of the first directory, or of the one at `at`. Raises struct.error if it is truncated."""
     big = content[2:3] == bytes([_BIG])
     order = ">" if content.startswith(b"MM") else "<"
     if at is None:
@@ -90,11 +90,11 @@ def _directory(content: bytes, at: int | None, parts: Parts, where: str) -> list
     (count,) = head.unpack_from(content, at)
     parts.take(count)
     tags = [_tag(order, *entry.unpack_from(content, at + head.size + n * entry.size)) for n in range(count)]
-    # Tags may share their data, and a decoder copies them for each; what lies behind the end is not copied
+    # Tags may share their data, and Pillow copies the data for each tag, unless they end behind the file
     held = [tag for tag in tags if tag.value + tag.data_bytes <= len(content)]
     copied, numbers = sum(tag.data_bytes for tag in held), sum(tag.numbers for tag in held)
     if copied > 2 * len(content) or numbers > _MOST_NUMBERS:
-        raise InputError(f"{where}: the tags of the file hold more than any real ones do; save the image anew")
+        raise InputError(f"{where}: its tags hold more data than those of real files; save the image again")
     return tags
 
 
@@ -107,9 +107,9 @@ def _tag(order: str, number: int, kind: int, count: int, value: bytes) -> _Tag:
 
 @cache
 def silence_libtiff() -> None:
-    """Stop libtiff from writing to standard error what Pillow raises as well.
+    """Stop libtiff from writing errors to standard error; Pillow raises them too.
 
-    Pillow has no setting for it. Where libtiff is part of another library, as on Windows, it keeps writing.
+    Pillow has no setting for this. Where libtiff cannot be reached, as on Windows, it keeps writing.
     """
     import ctypes
 

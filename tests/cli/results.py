@@ -2,6 +2,9 @@
 
 import json
 
+import numpy as np
+from PIL import Image
+
 
 def found(folder):
     """Return the files below `folder`."""
@@ -16,3 +19,10 @@ def records(done):
 def summary(done):
     """Return the summary that is the last of the JSON lines of a command."""
     return json.loads(done.stdout.splitlines()[-1])["summary"]
+
+
+def pixels(path):
+    """Return the pixels of a grayscale image file."""
+    with Image.open(path) as image:
+        assert image.mode == "L"
+        return np.asarray(image)

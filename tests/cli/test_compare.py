@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.evaluate.test_half_blocks import decode
 
 from fmae_edge import Codec
 from fmae_edge.cli.compare import compare
@@ -21,9 +20,10 @@ from fmae_edge.cli.console import ClosedOutput
 from fmae_edge.measure.comparison import enlarged_difference
 from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.manifest import PRIOR_NAME
-from tests.cli.test_compress import pixels
+from tests.cli.results import pixels
 from tests.conftest import COMMAND
-from tests.runtime.test_bundle import rewrite
+from tests.half_block_text import decode
+from tests.manifests import rewrite
 
 COUNT = 3
 SCALE, MARGIN, LABELS = 5, 12, 100

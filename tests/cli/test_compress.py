@@ -7,12 +7,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        assert image.mode == "L"
-        return np.asarray(image)
+from tests.cli.results import pixels
 
 
 def test_without_an_original_the_plain_name_is_used(cli, tmp_path, picture):

@@ -1,6 +1,5 @@
 """What goes wrong around the command line: kills, Ctrl-C, full disks, read-only folders, readers that leave."""
 
-import ctypes
 import errno
 import os
 import random
@@ -19,6 +18,7 @@ from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.output import replacing
+from tests.cli.permissions import obey_permissions
 from tests.cli.results import records
 from tests.conftest import COMMAND
 
@@ -26,7 +26,6 @@ COUNT = 1000
 INPUTS = [f"{index:03d}.png" for index in range(COUNT)]
 OUTPUTS = [f"{index:03d}.npy" for index in range(COUNT)]
 OLD = b"the old file"
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # linux/prctl.h, linux/capability.h
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +162,6 @@ def test_a_full_disk(picture):
 
 
 def test_a_read_only_folder(picture):
-    def obey_permissions():
-        """As root too, who without this capability writes only where permissions let him."""
-        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
-
     folder = picture.parent / "folder"
     folder.mkdir()
     picture.rename(folder / "img.png")

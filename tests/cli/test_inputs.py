@@ -1,6 +1,5 @@
 """Which files a command takes: folders, patterns, links; and that none is left out without a word."""
 
-import ctypes
 import os
 import subprocess
 
@@ -10,11 +9,9 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.latent_file import dump_latents
+from tests.cli.permissions import obey_permissions
 from tests.cli.results import found, records
-from tests.cli.test_faults import CAP_DAC_OVERRIDE, PR_CAPBSET_DROP
 from tests.conftest import COMMAND
-
-CAP_DAC_READ_SEARCH = 2
 
 
 def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):
@@ -31,11 +28,6 @@ def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):
 
 
 def test_folders_that_cannot_be_read_are_not_left_out(folders):
-    def obey_permissions():
-        """As root too, who without these capabilities reads only what permissions let him."""
-        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability)
-
     locked = folders / "in/two"
     locked.chmod(0)
     try:
@@ -108,7 +100,8 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
         file.truncate(3 << 30)
     done = cli("compress", "huge.png", "in/one/img.png", "-o", "out")
     assert done.returncode == 1
-    assert "fmae-edge: huge.png: has 3221225472 bytes, and no more than" in done.stderr
+    assert "fmae-edge: huge.png: has 3221225472 bytes, more than the limit" in done.stderr
+    assert "--fit resize takes larger images" in done.stderr
     assert found(folders / "out") == ["img.npy"]
 
 
@@ -129,10 +122,10 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
 
 
 def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.cli.images.max_file_bytes", lambda size, fit: 100)
+    monkeypatch.setattr("fmae_edge.cli.images.max_image_bytes", lambda size, fit: 100)
     done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
     assert done.returncode == 1
-    assert "-: has more than 100 bytes, and no more than that are read" in done.stderr
+    assert "-: is larger than the limit of 100 bytes" in done.stderr
 
 
 def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):

@@ -47,7 +47,7 @@ def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_
     (folder / "notes.txt").write_text("no image")
     out = tmp_path / "out"
     done = run(folder, out, "--processes", "2", "--quality", "3")
-    assert (done.returncode, done.stdout) == (1, "10 compressed, 0 were there already, 3 failed\n")
+    assert (done.returncode, done.stdout) == (1, "10 compressed, 0 already there, 3 failed\n")
     reported = dict(line.split(": ", 1) for line in done.stderr.splitlines())
     assert set(reported) == {str(folder / name) for name in ("cut.png", "wide.jpg", "lab.tif")}
     assert reported[str(folder / "wide.jpg")] == "the image is 30x28 and must be 28x28"
@@ -63,7 +63,7 @@ def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_
     Image.fromarray(images[10]).save(folder / "wide.jpg", "PNG")
     written = {path: path.stat().st_mtime_ns for path in files}
     done = run(folder, out, "--quality", "3")
-    assert (done.returncode, done.stdout) == (0, "1 compressed, 10 were there already, 0 failed\n")
+    assert (done.returncode, done.stdout) == (0, "1 compressed, 10 already there, 0 failed\n")
     assert (out / "wide.jpg.fmae").read_bytes() == CODEC.compress(images[10], 3)
     assert {path: path.stat().st_mtime_ns for path in files} == written
 
@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_whole_files_and_no_others(folder, tmp_path):
         _, errors = job.communicate(timeout=120)
     finally:
         job.kill()
-    assert (job.returncode, errors) == (130, "interrupted; the same command goes on from here\n")
+    assert (job.returncode, errors) == (130, "interrupted; run the same command again to go on\n")
     files = [path for path in out.rglob("*") if path.is_file()]
     assert 0 < len(files) < 2000
     assert {path.suffix for path in files} == {".fmae"}
@@ -112,7 +112,7 @@ def test_an_image_is_read_as_the_command_line_does(folder, monkeypatch, images):
     np.testing.assert_array_equal(batch_job.read_gray(folder / "deep.png"), images[0])
     cut = (folder / "even" / "0.png").read_bytes()[:-12]
     (folder / "cut.png").write_bytes(cut)  # its end is missing, and nothing else
-    with pytest.raises(InputError, match=r"cut.png: the image is truncated, its end is missing"):
+    with pytest.raises(InputError, match=r"cut.png: the image is truncated: its end is missing"):
         batch_job.read_gray(folder / "cut.png")
 
 

@@ -57,4 +57,4 @@ def test_as_a_user_runs_it_with_workers_that_are_spawned(folder):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert [line.split(" in ")[0] for line in lines] == ["epoch 1: 10 images", "epoch 2: 10 images"]
-    assert all(line.endswith(" images a second") for line in lines)
+    assert all(line.endswith(" images per second") for line in lines)

@@ -1,8 +1,11 @@
 """Models of several geometries, whose every export must be the same function."""
 
+from functools import cache
+
 import pytest
 import torch
 
+from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.train.checkpoint import load_checkpoint
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.model import Autoencoder
@@ -25,6 +28,13 @@ def make_model(name):
         return load_checkpoint(CHECKPOINT).model.double().requires_grad_(False)
     torch.manual_seed(0)
     return Autoencoder(config).double().eval().requires_grad_(False)
+
+
+@cache
+def plain_graphs(name):
+    """The encoder and the decoder of a model as PyTorch exports them, which takes it seconds."""
+    model = make_model(name).float()
+    return plain_encoder_graph(model), plain_decoder_graph(model)
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

@@ -11,7 +11,6 @@ from fmae_edge.export.float_graph import float_graph
 from fmae_edge.export.graph_builder import IR_VERSION, MICROSOFT, OPSET
 from fmae_edge.export.int8_target import TARGETS
 from fmae_edge.export.network import network_of
-from fmae_edge.export.plain_graph import plain_decoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime import onnx_file
 from fmae_edge.runtime.bundle_limits import most_needs
@@ -19,6 +18,7 @@ from fmae_edge.runtime.graph_check import check_graph
 from fmae_edge.runtime.operators import OPERATORS
 from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.model import Autoencoder
+from tests.export.conftest import plain_graphs
 from tests.export.int8_halves import Int8Halves
 
 
@@ -82,7 +82,7 @@ def test_small_images_large_images_and_wide_models_are_accepted(config):
 
 def test_the_check_knows_the_operators_that_export_writes_and_no_others():
     graphs = [
-        plain_decoder_graph(random_model(ModelConfig(4, 1, 2, (2, 3)))),
+        *plain_graphs("odd width"),
         *float_graphs(ModelConfig(8, 1, 2, (2, 3, 2)), rewrite=True),
         *float_graphs(ModelConfig(4, 1, 2, (2, 3)), rewrite=True),
         *int8_graphs(ModelConfig(8, 1, 2, (2, 3, 2)), rewrite=True),

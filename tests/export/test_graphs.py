@@ -3,18 +3,16 @@
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from fmae_edge.export.float_graph import float_graph
 from fmae_edge.export.network import network_of
-from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle_limits import most_needs
 from fmae_edge.runtime.graph_check import check_graph
 from fmae_edge.runtime.onnx_file import read_graph
 from fmae_edge.runtime.sessions import open_session
-from tests.export.conftest import CONFIGS, make_model
+from tests.export.conftest import CONFIGS, make_model, plain_graphs
 
 # PyTorch takes seconds to export a model: plain, the trained one, and geometries that differ in every way
 CASES = [(name, "rewritten") for name in CONFIGS]
@@ -33,13 +31,13 @@ def model(case):
 
 @pytest.fixture(scope="module")
 def graphs(model, case):
+    if case[1] == "plain":
+        return plain_graphs(case[0])
     config = model.config
     image = ("image", np.float32, (config.image_channels, config.image_size, config.image_size))
     latent = ("latent", np.float32, (config.latent_size,))
     single = model.float()
     try:
-        if case[1] == "plain":
-            return plain_encoder_graph(single), plain_decoder_graph(single)
         network = network_of(single)
         decoder = rewrite_decoder(network.decoder)
         return float_graph(network.encoder, image, latent), float_graph(decoder, latent, image)
@@ -95,11 +93,7 @@ def test_the_shipped_graphs_are_valid_and_tell_nothing_of_their_makers_machine(p
 
 
 def test_the_plain_export_is_the_model_as_trained_without_traces():
-    from fmae_edge.train.config import ModelConfig
-    from fmae_edge.train.model import Autoencoder
-
-    torch.manual_seed(0)
-    graph = plain_decoder_graph(Autoencoder(ModelConfig(8, 1, 3, (4, 5))).eval())
+    graph = plain_graphs("odd width")[1]
     ops = [node.op_type for node in graph.graph.node]
     assert ops.count("ConvTranspose") == 2
     assert b".py" not in graph.SerializeToString()

@@ -1,7 +1,6 @@
 """A bundle is whole or it is refused."""
 
 import hashlib
-import json
 import os
 import tracemalloc
 
@@ -14,18 +13,7 @@ from fmae_edge import BundleError, Codec
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.manifest import FORMAT_VERSION, GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.runtime.self_test import GOLDEN_NAME
-
-
-def rewrite(bundle, change, checksum=True):
-    """Change the manifest's content; with `checksum`, as someone would who can compute checksums too."""
-    path = bundle / MANIFEST_NAME
-    content = json.loads(path.read_text())
-    change(content)
-    if checksum:
-        from fmae_edge.runtime.manifest import _checksum
-
-        content["checksum"] = _checksum(content)
-    path.write_text(json.dumps(content))
+from tests.manifests import rewrite
 
 
 def test_the_shipped_bundle_is_whole():

@@ -11,7 +11,7 @@ from fmae_edge.runtime import symbol_coder
 from fmae_edge.runtime.fmae_file import pack_many, unpack
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.manifest import PRIOR_NAME
-from tests.runtime.test_bundle import rewrite
+from tests.manifests import rewrite
 
 CODEC = Codec()
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.manifest import FileEntry
-from tests.runtime.test_bundle import rewrite
+from tests.manifests import rewrite
 
 # The peak of the resident memory is Linux's, set back before each call
 _MEASURE = """
@@ -44,9 +44,9 @@ def array_bytes(array):
 
 codec = Codec(sys.argv[1], precision=sys.argv[2], threads=1)
 count = int(sys.argv[3])
-images = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), dtype=np.uint8).repeat(count // 1000, axis=0)
-codec.decompress(codec.compress_batch(images[:1000]))  # loads the graphs, the prior and numpy's own
-codec.decode(codec.encode(images[:1000], "int8"))
+images = np.random.default_rng(0).integers(0, 256, (500, 28, 28), dtype=np.uint8).repeat(count // 500, axis=0)
+codec.decompress(codec.compress_batch(images[:500]))  # loads the graphs, the prior and numpy's own
+codec.decode(codec.encode(images[:500], "int8"))
 codec.compress(images[0], effort=1)
 """
 # Whatever the codec keeps per image shows here
@@ -80,8 +80,9 @@ content = codec.compress_batch(images, 2)
 for name, some in (("uint8", images), ("list", list(images)), ("float64-list", list(reals))):
     report(f"encode-{name}", lambda: codec.encode(some), array_bytes)
     report(f"compress_batch-{name}", lambda: codec.compress_batch(some), len)
-report("max_bytes", lambda: codec.compress_batch(some, max_bytes=len(content)), len)
-report("effort", lambda: codec.compress_batch(few, effort=1), len)
+if sys.argv[2] == "int8":  # a search takes long, and its memory does not depend on the graphs
+    report("max_bytes", lambda: codec.compress_batch(some, max_bytes=len(content)), len)
+    report("effort", lambda: codec.compress_batch(few, effort=1), len)
 latents = codec.encode(images)
 report("decode", lambda: codec.decode(latents), array_bytes)
 report("decompress", lambda: codec.decompress(content), array_bytes)
@@ -170,7 +171,7 @@ def test_memory_beside_input_and_result_does_not_grow_with_the_number_of_images(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_shipped_graphs_take_less_than_64_megabytes(precision):
-    measured = megabytes_beside(_LARGE, DEFAULT_BUNDLE, precision, 2_000)
-    assert len(measured) == 12
+    measured = megabytes_beside(_LARGE, DEFAULT_BUNDLE, precision, 500)
+    assert len(measured) == (12 if precision == "int8" else 10)
     for call, megabytes in measured.items():
         assert -2 < megabytes < 64, (call, megabytes)

@@ -38,7 +38,7 @@ import os, signal, threading, time
 import numpy as np
 from fmae_edge import Codec
 
-images = np.random.default_rng(0).integers(0, 256, (200, 28, 28), np.uint8)
+images = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
 codec = Codec(threads=2)
 content = codec.compress_batch(images)
 
@@ -48,7 +48,7 @@ def work():
 
 for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
-for _ in range(6):
+for _ in range(4):
     time.sleep(0.05)
     child = os.fork()
     if not child:
@@ -167,9 +167,9 @@ def test_a_bundle_that_was_exchanged_meanwhile_is_noticed(bundle):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_pools_of_processes(images, method):
-    expected = [CODEC.compress(image) for image in images[:6]]
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
-        done = list(pool.map(partial(compress, CODEC), images[:6]))
+    expected = [CODEC.compress(image) for image in images[:2]]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
+        done = list(pool.map(partial(compress, CODEC), images[:2]))
     assert [content for _, content in done] == expected
     assert os.getpid() not in [pid for pid, _ in done]
 

@@ -1,0 +1,35 @@
+"""The command on a terminal."""
+
+import os
+import signal
+import subprocess
+
+from tests.conftest import COMMAND
+
+
+def terminal(folder, *arguments, after=None, environment=None, stdout=None):
+    """Run the command on a terminal, but for `stdout` if given; return its exit code and all it shows."""
+    child, parent = os.openpty()[::-1]
+    with subprocess.Popen(
+        [COMMAND, *arguments],
+        cwd=folder,
+        stdin=child,
+        stdout=child if stdout is None else stdout,
+        stderr=child,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **(environment or {})},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        os.close(child)
+        if after is not None:
+            after(running)
+        shown = b""
+        while True:
+            try:
+                part = os.read(parent, 65536)
+            except OSError:  # Linux says so when nobody has the other end any more
+                break
+            if not part:
+                break
+            shown += part
+    os.close(parent)
+    return running.returncode, shown.decode(errors="replace")

@@ -1,0 +1,15 @@
+"""Manifests of bundles, changed as someone would who wants to harm a reader."""
+
+import json
+
+from fmae_edge.runtime.manifest import MANIFEST_NAME, _checksum
+
+
+def rewrite(bundle, change, checksum=True):
+    """Change the manifest of a bundle; `checksum` says whether its checksum fits the new content."""
+    path = bundle / MANIFEST_NAME
+    content = json.loads(path.read_text())
+    change(content)
+    if checksum:
+        content["checksum"] = _checksum(content)
+    path.write_text(json.dumps(content))
