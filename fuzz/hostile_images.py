@@ -44,10 +44,11 @@ def tiff(entries: list[TiffEntry], data: bytes = b"") -> bytes:
     given = {tag for tag, *_ in entries}
     usual = [(256, 4, 1, SIDE), (257, 4, 1, SIDE), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
     all_entries = sorted([*entries, *(entry for entry in usual if entry[0] not in given)], key=itemgetter(0))
-    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + _directory(all_entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory(all_entries)
 
 
-def _directory(entries: Sequence[TiffEntry]) -> bytes:
+def directory(entries: Sequence[TiffEntry]) -> bytes:
+    """Return a directory of TIFF tags, without another one behind it."""
     return struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
 
 
@@ -88,7 +89,7 @@ def _tiff_of_tags(count: int, megabytes: int) -> bytes:
 
 def _tiff_with_exif_of_tags(count: int, megabytes: int) -> bytes:
     size = megabytes * _MEGABYTE
-    exif = _directory([(1000 + number, 1, size, 8) for number in range(count)])
+    exif = directory([(1000 + number, 1, size, 8) for number in range(count)])
     return tiff([(273, 4, 1, 8), (34665, 4, 1, 8 + size)], bytes(size) + exif)
 
 
@@ -128,7 +129,7 @@ def _webp_with(kind: bytes, size: int) -> bytes:
 def exif(orientation: int = 1, tags: int = 0) -> bytes:
     """Return EXIF of an orientation, and of so many tags that all point to the same bytes."""
     shared = [(1000 + number, 7, 12 * tags, 8) for number in range(tags)]
-    return b"II*\0" + struct.pack("<I", 8) + _directory([(0x0112, 3, 1, orientation), *shared])
+    return b"II*\0" + struct.pack("<I", 8) + directory([(0x0112, 3, 1, orientation), *shared])
 
 
 def png_profile(block: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Which files a command reads."""
 
+import io
 import os
 import stat
 import sys
@@ -173,27 +174,30 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
         raise InputError("-: standard input is closed")
     try:
         with nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb") as file:
-            start = _read_up_to(file, _START_BYTES)
+            copied = io.BytesIO()  # which gives its bytes without another copy
+            _copy(file, copied, _START_BYTES)
+            start = copied.getvalue()
             if not start:
                 raise InputError(f"{path}: is empty")
             limit = most(start) if callable(most) else most
             if limit is None:
                 return start + file.read()
-            content = start + _read_up_to(file, limit + 1 - len(start))
+            if path != STREAM:
+                _require_size(path, os.fstat(file.fileno()), limit)
+            _copy(file, copied, limit + 1 - len(start))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    content = copied.getvalue()
     if len(content) > limit:
         raise TooLargeError(f"{path}: is larger than the limit of {limit} bytes")
     return content
 
 
-def _read_up_to(file: BinaryIO, count: int) -> bytes:
-    """Return the next `count` bytes, or those up to the end: memory grows with what there is, not with `count`."""
-    parts = []
+def _copy(file: BinaryIO, to: BinaryIO, count: int) -> None:
+    """Copy the next `count` bytes, or those up to the end: memory grows with what there is, not with `count`."""
     while count > 0 and (part := file.read(min(count, _BYTES_AT_ONCE))):
-        parts.append(part)
+        to.write(part)
         count -= len(part)
-    return b"".join(parts)
 
 
 def _require_file(path: Path, most: int | None) -> None:
@@ -206,7 +210,12 @@ def _require_file(path: Path, most: int | None) -> None:
         raise InputError(f"{path}: is a folder; use -r to take the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: is not a regular file; - reads standard input")
-    if most is not None and status.st_size > most:
+    if most is not None:
+        _require_size(path, status, most)
+
+
+def _require_size(path: Path, status: os.stat_result, most: int) -> None:
+    if status.st_size > most:
         raise TooLargeError(f"{path}: has {status.st_size} bytes, more than the limit of {most} bytes")
 
 

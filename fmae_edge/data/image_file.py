@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from fmae_edge.data import gif_check, jpeg_check, png_check, tiff_check
@@ -29,6 +29,16 @@ _MAX_SLOW_PIXELS, _MAX_SLOW_BYTES, _MAX_SLOW_COMMENTS = 4_000_000, 1 << 24, 100
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and the first value that swaps width and height
+# Not `ImageOps.exif_transpose`: it writes all EXIF anew, with directories that nothing has checked
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class SizeError(InputError):
@@ -69,7 +79,7 @@ def load_gray(
         if orientation != 1:
             notes.append("EXIF orientation applied")
             if image.format != "TIFF":  # Pillow has applied it to a TIFF
-                image = ImageOps.exif_transpose(image)
+                image = image.transpose(_TURNS[orientation])
             _check_size(image.size, where, size, fit)
         gray = _to_gray(image, where, notes)
         height, width = size
@@ -167,7 +177,7 @@ def _orientation(image: Image.Image, where: str) -> int:
         if image.format == "TIFF":
             found = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
         elif block := _exif_block(image):
-            tiff_check.check_exif(block.removeprefix(b"Exif\0\0"), where)
+            tiff_check.check_exif(block, where)
             found = image.getexif().get(_ORIENTATION, 1)
         else:
             return 1

@@ -2,8 +2,9 @@
 
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 from fmae_edge.data.image_limits import Parts
 from fmae_edge.runtime.errors import InputError
@@ -11,7 +12,12 @@ from fmae_edge.runtime.errors import InputError
 STARTS = (b"II", b"MM")
 _BIG = 43
 _WIDTH, _HEIGHT, _STRIPS, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 256, 257, 273, 322, 323, 324
-_DIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS and interoperability: Pillow reads these too
+_SAMPLES, _MOST_SAMPLES = 277, 6  # per pixel; Pillow takes no more
+_BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES = 258, 259, 262, 284, 338
+_LAYOUT = {_WIDTH, _HEIGHT, _STRIPS, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _SAMPLES}
+_LAYOUT |= {_BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES}
+_EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965  # each points to a directory, which Pillow reads too
+_EXIF_START, _MOST_EXIF_STARTS = b"Exif\0\0", 3  # Pillow removes any number of them, and copies the rest each time
 _KIND_BYTES = {
     1: 1,
     2: 1,
@@ -30,19 +36,29 @@ _KIND_BYTES = {
     17: 8,
     18: 8,
 }
-_NUMBERS = _KIND_BYTES.keys() - {1, 2, 6, 7}
+_NUMBERS = _KIND_BYTES.keys() - {1, 2, 7}
 _FRACTIONS, _FRACTION_NUMBERS = (5, 10), 16  # Pillow takes so much longer for them
 _MOST_NUMBERS = 1 << 20
-_MOST_TILE_PIXELS = 1 << 22  # a tile may be larger than its image: many programs write 256x256 and 512x512
+_TAG_PARTS = 4  # libtiff sorts all tags again for each one that it does not know
+# A tile may be larger than its image: many programs write 256x256 and 512x512
+_MOST_TILE_SIDE, _MOST_TILE_PIXELS = 1 << 11, 1 << 22
 
 
 @dataclass(frozen=True)
 class _Tag:
     number: int
+    kind: int
     count: int
-    numbers: int  # Pillow makes a Python object of each
-    data_bytes: int
-    value: int  # or the offset of the data, if they do not fit here
+    at: int  # the offset of the data, which is in the entry itself if they fit there
+
+    @property
+    def data_bytes(self) -> int:
+        return self.count * _KIND_BYTES.get(self.kind, 0)
+
+    @property
+    def numbers(self) -> int:
+        """Pillow makes a Python object of each."""
+        return self.count * (_FRACTION_NUMBERS if self.kind in _FRACTIONS else int(self.kind in _NUMBERS))
 
 
 def check_tiff(content: bytes, where: str) -> None:
@@ -50,59 +66,98 @@ def check_tiff(content: bytes, where: str) -> None:
 
     A truncated or damaged file passes: Pillow reports it. `where` names the file.
     """
+    tiff = _Tiff(content, where)
     try:
-        tags = _directory(content, None, Parts(where), where)
-        sides = {tag.number: tag.value for tag in reversed(tags)}  # if a tag comes twice, the first one counts
-        width, height = sides.get(_WIDTH, 0), sides.get(_HEIGHT, 0)
-        parts = Parts(where, width, height)
-        parts.take(max((tag.count for tag in tags if tag.number in (_STRIPS, _TILES)), default=0))
+        tags = tiff.first_directory()
     except struct.error:
         return
-    for tag in tags:
-        if tag.number in _DIRECTORIES:
-            with suppress(struct.error):  # truncated metadata: Pillow decodes the image without it
-                _directory(content, tag.value, parts, where)
-    tile_width = max((tag.value for tag in tags if tag.number == _TILE_WIDTH), default=0)
-    tile_height = max((tag.value for tag in tags if tag.number == _TILE_HEIGHT), default=0)
-    if tile_width * tile_height > max(_MOST_TILE_PIXELS, (width + 15) * (height + 15)):
+    layout = {tag.number: tag for tag in tags if tag.number in _LAYOUT}
+    if len(layout) < sum(
+        tag.number in _LAYOUT for tag in tags
+    ):  # Pillow may take one of two, and libtiff the other
+        raise InputError(f"{where}: a tag for the layout of its pixels comes twice; save the image again")
+    width, height, tile_width, tile_height, samples = (
+        tiff.number(layout[tag]) if tag in layout else 0
+        for tag in (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES)
+    )
+    Parts(where, width, height).take(
+        max((layout[tag].count for tag in (_STRIPS, _TILES) if tag in layout), default=0)
+    )
+    if samples > _MOST_SAMPLES:
+        raise InputError(f"{where}: the image has {samples} samples per pixel; the limit is {_MOST_SAMPLES}")
+    if (
+        tile_width * tile_height > max(_MOST_TILE_PIXELS, (width + 15) * (height + 15))
+        or tile_width > max(_MOST_TILE_SIDE, width + 15)
+        or tile_height > max(_MOST_TILE_SIDE, height + 15)
+    ):
         raise InputError(
             f"{where}: the file has tiles of {tile_width}x{tile_height}, too large for its image of "
             f"{width}x{height}; save the image again"
         )
+    for tag in tags:
+        if tag.number in (_EXIF, _GPS):
+            with suppress(struct.error):  # truncated metadata: Pillow decodes the image without it
+                for inner in tiff.directory(tiff.number(tag)):
+                    if inner.number == _INTEROPERABILITY:
+                        tiff.directory(tiff.number(inner))
 
 
 def check_exif(content: bytes, where: str) -> None:
-    """Raise InputError if EXIF has more tags, or more data in them, than real files; `where` names the file."""
-    try:
-        _directory(content, None, Parts(where), where)
-    except struct.error:
-        return
+    """Raise InputError if EXIF has more tags, or more data in them, than real files; `where` names the file.
+
+    It looks at the first directory only: nothing here may let Pillow read the others.
+    """
+    for _ in range(_MOST_EXIF_STARTS):
+        content = content.removeprefix(_EXIF_START)
+    if content.startswith(_EXIF_START):
+        raise InputError(f"{where}: its EXIF starts more than {_MOST_EXIF_STARTS} times; save the image again")
+    with suppress(struct.error):
+        _Tiff(content, where).first_directory()
 
 
-def _directory(content: bytes, at: int | None, parts: Parts, where: str) -> list[_Tag]:
-    """Return the tags of the first directory, or of the one at `at`. Raises struct.error if it is truncated."""
-    big = content[2:3] == bytes([_BIG])
-    order = ">" if content.startswith(b"MM") else "<"
-    if at is None:
-        (at,) = struct.unpack_from(order + "Q", content, 8) if big else struct.unpack_from(order + "I", content, 4)
-    head = struct.Struct(order + ("Q" if big else "H"))
-    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
-    (count,) = head.unpack_from(content, at)
-    parts.take(count)
-    tags = [_tag(order, *entry.unpack_from(content, at + head.size + n * entry.size)) for n in range(count)]
-    # Tags may share their data, and Pillow copies the data for each tag, unless they end behind the file
-    held = [tag for tag in tags if tag.value + tag.data_bytes <= len(content)]
-    copied, numbers = sum(tag.data_bytes for tag in held), sum(tag.numbers for tag in held)
-    if copied > 2 * len(content) or numbers > _MOST_NUMBERS:
-        raise InputError(f"{where}: its tags hold more data than those of real files; save the image again")
-    return tags
+class _Tiff:
+    """Reads directories of tags, and counts what Pillow would copy and make of all of them together."""
 
+    def __init__(self, content: bytes, where: str) -> None:
+        self._content, self._where = content, where
+        self._big = content[2:3] == bytes([_BIG])
+        self._order: Literal["big", "little"] = "big" if content.startswith(b"MM") else "little"
+        self._parts = Parts(where)
+        self._copied = self._numbers = 0
 
-def _tag(order: str, number: int, kind: int, count: int, value: bytes) -> _Tag:
-    data_bytes = count * _KIND_BYTES.get(kind, 0)
-    used = value[:data_bytes] if 0 < data_bytes <= len(value) else value
-    values = _FRACTION_NUMBERS * count if kind in _FRACTIONS else count if kind in _NUMBERS else 0
-    return _Tag(number, count, values, data_bytes, int.from_bytes(used, "big" if order == ">" else "little"))
+    def first_directory(self) -> list[_Tag]:
+        """Return the tags of the directory that the header points to. Raises struct.error if it is truncated."""
+        (at,) = self._struct("Q" if self._big else "I").unpack_from(self._content, 8 if self._big else 4)
+        return self.directory(at)
+
+    def directory(self, at: int) -> list[_Tag]:
+        """Return the tags of the directory at `at`. Raises struct.error if it is truncated."""
+        head, entry, offset = map(self._struct, ("Q", "HHQ", "Q") if self._big else ("H", "HHI", "I"))
+        (count,) = head.unpack_from(self._content, at)
+        self._parts.take(_TAG_PARTS * count)
+        tags = []
+        for index in range(count):
+            data_at = at + head.size + index * (entry.size + offset.size) + entry.size
+            number, kind, values = entry.unpack_from(self._content, data_at - entry.size)
+            (elsewhere,) = offset.unpack_from(self._content, data_at)
+            tag = _Tag(number, kind, values, data_at)
+            tags.append(tag if tag.data_bytes <= offset.size else replace(tag, at=elsewhere))
+        # Tags may share their data, and Pillow copies the data for each tag, unless they end behind the file
+        held = [tag for tag in tags if tag.at + tag.data_bytes <= len(self._content)]
+        self._copied += sum(tag.data_bytes for tag in held)
+        self._numbers += sum(tag.numbers for tag in held)
+        if self._copied > 2 * len(self._content) or self._numbers > _MOST_NUMBERS:
+            raise InputError(
+                f"{self._where}: its tags hold more data than those of real files; save the image again"
+            )
+        return tags
+
+    def number(self, tag: _Tag) -> int:
+        """Return the first number of a tag, whatever its type and count: Pillow and libtiff read many of them."""
+        return int.from_bytes(self._content[tag.at : tag.at + _KIND_BYTES.get(tag.kind, 0)], self._order)
+
+    def _struct(self, layout: str) -> struct.Struct:
+        return struct.Struct((">" if self._order == "big" else "<") + layout)
 
 
 @cache

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_a_header_that_claims_a_lot_takes_no_memory_for_it(endless, monkeypatch)
 def test_a_file_that_grows_while_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     path.write_bytes(bytes(200_000))
-    monkeypatch.setattr("fmae_edge.cli.files._require_file", lambda *_: None)
+    monkeypatch.setattr("fmae_edge.cli.files._require_size", lambda *_: None)
     with pytest.raises(InputError, match="is larger than the limit of 100000 bytes"):
         read(Source(path), 100_000)
 
@@ -95,3 +96,31 @@ def test_a_pipe_with_a_name_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "a.fmae")
     with pytest.raises(InputError, match="a.fmae: is not a regular file; - reads standard input"):
         _read(Source(tmp_path / "a.fmae"))
+
+
+def test_a_file_that_is_too_large_for_its_start_is_not_read(tmp_path):
+    path = tmp_path / "a.fmae"
+    with path.open("wb") as file:
+        file.write(bytes.fromhex("fae185"))
+        file.truncate((1 << 30) + 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            InputError, match="a.fmae: has 1073741825 bytes, more than the limit of 1073741824 bytes"
+        ):
+            _read(Source(path))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_content_is_held_once(tmp_path):
+    path = tmp_path / "a.fmae"
+    content = bytes(range(256)) * 200_000
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        assert read(Source(path), lambda _: 1 << 30) == content
+        assert tracemalloc.get_traced_memory()[1] < 1.25 * len(content)
+    finally:
+        tracemalloc.stop()

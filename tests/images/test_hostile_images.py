@@ -14,10 +14,11 @@ from PIL import Image, ImageCms, PngImagePlugin
 from fmae_edge.data.gif_check import check_gif
 from fmae_edge.data.image_file import load_gray, max_image_bytes
 from fmae_edge.data.jpeg_check import check_jpeg
-from fmae_edge.data.tiff_check import check_tiff
+from fmae_edge.data.tiff_check import check_exif, check_tiff
 from fmae_edge.runtime.errors import InputError
 from fuzz.hostile_images import (
     HOSTILE,
+    directory,
     exif,
     gif,
     gif_comment,
@@ -99,13 +100,110 @@ def test_tags_hold_at_most_twice_the_bytes_of_the_file():
         check_tiff(of_two_tags(114), "it")
 
 
-@pytest.mark.parametrize("tag", [273, 324])
-def test_of_a_tag_that_comes_twice_the_first_counts(tag):
-    """Else a second width would allow the parts of a larger image."""
-    entries = [(tag, 4, 20_000, 8), *((side, 4, 1, length) for side in (256, 257) for length in (28, 2000))]
-    with pytest.raises(InputError, match="it: the file has more than 10006 parts"):
-        check_tiff(tiff(entries), "it")
-    check_tiff(tiff(entries[::-1]), "it")
+@pytest.mark.parametrize("tag", [256, 257, 258, 259, 262, 273, 277, 284, 322, 323, 324, 338])
+def test_a_tag_for_the_layout_comes_once(tag):
+    """Else Pillow and libtiff may each take another one."""
+    with pytest.raises(InputError, match="it: a tag for the layout of its pixels comes twice"):
+        check_tiff(tiff([(tag, 4, 1, 28), (tag, 4, 1, 2000)]), "it")
+
+
+def wide_tile(kind, count):
+    """Return a TIFF whose tile width is 20,000 in any type: in the entry, or at the offset that stands there."""
+    layout = {3: "H", 4: "I", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}[kind]
+    number = struct.pack(f"<{count}{layout}", *[20_000] * count)
+    value = 8 if len(number) > 4 else int.from_bytes(number, "little")
+    return tiff([(259, 3, 1, 8), (322, kind, count, value), (323, 4, 1, 2000), (324, 4, 1, 8)], number)
+
+
+@pytest.mark.parametrize("kind", [3, 4, 9, 13, 16, 17, 18])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_width_of_a_tile_is_read_in_every_type(kind, count):
+    with pytest.raises(InputError, match="it: the file has tiles of 20000x2000, too large for its image of 28x28"):
+        check_tiff(wide_tile(kind, count), "it")
+
+
+@pytest.mark.parametrize(("width", "height"), [(2049, 16), (16, 2049)])
+def test_no_side_of_a_tile_is_much_longer_than_the_image(width, height):
+    """Pillow reads such a row in pieces, and copies all that it has of it for each piece."""
+    check_tiff(tiff([(322, 4, 1, width - 1), (323, 4, 1, height - 1), (324, 4, 1, 8)]), "it")
+    with pytest.raises(InputError, match=f"it: the file has tiles of {width}x{height}"):
+        check_tiff(tiff([(322, 4, 1, width), (323, 4, 1, height), (324, 4, 1, 8)]), "it")
+
+
+def test_a_pixel_has_at_most_6_samples():
+    check_tiff(tiff([(273, 4, 1, 8), (277, 3, 1, 6)]), "it")
+    with pytest.raises(InputError, match="it: the image has 64 samples per pixel; the limit is 6"):
+        check_tiff(tiff([(273, 4, 1, 8), (277, 17, 1, 8)], struct.pack("<q", 64)), "it")
+
+
+SHARED = directory([(1000 + number, 7, 200, 8) for number in range(20)])
+LATER = 8 + len(SHARED)
+
+
+@pytest.mark.parametrize(
+    ("entry", "more"),
+    [
+        ((34665, 4, 1, 8), b""),
+        ((34853, 4, 1, 8), b""),
+        ((34665, 16, 1, LATER), struct.pack("<Q", 8)),
+        ((34665, 4, 2, LATER), struct.pack("<II", 8, 8)),
+        ((34665, 4, 1, LATER), directory([(40965, 4, 1, 8)])),
+    ],
+    ids=["exif", "gps", "offset of 8 bytes", "two offsets", "interoperability"],
+)
+def test_tags_of_other_directories_are_counted(entry, more):
+    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+        check_tiff(tiff([(273, 4, 1, 8), entry], SHARED + more), "it")
+
+
+def test_tags_of_all_directories_are_counted_together():
+    data = directory([(1000, 7, 300, 8)]) + bytes(300)
+    check_tiff(tiff([(273, 4, 1, 8), (34665, 4, 1, 8)], data), "it")
+    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+        check_tiff(tiff([(273, 4, 1, 8), *[(34665, 4, 1, 8)] * 4], data), "it")
+
+
+@pytest.mark.parametrize("kind", [3, 4, 6, 8, 9, 11, 12, 16])
+def test_numbers_that_pillow_makes_objects_of_are_counted(kind):
+    block = b"II*\0\x08\0\0\0" + directory([(274, kind, 1_050_000, 8)]) + bytes(8_400_000)
+    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+        check_exif(block, "it")
+
+
+def test_exif_may_start_a_few_times_and_is_read_all_the_same():
+    check_exif(b"Exif\0\0" * 3 + b"II*\0\x08\0\0\0", "it")
+    with pytest.raises(InputError, match="it: its EXIF starts more than 3 times"):
+        check_exif(b"Exif\0\0" * 4, "it")
+    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+        check_exif(b"Exif\0\0" * 2 + b"II*\0\x08\0\0\0" + SHARED, "it")
+
+
+def test_the_index_of_an_mpo_file_is_checked_like_exif():
+    index = b"MPF\0II*\0\x08\0\0\0"
+    check_jpeg(jpeg_with(jpeg_segment(0xE2, index + directory([(0xB001, 4, 1, 2)]))), "it")
+    hostile = jpeg_segment(0xE2, index + SHARED)
+    check_jpeg(jpeg_with(hostile + jpeg_segment(0xE2, index)), "it")  # Pillow reads the last one
+    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+        check_jpeg(jpeg_with(jpeg_segment(0xE2, index) + hostile + jpeg_segment(0xE3, index)), "it")
+
+
+def test_the_components_of_a_jpeg_are_counted():
+    check_jpeg(jpeg_with(jpeg_segment(0xC0, bytes(6 + 3 * 4)) * 100), "it")
+    with pytest.raises(InputError, match="it: the file has more than 10000 parts"):
+        check_jpeg(jpeg_with(jpeg_segment(0xC0, bytes(60_000))), "it")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_an_image_is_turned_without_reading_more_of_its_exif(monkeypatch, kind):
+    """Its other directories may hold anything."""
+    content = saved(gray(), kind, exif=b"Exif\0\0" + exif(orientation=3))
+
+    def no_directory(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(Image.Exif, "get_ifd", no_directory)
+    monkeypatch.setattr(Image.Exif, "tobytes", no_directory)
+    assert load_gray(content, "it", (28, 28))[1][0] == "EXIF orientation applied"
 
 
 def test_a_jpeg_has_at_most_64_segments_of_exif():
