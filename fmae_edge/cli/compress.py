@@ -1,4 +1,4 @@
-"""What `fmae-edge compress` does, without Typer, which takes longer to import than compressing takes."""
+"""Run `fmae-edge compress`, without Typer, which takes longer to import than compressing an image takes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,14 +28,14 @@ from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
-_SEARCHED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
+_SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and a Ctrl-C waits for the current group
 
 Gray = tuple[NDArray[np.uint8], list[str]]  # an image and what had to be converted
 
 
 @dataclass(frozen=True)
 class FmaeOptions:
-    """What `fmae-edge compress` was told about .fmae files; None and False where it was not."""
+    """The options of `fmae-edge compress` for .fmae files; None or False if they are not given."""
 
     quality: int | None = None
     effort: int | None = None
@@ -79,7 +79,7 @@ def compress_files(
         join_files(inputs, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
         return
 
-    # For one input alone: it takes a few milliseconds
+    # Only for a single input, because it takes a few milliseconds
     says_fmae_size = (
         suffix == LATENT_SUFFIX
         and not options.suffix
@@ -91,25 +91,25 @@ def compress_files(
     def hint(target: Path, pixels: NDArray[np.uint8]) -> str:
         if not says_fmae_size or target == STREAM:
             return ""
-        with suppress(FmaeError):  # a bundle without a prior makes no .fmae files
+        with suppress(FmaeError):  # a bundle without a prior cannot make .fmae files
             return f"-o {target.with_suffix(FMAE_SUFFIX)} would take {len(codec.compress(pixels))}"
         return ""
 
-    # Looked at before anything is written: who is faster must not decide what a later input of the name finds
+    # Checked before anything is written: otherwise the outcome would depend on the order in which threads finish
     def skip_existing(source: Source) -> Outcome | None:
         target = outputs.path(source)
         if not outputs.is_taken(target) or outputs.claim(target, str(source)):
             return None
         return Outcome(str(source), str(target), "skipped")
 
-    asked = dict.fromkeys(sources if options.skip_existing else ())  # one for inputs that were given twice
+    asked = dict.fromkeys(sources if options.skip_existing else ())  # once for inputs given twice
     skipped = {source: settle(source, partial(skip_existing, source)) for source in asked}
 
     def load_if_needed(source: Source) -> Gray | Outcome:
         return skipped.get(source) or load(source)
 
     def convert(loaded: Sequence[tuple[Source, Gray]]) -> list[list[Product]]:
-        with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
+        with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
             contents = encoder.each([pixels for _, (pixels, _) in loaded])
         products = []
         for (source, (pixels, notes)), content in zip(loaded, contents, strict=True):
@@ -124,7 +124,7 @@ def compress_files(
 
 @dataclass(frozen=True)
 class _Encoder:
-    """Makes the content of files of one kind."""
+    """Encode images as files of one format."""
 
     codec: Codec
     suffix: str
@@ -133,7 +133,7 @@ class _Encoder:
 
     @options_named()
     def each(self, pixels: list[NDArray[np.uint8]]) -> list[bytes]:
-        """Return the content of a file for each of images (height, width)."""
+        """Return the content of one file per image (height, width)."""
         if self.suffix == LATENT_SUFFIX:
             return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
         return list(self.codec.compress_iter(pixels, *self._settings(), batch_size=FILES_AT_ONCE))
@@ -142,7 +142,7 @@ class _Encoder:
     def stack(
         self, names: Mapping[Source, str] | None, loaded: Sequence[tuple[Source, NDArray[np.uint8]]]
     ) -> bytes:
-        """Return the content of one file of all images, with their `names` if there are any."""
+        """Return the content of one file with all images, and their `names` if given."""
         pixels = np.stack([image for _, image in loaded])
         if self.suffix == LATENT_SUFFIX:
             return dump_latents(self.codec.encode(pixels, self.dtype))
@@ -155,9 +155,9 @@ class _Encoder:
 
 
 def _names_of(sources: Sequence[Source]) -> dict[Source, str]:
-    """Return the names of images in a file of all: of an input in a folder given with -r, its path below that.
+    """Return the names of images for one file with all of them: the path below a folder that was given with -r.
 
-    Raises InputError if two are equal, or one cannot be stored.
+    Raises InputError if two names are equal, or one cannot be stored.
     """
     named: dict[str, Source] = {}
     for source in sources:
@@ -166,8 +166,8 @@ def _names_of(sources: Sequence[Source]) -> dict[Source, str]:
             if named[name].path == source.path:
                 raise InputError(f"{source} is given twice")
             raise InputError(
-                f"{named[name]} and {source}: both would have the name {name!r}; rename one, or give the folder "
-                "that holds both with -r, which keeps the folders in it as a part of the names"
+                f"{named[name]} and {source}: both would be named {name!r}; rename one, or give their "
+                "common folder with -r, which makes the folders in it part of the names"
             )
         named[name] = source
     names = as_names(list(named), len(named))
@@ -175,7 +175,7 @@ def _names_of(sources: Sequence[Source]) -> dict[Source, str]:
 
 
 def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
-    """Return what results end in: an option that only one of the formats has asks for that one."""
+    """Return the suffix of results. An option that only one of the formats has selects this format."""
     if fmae == NOTHING_SAID and options.suffix != FMAE_SUFFIX:
         return LATENT_SUFFIX
     if options.suffix == LATENT_SUFFIX:
