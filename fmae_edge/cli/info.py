@@ -151,7 +151,7 @@ def _print(path: Path, manifest: "Manifest") -> None:
             (name, f"{q['bytes_per_image']:.2f}", f"{q['psnr_pooled']:.3f} dB", f"{q['ssim']:.4f}")
             for name, q in record["rate"].items()
         ]
-        typer.echo(format_table(("one .fmae file of all", "bytes per image", "PSNR pooled", "SSIM"), rows))
+        typer.echo(format_table(("one .fmae file of them", "bytes per image", "PSNR pooled", "SSIM"), rows))
 
 
 def _line(text: str) -> None:

@@ -58,7 +58,7 @@ def test_info(cli, bundle):
     assert done.returncode == 0
     manifest = json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())
     assert f"fashion-mnist ({manifest['bundle_id']})" in done.stdout
-    assert "every gate held" in done.stdout
+    assert "all gates passed" in done.stdout
     assert cli("info", bundle).stdout.splitlines()[0] == done.stdout.splitlines()[0]
     assert json.loads(cli("info", "--json").stdout) == manifest
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.evaluate.test_half_blocks import decode
 
 from fmae_edge import Codec
 from fmae_edge.cli.compare import compare
@@ -23,6 +22,7 @@ from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.manifest import PRIOR_NAME
 from tests.cli.test_compress import pixels
 from tests.conftest import COMMAND
+from tests.measure.test_half_blocks import decode
 from tests.runtime.test_bundle import rewrite
 
 COUNT = 3

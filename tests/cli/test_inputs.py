@@ -90,7 +90,7 @@ def test_patterns_match_as_in_a_shell(cli, folders, images):
     }.items():
         done = cli("compress", pattern, "--json", "--dry-run")
         assert [each["input"] for each in records(done)] == expected
-    assert "in/a**b.png: is no pattern" in cli("compress", "in/a**b.png").stderr
+    assert "in/a**b.png: is not a valid pattern" in cli("compress", "in/a**b.png").stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["-o", "out"]])
@@ -108,7 +108,7 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
         file.truncate(3 << 30)
     done = cli("compress", "huge.png", "in/one/img.png", "-o", "out")
     assert done.returncode == 1
-    assert "fmae-edge: huge.png: has 3221225472 bytes, and no more than" in done.stderr
+    assert "fmae-edge: huge.png: has 3221225472 bytes; the limit is" in done.stderr
     assert found(folders / "out") == ["img.npy"]
 
 
@@ -124,7 +124,7 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
     monkeypatch.setattr(images, "load_gray", load)
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
-    assert "fmae-edge: in/one/img.png: takes more memory than there is" in done.stderr
+    assert "fmae-edge: in/one/img.png: needs more memory than is available" in done.stderr
     assert found(folders / "out") == ["two/img.npy"]
 
 
@@ -132,7 +132,7 @@ def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, mo
     monkeypatch.setattr("fmae_edge.cli.images.max_file_bytes", lambda size, fit: 100)
     done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
     assert done.returncode == 1
-    assert "-: has more than 100 bytes, and no more than that are read" in done.stderr
+    assert "-: has more than 100 bytes, the limit for such a file" in done.stderr
 
 
 def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
@@ -140,7 +140,7 @@ def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
-    assert "in/one/img.png: takes more memory than there is" in cli("compress", "in/one/img.png").stderr
+    assert "in/one/img.png: needs more memory than is available" in cli("compress", "in/one/img.png").stderr
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "*", "x" * 300 + "/*.png"])
@@ -166,7 +166,7 @@ def test_compressed_files_are_not_taken_for_images(cli, folders):
 
 def test_images_are_not_taken_for_latents(cli, folders):
     done = cli("decompress", "in/one/img.png")
-    assert "in/one/img.png: is neither a .fmae nor a .npy file; compress takes images" in done.stderr
+    assert "in/one/img.png: neither a .fmae nor a .npy file; use fmae-edge compress for images" in done.stderr
 
 
 def test_only_a_dash_alone_is_standard_input(cli, folders, images):

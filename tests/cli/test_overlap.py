@@ -199,6 +199,6 @@ def test_threads_that_cannot_be_started_are_told_before_anything_is_done(
     assert not any(event.is_set() for event in work.begun.values())
     sentence, counts = capsys.readouterr().err.splitlines()
     what = "a thread" if jobs == 1 else "3 threads"
-    assert sentence.startswith(f"fmae-edge: cannot start {what} (can't start new thread): this user has too many ")
+    assert sentence.startswith(f"fmae-edge: cannot start {what} (can't start new thread): too many processes of ")
     assert "; 20 of 20 inputs not tried; " in sentence
     assert counts.startswith("0 done, 0 skipped, 0 failed, 20 not tried in ")
