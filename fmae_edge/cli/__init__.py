@@ -1,6 +1,6 @@
 """The command line: parse, call, print.
 
-Little is imported here, where a Ctrl-C would still end in a traceback.
+Few modules are imported here, because a Ctrl-C during these imports ends in a traceback.
 """
 
 import errno
@@ -43,8 +43,8 @@ def main() -> None:
     try:
         _prepare_streams()
         _run()
-    except BrokenPipeError:  # the reader of the output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would fail again when it flushes at exit
+    except BrokenPipeError:  # the program that reads the output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python fails again when it flushes at exit
         sys.exit(1)
     except KeyboardInterrupt as error:
         _fail("interrupted", error, exit_code=130)

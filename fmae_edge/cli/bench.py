@@ -22,7 +22,7 @@ def bench(
         typer.Option(
             metavar="N",
             parser=integer("--rounds", 1),
-            help="How often each case is measured. More rounds give steadier figures.",
+            help="Number of measurements of each case. More rounds give steadier figures.",
         ),
     ] = 20,
     plot: Annotated[
@@ -52,7 +52,7 @@ def bench(
         from fmae_edge.measure.plots import png_of
 
         if plot == STREAM or not plot.parent.is_dir():
-            raise OutputError(f"{plot}: the picture must go to a file in a folder that exists")
+            raise OutputError(f"{plot}: the picture must be a file in an existing folder")
         outputs = picture_output(plot, force, [])
     with progress_bar("measuring") as on_round:
         measured = run_bench(path, rounds, on_round)

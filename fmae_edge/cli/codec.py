@@ -19,14 +19,14 @@ Output = Annotated[
         parser=Destination.parse,
         help="Where to write: a file, a folder, - for stdout, or a pattern with {stem} (the name of the input), "
         "{path} (the same with its folders below the one given with -r) or {folder} (the folder of the input). "
-        "[default: beside the input]",
+        "[default: next to the input]",
     ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Include the files in folders.")]
 _BUNDLE = "Bundle folder. [default: the built-in bundle]"
 BundleOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_BUNDLE, readable=False)]
 BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUNDLE, readable=False)]
-PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Which graphs of the bundle to run.")]
+PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
 Fit = Annotated[
     Literal["resize"] | None,
     typer.Option(help="Resize images that do not have the size of the bundle. [default: refuse them]"),

@@ -38,7 +38,7 @@ def compare(
             "--output",
             metavar="PATH",
             parser=as_path,
-            help="PNG file to write, or - for stdout. [default: comparison.png, or none with --show]",
+            help="PNG file to write, or - for stdout. [default: comparison.png, or no file with --show]",
         ),
     ] = None,
     quality: Annotated[

@@ -1,4 +1,4 @@
-"""What `fmae-edge compress` does, without Typer, which takes longer to import than compressing takes."""
+"""Run `fmae-edge compress`, without Typer, which takes longer to import than compressing an image takes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,14 +28,14 @@ from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.latent_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
-_SEARCHED_AT_ONCE = 8  # these take milliseconds an image, and a Ctrl-C waits for those in hand
+_SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and a Ctrl-C waits for the current group
 
 Gray = tuple[NDArray[np.uint8], list[str]]  # an image and what had to be converted
 
 
 @dataclass(frozen=True)
 class FmaeOptions:
-    """What `fmae-edge compress` was told about .fmae files; None and False where it was not."""
+    """The options of `fmae-edge compress` for .fmae files; None or False if they are not given."""
 
     quality: int | None = None
     effort: int | None = None
@@ -82,7 +82,7 @@ def compress_files(
         join_files(inputs, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
         return
 
-    # For one input alone: it takes a few milliseconds
+    # Only for a single input, because it takes a few milliseconds
     says_fmae_size = (
         suffix == LATENT_SUFFIX
         and not options.suffix
@@ -94,25 +94,25 @@ def compress_files(
     def hint(target: Path, pixels: NDArray[np.uint8]) -> str:
         if not says_fmae_size or target == STREAM:
             return ""
-        with suppress(FmaeError):  # a bundle without a prior makes no .fmae files
+        with suppress(FmaeError):  # a bundle without a prior cannot make .fmae files
             return f"-o {as_argument(target.with_suffix(FMAE_SUFFIX))} would take {len(codec.compress(pixels))}"
         return ""
 
-    # Looked at before anything is written: who is faster must not decide what a later input of the name finds
+    # Checked before anything is written: otherwise the outcome would depend on the order in which threads finish
     def skip_existing(source: Source) -> Outcome | None:
         target = outputs.path(source)
         if not outputs.is_taken(target) or outputs.claim(target, str(source)):
             return None
         return Outcome(str(source), str(target), "skipped")
 
-    asked = dict.fromkeys(sources if options.skip_existing else ())  # one for inputs that were given twice
+    asked = dict.fromkeys(sources if options.skip_existing else ())  # once for inputs given twice
     skipped = {source: settle(source, partial(skip_existing, source)) for source in asked}
 
     def load_if_needed(source: Source) -> Gray | Outcome:
         return skipped.get(source) or load(source)
 
     def convert(loaded: Sequence[tuple[Source, Gray]]) -> list[list[Product]]:
-        with named(loaded[0][0]):  # what fails is tried again alone, so that the name is the right one
+        with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
             contents = encoder.each([pixels for _, (pixels, _) in loaded])
         products = []
         for (source, (pixels, notes)), content in zip(loaded, contents, strict=True):
@@ -127,7 +127,7 @@ def compress_files(
 
 @dataclass(frozen=True)
 class _Encoder:
-    """Makes the content of files of one kind."""
+    """Encode images as files of one format."""
 
     codec: Codec
     suffix: str
@@ -136,7 +136,7 @@ class _Encoder:
 
     @options_named()
     def each(self, pixels: list[NDArray[np.uint8]]) -> list[bytes]:
-        """Return the content of a file for each of images (height, width)."""
+        """Return the content of one file per image (height, width)."""
         if self.suffix == LATENT_SUFFIX:
             return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
         return list(self.codec.compress_iter(pixels, *self._settings(), batch_size=FILES_AT_ONCE))
@@ -145,7 +145,7 @@ class _Encoder:
     def stack(
         self, names: Mapping[Source, object] | None, loaded: Sequence[tuple[Source, NDArray[np.uint8]]]
     ) -> bytes:
-        """Return the content of one file of all images, with their `names` if there are any."""
+        """Return the content of one file with all images, and their `names` if given."""
         pixels = np.stack([image for _, image in loaded])
         if self.suffix == LATENT_SUFFIX:
             return dump_latents(self.codec.encode(pixels, self.dtype))
@@ -158,7 +158,7 @@ class _Encoder:
 
 
 def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
-    """Return what results end in: an option that only one of the formats has asks for that one."""
+    """Return the suffix of results. An option that only one of the formats has selects this format."""
     if fmae == NOTHING_SAID and options.suffix != FMAE_SUFFIX:
         return LATENT_SUFFIX
     if options.suffix == LATENT_SUFFIX:

@@ -1,4 +1,4 @@
-"""What `fmae-edge decompress` does, without Typer, which takes longer to import than decompressing takes."""
+"""Run `fmae-edge decompress`, without Typer, which takes longer to import than decompressing takes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
     ".webp": webp_bytes,
     _ARRAY: npy_bytes,
 }
-_MOST_FILES = 100_000  # of one input: each takes a kilobyte while it waits to be written
+_MOST_FILES = 100_000  # of one input: each one needs a kilobyte of memory until it is written
 DEFAULTS = FileOptions()
 
 Pixels = NDArray[np.uint8]
@@ -38,9 +38,9 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class _Decoded:
-    """The image (height, width) of a file, or its stack (N, height, width), and their names if it has them.
+    """The image (height, width) of a file, or its stack (N, height, width), and their names if there are any.
 
-    `notes` say why names that it has are not used.
+    `notes` say why the names in the file are not used.
     """
 
     images: Pixels
@@ -75,8 +75,8 @@ def _read(source: Source) -> bytes:
     suffix = source.path.suffix.lower()
     if suffix == FMAE_SUFFIX:
         return read_compressed(source, f"not a {FMAE_SUFFIX} file", latents=False)
-    way_out = "; compress takes images" if suffix in SUFFIXES else ""
-    return read_compressed(source, f"is neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
+    way_out = "; use fmae-edge compress for images" if suffix in SUFFIXES else ""
+    return read_compressed(source, f"neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
 
 
 def _decode_stack(codec: Codec, index: int | None, source: Source) -> Part[Pixels]:
@@ -92,9 +92,9 @@ def _join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
 def _decode_each(
     codec: Codec, loaded: Sequence[tuple[Source, bytes]], index: int | None, most: int | None = None
 ) -> list[_Decoded]:
-    """Return what each file holds. Files of one image are decoded together: a call takes longer than an image.
+    """Return the images of each file. Files of one image are decoded together, which is faster.
 
-    Raises InputError for a file that is none, and for one of more than `most` images.
+    Raises InputError for a bad file, and for a file of more than `most` images.
     """
     decoded: dict[int, _Decoded] = {}
     files: dict[int, bytes] = {}
@@ -128,7 +128,7 @@ def _decode_each(
 
 
 def _names_in(file: FmaeFile, index: int | None) -> tuple[Sequence[str] | None, Sequence[str]]:
-    """Return the names of the images that were asked for, None if there are none, and why if they are refused."""
+    """Return the names of the chosen images or None, and a note if the names in the file are refused."""
     try:
         names = file.names
     except InputError as error:
@@ -137,16 +137,16 @@ def _names_in(file: FmaeFile, index: int | None) -> tuple[Sequence[str] | None, 
 
 
 def _require_few(images: int, index: int | None, most: int | None) -> None:
-    """Raise InputError if a file holds more images than can become files: a few bytes may claim a million."""
+    """Raise InputError if a file has more than `most` images: a few bytes can claim a million."""
     if index is None and most is not None and images > most:
         raise InputError(
-            f"holds {images} images, and no more than {most} become files of their own; "
+            f"holds {images} images; at most {most} are written as separate files; "
             f"use -o FILE{_ARRAY} for one array, or --index"
         )
 
 
 def _choose(rows: NDArray[Any], index: int | None, source: Source) -> NDArray[Any]:
-    """Return the latents of the image that was asked for, or all."""
+    """Return the latents of image `index`, or of all images if it is None."""
     if index is None:
         return rows
     rows = np.atleast_2d(rows)
@@ -158,7 +158,7 @@ def _choose(rows: NDArray[Any], index: int | None, source: Source) -> NDArray[An
 def _products(
     outputs: Outputs, options: FileOptions, source: Source, decoded: _Decoded, index: int | None
 ) -> list[Product]:
-    """Return the files that an input's images go to: each its own, unless they are one array."""
+    """Return the files to write for an input: one per image, or one array of all."""
     images, names = decoded.images, decoded.names
     if not len(images) and outputs.suffix != _ARRAY:
         raise InputError(f"{source}: holds no images")
@@ -181,8 +181,8 @@ def _products(
             products.append(Product(label, target, content, decoded.notes))
     if len({product.target for product in products}) < len(products):
         raise InputError(
-            f"{source}: holds {len(images)} images, so its output must be a folder, have {{stem}} in it or end in "
-            f"{_ARRAY}; --index takes one of them"
+            f"{source}: holds {len(images)} images, so -o must be a folder, contain {{stem}} or end in "
+            f"{_ARRAY}; --index chooses one image"
         )
     return products
 
@@ -190,7 +190,7 @@ def _products(
 def _named_product(
     outputs: Outputs, options: FileOptions, source: Source, label: str, name: str, content: Callable[[], bytes]
 ) -> Product:
-    """Return the file of an image with a name of its own: beside an original of that name it is put aside."""
+    """Return the file of a named image: `name.decoded` if a file of that name exists and -o is not given."""
     plain = outputs.path(source, name)
     if options.output is not None or not outputs.is_taken(plain):
         return Product(label, plain, content)

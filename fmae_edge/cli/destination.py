@@ -1,4 +1,4 @@
-"""What -o was given, and what kind of place that is."""
+"""Parse the value of -o."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _FIELDS = ("folder", "path", "stem")
 class Destination:
     """A file; `-`; a folder; or a pattern with fields for parts of an input's name.
 
-    A folder is one that exists, a name without a suffix, or one that was written with a / behind it.
+    A folder is one that exists, a name without a suffix, or a name that ends in /.
     """
 
     path: Path
@@ -28,14 +28,14 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str) -> "Destination":
-        """Return what `text` means. Raises UsageError for an option, and a pattern of other fields or no name."""
+        """Parse `text`. Raises UsageError for an option, and for a pattern with unknown fields or no file name."""
         if text.startswith("-") and text != str(STREAM):
             raise UsageError(f"-o needs a path, got the option {text}; write ./{text} if it is a file name")
         path = as_path(text)
         said_folder = text.endswith(("/", os.sep))
         if not path.is_dir():
             if said_folder and _FIELD.search(text):
-                raise UsageError(f"{text}: is a pattern without a name; end it with {{stem}} and a suffix")
+                raise UsageError(f"{text}: is a pattern without a file name; end it with {{stem}} and a suffix")
             for field in _FIELD.findall(text):
                 if field not in _FIELDS:
                     raise UsageError(f"{text}: unknown field {{{field}}}; use {{{'}, {'.join(_FIELDS)}}}")
@@ -45,28 +45,28 @@ class Destination:
 
     @property
     def is_pattern(self) -> bool:
-        """Whether there is a field in it."""
+        """Whether it contains a field."""
         return _FIELD.search(str(self.path)) is not None and not self.path.is_dir()
 
     @property
     def is_folder(self) -> bool:
-        """Whether results are to lie in it."""
+        """Whether results are written into it."""
         if self.said_folder or self.path.is_dir():
             return True
         return not self.is_pattern and self.path != STREAM and not self.suffix
 
     @property
     def suffix(self) -> str:
-        """What the name of a result is to end in, in small letters; nothing if this is a folder or `-`."""
+        """The suffix of results in lower case, or an empty string for a folder and `-`."""
         if self.said_folder or self.path.is_dir():
             return ""
         name = self.path.name.lower()
         return self.path.suffix.lower() or (name if name.startswith(".") else "")
 
     def names_one(self, suffix: str) -> bool:
-        """Whether it is one file whose name ends in `suffix`, and not a pattern for many."""
+        """Whether it is a single file whose name ends in `suffix`, not a pattern."""
         return self.suffix == suffix and not self.is_pattern
 
     def fill(self, values: Mapping[str, object]) -> Path:
-        """Return the pattern with `values` for its fields."""
+        """Return the path with the fields replaced by `values`."""
         return Path(_FIELD.sub(lambda field: str(values[field[1]]), str(self.path)))

@@ -1,4 +1,4 @@
-"""`fmae-edge doctor`: what a bug report needs to say of a machine."""
+"""`fmae-edge doctor`: the facts that a bug report needs."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,7 +32,7 @@ def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
 
 
 def diagnose(path: Path) -> dict[str, Any]:
-    """Return what there is to say of this machine and the bundle in folder `path`, as JSON can hold it."""
+    """Return facts about this machine and the bundle in folder `path` as JSON values."""
     report = {"versions": _versions(), "machine": _machine(), "onnxruntime": _onnxruntime(), **_bundle(path)}
     problems = [found["problem"] for found in report.values() if "problem" in found]
     return {**report, "problems": problems, "healthy": not problems}
@@ -82,7 +82,7 @@ def _onnxruntime() -> dict[str, Any]:
     names = {str(package.metadata["Name"]).lower() for package in distributions()}
     packages = sorted(name for name in names if name.startswith("onnxruntime") and "extensions" not in name)
     found: dict[str, Any] = {"packages": ", ".join(packages) or "none"}
-    if len(packages) > 1:  # they write into one folder, and the last one installed wins
+    if len(packages) > 1:  # they share a folder, and the last one installed wins
         found["problem"] = f"{len(packages)} packages of onnxruntime overwrite each other: uninstall all but one"
     try:
         ort = load_onnxruntime()
@@ -115,7 +115,7 @@ def _bundle(path: Path) -> dict[str, dict[str, Any]]:
     except FmaeError as error:
         return {"bundle": found, "self-test": {"problem": str(error)}}
     if not checks:
-        return {"bundle": found, "self-test": {"result": "none: the bundle carries no golden vectors"}}
+        return {"bundle": found, "self-test": {"result": "none: the bundle has no golden vectors"}}
     tested: dict[str, Any] = {"checks": [asdict(check) for check in checks]}
     failed = [check.name for check in checks if not check.passed]
     if failed:
@@ -128,8 +128,8 @@ def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
 
     quantisation = record.get("quantisation", {})
     target = quantisation.get("int8_target", "unknown") if isinstance(quantisation, dict) else None
-    if not isinstance(target, str):  # the manifest's record is free, and this bundle was not made by `export`
-        return {"problem": f"the manifest's record of the quantisation makes no sense: {quantisation!r:.80}"}
+    if not isinstance(target, str):  # anyone may write the record; `export` writes a string
+        return {"problem": f"the manifest has an invalid record of the quantisation: {quantisation!r:.80}"}
     return {
         "int8_graphs": f"for {target}, {'may saturate' if may_saturate(target) else 'no saturation'} on this CPU"
     }
@@ -138,7 +138,7 @@ def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
 def _print(part: str, found: object) -> None:
     from fmae_edge.cli.table import format_table
 
-    if not isinstance(found, Mapping):  # what sums up the parts
+    if not isinstance(found, Mapping):  # `problems` and `healthy`, which summarise the parts
         return
     typer.echo(part)
     for name, value in found.items():
@@ -154,6 +154,6 @@ def _print(part: str, found: object) -> None:
             ]
             typer.echo(format_table(("  golden vectors", "", "", "ms"), rows))
         elif isinstance(value, Mapping):
-            typer.echo(printable(f"  {name}: {', '.join(value)}: every one matches its SHA-256"))
+            typer.echo(printable(f"  {name}: {', '.join(value)}: all match their SHA-256"))
         else:
             typer.echo(printable(f"  {name.replace('_', ' ')}: {value}"))

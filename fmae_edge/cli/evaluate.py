@@ -74,14 +74,14 @@ def evaluate(
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{output}: cannot be made a folder ({error.strerror})") from None
+        raise OutputError(f"{output}: cannot make this folder ({error.strerror})") from None
     loaded = load_fashion_mnist(data)
     with progress_bar("measuring") as on_progress:
         done = measure(codec, loaded.train, loaded.test[:images], effort, on_progress)
     curves = [[done.curve(name, packing) for name in done.codecs()] for packing in PACKINGS]
     single, amortised = ([curve for curve in panel if curve.points] for panel in curves)
     markdown = to_markdown(done)
-    json_file, table, picture = targets  # the figures first: a picture can be drawn again
+    json_file, table, picture = targets  # the picture last: it can be drawn again from the figures
     write_file(json_file, dumps(done.to_record(), indent=1, allow_nan=False).encode() + b"\n", force)
     write_file(table, markdown.encode(), force)
     write_file(picture, png_of(plot_rate(single, amortised, _PLOT_RANGE)), force)

@@ -133,7 +133,7 @@ def parity(
     else:
         _print_parity(measured)
     if measured.failures():
-        raise ParityError("; ".join(["parity is missed", *measured.failures()]))
+        raise ParityError("; ".join(["parity gates failed", *measured.failures()]))
 
 
 def _print_parity(parity: "Parity") -> None:

@@ -1,4 +1,4 @@
-"""Which files a command reads."""
+"""Find and read the input files of a command."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from typing import BinaryIO
 from fmae_edge.cli.usage import UsageError
 from fmae_edge.runtime.errors import InputError
 
-STREAM = Path("-")  # standard input or output; a file of this name gets its whole path, see `as_path`
+STREAM = Path("-")  # standard input or output; a file of this name has an absolute path, see `as_path`
 _START_BYTES = 1 << 16
 _BYTES_AT_ONCE = 1 << 20
 
@@ -26,9 +26,9 @@ class TooLargeError(InputError):
 
 @dataclass(frozen=True)
 class Source:
-    """An input: a file or `-`, and the folder it lies in as seen from the one that was given with -r.
+    """An input: a file or `-`, and the path of its folder below the folder that was given with -r.
 
-    With a `problem`, it is none, and that is why.
+    If `problem` is set, it cannot be read, and this is the reason.
     """
 
     path: Path
@@ -56,7 +56,7 @@ def _as_file(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the arguments of a command name, and how many files in folders end in none of `suffixes`."""
+    """The inputs of a command, and how many files in folders were left out because of their `suffixes`."""
 
     sources: list[Source]
     suffixes: Sequence[str] = ()
@@ -64,14 +64,14 @@ class Inputs:
 
 
 def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> Inputs:
-    """Return the files that `arguments` name: with `recursive`, folders give the files in them that end so.
+    """Return the files that `arguments` name; with `recursive`, also files in folders that end in `suffixes`.
 
-    Without it a folder stays as it is, and is an error when it is read. A pattern that the shell has left alone,
-    as it does inside quotes, gives the files that match. Folders and patterns give no file that is there
-    already. What gives none is a source with a problem. Raises UsageError if standard input is to be read twice.
+    Without `recursive`, reading a folder is an error. A quoted pattern, which the shell does not expand, gives the
+    files that match. Folders and patterns do not repeat files that are already in the list. A folder or pattern
+    without files gives a source with a problem. Raises UsageError if standard input is given twice.
     """
     if arguments.count(STREAM) > 1:
-        raise UsageError("-: is given twice, and there is one standard input")
+        raise UsageError("-: is given twice, but there is only one standard input")
     place = place_finder()
     sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
@@ -90,22 +90,22 @@ def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) 
             seen.add(place(argument))
             continue
         for source in sorted(found, key=lambda source: source.path):
-            if place(source.path) not in seen:  # links may lead to a file on several ways
+            if place(source.path) not in seen:  # several links may lead to the same file
                 sources.append(source)
                 seen.add(place(source.path))
     return Inputs(sources, suffixes, len(passed - seen))
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
-    """Return what tells files apart whatever way leads to their folders, which need not exist yet."""
-    real = cache(os.path.realpath)  # of folders, of which there are fewer than files
+    """Return a function that gives equal keys to paths of the same file. Its folder need not exist yet."""
+    real = cache(os.path.realpath)  # of folders only: there are fewer folders than files
     return lambda path: (real(path.parent), path.name)
 
 
 def _expanded(
     argument: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
 ) -> list[Source] | None:
-    """Return the files in a folder or of a pattern, None if `argument` is a file, or is to be taken as one."""
+    """Return the files in a folder or of a pattern, or None if `argument` is neither."""
     if recursive and argument.is_dir():
         return _files_in(argument, Path(), suffixes, pass_over)
     if has_magic(str(argument)) and not argument.exists():
@@ -116,7 +116,7 @@ def _expanded(
 def _files_in(
     folder: Path, below: Path, suffixes: Sequence[str], pass_over: Callable[[Path], None]
 ) -> list[Source]:
-    """Return the files in a folder that lies `below` the given one. Links to folders are not followed."""
+    """Return the files in `folder`, which lies `below` the given folder. Links to folders are not followed."""
     found: list[Source] = []
 
     def unreadable(error: OSError) -> None:
@@ -138,7 +138,7 @@ def _matching(
 ) -> list[Source]:
     """Return the files that match a pattern, below the folders that it names without a wildcard.
 
-    As for a shell, * leaves out what begins with a dot. Links to folders are not followed by **.
+    As in a shell, * does not match names that begin with a dot. ** does not follow links to folders.
     """
     first = next(number for number, part in enumerate(pattern.parts) if has_magic(part))
     fixed, wild = Path(*pattern.parts[:first]), pattern.parts[first:]
@@ -147,7 +147,7 @@ def _matching(
     try:
         matches = list(fixed.glob("/".join([*wild, "*"] if wild[-1] == "**" else wild)))
     except ValueError as error:
-        return [Source(pattern, problem=f"is no pattern ({error})")]
+        return [Source(pattern, problem=f"is not a valid pattern ({error})")]
     for match in matches:
         below = match.relative_to(fixed)
         if not hidden and any(part.startswith(".") for part in below.parts):
@@ -162,8 +162,8 @@ def _matching(
 def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> bytes:
     """Return the content of a file, or of standard input for `-`.
 
-    `most` is how many bytes it may have, or says so of its first 64 kilobytes. Raises InputError if it is missing,
-    empty or longer (TooLargeError), and what `most` raises.
+    `most` is the largest size in bytes, or a function that returns it given the first 64 kilobytes. Raises
+    InputError if the file is missing or empty, TooLargeError if it is larger, and whatever `most` raises.
     """
     if source.problem:
         raise InputError(f"{source}: {source.problem}")
@@ -201,7 +201,7 @@ def _copy(file: BinaryIO, to: BinaryIO, count: int) -> None:
 
 
 def _require_file(path: Path, most: int | None) -> None:
-    """One look, for each is slow where files are many. Raises InputError."""
+    """Raise InputError unless `path` is a regular file of at most `most` bytes, with a single system call."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -221,7 +221,7 @@ def _require_size(path: Path, status: os.stat_result, most: int) -> None:
 
 @contextmanager
 def named(source: Source) -> Iterator[None]:
-    """Put the name of a file in front of what is wrong with its content."""
+    """Prefix errors about the content of a file with its name."""
     try:
         yield
     except InputError as error:

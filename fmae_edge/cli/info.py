@@ -32,15 +32,15 @@ def info(
     target: Target = None,
     bundle: BundleOption = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, for programs; of a bundle the manifest.")
+        bool, typer.Option("--json", help="Print one JSON object, for programs; for a bundle, its manifest.")
     ] = False,
 ) -> None:
     """Show what a .fmae file or a bundle holds.
 
-    Of a .fmae file: how many images, quality, names, bytes per image. No image is decoded, but the check codes are
-    compared, which needs the bundle that made the file.
+    For a .fmae file: number of images, quality, names, bytes per image. No image is decoded, but the check codes
+    are compared, which needs the bundle that made the file.
 
-    Of a bundle: what it is and what was measured of it. Every file in it is checked first.
+    For a bundle: its properties and measurements. Every file in it is checked first.
 
     Example: fmae-edge info img.fmae
     Example: fmae-edge info img.fmae --bundle bundle
@@ -50,12 +50,12 @@ def info(
         _describe_file(target, bundle, json)
         return
     if target is not None and bundle is not None:
-        raise UsageError(f"--bundle is the bundle of a .fmae file, and {target} is not a file; give one of them")
+        raise UsageError(f"--bundle is for .fmae files, but {target} is not a file; give one of them")
     _describe_bundle(target or bundle, json)
 
 
 def _is_file(target: Path) -> bool:
-    """Whether a .fmae file is meant and not a bundle, also if there is none of that name."""
+    """Whether `target` means a .fmae file and not a bundle, even if it does not exist."""
     from fmae_edge.cli.files import STREAM
     from fmae_edge.runtime.fmae_file import SUFFIX
 
@@ -80,7 +80,7 @@ def _describe_file(path: Path, bundle: Path | None, json: bool) -> None:
 def _print_file(path: Path, found: "FmaeInfo") -> None:
     total = sum(found.payload_bytes)
     _line(f"file      {path}, {found.file_bytes} bytes, version {found.format_version} of the .fmae format")
-    _line(f"bundle    {found.bundle_id}, every check code matches")
+    _line(f"bundle    {found.bundle_id}, all check codes match")
     _line(f"images    {'1' if found.single else f'a stack of {found.images}'}")
     _line(f"quality   {found.quality}")
     if found.images > 1:
@@ -118,7 +118,7 @@ def _print(path: Path, manifest: "Manifest") -> None:
     from importlib.metadata import version
 
     record = manifest.record
-    _line(f"bundle    {manifest.name} ({manifest.bundle_id}), every file matches its SHA-256")
+    _line(f"bundle    {manifest.name} ({manifest.bundle_id}), all files match their SHA-256")
     _line(f"in        {path}")
     height, width = manifest.image_height, manifest.image_width
     _line(f"images    {width}x{height}, {manifest.image_channels} channel(s)")
@@ -130,7 +130,7 @@ def _print(path: Path, manifest: "Manifest") -> None:
         f"seed {recipe['seed']}{rate}; test MSE {metrics[-1]['test_mse']:.5f}"
     )
     parity = record["parity"]
-    verdict = "every gate held" if not parity["failures"] else "; ".join(parity["failures"])
+    verdict = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
     _line(f"parity    on {parity['images']} images: {verdict}")
     _line(
         f"runtime   fmae-edge {__version__}, onnxruntime {version('onnxruntime')}, "
@@ -155,5 +155,5 @@ def _print(path: Path, manifest: "Manifest") -> None:
 
 
 def _line(text: str) -> None:
-    """Print what may hold what anyone has written into a manifest."""
+    """Print text from a file, with control characters escaped."""
     typer.echo(printable(text))

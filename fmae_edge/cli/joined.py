@@ -1,4 +1,4 @@
-"""One file of many inputs: all are read, then it is written, and each input gets its outcome."""
+"""Write many inputs to one file: read them all, write the file, and report the outcome of each input."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ Loaded = TypeVar("Loaded")
 
 @dataclass(frozen=True)
 class Part(Generic[Loaded]):
-    """What an input gives to a file of all, how many rows that makes, and what had to be converted for it."""
+    """The contribution of an input to the common file, its number of rows, and notes on conversions."""
 
     loaded: Loaded
     notes: Sequence[str] = ()
     rows: int = 1
 
 
-# Each input with how it failed, with what it gives, or with None before it is read
+# Each input with how it failed, with its part, or with None before it is read
 _Found = Sequence[tuple[Source, Part[Loaded] | Outcome | None]]
 
 
@@ -38,9 +38,9 @@ def join_files(
     outputs: Outputs,
     options: FileOptions,
 ) -> None:
-    """Write one file of all `inputs`, or none if one fails: the rows of the others would move.
+    """Write one file of all `inputs`, or no file if one of them fails: the rows of the others would move.
 
-    `load` returns what `make` takes of an input. If `options` say so, those that fail are left out of the file.
+    `load` reads an input for `make`. With `keep_going` in `options`, inputs that fail are left out of the file.
     """
     with tally(inputs, options.json, outputs.stream, "to go on, run the same command") as outcomes:
         found: _Found[Loaded] = [(source, None) for source in inputs.sources]
@@ -74,7 +74,7 @@ def join_files(
 def _load_each(
     sources: Sequence[Source], load: Callable[[Source], Part[Loaded]], jobs: int, outcomes: Tally
 ) -> _Found[Loaded]:
-    """Return what each of `sources` gives to a file of all, or how it failed."""
+    """Return the part of each of `sources`, or how it failed."""
     here, jobs = needs_one_thread(sources), min(jobs, len(sources))
     found: list[tuple[Source, Part[Loaded] | Outcome]] = []
     with threads(here, jobs) as readers, interruptible(here) as interrupted:
@@ -90,7 +90,7 @@ def _load_each(
 def _alike(
     found: _Found[Loaded], output: str | None, status: Status, error: Exception | None = None
 ) -> Iterator[list[Outcome]]:
-    """Yield the same for all inputs that have not failed before."""
+    """Yield the same outcome for all inputs that have not failed before."""
     sentence = None if error is None else str(error) or "out of memory"
     for source, part in found:
         same = Outcome(str(source), output, status, error=sentence, cause=error)
@@ -98,7 +98,7 @@ def _alike(
 
 
 def _rows_of(found: _Found[Loaded], target: Path, status: Status) -> Iterator[list[Outcome]]:
-    """Yield which rows of a file of all are an input's, if it has not failed."""
+    """Yield the rows of each input in the common file, or how it failed."""
     end = 0
     for source, part in found:
         if isinstance(part, Part):

@@ -18,7 +18,7 @@ _OPTIONS = {
 
 
 def with_loudness(command: Callable[..., None]) -> Callable[..., None]:
-    """Return `command` with three more options, which take effect before it runs."""
+    """Return `command` with these three options, which take effect before it runs."""
 
     @wraps(command)
     def loud(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Many files through one conversion: reading, converting and writing overlap, and each input gets its outcome."""
+"""Convert many files: reading, converting and writing overlap, and each input gets an outcome."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,10 +32,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Product:
-    """A file to be written: for which input, where to, what, and what had to be converted for it.
+    """A file to write: the label of its input, its path, its content, and notes on conversions.
 
-    If `twin` is a file with the same content, this one is needless. `hint` returns what people may want to know of
-    it once it is written.
+    It is not written if `twin` has the same content. `hint` returns a remark for people, once it is written.
     """
 
     label: str
@@ -48,10 +47,10 @@ class Product:
 
 @dataclass(frozen=True)
 class Conversion(Generic[Loaded]):
-    """What is done with each input.
+    """The steps of converting an input.
 
-    `load` reads one, in any of several threads, or says that there is nothing to do. `convert` makes the products
-    of several, in order, in one thread; where it fails, it is tried with each alone.
+    `load` reads one input in any thread, or returns an outcome if there is nothing to do. `convert` makes the
+    products of several inputs, in order, in one thread; if it fails, it is tried again with each input alone.
     """
 
     load: Callable[[Source], Loaded | Outcome]
@@ -65,10 +64,10 @@ def convert_files(
     options: FileOptions,
     files_at_once: int = FILES_AT_ONCE,
 ) -> None:
-    """Convert `inputs`, tell the outcome of each in their order, and exit with 1 if one failed.
+    """Convert `inputs`, report the outcome of each in order, and exit with 1 if one failed.
 
-    Other threads, as many as `options` say, read and write meanwhile. Ctrl-C ends it with 130 after the files in
-    hand, a second one at once. A full disk ends it too, and so does a lack of threads.
+    As many threads as `options` say read and write meanwhile. Ctrl-C finishes the current files and exits with
+    130; a second one exits at once. A full disk ends the run too, and so does a lack of threads.
     """
     sources, writer = inputs.sources, _Writer(outputs, options.dry_run)
     here, jobs = needs_one_thread(sources), min(options.jobs, len(sources))
@@ -77,7 +76,7 @@ def convert_files(
             with threads(here, jobs) as pool, interruptible(here) as interrupted:
                 groups = groups_of(sources, 1 if here else files_at_once)
                 loaded = run_ahead(pool, jobs, partial(settle_all, conversion.load), groups)
-                # What is not begun yet is not even read
+                # Inputs that are not started are not read either
                 going = takewhile(lambda _: not (interrupted() or writer.disk_is_full.is_set()), loaded)
                 converted = _convert_each(conversion, outputs, going)
                 for group in run_ahead(pool, jobs, writer.store_all, converted):
@@ -93,12 +92,12 @@ def convert_files(
 
 
 def way_on(options: FileOptions) -> str:
-    """Return how to do what is left: old files that --force has not replaced yet are not to be skipped."""
+    """Tell how to continue. Not with --skip-existing after --force, which would skip old files."""
     return "to go on, run the same command" + ("" if options.force else " with --skip-existing")
 
 
 def put(outputs: Outputs, dry_run: bool, target: Path, content: bytes) -> Status:
-    """Write a claimed result, or see whether that could be done."""
+    """Write a claimed result, or with `dry_run` check that it could be written."""
     if dry_run:
         outputs.rehearse(target)
         return "planned"
@@ -121,7 +120,7 @@ def _convert_each(
 def _convert_all(
     conversion: Conversion[Loaded], outputs: Outputs, group: Sequence[tuple[Source, Loaded | Outcome]]
 ) -> list[tuple[Source, Sequence[Product | Outcome]]]:
-    """Return what is to be written for each source, or has become of it; all targets of a source are free."""
+    """Return the products or outcomes of each source, once all targets of the source are claimed."""
     todo = [(source, loaded) for source, loaded in group if not isinstance(loaded, Outcome)]
     made = iter(_each_alone_if_need_be(conversion, todo))
 
@@ -161,14 +160,14 @@ def _claim(outputs: Outputs, source: Source, products: Sequence[Product]) -> Seq
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes products until a disk is full."""
+    """Write products until the disk is full."""
 
     outputs: Outputs
     dry_run: bool
     disk_is_full: threading.Event = field(default_factory=threading.Event)
 
     def store_all(self, group: Sequence[tuple[Source, Sequence[Product | Outcome]]]) -> list[list[Outcome]]:
-        """Return what became of each input, as far as the disk has let it."""
+        """Return the outcomes of the inputs that were written before the disk was full."""
         stored = []
         for source, products in group:
             if self.disk_is_full.is_set():
@@ -188,7 +187,7 @@ def _store(
             stored.append(product)
             continue
         stored.append(settle(source, partial(_write, outputs, dry_run, product)))
-        if stored[-1].status == "failed":  # the rest would fail alike, and one sentence is enough
+        if stored[-1].status == "failed":  # the rest would fail in the same way
             if isinstance(stored[-1].cause, DiskError) and len(products) > 1:
                 left = f"{len(products) - len(stored) + 1} of its {len(products)} images not written"
                 stored[-1] = replace(stored[-1], error=f"{stored[-1].error}; {left}")

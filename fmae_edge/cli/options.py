@@ -1,4 +1,4 @@
-"""What the commands that convert files were told, once and for both directions."""
+"""The options that `compress` and `decompress` share."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from fmae_edge.runtime.manifest import Manifest
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Where results go, which codec makes them, and how; `jobs` is how many threads read and write."""
+    """Options for the results, the codec and the run; `jobs` is the number of threads that read and write."""
 
     output: Destination | None = None
     precision: Precision = "int8"
@@ -34,8 +34,8 @@ class FileOptions:
     def open_codec(self, beside_files: bool = False) -> Codec:
         """Return the codec. Raises BundleError, and InputError if its images are not grayscale.
 
-        `beside_files`: many are read and written meanwhile, which leaves one thread for the graphs. With two on
-        two CPUs all took a fifth longer.
+        With `beside_files`, many files are read and written meanwhile, so the graphs get one thread. With two, a
+        run on two CPUs took a fifth longer.
         """
         threads = 1 if beside_files and VARIABLE not in os.environ else None
         codec = Codec(self.bundle, precision=self.precision, threads=threads)
@@ -44,15 +44,15 @@ class FileOptions:
 
     @property
     def suffix(self) -> str:
-        """What the name of a result is to end in by the output, or nothing if that says nothing of it."""
+        """The suffix that the output asks for, or an empty string if it asks for none."""
         return "" if self.output is None else self.output.suffix
 
     def place(
         self, suffix: str, suffixes: Sequence[str], sources: Sequence[Source], joined: bool = False
     ) -> Outputs:
-        """Return where the results of `sources` go. Raises UsageError as Outputs does, and for a contradiction."""
+        """Return the outputs of `sources`. Raises UsageError as Outputs does, and for contradictory options."""
         if self.force and self.skip_existing:
-            raise UsageError("--force overwrites what exists and --skip-existing leaves it: give one of them")
+            raise UsageError("--force overwrites existing files and --skip-existing keeps them; give only one")
         return Outputs(self.output, suffix, self.force, sources, joined, self.skip_existing, suffixes)
 
 
@@ -61,6 +61,6 @@ def gray_image_size(manifest: Manifest) -> tuple[int, int]:
     if manifest.image_channels != 1:
         raise InputError(
             f"bundle {manifest.name} is for images of {manifest.image_channels} channels; "
-            "the command line handles grayscale, use fmae_edge.Codec"
+            "the command line handles only grayscale, use fmae_edge.Codec"
         )
     return manifest.image_height, manifest.image_width

@@ -1,4 +1,4 @@
-"""What became of each input of a command, and how that is told."""
+"""Count and report the outcome of each input of a command."""
 
 import sys
 import time
@@ -15,15 +15,20 @@ from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
 
 Status = Literal["done", "skipped", "failed", "planned"]
 
-_WEIGHT: tuple[Status, ...] = ("failed", "done", "planned", "skipped")  # which one counts, of several of an input
-_MANY = 20  # inputs: more lines than that are not read, so a terminal gets a bar in their place
+_WEIGHT: tuple[Status, ...] = (
+    "failed",
+    "done",
+    "planned",
+    "skipped",
+)  # an input with several outcomes counts as the first of these
+_MANY = 20  # inputs: with more than that, a terminal shows a bar instead of lines
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an input, or of one image in it: where it went, how many bytes that are, what was converted.
+    """The outcome of an input, or of one image in it: its output, size in bytes, and notes on conversions.
 
-    `hint` is for people only. `cause` is what --debug shows of a failure.
+    `hint` is only for people. `cause` is the error that --debug shows.
     """
 
     input: str
@@ -36,7 +41,7 @@ class Outcome:
     cause: BaseException | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Return what --json prints."""
+        """Return the record that --json prints."""
         return {
             "input": self.input,
             "output": self.output,
@@ -47,7 +52,7 @@ class Outcome:
         }
 
     def to_line(self) -> str:
-        """Return what people read."""
+        """Return the line for people."""
         says_size = self.hint or str(self.output).endswith(FMAE_SUFFIX)
         size = [f"{self.bytes} bytes"] if says_size and self.bytes is not None else []
         hint = [self.hint] if self.hint else []
@@ -59,7 +64,7 @@ class Outcome:
 
 
 class Tally:
-    """Prints outcomes to `stream` as they come, a bar for many on a terminal, and counts them."""
+    """Print outcomes to `stream` as they come, or a bar for many of them on a terminal, and count them."""
 
     def __init__(
         self,
@@ -83,9 +88,9 @@ class Tally:
         self._began = time.monotonic()
 
     def add(self, inputs: Iterable[Sequence[Outcome]]) -> None:
-        """Tell the outcomes of more inputs: one for each, or for each image in it, and one more if it failed.
+        """Report the outcomes of more inputs: one per input or per image in it, and one more if it failed.
 
-        A sentence that several inputs have failed by is said to people once, and last if it stops the rest.
+        An error that several inputs share is printed once, and last if it stops the rest.
         """
         for outcomes in inputs:
             found = {outcome.status for outcome in outcomes}
@@ -107,17 +112,17 @@ class Tally:
             say(outcome.to_line(), self._stream)
 
     def advance(self, inputs: int) -> None:
-        """Move the bar: so many more inputs are dealt with."""
+        """Move the bar by a number of inputs."""
         self._handled += inputs
         if self._advance is not None:
             self._advance(self._handled, self._inputs)
 
     def stop(self, sentence: str, cause: BaseException | None = None) -> None:
-        """Note why it ends early, which is said last; the first reason counts."""
+        """Note why the run ends early, to print it at the end; the first reason counts."""
         self._stopped = self._stopped or (sentence, cause)
 
     def interrupted(self, instead: str = "") -> NoReturn:
-        """Say that Ctrl-C has ended it, and how to go on or what is true `instead`; exit with 130."""
+        """Report Ctrl-C and how to go on, or `instead`; exit with 130."""
         place = f" after {self._handled} of {self._inputs} inputs" if self._inputs > 1 else ""
         say_error(f"interrupted{place}; {instead or self._way_on}")
         if self._json:
@@ -165,7 +170,7 @@ class Tally:
 
 
 def _passed_over(inputs: Inputs) -> str:
-    """Return how many files in folders were left alone, and why."""
+    """Return how many files in folders were passed over, and why."""
     *most, last = inputs.suffixes
     endings = f"{', '.join(most)} or {last}"
     if inputs.passed_over == 1:
@@ -184,7 +189,7 @@ def tally(inputs: Inputs, json: bool, stream: TextIO, way_on: str) -> Iterator[T
     if not shows:
         yield Tally(inputs, json, stream, None, way_on)
         return
-    from fmae_edge.cli.progress import progress_bar  # only now: it takes longer to import than a few files take
+    from fmae_edge.cli.progress import progress_bar  # imported late: it takes longer than a few files
 
     with progress_bar("files", rate=True, total=many) as advance:
         yield Tally(inputs, json, stream, advance, way_on)

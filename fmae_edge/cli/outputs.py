@@ -1,4 +1,4 @@
-"""Where the results of a command go: beside the inputs, to a file, a folder, a pattern, or standard output."""
+"""Choose and write the outputs of a command: next to the inputs, a file, a folder, a pattern, or stdout."""
 
 import errno
 import os
@@ -16,15 +16,14 @@ from fmae_edge.runtime.output import final_path, refuse_existing, refuse_special
 
 
 class Outputs:
-    """Where the results of one command go.
+    """The outputs of one command.
 
-    `output` is what the user gave, or None for beside the inputs. In a folder, results lie as their inputs do
-    below the folder given with -r. With `joined`, all inputs make one file. Names end in `suffix`, one of
-    `suffixes` if the user chooses. Folders that are missing are made, but not for a file that was named. Results
-    that exist are skipped with `skip_existing`, overwritten with `force`, else refused. What is said about them
-    goes to `stream`.
+    `output` is what the user gave, or None to write next to the inputs. Results in a folder keep the subfolders
+    below the folder given with -r. With `joined`, all inputs make one file. Names end in `suffix`, which is one of
+    `suffixes`. Missing folders are made, but not for a file that was named. Existing results are skipped with
+    `skip_existing`, overwritten with `force`, else refused. Messages go to `stream`.
 
-    Raises UsageError if the results of `inputs` cannot go to `output`, OutputError if that is a pipe or a device.
+    Raises UsageError if the results of `inputs` cannot go to `output`, OutputError if it is a pipe or a device.
     """
 
     def __init__(
@@ -51,18 +50,20 @@ class Outputs:
             return
         if len(inputs) > 1 and not (joined or output.is_pattern):
             if output.path == STREAM:
-                raise UsageError(f"-: standard output takes one result, and there are {len(inputs)} inputs")
-            raise UsageError(f"{output}: is one file, and {len(inputs)} inputs need a folder or {{stem}} in it")
+                raise UsageError(f"-: standard output takes one result, but there are {len(inputs)} inputs")
+            raise UsageError(
+                f"{output}: is one file, but {len(inputs)} inputs need a folder or a pattern with {{stem}}"
+            )
         if output.path != STREAM and output.suffix != suffix:
             allowed = " or ".join(suffixes or [suffix])
-            raise UsageError(f"{output}: the name of a result must end in {allowed}, that of a folder in /")
+            raise UsageError(f"{output}: the name of a file must end in {allowed}, and of a folder in /")
         if output.path.name.lower() == suffix:
             raise UsageError(f"{output}: has no name before its {suffix}")
 
     def path(self, source: Source, stem: str | None = None) -> Path:
-        """Return where a result of `source` goes, with `stem` as its name if that is not the input's own.
+        """Return the path of a result of `source`, with `stem` as its name if it is not that of the input.
 
-        Raises OutputError where a pattern leads out of the folder that it begins with.
+        Raises OutputError if a pattern leads out of the folder that it begins with.
         """
         if source.path == STREAM:
             if self._output is None:
@@ -79,13 +80,13 @@ class Outputs:
         return filled
 
     def is_taken(self, path: Path) -> bool:
-        """Whether a file that is no result of this command has the name."""
+        """Whether `path` exists and is not a result of this command."""
         return path != STREAM and self._place_of(path) not in self._claimed and os.path.lexists(path)
 
     def claim(self, path: Path, who: str = "") -> bool:
-        """Take `path` for a result of `who` and return True, or False if it is to be skipped because it exists.
+        """Reserve `path` for a result of `who` and return True, or False to skip it because it exists.
 
-        Raises OutputError if writing it would lose something.
+        Raises OutputError if writing it would destroy another file.
         """
         if path == STREAM:
             return True
@@ -107,7 +108,7 @@ class Outputs:
         return not skipped
 
     def rehearse(self, path: Path) -> None:
-        """Raise OutputError if a claimed result cannot be written, as far as that can be told without writing."""
+        """Raise OutputError if it is clear without writing that a claimed result cannot be written."""
         if path != STREAM:
             folder = self._find_folder(path)
             if not os.access(folder, os.W_OK):
@@ -117,8 +118,8 @@ class Outputs:
     def write(self, path: Path, content: bytes) -> bool:
         """Write a claimed result, whole or not at all, and return True.
 
-        False if another process has made it meanwhile and it is to be skipped. Raises OutputError if it cannot be
-        written.
+        Returns False if another process has made it meanwhile and existing results are skipped. Raises OutputError
+        if it cannot be written.
         """
         if path == STREAM:
             _write_to_stdout(content)
@@ -139,11 +140,11 @@ class Outputs:
         return True
 
     def _place_of(self, path: Path) -> tuple[str, str]:
-        """Tell results apart: of two links to one file, --force would overwrite what the first has written."""
+        """Return a key of the file that is written. With --force, two links to one file have the same key."""
         return self._place(final_path(path, self._force))
 
     def _find_folder(self, path: Path) -> Path:
-        """Return the folder of `path`, or the nearest that exists if it is made. Raises OutputError."""
+        """Return the folder of `path`, or its nearest existing parent if it will be made. Raises OutputError."""
         nearest = final_path(path, self._force).parent
         while self._makes_folders and not os.path.lexists(nearest):
             nearest = nearest.parent
@@ -164,7 +165,7 @@ def _write_to_stdout(content: bytes) -> None:
         raise OutputError("-: standard output is closed")
     if sys.stdout.isatty():
         raise OutputError(
-            "-: standard output is a terminal, and the result is no text; send it to a file or a pipe"
+            "-: standard output is a terminal, but the result is binary; redirect it to a file or a pipe"
         )
     try:
         sys.stdout.buffer.write(content)
@@ -176,7 +177,7 @@ def _write_to_stdout(content: bytes) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell files apart whatever their names: device and inode, None if there is no file."""
+    """Return the device and inode of a file whatever its name, None if it does not exist."""
     try:
         status = path.stat()
     except OSError:  # reading it will say why

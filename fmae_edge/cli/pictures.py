@@ -1,4 +1,4 @@
-"""Load the images of the commands that draw, and check where the picture goes."""
+"""Load images for the commands that draw, and reserve the file of the picture."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What work on many files is made of: groups of inputs, threads that run ahead, failures kept apart, Ctrl-C."""
+"""Building blocks for many files: groups of inputs, threads that work ahead, separate failures, Ctrl-C."""
 
 import signal
 import threading
@@ -22,12 +22,12 @@ Result = TypeVar("Result")
 
 
 def needs_one_thread(sources: Sequence[Source]) -> bool:
-    """Whether other threads gain nothing, or would outlive a Ctrl-C while they read standard input."""
+    """Whether threads do not help, or would keep reading standard input after a Ctrl-C."""
     return len(sources) == 1 or any(source.path == STREAM for source in sources)
 
 
 def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
-    """Yield `sources` in lists of so many at most, and fewer where files are large."""
+    """Yield `sources` in lists of at most `most`, fewer if the files are large."""
     group: list[Source] = []
     size = 0
     for source in sources:
@@ -48,7 +48,7 @@ def _size(path: Path) -> int:
 
 
 def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
-    """Return what `step` returns, or how it fails."""
+    """Return the result of `step`, or how it failed."""
     try:
         return step()
     except (BrokenPipeError, ResourceError):  # not this source's fault, and the others would fail as well
@@ -60,16 +60,16 @@ def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
 def settle_all(
     step: Callable[[Source], Result], sources: Sequence[Source]
 ) -> list[tuple[Source, Result | Outcome]]:
-    """Return what `step` makes of each of `sources`, or how it fails."""
+    """Return the result of `step` for each of `sources`, or how it failed."""
     return [(source, settle(source, partial(step, source))) for source in sources]
 
 
 def failed(source: Source, error: Exception) -> Outcome:
-    """Return that `source` failed, and why in a sentence."""
+    """Return the outcome of a failed `source`, with the reason in a sentence."""
     if isinstance(error, OutputError):
         sentence = f"{source} -> {error}"
     elif isinstance(error, MemoryError):
-        sentence = f"{source}: takes more memory than there is"
+        sentence = f"{source}: needs more memory than is available"
     elif isinstance(error, OSError):  # a folder that may not be searched, a name that is too long, ...
         sentence = f"{source}: {error.strerror or error}"
     else:
@@ -80,7 +80,7 @@ def failed(source: Source, error: Exception) -> Outcome:
 def run_ahead(
     pool: Executor | None, jobs: int, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Yield what `function` makes of each item, in order, while the pool works on the next few."""
+    """Yield the result of `function` for each item, in order, while the pool works on the next few."""
     if pool is None:
         yield from map(function, items)
         return
@@ -95,9 +95,9 @@ def run_ahead(
 
 @contextmanager
 def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
-    """Yield threads, or None to do it all in this one. What has begun is finished, the rest never begins.
+    """Yield a pool of threads, or None to do everything `here`. Running calls finish, pending calls are cancelled.
 
-    Raises ResourceError if the system does not give so many threads.
+    Raises ResourceError if the system cannot start so many threads.
     """
     if here:
         yield None
@@ -111,12 +111,12 @@ def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
 
 
 def _start(pool: Executor, jobs: int) -> None:
-    """Start all threads before the first has work, so that nothing is half done where one cannot be started."""
+    """Start all threads before any work, so that nothing is half done if one cannot start."""
     all_started = threading.Barrier(jobs)
     try:
         for _ in range(jobs):
             pool.submit(all_started.wait)
-    except BaseException as error:  # a Ctrl-C too: those that have started would wait for ever
+    except BaseException as error:  # also a Ctrl-C: started threads would wait forever
         all_started.abort()
         if not isinstance(error, RuntimeError):
             raise
@@ -126,7 +126,7 @@ def _start(pool: Executor, jobs: int) -> None:
 
 @contextmanager
 def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
-    """Yield whether Ctrl-C was pressed, which from then on ends the process as usual."""
+    """Yield a function that tells whether Ctrl-C was pressed. A second Ctrl-C ends the process."""
     pressed = threading.Event()
     usual = signal.getsignal(signal.SIGINT)
     if (

@@ -37,7 +37,7 @@ class _Rate(ProgressColumn):
 
 
 class _Bar(Progress):
-    """A bar below what else goes to the terminal. Streams stay as they are: results may go to a file or a pipe."""
+    """A bar below the other output on the terminal. Streams are not redirected, because results may use them."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
         super().__init__(
@@ -66,8 +66,8 @@ class _Bar(Progress):
 class TrainingProgress:
     """The callbacks of the training loop: a bar with loss, PSNR and speed, and one printed line per epoch.
 
-    Where there is no bar, a line now and then says how far the fit of the prior is. With `json`, standard output
-    has epochs only, and what people read goes to standard error.
+    Without a bar, lines report the progress of fitting the prior. With `json`, standard output has only epochs,
+    and lines for people go to standard error.
     """
 
     def __init__(self, json: bool) -> None:
@@ -100,7 +100,7 @@ class TrainingProgress:
         )
 
     def on_fit(self, done: int, total: int) -> None:
-        """Move the bar while the prior is fitted, which has no PSNR; print when it begins and when it ends."""
+        """Move the bar while the prior is fitted; print when the fit begins and when it ends."""
         now = time.monotonic()
         if self._fit_began is None:
             self._fit_began = self._last_said = now
@@ -137,7 +137,7 @@ class TrainingProgress:
 def progress_bar(
     description: str, rate: bool = False, total: int | None = None
 ) -> "Iterator[Callable[[int, int], None]]":
-    """Show a bar, and with `rate` how many are done a second; what it yields is called with (done, total)."""
+    """Show a bar, with `rate` also the number per second. Yields a function to call with (done, total)."""
     with _Bar(*[_Rate()] * rate) as bar:
         task = bar.add_task(description, total=total)
         yield lambda done, total: bar.update(task, completed=done, total=total)

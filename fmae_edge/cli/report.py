@@ -46,7 +46,7 @@ def report(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write an HTML report on a bundle.
+    """Write an HTML report about a bundle.
 
     The report is one self-contained file: the bundle and its training, bytes and quality compared with other
     codecs, parity, speed, the best and worst images, where the error lies, and a map of the latents. --json
@@ -70,7 +70,7 @@ def report(
     from fmae_edge.runtime.output import refuse_existing, write_file
 
     if output == STREAM or not output.parent.is_dir():  # before minutes of measuring
-        raise OutputError(f"{output}: the page must go to a file in a folder that exists")
+        raise OutputError(f"{output}: the report must be a file in an existing folder")
     refuse_existing(output, force)
     path = bundle or DEFAULT_BUNDLE
     manifest = read_bundle(path).manifest
@@ -83,7 +83,7 @@ def report(
     train, test = loaded.train, loaded.test
     measured = latent_map = None
     if manifest.image_shape == test.shape[1:]:
-        # The prior's many small products wait longer for a second thread than it saves them
+        # One thread: the many small products of the prior are slower with two
         with progress_bar("test images and map") as on_progress, threadpool_limits(1):
             measured = measure(Codec(path), test)
             on_progress(1, 2)
@@ -93,7 +93,7 @@ def report(
         "speed": "fmae-edge bench" if timed else "fmae-edge report",
     }
     if compared is None and measured is not None and manifest.qualities is not None:
-        with threadpool_limits(1):  # so that times are of one CPU
+        with threadpool_limits(1):  # so that times are those of one CPU
             compared = _compare(Codec(path, threads=1), train, test)
     if timed is None:
         with progress_bar("speed") as on_progress:
@@ -106,7 +106,7 @@ def report(
 
 
 def _compare(codec: "Codec", train: "NDArray[np.uint8]", test: "NDArray[np.uint8]") -> "Evaluation | None":
-    """Measure the bundle, PCA, and those other codecs that take no minutes, on some of the test images."""
+    """Measure the bundle, PCA, and the codecs that do not take minutes, on some of the test images."""
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.evaluate.evaluation import evaluate
     from fmae_edge.evaluate.general_codecs import LOSSY_CODECS

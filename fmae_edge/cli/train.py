@@ -132,5 +132,5 @@ def train(
 
 def _objective(recipe: "Recipe") -> str:
     if recipe.rate_distortion is None:
-        return "for the error alone"
-    return f"for rate and distortion with lambda {recipe.rate_distortion}"
+        return "loss: MSE"
+    return f"loss: rate and distortion with lambda {recipe.rate_distortion}"

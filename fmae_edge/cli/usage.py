@@ -1,4 +1,4 @@
-"""Errors of a call that makes no sense, in terms of what the user typed."""
+"""Errors about the arguments, in the words that the user typed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from fmae_edge.runtime.errors import ArgumentError, FmaeError, InputError
 
 
 class UsageError(FmaeError):
-    """Arguments that contradict each other or mean nothing, whatever the files hold: exit code 2."""
+    """Invalid or contradictory arguments, whatever the files contain: exit code 2."""
 
 
 @contextmanager

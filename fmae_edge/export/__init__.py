@@ -1,1 +1,1 @@
-"""Turn a checkpoint into a bundle: ONNX graphs, quantised graphs, and the proof that they agree."""
+"""Turn a checkpoint into a bundle: ONNX graphs, quantised graphs, and a proof that they agree."""

@@ -22,14 +22,14 @@ from fmae_edge.train.model import Autoencoder
 
 _HELD_OUT_IMAGES = 1000
 _SEED = 0
-MAX_CALIBRATION_IMAGES = 4096  # their activations are in memory at once, about 3 MB an image
+MAX_CALIBRATION_IMAGES = 4096  # their activations are in memory at once, about 3 MB per image
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How graphs are made: rewritten or as trained, for which CPUs, and how int8 ranges are found.
+    """Options of the graphs: rewritten or as trained, the target CPUs, and the method that finds int8 ranges.
 
-    Raises ExportError for a number of calibration images that is not 1 to 4096.
+    Raises ExportError unless the number of calibration images is 1 to 4096.
     """
 
     rewrite: bool = True
@@ -49,7 +49,7 @@ DEFAULT_OPTIONS = ExportOptions()
 
 @dataclass(frozen=True)
 class Built:
-    """Serialised graphs by file name, and the record of how they were made."""
+    """Serialised graphs by file name, and a record of how they were made."""
 
     graphs: dict[str, bytes]
     record: dict[str, Any]
@@ -58,8 +58,8 @@ class Built:
 def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor, options: ExportOptions) -> Built:
     """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width).
 
-    `latent_steps` (latent_size,) are the steps in which the int8 decoder takes the latents. Calibration
-    images and those that decide which layers run in int8 are drawn from `train_images` and never overlap.
+    `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. The images for
+    calibration and those for choosing int8 layers are drawn from `train_images` and never overlap.
 
     Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
     """

@@ -51,13 +51,12 @@ def export_bundle(
     force: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Manifest, Parity]:
-    """Write folder `target` with the bundle of `checkpoint`, which was loaded from folder `run`.
+    """Write the bundle of `checkpoint`, which was loaded from folder `run`, to folder `target`.
 
     uint8 `train_images` (N, height, width) calibrate the quantisers; `test_images` are measured.
 
-    Raises, and writes nothing: ExportError if the model is for images of another size, ParityError if a
-    gate of parity is missed and `allow_parity_loss` is not set, OutputError if `target` exists and `force`
-    is not set.
+    Writes nothing and raises ExportError if the model is for images of another size, ParityError if a parity
+    gate fails and `allow_parity_loss` is not set, OutputError if `target` exists and `force` is not set.
     """
     model = checkpoint.model
     require_geometry(model.config, tuple(test_images.shape[1:]))
@@ -72,7 +71,7 @@ def export_bundle(
             (folder / file_name).write_bytes(content)
         parity = measure_parity(model, graphs, test_images, on_progress)
         if parity.failures() and not allow_parity_loss:
-            raise ParityError("; ".join(["parity is missed, so no bundle was written", *parity.failures()]))
+            raise ParityError("; ".join(["parity gates failed, so no bundle was written", *parity.failures()]))
         record: dict[str, Any] = {
             "training": {
                 "config": asdict(model.config),
@@ -94,7 +93,7 @@ def export_bundle(
             record=record,
             qualities=qualities,
         )
-        # Again and again: what is measured is the bundle as the runtime reads it
+        # Written before each measurement: the runtime reads the bundle as users will
         _write_manifest(folder, manifest)
         manifest = replace(
             manifest, qualities=replace(qualities, bit_costs=measure_bit_costs(folder, train_images))
@@ -110,11 +109,11 @@ def export_bundle(
 
 
 def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
-    """Raise ExportError if images of `image_shape` (height, width) are not what a model of `config` takes."""
+    """Raise ExportError unless a model of `config` takes images of `image_shape` (height, width)."""
     needs = (config.image_channels, config.image_size, config.image_size)
     found = (1, *image_shape)
     if found != needs:
-        raise ExportError(f"the model takes images of shape {needs}, and the images given have shape {found}")
+        raise ExportError(f"the model takes images of shape {needs}, but these images have shape {found}")
 
 
 def latent_steps(latents: NDArray[np.float32]) -> tuple[float, ...]:
@@ -124,7 +123,7 @@ def latent_steps(latents: NDArray[np.float32]) -> tuple[float, ...]:
 
 
 def _measure_codec(folder: Path, images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
-    """Measure what a user of the bundle gets, 8-bit images, for each precision and latent dtype."""
+    """Measure the decoded 8-bit images for each precision and latent dtype."""
     originals = images / np.float32(255)
     figures = {}
     for precision in PRECISIONS:
@@ -150,9 +149,7 @@ def _new_folder(target: Path, force: bool) -> Iterator[Path]:
     """Yield a scratch folder that becomes `target` when the block ends, and vanishes if it fails."""
     replaces = os.path.lexists(target)
     if replaces and not _is_only_a_bundle(target):
-        raise OutputError(
-            f"{target}: exists and is not only a bundle, so it is not replaced; choose another folder"
-        )
+        raise OutputError(f"{target}: contains more than a bundle, so it is not replaced; choose another folder")
     if replaces and not force:
         raise OutputError(f"{target}: exists already; use --force to replace it")
     try:
@@ -176,7 +173,7 @@ def _new_folder(target: Path, force: bool) -> Iterator[Path]:
 
 
 def _is_only_a_bundle(folder: Path) -> bool:
-    """Whether `folder` is a real folder with a bundle's manifest and no file that the manifest does not name."""
+    """Whether `folder` is a real folder with the manifest of a bundle, and only files that it names."""
     if folder.is_symlink() or not (folder / MANIFEST_NAME).is_file():
         return False
     try:

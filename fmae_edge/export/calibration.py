@@ -1,4 +1,4 @@
-"""How far the int8 range of an activation reaches, from the values that calibration images give it."""
+"""Find the int8 range of an activation from its values over calibration images."""
 
 from typing import Literal, get_args
 
@@ -16,9 +16,9 @@ _SMALLEST = 1e-6  # a channel that is always 0 still needs a range
 
 
 def upper_bound(values: NDArray[np.float32], method: CalibrationMethod) -> float:
-    """Return the value that the largest of 256 levels should stand for, the smallest being 0.
+    """Return the value of the largest of 256 levels; the smallest is 0.
 
-    `values` are activations behind a ReLU. "min-max": their maximum. "percentile": 99.99 % of them are
+    `values` are activations after a ReLU. "min-max": their maximum. "percentile": 99.99 % of them are
     below. "entropy": the bound whose 256 levels lose the least information, the Kullback-Leibler
     divergence between the values' histogram and its quantised form (Migacz, "8-bit inference with
     TensorRT", GTC 2017).
@@ -27,7 +27,7 @@ def upper_bound(values: NDArray[np.float32], method: CalibrationMethod) -> float
     if method == "percentile":
         largest = float(np.percentile(values, _PERCENTILE))
     elif method == "entropy" and largest > 0:
-        largest = _entropy_bound(values[values > 0], largest)  # 0 is exact whatever the bound
+        largest = _entropy_bound(values[values > 0], largest)  # 0 is exact for every bound
     return max(largest, _SMALLEST)
 
 
@@ -38,7 +38,7 @@ def _entropy_bound(values: NDArray[np.float32], largest: float) -> float:
 
 
 def _divergence(counts: NDArray[np.int64], bins: int) -> float:
-    """KL divergence between `counts`, clipped to the first `bins`, and the same in 256 levels."""
+    """Return the KL divergence between `counts`, clipped to the first `bins`, and the same in 256 levels."""
     inside = counts[:bins].astype(np.float64)
     clipped = inside.copy()
     clipped[-1] += counts[bins:].sum()
@@ -49,5 +49,5 @@ def _divergence(counts: NDArray[np.int64], bins: int) -> float:
     spread = np.where(occupied, total[level] / np.maximum(shared[level], 1), 0)
     p, q = clipped / clipped.sum(), spread / spread.sum()
     both = (p > 0) & (q > 0)
-    missing = p[(p > 0) & (q == 0)].sum()  # a level that stands for none of its values
+    missing = p[(p > 0) & (q == 0)].sum()  # a level without values
     return float((p[both] * np.log(p[both] / q[both])).sum() + missing * np.log(1 / np.finfo(np.float64).eps))

@@ -1,4 +1,4 @@
-"""Give the channels between two layers ranges that one int8 scale serves, without changing the function."""
+"""Equalise the ranges of the channels between two layers for one int8 scale, without changing the function."""
 
 from dataclasses import replace
 
@@ -6,15 +6,15 @@ from torch import Tensor
 
 from fmae_edge.export.layers import Conv, Dense, Flatten, Layer, Weighted, apply
 
-# A channel's share of the largest range: less would make the weights behind it too unequal instead
+# Least share of the largest range per channel: less would make the weights after it too unequal
 _SMALLEST = 1e-2
 
 
 def equalise(layers: list[Layer], inputs: Tensor) -> list[Layer]:
     """relu(W x / r) r = relu(W x) for r > 0: scale each channel down before a layer and up in its weights.
 
-    r is the square root of the channel's range over `inputs` (N, ...), half way between ranges that are equal
-    and weights that are as they were (Nagel et al., "Data-free quantization through weight equalization
+    r is the square root of the channel's range over `inputs` (N, ...), half way between equal ranges and
+    unchanged weights (Nagel et al., "Data-free quantization through weight equalization
     and bias correction", ICCV 2019, balance the same two).
     """
     layers = list(layers)
@@ -35,12 +35,12 @@ def equalise(layers: list[Layer], inputs: Tensor) -> list[Layer]:
 
 
 def scale_dense_inputs(dense: Dense, factors: Tensor) -> Dense:
-    """W x = (W diag(f)) (x / f): `dense` for inputs that come divided by `factors` (in,)."""
+    """W x = (W diag(f)) (x / f): `dense` for inputs divided by `factors` (in,)."""
     return replace(dense, weight=dense.weight * factors[:, None])
 
 
 def _scale_outputs(layer: Layer, factors: Tensor) -> Weighted:
-    # Channels are fastest in every order of features, so what comes in cells repeats them
+    # Channels are the fastest axis in every order of features, so cells repeat them
     if isinstance(layer, Dense):
         factors = factors.repeat(len(layer.bias) // len(factors))
         return replace(layer, weight=layer.weight * factors, bias=layer.bias * factors)

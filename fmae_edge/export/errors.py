@@ -4,8 +4,8 @@ from fmae_edge.runtime.errors import FmaeError
 
 
 class ExportError(FmaeError):
-    """A model that cannot be turned into a bundle as promised."""
+    """A model that cannot be exported as a bundle."""
 
 
 class ParityError(ExportError):
-    """Exported graphs that do not compute what the model computes."""
+    """Exported graphs that differ from the model."""

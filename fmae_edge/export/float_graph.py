@@ -82,7 +82,7 @@ def _add(
 
 
 def _channels_first(dense: Dense, before: Layer | None, after: Layer | None) -> tuple[Tensor, Tensor]:
-    """Return weight (in, out) and bias of `dense` with the features around it in channels-first order."""
+    """Return weight (in, out) and bias of `dense` with its input and output features in channels-first order."""
     weight, bias = dense.weight, dense.bias
     if isinstance(before, Flatten):
         weight = weight[_order(before.grid)]
@@ -93,5 +93,5 @@ def _channels_first(dense: Dense, before: Layer | None, after: Layer | None) -> 
 
 
 def _order(grid: Grid) -> Tensor:
-    """Where each feature of (channels, height, width) lies in (height, width, channels)."""
+    """Return the index of each feature of (channels, height, width) in (height, width, channels)."""
     return torch.arange(math.prod(grid)).view(grid).permute(2, 0, 1).flatten()

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
 OPSET = 18
-# Of ONNX 1.16: what onnxruntime 1.20, the oldest that the runtime asks for, can read.
+# Opset of ONNX 1.16, which onnxruntime 1.20, the oldest supported version, can read.
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
 
@@ -25,19 +25,19 @@ class GraphBuilder:
         self.value = takes[0]
 
     def constant(self, name: str, value: ArrayLike, dtype: DTypeLike) -> str:
-        """Add a constant under `name`, once, and return the name."""
+        """Add a constant `name` unless it exists, and return the name."""
         self._constants[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
         return name
 
     def node(self, op: str, name: str, *inputs: str, domain: str = "", **attributes: Any) -> None:
-        """Add an operator that takes the newest result and `inputs`; its output, named `name`, is the newest."""
+        """Add an operator on the newest result and `inputs`; its output `name` becomes the newest result."""
         self._nodes.append(
             helper.make_node(op, [self.value, *inputs], [name], name=name, domain=domain, **attributes)
         )
         self.value = name
 
     def reshape(self, name: str, shape: tuple[int, ...]) -> None:
-        """Give each image `shape`."""
+        """Reshape each image to `shape`."""
         self.node("Reshape", name, self.constant(f"{name}.shape", [-1, *shape], np.int64))
 
     def finish(self, gives: Port) -> onnx.ModelProto:

@@ -1,8 +1,8 @@
-"""Write int8 layers as a graph of the very operators that onnxruntime runs, channels last.
+"""Write int8 layers as a graph of the operators that onnxruntime runs, channels last.
 
 onnxruntime can also make such a graph itself, from float operators between QuantizeLinear and
-DequantizeLinear. Written out, nothing depends on what its optimiser recognises, no layout changes
-between layers, and the graph loads faster.
+DequantizeLinear. With explicit operators, nothing depends on its optimiser, no layout changes between
+layers, and the graph loads faster.
 """
 
 import math
@@ -35,7 +35,7 @@ PIXELS = Quantiser(1 / 255, 0, 0, 255)  # an 8-bit image, as it is
 def encoder_int8_graph(steps: list[Int8Step], source: Quantiser, shape: Grid, latent_size: int) -> onnx.ModelProto:
     """Return the graph of "image" uint8 (batch, channels, height, width) -> "latent" float32 (batch, latent_size).
 
-    `source` is how the first of `steps` takes the pixels, `shape` one image's (height, width, channels).
+    `source` is the input quantiser of the first of `steps`, `shape` (height, width, channels) of one image.
     """
     height, width, channels = shape
     writer = _Writer(("image", np.uint8, (channels, height, width)), (channels, height, width))
@@ -53,8 +53,8 @@ def decoder_int8_graph(
 ) -> onnx.ModelProto:
     """Return the graph of "latent" float32 (batch, latent_size) -> "image" uint8 (batch, channels, height, width).
 
-    Latents are quantised in `latent_steps` (latent_size,) to what `source` holds; `target` is how the last of
-    `steps` leaves the pixels.
+    Latents are quantised in `latent_steps` (latent_size,) to integers of `source`; `target` is the quantiser of
+    the pixels after the last of `steps`.
     """
     height, width, channels = shape
     size = (len(latent_steps),)
@@ -70,13 +70,13 @@ def decoder_int8_graph(
 
 
 class _Writer:
-    """The graph so far; `shape` is what one image is by now, written as a Reshape where an operator needs it."""
+    """The graph so far. `shape` is that of one image, written as a Reshape when an operator needs it."""
 
     def __init__(self, takes: Port, shape: tuple[int, ...]) -> None:
         self._graph = GraphBuilder(takes)
         self._written = self.shape = shape
-        self._current = PIXELS  # what the integers of the newest result mean
-        self._real: str | None = None  # the float layer whose results are not integers yet
+        self._current = PIXELS  # the quantiser of the newest result
+        self._real: str | None = None  # a float layer whose results are not quantised yet
         self._count = 0
 
     def add(self, step: Int8Step) -> None:
@@ -139,7 +139,7 @@ class _Writer:
         self._now(*(self.shape[axis] for axis in order))
 
     def quantise(self, name: str, quantiser: Quantiser, scales: np.ndarray | None = None) -> None:
-        """Turn real numbers into integers, in `scales` for each entry of the first axis if they are given."""
+        """Quantise real numbers, with `scales` per entry of the first axis if given."""
         dtype = _dtype(quantiser)
         if scales is None:
             ports = self._quantiser(name, quantiser)
@@ -153,7 +153,7 @@ class _Writer:
         self._current = quantiser
 
     def change_levels(self, name: str, source: Quantiser, target: Quantiser) -> None:
-        """Write integers of `source` as those of `target`: nothing to do if they are the same."""
+        """Convert integers of `source` to those of `target`, if they differ."""
         if source != target:
             self._node("DequantizeLinear", f"{name}.real", *self._quantiser(f"{name}.from", source))
             self.quantise(f"{name}.levels", target)
@@ -179,7 +179,7 @@ class _Writer:
             self._now(out)
             return
         if isinstance(layer, Dense):
-            # As a 1x1 convolution, which adds the bias while it requantises; QGemm takes a pass of its own for it
+            # As a 1x1 convolution, which adds the bias while it requantises; QGemm needs another pass for it
             self.shape = (1, 1, math.prod(self.shape))
         target = self._quantiser(f"{name}.target", step.target)
         height, width = (1, 1) if isinstance(layer, Dense) else layer.kernel.shape[1:3]
@@ -191,14 +191,14 @@ class _Writer:
         self._now(rows + 2 * pad + 1 - height, columns + 2 * pad + 1 - width, out)
 
     def _float_layer(self, step: FloatLayer) -> None:
-        """Write a float layer between integers: its scales go into its weights, its ReLU into the clipping.
+        """Write a float layer between integers: the weights include its scales, the clipping its ReLU.
 
-        DequantizeLinear and QuantizeLinear would say the same, but onnxruntime makes a convolution between
-        those an int8 one with weights of its own rounding, and moves the latter in front of a pooling.
+        DequantizeLinear and QuantizeLinear would mean the same, but onnxruntime turns a convolution between
+        them into an int8 one with its own rounding of the weights, and moves QuantizeLinear before a pooling.
         """
         name, layer, target = step.layer.name, step.layer, step.target
         unit = 1.0 if target is None else target.scale
-        # Half a unit more, so that cutting off the fraction rounds
+        # Half a unit more, so that truncation rounds
         offset = 0.0 if target is None else target.zero_point + 0.5
         bias = self._graph.constant(f"{name}.bias", (layer.bias / unit + offset).numpy(), np.float32)
         self._node("Cast", f"{name}.real", to=onnx.TensorProto.FLOAT)
@@ -225,13 +225,13 @@ class _Writer:
             self._real, self._current = name, target
 
     def _to_integers(self) -> None:
-        """Turn the results of a float layer, pooled by now if they are to be, into integers, channels last."""
+        """Quantise the results of a float layer, after its pooling if it has one, with channels last."""
         if self._real is None:
             return
         if len(self.shape) > 1:
             self.transpose(f"{self._real}.channels_last", (1, 2, 0))
         if self._current.low < 0:
-            self._node("Floor", f"{self._real}.floor")  # where Cast rounds towards 0
+            self._node("Floor", f"{self._real}.floor")  # Cast rounds towards 0
         self._node(
             "Cast", f"{self._real}.levels", to=helper.np_dtype_to_tensor_dtype(np.dtype(_dtype(self._current)))
         )

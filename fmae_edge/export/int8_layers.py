@@ -1,7 +1,7 @@
-"""Layers in int8, and in plain integer arithmetic what they compute: the reference for the int8 graphs.
+"""Define int8 layers and compute them in plain integer arithmetic, as the reference for the int8 graphs.
 
-Activations are kept as integers with their zero point taken off, so 0 is 0 and what only moves or
-compares pixels (`layers.apply`) works on them as it is. Integers travel in float64, which holds them exactly.
+Activations are integers minus their zero point, so 0 is 0 and layers that only move or compare pixels
+(`layers.apply`) work on them unchanged. Integers are stored in float64, which represents them exactly.
 """
 
 from collections.abc import Iterable
@@ -24,11 +24,11 @@ class Quantiser:
     high: int
 
     def clamp(self, centred: Tensor) -> Tensor:
-        """Clip integers that the zero point was taken off to those that the range has."""
+        """Clip integers minus the zero point to the range."""
         return centred.clamp(self.low - self.zero_point, self.high - self.zero_point)
 
     def quantise(self, values: Tensor) -> Tensor:
-        """Return the nearest integers to real `values`, zero point taken off."""
+        """Return the nearest integers to real `values`, minus the zero point."""
         return self.clamp(torch.round(values.double() / self.scale))
 
 
@@ -37,7 +37,7 @@ class Int8Layer:
     """A dense layer or convolution in integers, with its ReLU.
 
     `weights` (K, out) as `layers.matrix` orders them, in units of `weight_scales` (out,); `bias` (out,) in
-    units of source.scale * weight_scales. The sums leave as `target` has it, or as real numbers if it is
+    units of source.scale * weight_scales. The sums are quantised to `target`, or stay real numbers if it is
     None.
     """
 
@@ -50,7 +50,7 @@ class Int8Layer:
 
     @property
     def sum_scales(self) -> Tensor:
-        """What one unit of the sums stands for, float32 (out,)."""
+        """The value of one unit of the sums, float32 (out,)."""
         return self.weight_scales.float() * self.source.scale
 
 
@@ -75,14 +75,14 @@ Int8Step = Layer | Int8Layer | FloatLayer | Int8Sigmoid
 
 
 def run_int8(steps: Iterable[Int8Step], x: Tensor) -> Tensor:
-    """Return what `steps` make of integers `x`, zero points taken off at either end."""
+    """Return the result of `steps` for integers `x`; both are minus their zero point."""
     for step in steps:
         x = apply_int8(step, x)
     return x
 
 
 def apply_int8(step: Int8Step, x: Tensor) -> Tensor:
-    """Return what one step makes of integers `x`."""
+    """Return the result of one step for integers `x`."""
     match step:
         case Int8Layer():
             return requantise(step, sums(step, x))
@@ -107,7 +107,7 @@ def sums(layer: Int8Layer, x: Tensor) -> Tensor:
 
 
 def requantise(layer: Int8Layer, accumulated: Tensor) -> Tensor:
-    """Scale the sums in float32, as onnxruntime does, and round half to even; a ReLU is the range's lower end."""
+    """Scale the sums in float32, as onnxruntime does, and round half to even; the range includes a ReLU."""
     if layer.target is None:
         return accumulated.float() * layer.sum_scales
     scaled = accumulated.float() * (layer.sum_scales / layer.target.scale)

@@ -1,4 +1,4 @@
-"""Both halves of a network in int8, with any of their layers left in float, and what that costs."""
+"""Quantise both halves of a network to int8, with any layers left in float, and measure the loss."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -23,8 +23,8 @@ _BATCH = 50
 class Int8Network:
     """Quantise `network` for `target`, calibrated on uint8 images (N, height, width).
 
-    `latent_steps` (latent_size,) are the steps in which the decoder takes the latents: divided by them, all
-    dimensions have the range of one scale.
+    `latent_steps` (latent_size,) are the quantiser steps of the latents in the decoder: divided by them, all
+    dimensions share one scale.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Int8Network:
         encoder = equalise(network.encoder, images)
         decoder = equalise([scale_dense_inputs(dense, latent_steps), *rest], latents)
 
-        @cache  # the encoder stays as it is while the decoder's layers are tried, and the other way round
+        @cache  # the encoder stays unchanged while the layers of the decoder are tried, and vice versa
         def steps(part: Part, stay_float: frozenset[str]) -> list[Int8Step]:
             if part == "encoder":
                 return quantise(encoder, images, pixels, target, method, stay_float)
@@ -64,9 +64,9 @@ class Int8Network:
         }
 
     def reconstruct(self, images: Tensor, stay_float: frozenset[str]) -> Tensor:
-        """Return what the graphs make of uint8 images (N, height, width, channels), in exact integer arithmetic.
+        """Return the reconstructions of uint8 images (N, height, width, channels), in exact integer arithmetic.
 
-        So it does not matter whether the CPU at hand is one that the graphs are for.
+        They do not depend on the CPU of this machine.
         """
         encoder, decoder = (self._steps(part, frozenset(names_in(part, stay_float))) for part in PARTS)
         levels = self._pixels.quantise(images.double() / 255)
@@ -74,7 +74,7 @@ class Int8Network:
         return run_int8(decoder, self._symbols.quantise(latents)) / 255
 
     def measure_on(self, images: Tensor) -> "Measure":
-        """Return what measures on uint8 images (N, height, width) what int8 costs."""
+        """Return an object that measures the loss of int8 on uint8 images (N, height, width)."""
         originals = images.unsqueeze(-1)
         latents = [run(self._network.encoder, batch.float() / 255) for batch in originals.split(_BATCH)]
         pixels = torch.cat([run(self._network.decoder, batch) for batch in latents])

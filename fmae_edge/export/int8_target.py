@@ -1,4 +1,4 @@
-"""What int8 numbers a kind of CPU multiplies well, and without overflow."""
+"""Describe the int8 integers that a kind of CPU multiplies fast and without overflow."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,10 +11,10 @@ MAX_WEIGHT = 127
 
 @dataclass(frozen=True)
 class Int8Target:
-    """The integers that a graph is written in.
+    """The integer types of a graph.
 
-    `signed_activations`: int8 (-128 ... 127) in place of uint8. `max_pair`: what two neighbouring weights
-    of one sign may add up to in magnitude, or None if anything may.
+    `signed_activations`: int8 (-128 ... 127) instead of uint8. `max_pair`: the largest magnitude of the sum of two
+    neighbouring weights of the same sign, or None for no limit.
     """
 
     name: TargetName
@@ -23,7 +23,7 @@ class Int8Target:
 
     @property
     def levels(self) -> tuple[int, int]:
-        """Smallest and largest activation."""
+        """The smallest and the largest activation."""
         return (-128, 127) if self.signed_activations else (0, 255)
 
 
@@ -31,9 +31,9 @@ def int8_target(name: TargetName) -> Int8Target:
     """Return the target called `name`.
 
     - "avx2": x86 without VNNI adds two products of uint8 and int8 in 16 bits, saturating (vpmaddubsw).
-      255 * 128 = 32,640 fits, so weights have all 8 bits and only the sum of a pair is bounded; halving
-      all weights, the usual cure, costs twice the rounding error. Right on every x86, hence the default.
-    - "vnni": x86 with VNNI or AMX adds in 32 bits, so weights are free.
+      255 * 128 = 32,640 fits, so weights use all 8 bits and only the sum of a pair is bounded; the usual
+      remedy, halving all weights, doubles the rounding error. Correct on every x86, so it is the default.
+    - "vnni": x86 with VNNI or AMX adds in 32 bits, so weights have no limit.
     - "arm": its dot-product instructions multiply int8 by int8.
     """
     return {

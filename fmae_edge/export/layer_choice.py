@@ -1,15 +1,15 @@
-"""Which layers run in int8: all that are faster so, unless measured PSNR says that one costs too much."""
+"""Choose the layers to run in int8: all that are faster in int8, unless one loses too much PSNR."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# What int8 may cost by itself, pooled PSNR in dB; until it does not, the layer that costs most goes back to float
+# Largest loss by int8, pooled PSNR in dB; while it is larger, the layer that loses most goes back to float
 MAX_LOSS_DB = 0.04
 
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """How one layer runs, and the pooled PSNR in dB that its int8 form costs beside the others' choice."""
+    """The precision of one layer, and the pooled PSNR in dB that int8 loses in it, given the other layers."""
 
     name: str
     precision: str
@@ -22,9 +22,9 @@ def choose_layers(
     reference: float,
     psnr_with: Callable[[frozenset[str]], float],
 ) -> tuple[frozenset[str], list[LayerChoice]]:
-    """Return the layers that stay in float, and what was measured of each of `names`.
+    """Return the layers that stay in float, and the measurement of each of `names`.
 
-    `reference` is the pooled PSNR in dB in float, `psnr_with(stay_float)` that with int8 but for some layers.
+    `reference` is the pooled PSNR in dB in float, `psnr_with(stay_float)` that in int8 except for some layers.
     """
     start = psnr_with(faster_in_float)
     losses = {name: psnr_with(faster_in_float | {name}) - psnr_with(faster_in_float - {name}) for name in names}

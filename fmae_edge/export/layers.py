@@ -1,8 +1,8 @@
-"""A network as a list of plain layers: what the rewrites work on and the graph writers read.
+"""A network as a list of plain layers, for the rewrites and the graph writers.
 
 Every layer maps an array to an array, images as (N, height, width, channels): the layout in which int8
-convolutions run, so that the order of a layer's numbers here is their order in memory there. `run`
-computes what a list of layers means, with PyTorch, in the precision of the weights.
+convolutions run, so weights and activations have the same order in memory. `run` computes a
+list of layers with PyTorch, in the precision of the weights.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ class Dense:
 class Conv:
     """Stride-1 convolution, then ReLU if `relu`: kernel (out, kernel height, kernel width, in), bias (out,).
 
-    `pad` zeros lie on each of the four sides.
+    Each of the four sides is padded with `pad` zeros.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """The largest of each 2x2 window."""
+    """The maximum of each 2x2 window."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Unflatten:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Set what lies outside to 0: `keep` (h, w, c) holds 0 and 1."""
+    """Multiply by a mask: `keep` (h, w, c) has values 0 and 1."""
 
     keep: Tensor
 
@@ -94,14 +94,14 @@ Weighted = Dense | Conv
 
 
 def run(layers: Iterable[Layer], x: Tensor) -> Tensor:
-    """Return what `layers` make of `x`: images (N, height, width, channels) or vectors (N, size)."""
+    """Return the result of `layers` for `x`: images (N, height, width, channels) or vectors (N, size)."""
     for layer in layers:
         x = apply(layer, x)
     return x
 
 
 def apply(layer: Layer, x: Tensor) -> Tensor:
-    """Return what one layer makes of `x`."""
+    """Return the result of one layer for `x`."""
     match layer:
         case Dense() | Conv():
             y = linear(layer, x)
@@ -128,7 +128,7 @@ def apply(layer: Layer, x: Tensor) -> Tensor:
 
 
 def linear(layer: Weighted, x: Tensor) -> Tensor:
-    """Return what `layer` computes before its ReLU."""
+    """Return the result of `layer` before its ReLU."""
     if isinstance(layer, Dense):
         return x @ layer.weight + layer.bias
     return _nhwc(conv2d(_nchw(x), layer.kernel.permute(0, 3, 1, 2), layer.bias, padding=layer.pad))
@@ -145,12 +145,12 @@ def patches(layer: Weighted, x: Tensor) -> Tensor:
 
 
 def matrix(layer: Weighted) -> Tensor:
-    """Return the weights as (K, out): K is in the order in which an int8 kernel runs through it."""
+    """Return the weights as (K, out): K is in the order of an int8 kernel."""
     return layer.weight if isinstance(layer, Dense) else layer.kernel.flatten(1).t()
 
 
 def shapes(layers: Iterable[Layer], shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the shape of one image behind each layer, for an input of `shape`."""
+    """Yield the shape of one image after each layer, for an input of `shape`."""
     x = torch.empty(1, *shape, device="meta")
     for layer in layers:
         if isinstance(layer, Dense):
@@ -167,7 +167,7 @@ def shapes(layers: Iterable[Layer], shape: tuple[int, ...]) -> Iterator[tuple[in
 
 
 def multiply_adds(layers: Iterable[Layer], shape: tuple[int, ...]) -> dict[str, int]:
-    """Return how many multiply-adds each layer with weights takes for one image of `shape`."""
+    """Return the number of multiply-adds of each layer with weights for one image of `shape`."""
     layers = list(layers)
     counts = {}
     for layer, after in zip(layers, shapes(layers, shape), strict=True):

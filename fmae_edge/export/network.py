@@ -1,4 +1,4 @@
-"""The model as a list of layers, as it was trained: nothing is rewritten yet but the order of the features."""
+"""Convert the model to a list of layers as trained: only the order of the features is changed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,20 +47,21 @@ class Network:
 
     @property
     def faster_in_float(self) -> frozenset[str]:
-        """Layers that benchmarks/layer_precision.py found no faster in int8, whose kernels are slow at short rows.
+        """Layers that are not faster in int8, measured by benchmarks/layer_precision.py.
 
-        Only the encoder's first convolution is one, if it has so few inputs that a row is up to 9 numbers long.
+        This is only the first convolution of the encoder, if its rows have at most 9 numbers: int8 kernels are
+        slow for short rows.
         """
         first = self.weighted("encoder")[0]
         return frozenset({f"encoder.{first.name}"} if matrix(first).shape[0] <= _SHORT_ROW else ())
 
     def multiply_adds(self, part: Part) -> dict[str, int]:
-        """Return the multiply-adds that each layer of one half takes for one image."""
+        """Return the multiply-adds of each layer of one half for one image."""
         return multiply_adds(self.layers(part), self.image if part == "encoder" else (self.latent_size,))
 
 
 def names_in(part: Part, names: Iterable[str]) -> list[str]:
-    """Return the layers of one half among `names`, which are like "encoder.conv1", as that half calls them."""
+    """Return the layers of one half among `names`, such as "encoder.conv1", by their names in that half."""
     return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
@@ -82,10 +83,10 @@ def encoder_layers(encoder: Encoder) -> list[Layer]:
         weight, bias = _parameters(module)
         kernel = weight.permute(0, 2, 3, 1)
         layers += [Conv(f"conv{index + 1}", kernel, bias, pad=1, relu=True), MaxPool()]
-    layers.pop()  # no pooling behind the last
+    layers.pop()  # no pooling after the last
     weight, bias = _parameters(encoder.dense)
     grid = _grid(weight.shape[1], encoder.convs[-1])
-    # Flatten order: a permutation of the features that permutes the weights' rows alike changes nothing.
+    # Flatten order: permuting the features and the rows of the weights alike changes nothing.
     rows = weight.t().unflatten(0, (grid[2], *grid[:2])).permute(1, 2, 0, 3).flatten(0, 2)
     return [*layers, Flatten(grid), Dense("dense", rows, bias)]
 

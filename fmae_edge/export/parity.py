@@ -1,8 +1,8 @@
-"""Parity: whether each graph of a bundle computes what PyTorch computes, on real images.
+"""Measure parity: compare each graph of a bundle with PyTorch on real images.
 
 Every graph runs at several batch sizes, with onnxruntime's optimisations on and off. The encoder's
-latents are compared with those of PyTorch's encoder, the pixels that the decoder makes of them with
-PyTorch's own reconstruction: what is gated is the whole codec, as it is used.
+latents are compared with those of PyTorch's encoder, and the pixels that the decoder makes of them with
+PyTorch's reconstruction, so the gates hold for the whole codec.
 """
 
 import math
@@ -39,8 +39,8 @@ class Comparison:
     """One precision at one batch size, optimised or not, against PyTorch on the same images.
 
     Latent differences are shares of the range (largest minus smallest) of PyTorch's latents, pixel
-    differences those of pixels in [0, 1]. PSNR is pooled, in dB; `loss_db` is how much less it is than
-    PyTorch's.
+    differences those of pixels in [0, 1]. PSNR is pooled, in dB; `loss_db` is the loss against
+    PyTorch.
     """
 
     precision: Precision
@@ -55,7 +55,7 @@ class Comparison:
     loss_db: float
 
     def failures(self) -> list[str]:
-        """Return a sentence for each gate that is missed."""
+        """Return a sentence for each gate that fails."""
         if self.precision == "int8":
             gates = [("PSNR lost, dB", self.loss_db, MAX_INT8_LOSS_DB)]
         else:
@@ -81,11 +81,11 @@ class Parity:
     comparisons: tuple[Comparison, ...]
 
     def failures(self) -> list[str]:
-        """Return a sentence for each gate that is missed: none if the bundle may ship."""
+        """Return a sentence for each gate that fails."""
         return [failure for comparison in self.comparisons for failure in comparison.failures()]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the figures as the manifest keeps them; what is not finite becomes null."""
+        """Return the figures for the manifest; values that are not finite become None."""
         rows = [
             {
                 key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -128,7 +128,7 @@ def measure_parity(
         for precision in PRECISIONS
         for optimised in (False, True)
     ]
-    # Side by side with one thread each: faster than one after the other, and the same results.
+    # In parallel with one thread each: faster than in sequence, with the same results.
     with ThreadPoolExecutor(available_cpus()) as pool:
         futures = [pool.submit(_compare, reference, graphs, *case) for case in cases]
         for done, future in enumerate(as_completed(futures), start=1):
@@ -139,7 +139,7 @@ def measure_parity(
 
 
 class _Reference:
-    """The original images, in 256 levels and in [0, 1], and what PyTorch makes of them."""
+    """The original images, in 256 levels and in [0, 1], and the results of PyTorch."""
 
     def __init__(self, levels: NDArray[np.uint8], originals: Array, latents: Array, pixels: Array) -> None:
         self.levels = levels

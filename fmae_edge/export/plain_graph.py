@@ -1,4 +1,4 @@
-"""The graphs of a model as PyTorch exports them, nothing rewritten: what parity and speed are compared with."""
+"""Export the graphs of a model by PyTorch without rewriting, as the reference for parity and speed."""
 
 import io
 import logging
@@ -48,9 +48,9 @@ def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.
 
 
 def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `model` without what says where and by whom it was made: the exporter writes source paths.
+    """Return `model` without metadata, as the exporter writes source paths.
 
-    The shapes of results go too, for the runtime refuses them.
+    The shapes of results are left out too, because the runtime refuses them.
     """
     stripped = onnx.ModelProto()
     stripped.CopyFrom(model)
@@ -69,7 +69,7 @@ def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress reports and deprecation warnings of its own internals off the terminal."""
+    """Suppress the progress reports and internal deprecation warnings of the exporter."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The prior of a bundle: the trained network in integers, or a table for each latent where there is none."""
+"""Make the prior of a bundle: the trained network in integers, or one table per latent if there is none."""
 
 import numpy as np
 import safetensors.numpy
@@ -39,7 +39,7 @@ from fmae_edge.train.prior import (
 _INT8, _INT16 = 127, 32767
 _UNITS_PER_DEVIATION = 48
 _COUNTED_IMAGES = 20000  # bounds the time that an export takes
-_RANGE_IMAGES = 2000  # that show how large hidden values get
+_RANGE_IMAGES = 2000  # to find the largest hidden values
 _IMAGES_AT_ONCE = 1000
 
 Array = NDArray[np.float64]
@@ -47,10 +47,10 @@ Tensors = dict[str, NDArray[np.integer]]
 
 
 def build_prior(prior: Prior | None, latents: NDArray[np.float32]) -> tuple[bytes, Qualities]:
-    """Return the prior's file for a model with these training latents (N, latent_size), and how to quantise them.
+    """Return the prior file for a model with these training latents (N, latent_size), and how to quantise them.
 
-    A model that was trained without a rate has no `prior` and no scale of its own: its finest step is an eighth
-    of what its latents vary by.
+    A model that was trained without a rate has no `prior` and no scale: its finest step is an eighth of the spread
+    of its latents.
     """
     unit = 1 / UNITS if prior else float(latents.std(axis=0).mean()) / _UNITS_PER_DEVIATION
     in_units = latents[:_COUNTED_IMAGES] / np.float32(unit)
@@ -75,7 +75,7 @@ def network_prior(prior: Prior, latents: NDArray[np.float32]) -> bytes:
 
 
 def table_prior(latents: NDArray[np.float32]) -> bytes:
-    """Return the file of a prior that has one distribution a quality and latent, counted on latents in units."""
+    """Return the file of a prior that has one distribution per quality and latent, counted on latents in units."""
     size = latents.shape[1]
     rows = np.broadcast_to(np.arange(size), latents.shape)
     narrow = logistic_masses()[FRACTIONS // 2 :: FRACTIONS]
@@ -111,7 +111,7 @@ def _count(tensors: Tensors, latents: NDArray[np.float32]) -> Integers:
 
 
 def _integer_group(group: GroupPrior, latents: Tensor, quality: Tensor, name: str) -> Tensors:
-    """Return the integers of a group's three layers; `latents` in units show how large hidden values get."""
+    """Return the integers of a group's three layers; `latents` in units give the largest hidden values."""
     x = latents[:, : group.before]
     with torch.inference_mode():
         hidden = group.hidden(x, quality)
@@ -147,7 +147,7 @@ def _weights(linear: nn.Linear) -> tuple[Array, Array]:
 
 
 def _largest_gain(weights: Array, bias: Array, largest_input: int, largest_weight: int) -> Array:
-    """Return by what each output can be multiplied so that its weights and all its sums stay in range."""
+    """Return the factor of each output that keeps its weights and all its sums in range."""
     rounding = weights.shape[0] * largest_input / 2 + 1
     reach = abs(weights).sum(axis=0) * largest_input + abs(bias).max(axis=0)
     peak = abs(weights).max(axis=0, initial=0)

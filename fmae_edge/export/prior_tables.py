@@ -1,4 +1,4 @@
-"""Tables of the prior: distributions as integers, counted on training images and smoothed by a formula."""
+"""Make the tables of the prior: integer distributions, counted on training images and smoothed by a formula."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,14 @@ COLUMNS = ESCAPE + 1
 _NARROWEST_LOG2 = -4
 WIDTHS_PER_OCTAVE = 4
 _WIDTHS = 32
-# How many counts the formula weighs as much as.
+# The weight of the formula, in counts.
 _FORMULA_COUNTS = 500
 
 Masses = NDArray[np.float64]
 
 
 def logistic_masses() -> Masses:
-    """Return logistic distributions, (widths x fractions, columns): a row for each that a prior can choose."""
+    """Return logistic distributions, (widths x fractions, columns): one row for each that a prior can choose."""
     log2_widths = _NARROWEST_LOG2 + np.arange(_WIDTHS) / WIDTHS_PER_OCTAVE
     means = (np.arange(FRACTIONS) + 0.5) / FRACTIONS - 0.5
     edges = np.arange(-RADIUS, RADIUS + 2) - 0.5
@@ -32,20 +32,20 @@ def logistic_masses() -> Masses:
 
 
 def widths_below(step: int) -> int:
-    """Return by how many widths a distribution counted in units gets narrower when counted in `step` units."""
+    """Return by how many widths a distribution in units gets narrower in steps of `step` units."""
     return round(WIDTHS_PER_OCTAVE * (float(np.log2(step)) + _NARROWEST_LOG2))
 
 
 def count_columns(symbols: Integers, centres: Integers, rows: Integers, table_rows: int) -> Integers:
-    """Return how often each column of each row was seen, (table_rows, columns); all arguments alike in shape."""
+    """Return how often each column of each row was seen, (table_rows, columns); all arguments have one shape."""
     counts = np.bincount((rows * COLUMNS + columns_of(symbols, centres)).ravel(), minlength=table_rows * COLUMNS)
     return counts.reshape(table_rows, COLUMNS)
 
 
 def to_starts(counts: Integers, formula: Masses) -> NDArray[np.uint16]:
-    """Return where the columns' intervals of [0, 65536) begin, (rows, columns): no interval is empty.
+    """Return the starts of the columns' intervals of [0, 65536), (rows, columns): no interval is empty.
 
-    Rows seen often follow their `counts`, others the `formula`'s masses.
+    Rows seen often follow their `counts`, others the masses of the `formula`.
     """
     masses = counts + _FORMULA_COUNTS * formula
     masses /= masses.sum(axis=1, keepdims=True)

@@ -23,7 +23,7 @@ from fmae_edge.export.layers import Conv, Dense, Layer, Sigmoid, Weighted, apply
 from fmae_edge.export.rounding import round_weights, weight_scales
 
 # sigmoid(-x) is half a grey level here: beyond it, a pixel rounds to 0 or 255 whatever its logit is. The
-# extremes reach several times as far, for the black background, and would leave the greys too few levels.
+# extremes are several times as far, because of the black background, and would leave too few levels for the greys.
 LOGIT_LIMIT = math.log(2 * 255 - 1)
 _MAX_BIAS = float(1 << 29)
 _SMALLEST_SCALE = 1e-20  # times that of the inputs, it is still a normal float32
@@ -37,11 +37,11 @@ def quantise(
     method: CalibrationMethod,
     stay_float: Collection[str] = (),
 ) -> list[Int8Step]:
-    """Return `layers` in int8, but for those whose names are in `stay_float`.
+    """Return `layers` in int8, except those named in `stay_float`.
 
-    `inputs` are calibration inputs of the first layer, in real numbers, and `source` how they become
-    integers. Each layer is fitted to what the quantised layers before it really give: its weights are
-    rounded and its bias corrected so that its outputs keep their mean and change the least.
+    `inputs` are calibration inputs of the first layer, in real numbers, and `source` their
+    quantiser. Each layer is fitted to the outputs of the quantised layers before it: its weights are rounded and
+    its bias corrected so that its outputs keep their mean and change the least.
     """
     real, integers = inputs, source.quantise(inputs)
     steps: list[Int8Step] = []
@@ -69,7 +69,7 @@ def quantise(
 def _target(
     layer: Weighted, rest: list[Layer], outputs: Tensor, target: Int8Target, method: CalibrationMethod
 ) -> Quantiser | None:
-    """Return how `layer` leaves its `outputs`, given the layers behind it; None if they stay real."""
+    """Return the quantiser of the `outputs` of `layer`, given the layers after it; None if they stay real."""
     low, high = target.levels
     if layer.relu:
         bound = upper_bound(torch.relu(outputs).numpy().ravel(), method)
@@ -93,7 +93,7 @@ def _int8_layer(
     scales = torch.maximum(weight_scales(weights, target), smallest.to(weights.dtype))
     rounded = round_weights(weights, scales, patches(layer, integers.float()), target)
     plain = Int8Layer(layer, rounded, scales, torch.zeros_like(scales).double(), source, leaves)
-    # Bias correction: the mean of each output is what it was in float32
+    # Bias correction: the mean of each output is that in float32
     axes = tuple(range(outputs.dim() - 1))
     unit = plain.sum_scales.double()
     bias = torch.round(outputs.double().mean(axes) / unit - sums(plain, integers).mean(axes))

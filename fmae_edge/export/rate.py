@@ -1,4 +1,4 @@
-"""What a bundle's .fmae files cost: bytes and quality at each of its qualities."""
+"""Measure the .fmae files of a bundle: bytes and quality at each of its qualities."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ _IMAGES = 2000
 
 
 def measure_rate(folder: Path, images: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
-    """Compress images (N, height, width) with the bundle in `folder`: bytes an image in one file, and quality."""
+    """Compress images (N, height, width) with the bundle in `folder`: bytes per image in one file, and quality."""
     codec = Codec(folder)
     originals = images / np.float32(255)
     figures = {}
@@ -31,7 +31,7 @@ def measure_rate(folder: Path, images: NDArray[np.uint8]) -> dict[str, dict[str,
 
 
 def measure_bit_costs(folder: Path, train_images: Tensor) -> tuple[float, ...]:
-    """Return how much mean squared error a bit saves at each quality: the slope of the bundle's own curve.
+    """Return the mean squared error that a bit saves at each quality: the slope of the curve of the bundle.
 
     Measured on uint8 training images (N, height, width), between the neighbours of each quality.
     """

@@ -1,6 +1,6 @@
 """Exact rewrites: each takes layers and returns faster ones that compute the same function.
 
-The order of a cell's numbers is row, column, channel throughout.
+The numbers of a cell are ordered by row, column, channel throughout.
 """
 
 import torch
@@ -20,7 +20,7 @@ from fmae_edge.train.algebra import PHASES, dense_then_conv
 
 
 def rewrite_decoder(layers: list[Layer]) -> list[Layer]:
-    """Return the layers of a decoder in the form that is fastest, in float32 as in int8."""
+    """Return the layers of a decoder in the fastest form for float32 and int8."""
     dense = layers[0]
     assert isinstance(dense, Dense)
     match layers:
@@ -32,7 +32,7 @@ def rewrite_decoder(layers: list[Layer]) -> list[Layer]:
     at = 0
     while at < len(layers):
         match layers[at : at + 4]:
-            # Only the last two: the cells of more would multiply mostly by zero
+            # Only the last two: cells of more layers would multiply mostly by zero
             case [Upsample(), Conv() as inner, Upsample(), Conv() as outer] if at == ups[-2]:
                 height, width, _ = grids[at]
                 rewritten += upsample_twice(inner, outer, (height, width))
@@ -49,7 +49,7 @@ def rewrite_decoder(layers: list[Layer]) -> list[Layer]:
 def fold_dense(dense: Dense, grid: Unflatten, conv: Conv) -> list[Layer]:
     """conv(W z + b) = (conv W) z + conv(b): two linear maps in a row are one."""
     if dense.relu:
-        raise ValueError("a dense layer with a ReLU behind it does not fold into what follows")
+        raise ValueError("a dense layer with a ReLU cannot be merged with the next layer")
     height, width, channels = grid.grid
     # dense_then_conv has PyTorch's order of features, channels slowest
     weight = dense.weight.t().unflatten(0, grid.grid).permute(2, 0, 1, 3).flatten(0, 2)
@@ -63,7 +63,7 @@ def fold_dense(dense: Dense, grid: Unflatten, conv: Conv) -> list[Layer]:
 def upsample_once(conv: Conv) -> list[Layer]:
     """conv3x3(upsample(x)) = crop(depth_to_space(conv2x2(x))): each output phase sees only 2x2 source pixels.
 
-    The phases of cell i are the output rows 2i - 1 and 2i: a row too many at either end, hence the crop.
+    The phases of cell i are the output rows 2i - 1 and 2i: one row too many at each end, which the crop removes.
     """
     return [_in_phases(conv), DepthToSpace(2), Crop(1)]
 
@@ -120,4 +120,4 @@ def _over_cells(conv: Conv) -> Conv:
 
 def _require_3x3(conv: Conv) -> None:
     if (*conv.kernel.shape[1:3], conv.pad) != (3, 3, 1):
-        raise ValueError(f"only 3x3 convolutions padded by 1 are rewritten, {conv.name} is none")
+        raise ValueError(f"only 3x3 convolutions padded by 1 can be rewritten, but {conv.name} is another layer")

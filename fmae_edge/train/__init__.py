@@ -1,1 +1,1 @@
-"""Train the autoencoder in PyTorch; what leaves here is a checkpoint."""
+"""Train the autoencoder in PyTorch and write a checkpoint."""

@@ -11,8 +11,8 @@ _MAX_MMAP_THRESHOLD = 32 << 20  # glibc ignores larger ones
 def keep_freed_memory() -> None:
     """Stop the C library from giving large blocks back to the system after each use.
 
-    By default each of a step's large tensors is mapped anew, and the system clears every page of it:
-    a tenth of the time of a training step on the CPU, or more. Does nothing where the C library is not glibc.
+    By default, each large tensor of a step is mapped again, and the system clears every page of it. This takes a
+    tenth of the time of a training step on the CPU, or more. Does nothing if the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,20 +1,20 @@
-"""The folder of a training run, and what is kept in it.
+"""Read and write the folder of a training run.
 
     config.json          the architecture
-    recipe.json          how it is trained
-    model.safetensors    the weights after the last finished epoch; what `export` reads
-    resume.safetensors   the same, the optimisers' state and the metrics so far; what --resume reads
+    recipe.json          the options of the training
+    model.safetensors    the weights after the last finished epoch, for `export`
+    resume.safetensors   the same, the state of the optimisers and the metrics so far, for --resume
     prior.safetensors    the prior over the quantised latents, if the recipe has a rate; written last
-    metrics.jsonl        one line an epoch
+    metrics.jsonl        one line per epoch
 
     curves.png           the metrics over the epochs so far
-    reconstructions/     a picture an epoch: the first test images over what the model makes of them
+    reconstructions/     one picture per epoch: the first test images above their reconstructions
     tensorboard/         events for TensorBoard, if it is installed
 
-The last three are for people: nothing reads them, and a run goes on without them. They are written behind an
-epoch's checkpoint, so an interruption just there leaves that epoch without its picture.
+The last three are for people: nothing reads them, and a run continues without them. They are written after the
+checkpoint of an epoch, so an interruption in between leaves that epoch without its picture.
 
-Only weights in safetensors and numbers in JSON are read: nothing here can run code when it is loaded.
+Only weights in safetensors and numbers in JSON are read: loading a run cannot execute code.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ Metrics = dict[str, Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model, and its prior if it has one, with the config, recipe and metrics that lie beside it."""
+    """A trained model, and its prior if it has one, with its config, recipe and metrics."""
 
     model: Autoencoder
     prior: Prior | None
@@ -53,16 +53,16 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Progress:
-    """All that an interrupted run needs to go on: tensors by name, and one entry of metrics an epoch."""
+    """Everything that an interrupted run needs to continue: named tensors, and one entry of metrics per epoch."""
 
     tensors: dict[str, Tensor]
     metrics: list[Metrics]
 
 
 def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
-    """Make folder `run` with the config and the recipe. Raises RunError if there is anything in it."""
+    """Make folder `run` with the config and the recipe. Raises RunError if it is not empty."""
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise RunError(f"{run}: exists already; go on with --resume, or choose another folder with -o")
+        raise RunError(f"{run}: exists already; continue with --resume, or choose another folder with -o")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,14 +72,14 @@ def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
 
 
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
-    """Write what the last epoch left."""
+    """Write the state after an epoch."""
     metadata = {"metrics": json.dumps(progress.metrics)}
     write_file(run / RESUME, safetensors.torch.save(_on_cpu(progress.tensors), metadata), force=True)
     publish(run, model, progress.metrics)
 
 
 def publish(run: Path, model: Autoencoder, metrics: list[Metrics]) -> None:
-    """Write the weights and the metrics that people and `export` read."""
+    """Write the weights and the metrics, for `export` and for people."""
     epochs = {"epochs": str(len(metrics))}
     write_file(run / MODEL, safetensors.torch.save(_on_cpu(model.state_dict()), epochs), force=True)
     lines = "".join(json.dumps(entry) + "\n" for entry in metrics)
@@ -97,20 +97,20 @@ def save_prior(run: Path, prior: Prior) -> None:
 
 
 def load_progress(run: Path) -> Progress | None:
-    """Return what `save_progress` kept in `run`, or None if no epoch was finished.
+    """Return the state that `save_progress` wrote in `run`, or None if no epoch was finished.
 
-    Raises RunError if it is damaged, or if there is a model and not what it takes to go on.
+    Raises RunError if it is damaged, or if there is a model without this state.
     """
     path = run / RESUME
     if not path.exists():
         if (run / MODEL).exists():
-            raise RunError(f"{run}: has a {MODEL} and no {RESUME}, so training cannot go on from it")
+            raise RunError(f"{run}: has a {MODEL} but no {RESUME}, so training cannot continue")
         return None
     tensors, metadata = _read_safetensors(path)
     try:
         return Progress(tensors, json.loads(metadata["metrics"]))
     except (KeyError, ValueError) as error:
-        raise RunError(f"{path}: holds no metrics ({error!r}), so it was not written by fmae-edge train") from None
+        raise RunError(f"{path}: has no metrics ({error!r}), so it was not written by fmae-edge train") from None
 
 
 def read_config(run: Path) -> ModelConfig:
@@ -142,7 +142,7 @@ def load_checkpoint(run: Path) -> Checkpoint:
 
 
 def _load_weights(module: nn.Module, run: Path, name: str) -> None:
-    """Read the file `name` of `run` into `module`, which config.json made."""
+    """Read the file `name` of `run` into `module`, which was built from config.json."""
     weights, _ = _read_safetensors(run / name)
     expected = module.state_dict()
     for key in sorted(expected.keys() | weights.keys()):
@@ -163,7 +163,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise RunError(f"{path}: missing; has `fmae-edge train` finished there?") from None
+        raise RunError(f"{path}: is missing; did `fmae-edge train` finish in this folder?") from None
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path}: not a whole safetensors file ({error})") from None
 

@@ -1,4 +1,4 @@
-"""The one place that holds the numbers of the architecture."""
+"""Define the sizes of the architecture."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ _LARGEST = 65535
 class ModelConfig:
     """Geometry of the autoencoder; the defaults are the seed architecture.
 
-    Images are `image_channels` x `image_size` x `image_size`. The encoder has one 3x3 convolution for
-    each of `widths` with a 2x2 max-pool between them, so each but the last halves the side; the decoder
-    goes the same way back. Raises ValueError for numbers that no such network has.
+    Images are `image_channels` x `image_size` x `image_size`. The encoder has one 3x3 convolution per
+    entry of `widths` with a 2x2 max-pool between them, so each but the last halves the side; the decoder
+    mirrors it. Raises ValueError for impossible sizes.
     """
 
     image_size: int = 28
@@ -22,7 +22,7 @@ class ModelConfig:
     widths: tuple[int, ...] = (32, 64, 128)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))  # JSON brings a list
+        object.__setattr__(self, "widths", tuple(self.widths))  # a list in JSON
         numbers = (self.image_size, self.image_channels, self.latent_size, *self.widths)
         if not self.widths or any(type(number) is not int or not 1 <= number <= _LARGEST for number in numbers):
             raise ValueError(f"every size must be an integer from 1 to {_LARGEST}, got {self}")
@@ -39,15 +39,15 @@ class ModelConfig:
 
     @property
     def downsampling(self) -> int:
-        """How many times smaller than the image the feature maps before the latent are, a side."""
+        """The ratio of the image side to the side of the last feature maps."""
         return int(2 ** (len(self.widths) - 1))
 
     @property
     def grid_size(self) -> int:
-        """Side of the feature maps before the latent."""
+        """The side of the feature maps before the latent."""
         return self.image_size // self.downsampling
 
     @property
     def features(self) -> int:
-        """Number of values before the dense layer that makes the latent."""
+        """The number of inputs of the dense layer that computes the latent."""
         return self.widths[-1] * self.grid_size**2

@@ -1,4 +1,4 @@
-"""The metrics of a run over its epochs, as a picture."""
+"""Plot the metrics of a run over its epochs."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from fmae_edge.train.checkpoint import Metrics
 
-# Of Okabe and Ito's palette, which colour-blind people can tell apart
+# From Okabe and Ito's palette, which colour-blind people can tell apart
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 _PANEL_WIDTH, _HEIGHT = 4.5, 3.6  # inches
-_MARKED_EPOCHS = 40  # of more, markers would make a caterpillar
+_MARKED_EPOCHS = 40  # with more, the markers would overlap
 
 
 def plot_curves(metrics: Sequence[Metrics]) -> Figure:
-    """Draw one entry of metrics an epoch: PSNR, mean squared error, and bytes an image once the loss has them."""
+    """Draw metrics, one entry per epoch: PSNR, mean squared error, and bytes per image if the loss has a rate."""
     epochs = [entry["epoch"] for entry in metrics]
     rated = [entry for entry in metrics if "train_bytes" in entry]
     figure = Figure(figsize=((3 if rated else 2) * _PANEL_WIDTH, _HEIGHT), layout="constrained")
@@ -33,12 +33,12 @@ def plot_curves(metrics: Sequence[Metrics]) -> Figure:
     draw(panels[1], "test_mse", "test images", _BLUE)
     panels[1].set_yscale("log")
     panels[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
-    panels[1].yaxis.set_major_formatter("{x:g}")  # plain numbers, as the log of the training has them
+    panels[1].yaxis.set_major_formatter("{x:g}")  # plain numbers, as in the log of the training
     panels[1].yaxis.set_minor_locator(NullLocator())
     panels[1].set_title("mean squared error")
     if rated:
         draw(panels[2], "train_bytes", "training images", _ORANGE)
-        panels[2].set_title("bytes an image, by the prior")
+        panels[2].set_title("bytes per image, by the prior")
     for panel in panels:
         panel.set_xlabel("epoch")
         panel.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)

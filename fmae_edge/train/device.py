@@ -1,4 +1,4 @@
-"""Choose where training runs, and in which precision."""
+"""Choose the device and the precision of training."""
 
 from typing import Literal
 
@@ -23,7 +23,7 @@ def resolve_device(name: DeviceName) -> torch.device:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 in hardware: where it emulates, it is 10 times slower than float32."""
+    """Whether `device` multiplies bfloat16 in hardware. Emulation is 10 times slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":

@@ -1,6 +1,6 @@
-"""The autoencoder's own function in fewer operations: what the training pass computes.
+"""Compute the autoencoder in fewer operations, for training.
 
-Each function equals the module's forward up to rounding, and gradients reach the module's weights.
+Each function equals the forward pass of the module up to rounding, and gradients reach its weights.
 """
 
 from typing import cast
@@ -40,20 +40,20 @@ def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
 def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
     """Return decoder(latents), up to rounding, in about half the multiply-adds.
 
-    The dense layer and the first transposed convolution become one dense layer, each upsampling goes
-    into the convolution behind it.
+    The dense layer and the first transposed convolution become one dense layer, each upsampling is
+    merged with the convolution after it.
     """
     (first_kernel, first_bias), *rest = map(_as_convolution, decoder.transposed)
     folded = dense_then_conv(decoder.dense.weight, decoder.dense.bias, decoder.grid, first_kernel)
-    folded = folded.permute(0, 2, 3, 1)  # channels last, the layout that is fastest from here on
+    folded = folded.permute(0, 2, 3, 1)  # channels last is the fastest layout for the rest
     rows = folded.flatten(1)
     x = torch.addmm(rows[-1], latents, rows[:-1]).unflatten(1, folded.shape[1:]) + first_bias
     x = x.permute(0, 3, 1, 2)
     for kernel, bias in rest:
         x = upsample_then_conv(torch.relu(x), kernel, bias)
-    return torch.sigmoid(x.float())  # float32 also under autocast: the loss is taken of it
+    return torch.sigmoid(x.float())  # float32 also under autocast, for the loss
 
 
 def _as_convolution(transposed: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return kernel and bias of the convolution that a transposed convolution of the decoder is."""
+    """Return kernel and bias of the convolution that equals a transposed convolution of the decoder."""
     return conv_of_transposed(cast(Tensor, transposed.weight)), cast(Tensor, transposed.bias)

@@ -38,7 +38,7 @@ _TEST_BATCH = 500
 
 @dataclass(frozen=True)
 class Step:
-    """How far a run is: given to `on_step` after each batch. `loss` is the batch's MSE, without the rate."""
+    """The progress of a run after each batch. `loss` is the MSE of the batch, without the rate."""
 
     epoch: int
     step: int
@@ -48,7 +48,7 @@ class Step:
 
     @property
     def psnr(self) -> float:
-        """The batch's pooled PSNR in dB."""
+        """The pooled PSNR of the batch in dB."""
         return psnr(self.loss)
 
 
@@ -64,16 +64,16 @@ def train(
     on_fit: Callable[[int, int], None] = lambda done, total: None,
     on_measured: Callable[[list[Metrics], NDArray[np.float32]], None] = lambda metrics, reconstructions: None,
 ) -> list[Metrics]:
-    """Train `model` on uint8 images (N, height, width) and return one entry of metrics an epoch.
+    """Train `model` on uint8 images (N, height, width) and return one entry of metrics per epoch.
 
-    A checkpoint lies in `run` after each epoch; if there is one already, training goes on behind it, to
-    the same result as without the interruption. `test_images` are measured and decide nothing.
+    A checkpoint is written to `run` after each epoch. If there is one already, training continues from it, with
+    the same result as without the interruption. `test_images` are only measured.
 
     After each epoch, once its checkpoint is written, `on_measured` gets the metrics of all epochs so far and the
     reconstructions of `test_images`, (N, height, width) in [0, 1]; then `on_epoch` gets the epoch's metrics.
 
-    With a rate in the recipe, a prior over the latents is trained along, and fitted to the finished
-    encoder when the last epoch is done, which `on_fit` follows.
+    With a rate in the recipe, a prior over the latents is trained together with the model, and fitted to the
+    finished encoder after the last epoch, which `on_fit` follows.
 
     Raises RunError if the loss is no longer finite, or the checkpoint in `run` does not fit `model`.
     """
@@ -92,7 +92,7 @@ def train(
                 prior.load_state_dict(_with_prefix(progress.tensors, "prior."))
             optimisers.load_tensors(_with_prefix(progress.tensors, "optimiser."))
         except (RuntimeError, ValueError, KeyError):
-            raise RunError(f"{run}: what training left there does not fit its config.json") from None
+            raise RunError(f"{run}: the saved state does not fit config.json") from None
         publish(run, model, metrics)
     for epoch in range(len(metrics) + 1, recipe.epochs + 1):
         started = time.perf_counter()
@@ -122,9 +122,9 @@ def train(
 
 
 def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> tuple[Quality, NDArray[np.float32]]:
-    """Return the quality of the reconstructions of uint8 images (N, height, width), and these themselves.
+    """Return the quality of the reconstructions of uint8 images (N, height, width), and the reconstructions.
 
-    They are float32 in [0, 1], not rounded to 8 bits.
+    These are float32 in [0, 1], not rounded to 8 bits.
     """
     originals = images.float() / 255
     model.eval()
@@ -139,7 +139,7 @@ def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> t
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
-    """Return the order of the images in an epoch: of (seed, epoch) alone, so that a resumed run repeats it."""
+    """Return the order of the images in an epoch. A resumed run repeats it: it depends on (seed, epoch) only."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(seed + epoch))
 
 
@@ -153,7 +153,7 @@ def _train_epoch(
     device: torch.device,
     on_step: Callable[[Step], None],
 ) -> tuple[float, float | None]:
-    """Run one epoch and return its images' mean squared error, and their mean bits where the loss had them."""
+    """Run one epoch and return the mean squared error per image, and the mean bits if the loss has a rate."""
     model.train()
     steps = math.ceil(len(images) / recipe.batch_size)
     order = epoch_order(len(images), recipe.seed, epoch).to(device)

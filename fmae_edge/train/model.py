@@ -1,4 +1,4 @@
-"""The convolutional autoencoder, as two modules that are exported separately."""
+"""The convolutional autoencoder as two modules, which are exported separately."""
 
 from itertools import pairwise
 
@@ -45,7 +45,7 @@ class Decoder(nn.Module):
         self.upsample = nn.Upsample(scale_factor=2, mode="nearest")
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Return the images that `latents` stand for."""
+        """Return the images of `latents`."""
         x = self.dense(latents).unflatten(1, self.grid)
         for transposed in self.transposed[:-1]:
             x = self.upsample(torch.relu(transposed(x)))

@@ -4,8 +4,8 @@ Keller Jordan et al., "Muon: An optimizer for hidden layers in neural networks",
 (https://kellerjordan.github.io/posts/muon/); the scale that lets it share AdamW's learning rate is from
 Liu et al., "Muon is scalable for LLM training", 2025 (arXiv 2502.16982), section 2.2.
 
-torch.optim.Muon takes matrices only and iterates in bfloat16, which most CPUs have to emulate; this one
-takes convolution kernels as (out, in * k * k) matrices too, and stays in the weights' own precision.
+torch.optim.Muon takes only matrices and iterates in bfloat16, which most CPUs emulate. This one also takes
+convolution kernels, as (out, in * k * k) matrices, and computes in the precision of the weights.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     x = matrix if wide else matrix.T
     x = x / (x.norm() + 1e-7)
     # Each iteration is x <- (a + b g + c g^2) x with g = x x^T, a polynomial in the first g from the left:
-    # so the factors are gathered on the small side, and the long one is multiplied once.
+    # so the factors are collected on the small side, and the long side is multiplied once.
     gram = x @ x.T
     factor = torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(_ITERATIONS):

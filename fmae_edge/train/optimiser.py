@@ -1,4 +1,4 @@
-"""Which optimiser takes which weight."""
+"""Choose an optimiser for each weight."""
 
 from torch import Tensor
 from torch.optim import AdamW
@@ -11,7 +11,7 @@ from fmae_edge.train.prior import Prior
 class Optimisers:
     """Muon for the matrices and kernels inside the autoencoder, AdamW for biases and the layers that touch pixels.
 
-    AdamW takes all of the prior, if one is trained along.
+    AdamW takes all weights of the prior, if one is trained.
     """
 
     def __init__(self, model: Autoencoder, prior: Prior | None = None) -> None:
@@ -27,7 +27,7 @@ class Optimisers:
         self._all = (Muon(inner, lr=0.0), AdamW(outer, lr=0.0, weight_decay=0.0, fused=True))
 
     def set_learning_rate(self, lr: float) -> None:
-        """Use `lr` from the next step on; one number serves both."""
+        """Use `lr` from the next step on, for both optimisers."""
         for optimiser in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = lr
@@ -50,7 +50,7 @@ class Optimisers:
         }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore the state that `tensors` returned."""
         for which, optimiser in enumerate(self._all):
             state: dict[int, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():

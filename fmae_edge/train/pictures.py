@@ -1,7 +1,7 @@
-"""What people look at while a model trains: curves, reconstructions, and events for TensorBoard.
+"""Draw curves and reconstructions during training, and write events for TensorBoard.
 
-A courtesy: nothing here decides anything, and nothing reads what is written. It takes about 0.4 s an epoch on one
-CPU, beside the minute that the seed architecture trains.
+The files are for people and nothing reads them. They take about 0.4 s per epoch on one CPU, beside the minute that
+the seed architecture trains.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from fmae_edge.train.curves import plot_curves
 
 try:
     from torch.utils.tensorboard.writer import SummaryWriter
-except ImportError:  # the package tensorboard is not installed, and need not be
+except ImportError:  # the package tensorboard is optional
     SummaryWriter = None  # type: ignore[assignment,misc]
 
 CURVES, RECONSTRUCTIONS, EVENTS = "curves.png", "reconstructions", "tensorboard"
@@ -27,16 +27,16 @@ IMAGES = 10
 
 
 class RunPictures:
-    """Writes into folder `run` after each epoch: give `on_measured` to the training loop.
+    """Write into folder `run` after each epoch: give `on_measured` to the training loop.
 
-    The pictures show the first ten of `test_images`, uint8 (N, height, width), the same as the loop has. Leaving
-    the context closes TensorBoard's file.
+    The pictures show the first ten of `test_images`, uint8 (N, height, width), the same as in the loop. Leaving
+    the context closes the file of TensorBoard.
     """
 
     def __init__(self, run: Path, test_images: Tensor) -> None:
         self._run = run
         self._originals: NDArray[np.uint8] = test_images[:IMAGES].numpy()
-        self._events: SummaryWriter | None = None  # it makes its folder, so it waits for the first epoch
+        self._events: SummaryWriter | None = None  # opened at the first epoch, because it makes a folder
 
     def __enter__(self) -> "RunPictures":
         return self
@@ -60,10 +60,10 @@ class RunPictures:
         """Add the metrics of an epoch under their names, and its picture (height, width)."""
         epoch = metrics["epoch"]
         if self._events is None:
-            # What another process may have left of this epoch and later ones is not shown twice
+            # Events of this epoch and later ones, left by another process, are not shown twice
             self._events = SummaryWriter(str(self._run / EVENTS), purge_step=epoch)
         for name, value in metrics.items():
             if name != "epoch":
                 self._events.add_scalar(name, value, epoch)
         self._events.add_image(RECONSTRUCTIONS, picture, epoch, dataformats="HW")
-        self._events.flush()  # whoever watches sees it now
+        self._events.flush()  # so that it is shown at once

@@ -1,12 +1,12 @@
-"""What the latents decoded so far say of the next ones: the prior that the entropy coder follows.
+"""Predict latents from those decoded before: the prior of the entropy coder.
 
-The latents are coded in groups. Each group has a small network of its own, which sees all latents of
-the groups before it and says, for each latent of its own, where a logistic distribution lies and how wide
-it is: few sequential steps, and within a step everything side by side. (Masked and grouped contexts:
+The latents are coded in groups. Each group has a small network, which sees all latents of the groups before it
+and gives, for each latent of the group, the mean and width of a logistic distribution: few sequential steps, and
+everything within a step in parallel. (Masked and grouped contexts:
 Germain et al., "MADE", ICML 2015; Minnen and Singh, "Channel-wise autoregressive entropy models", ICIP 2020.)
 
-A `Prior` keeps the weights of each group, as checkpoints have them. It computes with a `PackedPrior`, which holds
-the same weights in a few large arrays: three products in place of three for each group.
+A `Prior` has the weights of each group, as in checkpoints. It computes with a `PackedPrior`, which has the same
+weights in a few large arrays: three products instead of three per group.
 """
 
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, pad
 
 # Latents are counted in units: the fixed point of the exported prior. Quality q quantises in steps of
-# QUALITY_STEPS[q - 1] units, each three quarters of the one before, as near as integers come.
+# QUALITY_STEPS[q - 1] units, each three quarters of the one before, rounded to integers.
 UNITS = 80
 QUALITY_STEPS = (64, 48, 36, 27, 20, 15, 11, 8, 6)
 
 HIDDEN = 128
-# From units to what the networks take and give, so that weights stay near 1.
+# Scale from units to the values in the networks, so that weights stay near 1.
 INPUT_SCALE = 1 / 32
 MEAN_SCALE = 32.0
-FIRST_LOG2_WIDTH = 4.0  # 16 units: about what latents vary by when training starts
+FIRST_LOG2_WIDTH = 4.0  # 16 units: about the spread of latents when training starts
 _LOG2_WIDTHS = (-1.0, 9.0)  # of half a unit to 512 units
-# No latent is less likely than this, however far from its mean: what an escape costs, roughly.
+# The least probability of a latent, however far from its mean: roughly the cost of an escape.
 _FLOOR = 2.0**-20
 
 
 def group_sizes(latent_size: int) -> tuple[int, ...]:
-    """Return how many latents each group has: as many as all before it, and an eighth of them all at most."""
+    """Return the number of latents per group: as many as all groups before it, but at most an eighth of all."""
     sizes: list[int] = []
     while (done := sum(sizes)) < latent_size:
         sizes.append(min(max(1, done), max(1, latent_size // 8), latent_size - done))
@@ -69,23 +69,23 @@ class PackedPrior:
     An image is a column of the activations, so weights have PyTorch's (out, in) layout.
     """
 
-    before: int  # how many latents the groups before these have
+    before: int  # number of latents in the groups before these
 
     first: Tensor  # (groups, hidden, latent_size + qualities)
-    seen: Tensor  # (groups, 1, latent_size + qualities) whether a group sees an input: where not, `first` is zero
+    seen: Tensor  # (groups, 1, latent_size + qualities) whether a group sees an input; if not, `first` is zero
     second: Tensor  # (groups, hidden, hidden)
     second_bias: Tensor  # (groups, hidden, 1)
     last: Tensor  # (groups, 2 * largest group, hidden)
     last_bias: Tensor  # (groups, 2 * largest group, 1)
-    mean_rows: Tensor  # (size,) which row of the last layers, one group's after the other's, is a latent's mean
-    width_rows: Tensor  # (size,) and which its width
+    mean_rows: Tensor  # (size,) row of the mean of each latent in the concatenated last layers
+    width_rows: Tensor  # (size,) row of its width
 
     def predict(self, latents: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log2 widths (N, size) in units, from latents (N, latent_size) in units.
 
-        `size` is how many latents the groups have together; `quality` (N,) counts from 0.
+        `size` is the number of latents in all groups together; `quality` (N,) counts from 0.
         """
-        # An embedding is a product with a one-hot vector, and its gradient takes less time as one
+        # An embedding as a product with a one-hot vector, whose gradient is faster
         chosen = one_hot(quality, len(QUALITY_STEPS)).to(latents.dtype)
         inputs = torch.cat([latents.t() * INPUT_SCALE, chosen.t()])
         hidden = (self.first.flatten(0, 1) @ inputs).relu_().unflatten(0, self.first.shape[:2])
@@ -95,14 +95,14 @@ class PackedPrior:
         return means.contiguous() * MEAN_SCALE, (widths.contiguous() + FIRST_LOG2_WIDTH).clamp(*_LOG2_WIDTHS)
 
     def bits(self, values: Tensor, context: Tensor, quality: Tensor) -> Tensor:
-        """Return the bits (N,) that the groups' `values` cost, given what the decoder knows as `context`.
+        """Return the bits (N,) of the `values` of the groups, given the `context` that the decoder knows.
 
-        Both are (N, latent_size) latents in units: a value's probability is that of the step around it.
+        Both are (N, latent_size) latents in units. The probability of a value is that of the step around it.
         """
         values = values[:, self.before : self.before + len(self.mean_rows)]
         means, widths = self.predict(context, quality)
         half = torch.tensor(QUALITY_STEPS, device=values.device)[quality].unsqueeze(1) / 2
-        away = -(values - means).abs()  # the distribution is symmetric, and its lower tail is exact in floats
+        away = -(values - means).abs()  # the distribution is symmetric, and floats are exact in its lower tail
         slope = torch.exp2(-widths)
         share = torch.sigmoid((away + half) * slope) - torch.sigmoid((away - half) * slope)
         return -torch.log2(share.clamp(min=0) + _FLOOR).sum(dim=1)
@@ -153,7 +153,7 @@ class Prior(nn.Module):
 
     @torch.no_grad()
     def unpack(self, chosen: slice, packed: PackedPrior) -> None:
-        """Take the weights of the `chosen` groups back from what `pack` returned for them."""
+        """Copy the weights of the `chosen` groups back from the result of `pack`."""
         for index, group in enumerate(self._groups(chosen)):
             if group.first is not None:
                 group.first.weight.copy_(packed.first[index, :, : group.before])

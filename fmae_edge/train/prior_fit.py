@@ -1,8 +1,8 @@
 """Fit the prior to the latents of a finished encoder, rounded as the codec rounds them.
 
-No group's network depends on another's, so groups learn side by side, in threads that do not wait for each other.
-A step is some fifty operations of a millisecond and less. Threads that share one wait for each other at its end,
-which takes many times as long where other processes want the CPUs too.
+The networks of the groups are independent, so they are trained in parallel, in threads that do not wait for each
+other. A step has about fifty operations of at most a millisecond. Threads that share an operation wait for each
+other at its end, which takes many times as long if other processes use the CPUs too.
 """
 
 import copy
@@ -33,7 +33,7 @@ def fit_prior(
     on_step: Callable[[int, int], None] = lambda done, total: None,
     steps: int = _STEPS,
 ) -> Prior:
-    """Return `prior` trained on to give latents (N, latent_size) the fewest bits, at all qualities alike.
+    """Return `prior` trained further, to give latents (N, latent_size) the fewest bits over all qualities.
 
     On a CPU it uses as many threads as PyTorch does. `on_step` gets (steps done, all steps).
     """
@@ -48,7 +48,7 @@ def fit_prior(
         for done in _fit(packed, latents, seed, steps):
             if stopped.is_set():
                 return
-            if share is shares[0]:  # the shares take equally long
+            if share is shares[0]:  # all shares take equally long
                 on_step(done, steps)
         fitted.unpack(share, packed)
 
@@ -67,21 +67,21 @@ def fit_prior(
 
 
 def _shares(groups: int, threads: int) -> list[slice]:
-    """Return consecutive groups for each thread, as many for one as for another where that comes out even."""
+    """Return consecutive groups for each thread, as equal in number as possible."""
     threads = min(threads, groups)
     edges = [index * groups // threads for index in range(threads + 1)]
     return [slice(start, end) for start, end in pairwise(edges)]
 
 
 def _trainable(start: PackedPrior) -> PackedPrior:
-    """Return a copy of `start` whose weights can be trained; those for latents a group must not see stay zero."""
+    """Return a trainable copy of `start`; the weights of latents that a group must not see stay zero."""
     weights = {name: getattr(start, name).detach().clone().requires_grad_() for name in _WEIGHTS}
     weights["first"].register_hook(lambda gradient: gradient * start.seen)
     return replace(start, **weights)
 
 
 def _fit(packed: PackedPrior, latents: Tensor, seed: int, steps: int) -> Iterator[int]:
-    """Train `packed`, and yield after each step how many are done."""
+    """Train `packed`, and yield the number of steps done after each one."""
     optimiser = torch.optim.AdamW(
         [getattr(packed, name) for name in _WEIGHTS], lr=0.0, weight_decay=0.0, fused=True
     )

@@ -1,4 +1,4 @@
-"""The rate in the loss: training for bits and distortion at once, at every quality that the codec offers."""
+"""The loss with a rate: train for bits and distortion together, at every quality of the codec."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.prior import QUALITY_STEPS, UNITS, Prior
 
 # The share of the steps in which the autoencoder learns alone: from random weights, the noise of a coarse
-# quantiser hides the little that the latents say.
+# quantiser hides the little information in the latents.
 START = 0.1
 _MIDDLE = QUALITY_STEPS[len(QUALITY_STEPS) // 2]
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a batch costs: the loss that is trained on, and the mean squared error and mean bits in it."""
+    """The cost of a batch: the loss to minimise, and the mean squared error and mean bits in it."""
 
     loss: Tensor
     error: Tensor
@@ -30,19 +30,19 @@ def rate_distortion(
 ) -> Costs:
     """Return the rate-distortion costs of pixels (N, channels, size, size) in [0, 1].
 
-    Each image is given a quality at random. `weight` is the lambda of the middle one, where the loss is
-    MSE + bits a pixel / (weight x 255^2); at the others the bits weigh more by the square of the step, as the
+    Each image gets a random quality. `weight` is the lambda of the middle quality, where the loss is
+    MSE + bits per pixel / (weight x 255^2). At the others the bits are weighted by the square of the step, as the
     distortion grows.
 
-    The decoder sees latents that are rounded, with the gradient of the identity; the prior is asked for the
-    bits of latents with uniform noise in place of rounding (Minnen and Singh, ICIP 2020).
+    The decoder gets rounded latents, with the gradient of the identity. The prior gives the bits of latents with
+    uniform noise instead of rounding (Minnen and Singh, ICIP 2020).
     """
     quality = torch.randint(len(QUALITY_STEPS), (len(batch),), generator=generator).to(batch.device)
     noise = torch.rand((len(batch), model.config.latent_size), generator=generator).to(batch.device) - 0.5
     steps = torch.tensor(QUALITY_STEPS, device=batch.device)[quality].unsqueeze(1)
     latents = fast_encode(model.encoder, batch).float() * UNITS
     rounded = latents + (quantise(latents, steps) - latents).detach()
-    with torch.autocast(batch.device.type, enabled=False):  # bfloat16 has too few digits for values in units
+    with torch.autocast(batch.device.type, enabled=False):  # bfloat16 is too coarse for values in units
         bits = prior.bits(latents + noise * steps, rounded, quality)
     error = mse_loss(fast_decode(model.decoder, rounded / UNITS), batch)
     rate = (bits * (steps[:, 0] / _MIDDLE) ** 2).mean() / batch[0].numel()

@@ -1,4 +1,4 @@
-"""How a model is trained: everything that decides the result besides the images and the config."""
+"""The options of a training run: everything that decides the result besides the images and the config."""
 
 import math
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from fmae_edge.runtime.errors import ArgumentError, shown
 
 # Share of the steps in which the learning rate rises; it falls as a half cosine in the rest.
 _WARM_UP = 0.3
-# Where the rise starts, as a share of the peak.
+# Learning rate at the start, as a share of the peak.
 _START = 0.04
-# Of epochs, and of images per step
+# Most epochs, and most images per step
 _LARGEST = 10**6
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Options of a training run; the defaults made the default bundle. Raises ArgumentError if one makes no sense.
+    """Options of a training run; the defaults made the default bundle. Raises ArgumentError for bad values.
 
     `lr` is the peak of a one-cycle schedule (Smith and Topin, "Super-convergence", 2018). `rate_distortion` is
-    the lambda of loss = bits a pixel + lambda x 255^2 x MSE at the middle quality; without it the loss is the MSE.
+    the lambda of loss = bits per pixel + lambda x 255^2 x MSE at the middle quality; without it, the loss is MSE.
     """
 
     epochs: int = 10

@@ -54,13 +54,13 @@ BAD_LATENTS = {
     "missing file": (None, "no such file"),
     "folder": (lambda path: path.mkdir(), "is a folder"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
-    "text file": (lambda path: path.write_text("hello"), r"is neither a \.fmae nor a \.npy file"),
+    "text file": (lambda path: path.write_text("hello"), r"neither a \.fmae nor a \.npy file"),
     "shape": (lambda path: npy(path, np.zeros(65, np.float32)), r"\(65,\)"),
     "dtype": (lambda path: npy(path, np.zeros(64, np.int32)), "int32"),
     "NaN": (lambda path: npy(path, np.full(64, np.nan, np.float32)), "NaN"),
     "infinity": (lambda path: npy(path, np.full(64, np.inf, np.float32)), "infinity"),
     "pickled": (lambda path: npy(path, np.array([{}] * 64), allow_pickle=True), "pickled"),
-    "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), r"is neither a \.fmae nor a \.npy file"),
+    "pickle": (lambda path: path.write_bytes(pickle.dumps([1])), r"neither a \.fmae nor a \.npy file"),
     "truncated": (lambda path: path.write_bytes(_latent_bytes()[:-3]), "truncated"),
 }
 
@@ -128,11 +128,11 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("missing.txt", r"missing\.txt: the name of a result must end in \.npy or \.fmae, that of a folder in /"),
+        ("missing.txt", r"missing\.txt: the name of a file must end in \.npy or \.fmae, and of a folder in /"),
         (".npy", r"\.npy: has no name before its \.npy"),
         ("out/.fmae", r"out/\.fmae: has no name before its \.fmae"),
         ("", "an argument is empty"),
-        ("{stem}/", "{stem}/: is a pattern without a name"),
+        ("{stem}/", "{stem}/: is a pattern without a file name"),
         ("--force", r"-o needs a path, got the option --force; write \./--force"),
         ("{stem", "{stem: has an unmatched brace"),
         ("{stem!r}.npy", "has an unmatched brace"),
@@ -216,13 +216,13 @@ def test_several_images_to_one_file(cli, tmp_path):
         (tmp_path / name).write_bytes(PNG)
     refused(
         cli("compress", "a.png", "b.png", "-o", "out.png"),
-        "out.png: is one file, and 2 inputs need",
+        "out.png: is one file, but 2 inputs need",
         tmp_path,
         ["a.png", "b.png"],
         code=2,
     )
     said = cli("compress", "a.png", "b.png", "-o", "-")
-    refused(said, "standard output takes one result, and there are 2 inputs", tmp_path, ["a.png", "b.png"], code=2)
+    refused(said, "standard output takes one result, but there are 2 inputs", tmp_path, ["a.png", "b.png"], code=2)
     said = cli("compress", "-", "-", "-o", "out")
     refused(said, "given twice", tmp_path, ["a.png", "b.png"], code=2)
 

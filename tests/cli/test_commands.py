@@ -58,7 +58,7 @@ def test_info(cli, bundle):
     assert done.returncode == 0
     manifest = json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())
     assert f"fashion-mnist ({manifest['bundle_id']})" in done.stdout
-    assert "every gate held" in done.stdout
+    assert "all gates passed" in done.stdout
     assert cli("info", bundle).stdout.splitlines()[0] == done.stdout.splitlines()[0]
     assert json.loads(cli("info", "--json").stdout) == manifest
 
@@ -126,7 +126,7 @@ def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: exists already; go on with --resume" in done.stderr
+    assert "run: exists already; continue with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 

@@ -138,7 +138,7 @@ def test_a_record_of_the_quantisation_that_is_none_is_a_problem(bundle, value, c
     done = cli("doctor", "--json", bundle)
     assert done.returncode == 1
     report = json.loads(done.stdout)
-    assert "quantisation makes no sense" in report["problems"][0]
+    assert "invalid record of the quantisation" in report["problems"][0]
     assert all(check["passed"] for check in report["self-test"]["checks"])
 
 

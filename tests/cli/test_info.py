@@ -43,7 +43,7 @@ def test_a_file_is_described(cli, tmp_path, images):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         f"file      one.fmae, {len(one)} bytes, version 1 of the .fmae format",
-        f"bundle    {bundle_id}, every check code matches",
+        f"bundle    {bundle_id}, all check codes match",
         "images    1",
         "quality   3",
         f"payload   {len(one) - 7} bytes",

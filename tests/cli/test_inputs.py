@@ -82,7 +82,7 @@ def test_patterns_match_as_in_a_shell(cli, folders, images):
     }.items():
         done = cli("compress", pattern, "--json", "--dry-run")
         assert [each["input"] for each in records(done)] == expected
-    assert "in/a**b.png: is no pattern" in cli("compress", "in/a**b.png").stderr
+    assert "in/a**b.png: is not a valid pattern" in cli("compress", "in/a**b.png").stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["-o", "out"]])
@@ -117,7 +117,7 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
     monkeypatch.setattr(images, "load_gray", load)
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
-    assert "fmae-edge: in/one/img.png: takes more memory than there is" in done.stderr
+    assert "fmae-edge: in/one/img.png: needs more memory than is available" in done.stderr
     assert found(folders / "out") == ["two/img.npy"]
 
 
@@ -133,7 +133,7 @@ def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
-    assert "in/one/img.png: takes more memory than there is" in cli("compress", "in/one/img.png").stderr
+    assert "in/one/img.png: needs more memory than is available" in cli("compress", "in/one/img.png").stderr
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "*", "x" * 300 + "/*.png"])
@@ -159,7 +159,7 @@ def test_compressed_files_are_not_taken_for_images(cli, folders):
 
 def test_images_are_not_taken_for_latents(cli, folders):
     done = cli("decompress", "in/one/img.png")
-    assert "in/one/img.png: is neither a .fmae nor a .npy file; compress takes images" in done.stderr
+    assert "in/one/img.png: neither a .fmae nor a .npy file; use fmae-edge compress for images" in done.stderr
 
 
 def test_only_a_dash_alone_is_standard_input(cli, folders, images):

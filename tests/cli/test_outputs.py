@@ -106,7 +106,7 @@ def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
     monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
     done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
-    assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
+    assert "in/one/img.png and in/two/img.png: both would be named 'img'" in done.stderr
 
 
 def test_an_output_is_the_same_however_it_is_spelled(cli, folders):
@@ -117,7 +117,7 @@ def test_an_output_is_the_same_however_it_is_spelled(cli, folders):
 def test_binary_is_not_for_a_terminal(folders):
     code, shown = terminal(folders, "compress", "in/one/img.png", "-o", "-")
     assert code == 1
-    assert "standard output is a terminal, and the result is no text" in shown
+    assert "standard output is a terminal, but the result is binary" in shown
     assert "NUMPY" not in shown
 
 
@@ -129,7 +129,7 @@ def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
     for name in ("four.npy", "four.fmae"):
         done = cli("decompress", name, "-o", "out")
         assert done.returncode == 1
-        assert f"{name}: holds 4 images, and no more than 3 become files of their own" in done.stderr
+        assert f"{name}: holds 4 images; at most 3 are written as separate files" in done.stderr
         assert cli("decompress", name, "-o", "all.npy", "--force").returncode == 0
         assert cli("decompress", name, "-o", "one.png", "--index", "3", "--force").returncode == 0
     assert cli("decompress", "three.npy", "-o", "out").returncode == 0

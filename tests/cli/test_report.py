@@ -104,7 +104,7 @@ def test_an_existing_page_stays_unless_told(cli, tmp_path, given, nothing_measur
 def test_an_output_that_cannot_be(cli, tmp_path, output, nothing_measured):
     done = cli("report", "-o", output)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{output}: the page must go to a file in a folder that exists" in done.stderr
+    assert f"{output}: the report must be a file in an existing folder" in done.stderr
 
 
 def points(record, **changes):

@@ -150,5 +150,5 @@ def test_parity_gives_its_verdict(bundle, capsys):
     manifest = Manifest.from_json(path.read_bytes(), "it")
     manifest.files["decoder.fp32.onnx"] = FileEntry.of(graph.SerializeToString())
     path.write_text(manifest.to_json())
-    with pytest.raises(ParityError, match="parity is missed; fp32.*largest pixel difference"):
+    with pytest.raises(ParityError, match="parity gates failed; fp32.*largest pixel difference"):
         parity(CHECKPOINT, bundle)

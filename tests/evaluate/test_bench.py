@@ -99,7 +99,7 @@ def test_the_command_refuses_before_it_measures(cli, tmp_path, measured):
     for plot in ("missing/speed.png", "-"):
         done = cli("bench", "--plot", plot)
         assert (done.returncode, done.stdout) == (1, "")
-        assert f"{plot}: the picture must go to a file in a folder that exists" in done.stderr
+        assert f"{plot}: the picture must be a file in an existing folder" in done.stderr
     done = cli("bench", "--plot", "./-")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{tmp_path / '-'}: the picture must go to a file whose name ends in .png" in done.stderr

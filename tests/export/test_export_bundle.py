@@ -80,22 +80,22 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="is not only a bundle"):
+    with pytest.raises(OutputError, match="contains more than a bundle"):
         export(target=precious, force=True)
     assert (precious / "thesis.tex").exists()
 
 
 def test_a_bundle_with_other_files_beside_is_never_replaced(export, bundle, tmp_path):
     (bundle / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputError, match="is not only a bundle"):
+    with pytest.raises(OutputError, match="contains more than a bundle"):
         export(target=bundle, force=True)
     assert (bundle / "thesis.tex").exists()
     (bundle / "manifest.json").write_text("{}")
     (bundle / "thesis.tex").unlink()
-    with pytest.raises(OutputError, match="is not only a bundle"):
+    with pytest.raises(OutputError, match="contains more than a bundle"):
         export(target=bundle, force=True)
     (tmp_path / "link").symlink_to(bundle)
-    with pytest.raises(OutputError, match="is not only a bundle"):
+    with pytest.raises(OutputError, match="contains more than a bundle"):
         export(target=tmp_path / "link", force=True)
 
 

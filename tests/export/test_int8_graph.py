@@ -80,7 +80,7 @@ def test_a_layer_that_stays_float_does_and_the_export_can_tell(model, random_ima
     halves = Int8Halves(model, random_images, target, stay_float=(name,))
     for graph, steps in ((halves.encoder_graph, halves.encoder), (halves.decoder_graph, halves.decoder)):
         if name in weighted(steps):
-            with pytest.raises(ExportError, match=f"should run in int8 do not: {name}$"):
+            with pytest.raises(ExportError, match=f"should run in int8, but do not: {name}$"):
                 require_int8(graph.SerializeToString(), weighted(steps))
     found, expected = halves.encode(halves.images), halves.encode_exactly(halves.images)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 * np.abs(expected).max())

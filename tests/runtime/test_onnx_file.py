@@ -131,7 +131,7 @@ def test_versions_are_those_that_are_known():
         read_graph(known.SerializeToString())
 
 
-@pytest.mark.parametrize(("domain", "said"), [("", "ONNX"), ("com.microsoft", "com.microsoft")])
+@pytest.mark.parametrize(("domain", "said"), [("", "ONNX"), ("com.microsoft", "'com.microsoft'")])
 def test_operators_need_a_version(domain, said):
     other = "" if domain else "com.microsoft"
     graph = model(nodes=[helper.make_node("Gelu", ["x"], ["y"], domain=domain)])
