@@ -96,6 +96,8 @@ def main() -> int:
     options = parser.parse_args()
     if not options.images.is_dir():
         parser.error(f"{options.images} is not a folder")
+    if options.processes < 1:
+        parser.error(f"--processes is {options.processes}; expected 1 or more")
     images = sorted(
         path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
     )

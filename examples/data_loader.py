@@ -86,6 +86,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--start-method", choices=multiprocessing.get_all_start_methods())
     options = parser.parse_args()
+    if not options.path.exists():
+        parser.error(f"{options.path} does not exist")
     loader = make_loader(options.path, options.batch_size, options.workers, options.start_method)
     for epoch in (1, 2):
         started = time.perf_counter()

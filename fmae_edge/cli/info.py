@@ -81,7 +81,7 @@ def _print_file(path: Path, found: "FmaeInfo") -> None:
     total = sum(found.payload_bytes)
     _line(f"file      {path}, {found.file_bytes} bytes, version {found.format_version} of the .fmae format")
     _line(f"bundle    {found.bundle_id}, all check codes match")
-    _line(f"images    {'1' if found.single else f'a stack of {found.images}'}")
+    _line(f"images    {found.images}{'' if found.single else ', as a stack'}")
     _line(f"quality   {found.quality}")
     if found.images > 1:
         least, most = min(found.payload_bytes), max(found.payload_bytes)
@@ -90,7 +90,7 @@ def _print_file(path: Path, found: "FmaeInfo") -> None:
         )
     else:
         _line(f"payload   {total} bytes")
-    names = "none" if found.names is None else ", ".join(found.names[:_NAMES_SHOWN])
+    names = ", ".join(found.names[:_NAMES_SHOWN]) if found.names else "none"
     if found.names and len(found.names) > _NAMES_SHOWN:
         names += ", ... (--json lists all)"
     _line(f"names     {found.names_error or names}")

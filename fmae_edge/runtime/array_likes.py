@@ -24,5 +24,6 @@ _Array = _HasArray | _HasArrayInterface
 _Rows = Sequence[Sequence[float]]
 _Image = _Array | _Rows
 ImageLike = _Image | Sequence[_Image] | Sequence[Sequence[_Image]]
-LatentLike = _Array | Sequence[_Array] | Sequence[float] | _Rows
+# Lists of integers are symbols; one of floats would have float64, which is not a dtype of latents
+LatentLike = _Array | Sequence[_Array] | Sequence[int] | Sequence[Sequence[int]]
 BytesLike = bytes | bytearray | memoryview

@@ -122,7 +122,7 @@ class Codec:
         """
         size = self.manifest.latent_size
         if quality is None:
-            batch, single = as_latent_batch(latents, size)
+            batch, single = as_latent_batch(latents, size, "; for symbols of a .fmae file, give quality too")
             images = self._graphs.decode(batch)
         else:
             quality = as_quality(quality)

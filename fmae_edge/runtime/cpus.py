@@ -6,8 +6,10 @@ each other: two threads on one CPU's time were measured at a fifth of the speed 
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from fmae_edge.runtime.arrays import as_integer
 from fmae_edge.runtime.errors import InputError, shown
 
 VARIABLE = "FMAE_EDGE_THREADS"
@@ -25,9 +27,11 @@ def choose_threads(asked: int | None = None) -> tuple[int, str]:
     Raises InputError if one of the first two is not an integer from 1 to 1024.
     """
     if asked is not None:
-        if type(asked) is not int or not 1 <= asked <= _MAX_THREADS:
-            raise InputError(f"threads is {shown(asked)}; expected an integer from 1 to {_MAX_THREADS}")
-        return asked, "asked for"
+        with suppress(InputError):
+            count = as_integer("threads", asked)
+            if 1 <= count <= _MAX_THREADS:
+                return count, "asked for"
+        raise InputError(f"threads is {shown(asked)}; expected an integer from 1 to {_MAX_THREADS}")
     if VARIABLE in os.environ:
         number = _threads_in(os.environ[VARIABLE])
         if number is None:

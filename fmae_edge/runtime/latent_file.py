@@ -71,6 +71,11 @@ def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
 
 
 def _read_header(content: bytes, where: str) -> _Header:
+    version = content[len(MAGIC) : len(MAGIC) + 2]
+    if content.startswith(MAGIC) and len(version) == 2 and version not in _LENGTH_BYTES:
+        raise InputError(
+            f"{where}: has version {version[0]}.{version[1]} of the .npy format; expected 1.0, 2.0 or 3.0"
+        )
     try:
         header = _parse_header(content)
     except (KeyError, ValueError, TypeError, OverflowError):

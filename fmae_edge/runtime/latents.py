@@ -29,13 +29,14 @@ def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
     raise InputError(f"latent dtype is {shown(dtype)}; expected one of {', '.join(LATENT_DTYPES)}")
 
 
-def as_latent_batch(latents: object, size: int) -> tuple[Stack, bool]:
+def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple[Stack, bool]:
     """Check `latents` and return them as (N, size) with their dtype, and whether it was one vector alone.
 
     A long list is checked as its parts are taken. Raises InputError if the shape is not (size,) or (N, size),
-    the dtype is not float32, float16 or int8, or a value is not finite.
+    the dtype is not float32, float16 or int8, or a value is not finite. `for_integers` ends the sentence about
+    another integer dtype.
     """
-    return as_stack(latents, "latents", lambda some: _checked(_to_latents(some), size))
+    return as_stack(latents, "latents", lambda some: _checked(_to_latents(some, for_integers), size))
 
 
 def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
@@ -46,12 +47,12 @@ def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
     return as_stack(symbols, "latents", lambda some: _checked(_to_symbols(some), size))
 
 
-def _to_latents(values: object) -> NDArray[Any]:
+def _to_latents(values: object, for_integers: str) -> NDArray[Any]:
     array = to_array(values, "latents")
     if array.dtype.newbyteorder("=") not in _DTYPES:
-        of_file = "; for symbols of a .fmae file, give their quality too" if array.dtype.kind in "iu" else ""
+        end = for_integers if array.dtype.kind in "iu" else ""
         raise InputError(
-            f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols{of_file}"
+            f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols{end}"
         )
     return array
 

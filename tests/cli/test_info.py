@@ -52,7 +52,7 @@ def test_a_file_is_described(cli, tmp_path, images):
     lengths = Codec().inspect(stack).payload_bytes
     for done in (cli("info", "stack.bin"), cli("info", "-", stdin=stack)):
         lines = done.stdout.splitlines()
-        assert lines[2] == "images    a stack of 12"
+        assert lines[2] == "images    12, as a stack"
         assert lines[4].startswith(f"payload   {sum(lengths) / 12:.2f} bytes per image, from {min(lengths)} to ")
 
 
@@ -64,7 +64,7 @@ def test_a_file_of_another_bundle(cli, tmp_path, bundle, images):
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: none.fmae: made by the bundle whose id begins with ")
     done = cli("info", "none.fmae", "--bundle", "bundle")
-    assert "images    a stack of 0" in done.stdout
+    assert "images    0, as a stack\n" in done.stdout
     assert json.loads(cli("info", "none.fmae", "--bundle", "bundle", "--json").stdout)["images"] == 0
     assert cli("info", "--bundle", "bundle").stdout == cli("info", "bundle").stdout
     done = cli("info", "bundle", "--bundle", "bundle")
@@ -106,3 +106,8 @@ def test_names_are_shown_and_cannot_steer_a_terminal(cli, tmp_path, images):
     record = json.loads(cli("info", "all.fmae", "--json").stdout)
     assert (record["images"], record["names"]) == (7, None)
     assert "U+001B" in record["names_error"]
+
+
+def test_a_stack_of_no_images_with_names_has_none(cli, tmp_path, images):
+    (tmp_path / "none.fmae").write_bytes(Codec().compress_batch(images[:0], names=[]))
+    assert cli("info", "none.fmae").stdout.endswith("\nnames     none\n")

@@ -129,6 +129,13 @@ def test_a_link_that_somebody_put_there_is_not_followed(folder, tmp_path, monkey
     assert precious.read_text() == "precious"
 
 
+def test_a_number_of_processes_that_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["batch_job.py", str(tmp_path), str(tmp_path / "out"), "--processes", "0"])
+    with pytest.raises(SystemExit, match="2"):
+        batch_job.main()
+    assert capsys.readouterr().err.endswith("--processes is 0; expected 1 or more\n")
+
+
 def test_a_folder_that_is_none(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["batch_job.py", str(tmp_path / "none"), str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="2"):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from examples.data_loader import make_loader
+from examples.data_loader import main, make_loader
 from fmae_edge import Codec, InputError
 from tests.conftest import REPOSITORY
 
@@ -58,3 +58,10 @@ def test_as_a_user_runs_it_with_workers_that_are_spawned(folder):
     lines = done.stdout.splitlines()
     assert [line.split(" in ")[0] for line in lines] == ["epoch 1: 10 images", "epoch 2: 10 images"]
     assert all(line.endswith(" images per second") for line in lines)
+
+
+def test_a_path_that_does_not_exist_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["data_loader.py", "nowhere.fmae"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err.endswith("nowhere.fmae does not exist\n")

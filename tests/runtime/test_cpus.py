@@ -1,5 +1,6 @@
 """The number of threads is what was asked for, else the CPUs that this process may really use."""
 
+import numpy as np
 import pytest
 
 from fmae_edge import Codec, InputError
@@ -69,6 +70,7 @@ def test_what_is_asked_for_goes_before_the_environment(monkeypatch):
     monkeypatch.setenv(OPENMP_VARIABLE, "7")
     monkeypatch.setenv(VARIABLE, "5")
     assert choose_threads(2) == (2, "asked for")
+    assert choose_threads(np.int64(3)) == (3, "asked for")
     assert choose_threads() == (5, VARIABLE)
     monkeypatch.delenv(VARIABLE)
     assert choose_threads() == (7, OPENMP_VARIABLE)

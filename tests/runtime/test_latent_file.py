@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmae_edge import InputError
+from fmae_edge import Codec, InputError
 from fmae_edge.runtime.latent_file import dump_latents, file_bytes, load_latents
 
 
@@ -105,7 +105,9 @@ def test_headers_that_other_programs_write(header, version):
 @pytest.mark.parametrize("version", [b"\0\0", b"\1\1", b"\3\1", b"\4\0", b"\x09\x09"])
 def test_other_versions_are_refused(version):
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (64,)}"
-    with pytest.raises(InputError, match="it: not a .npy file"):
+    with pytest.raises(
+        InputError, match=f"^it: has version {version[0]}.{version[1]} of the .npy format; expected"
+    ):
         load_latents(with_header(header, version), 64, "it")
 
 
@@ -170,3 +172,11 @@ def test_any_changed_byte_is_read_as_latents_or_refused(at, change):
     else:
         assert latents.shape[-1] == 64
         assert np.isfinite(latents).all()
+
+
+def test_what_the_library_is_told_of_integers_is_not_told_of_a_file():
+    symbols = np.zeros(64, np.int64)
+    with pytest.raises(InputError, match="int8 symbols; for symbols of a .fmae file, give quality too$"):
+        Codec().decode(symbols)
+    with pytest.raises(InputError, match="^it: latents have dtype int64; expected .* int8 symbols$"):
+        load_latents(saved(symbols), 64, "it")
