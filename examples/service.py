@@ -141,7 +141,7 @@ def read_latent(body: bytes, index: int, size: int) -> NDArray[Any]:
     """Return a latent (size,) of a .npy file; no pickle is loaded, and its header alone takes no memory."""
     latents = np.atleast_2d(load_latents(body, size, "the file"))
     if index >= len(latents):
-        raise InputError(f"the file has {len(latents)} latents, numbered from 0, and no latent {index}")
+        raise InputError(f"the file has no latent {index}; it has {len(latents)}, counted from 0")
     latent: NDArray[Any] = latents[index]
     return latent
 
