@@ -12,7 +12,7 @@ from fmae_edge import Codec
 from fmae_edge.runtime.errors import OutputError
 from fmae_edge.runtime.output import write_file
 from tests.cli.results import found, records
-from tests.cli.test_terminal import terminal
+from tests.cli.terminals import terminal
 from tests.conftest import COMMAND
 
 
