@@ -72,9 +72,8 @@ def check_tiff(content: bytes, where: str) -> None:
     except struct.error:
         return
     layout = {tag.number: tag for tag in tags if tag.number in _LAYOUT}
-    if len(layout) < sum(
-        tag.number in _LAYOUT for tag in tags
-    ):  # Pillow may take one of two, and libtiff the other
+    # Of a tag that comes twice, Pillow may take one and libtiff the other
+    if len(layout) < sum(tag.number in _LAYOUT for tag in tags):
         raise InputError(f"{where}: a tag for the layout of its pixels comes twice; save the image again")
     width, height, tile_width, tile_height, samples = (
         tiff.number(layout[tag]) if tag in layout else 0
