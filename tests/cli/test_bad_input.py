@@ -174,7 +174,7 @@ NUMBERS = [
 def test_numbers_that_an_option_does_not_take(cli, tmp_path, command, option, more, value):
     """Python itself refuses to read or print integers of thousands of digits."""
     refused(
-        cli(command, f"{option}={value}", *more), f"fmae-edge: {option} is '.*'; expected an", tmp_path, [], code=2
+        cli(command, f"{option}={value}", *more), f"fmae-edge: {option} is '.*; expected an", tmp_path, [], code=2
     )
 
 
