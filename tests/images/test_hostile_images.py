@@ -140,6 +140,13 @@ def test_a_tile_of_jpeg_is_smaller_for_its_scans(compression, most):
         check_tiff(of_a_tile(most + 16), "it")
 
 
+def test_a_directory_has_at_most_2500_tags():
+    """Because libtiff sorts them all again for each one."""
+    check_tiff(tiff([(1000 + number, 4, 1, 0) for number in range(2494)]), "it")  # and 6 for the layout
+    with pytest.raises(InputError, match="it: the file has more than 10000 parts"):
+        check_tiff(tiff([(1000 + number, 4, 1, 0) for number in range(2495)]), "it")
+
+
 def test_a_pixel_has_at_most_6_samples():
     check_tiff(tiff([(273, 4, 1, 8), (277, 3, 1, 6)]), "it")
     with pytest.raises(InputError, match="it: the image has 64 samples per pixel; the limit is 6"):
