@@ -165,10 +165,13 @@ def npy_bytes(images: NDArray[np.uint8]) -> bytes:
 
 
 def _scale_transparency(image: Image.Image, content: bytes) -> None:
-    """Scale the transparent gray level of a PNG to 8 bits, as Pillow scales pixels of 2 and 4 bits."""
+    """Scale the transparent gray level of a PNG to 8 bits, as Pillow scales pixels of 1, 2 and 4 bits.
+
+    Newer versions of Pillow do so for 1 bit.
+    """
     level, depth = image.info.get("transparency"), content[png_check.DEPTH_AT]
-    if image.mode == "L" and isinstance(level, int) and depth < 8:
-        image.info["transparency"] = level * (255 // (2**depth - 1))
+    if image.mode in ("1", "L") and isinstance(level, int) and depth < 8:
+        image.info["transparency"] = min(level * (255 // (2**depth - 1)), 255)
 
 
 def _orientation(image: Image.Image, where: str) -> int:

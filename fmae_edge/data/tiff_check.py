@@ -42,6 +42,7 @@ _MOST_NUMBERS = 1 << 20
 _TAG_PARTS = 4  # libtiff sorts all tags again for each one that it does not know
 # A tile may be larger than its image: many programs write 256x256 and 512x512
 _MOST_TILE_SIDE, _MOST_TILE_PIXELS = 1 << 11, 1 << 22
+_JPEG, _MOST_JPEG_TILE_PIXELS = (6, 7), 1 << 20  # libtiff decodes up to 100 scans of each
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,18 @@ def check_tiff(content: bytes, where: str) -> None:
     # Of a tag that comes twice, Pillow may take one and libtiff the other
     if len(layout) < sum(tag.number in _LAYOUT for tag in tags):
         raise InputError(f"{where}: a tag for the layout of its pixels comes twice; save the image again")
-    width, height, tile_width, tile_height, samples = (
+    width, height, tile_width, tile_height, samples, compression = (
         tiff.number(layout[tag]) if tag in layout else 0
-        for tag in (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES)
+        for tag in (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _COMPRESSION)
     )
     Parts(where, width, height).take(
         max((layout[tag].count for tag in (_STRIPS, _TILES) if tag in layout), default=0)
     )
     if samples > _MOST_SAMPLES:
         raise InputError(f"{where}: the image has {samples} samples per pixel; the limit is {_MOST_SAMPLES}")
+    most_pixels = _MOST_JPEG_TILE_PIXELS if compression in _JPEG else _MOST_TILE_PIXELS
     if (
-        tile_width * tile_height > max(_MOST_TILE_PIXELS, (width + 15) * (height + 15))
+        tile_width * tile_height > max(most_pixels, (width + 15) * (height + 15))
         or tile_width > max(_MOST_TILE_SIDE, width + 15)
         or tile_height > max(_MOST_TILE_SIDE, height + 15)
     ):
