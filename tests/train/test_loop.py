@@ -83,7 +83,7 @@ def test_a_model_without_its_progress_is_not_trained_over(tmp_path, tensors):
 def test_progress_of_another_config_is_refused(tmp_path, tensors):
     start_run(tmp_path / "run", CONFIG, RECIPE)
     run_once(tmp_path / "run", tensors)
-    with pytest.raises(RunError, match=r"does not fit its config\.json"):
+    with pytest.raises(RunError, match=r"does not fit config\.json"):
         train(tmp_path / "run", Autoencoder(ModelConfig(latent_size=9, widths=(4, 8))), RECIPE, *tensors, CPU)
 
 
