@@ -271,7 +271,7 @@ def test_without_threads_a_file_of_all_is_not_written(cli, folders, monkeypatch)
     done = cli("compress", "-r", "in", "-o", "all.npy")
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: cannot start a thread (can't start new thread): ")
-    assert "0 done, 0 skipped, 2 failed" in done.stderr
+    assert "0 done, 2 skipped, 0 failed" in done.stderr  # no input is bad
     assert not (folders / "all.npy").exists()
     assert cli("compress", "in/one/img.png").returncode == 0  # one file needs no other thread
     content = (folders / "in/one/img.png").read_bytes()
@@ -286,8 +286,9 @@ def test_a_file_of_all_on_a_full_disk(cli, folders, monkeypatch):
     monkeypatch.setattr(os, "dup", fail)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--json")
     assert done.returncode == 1
-    assert done.stderr == "fmae-edge: all.npy: cannot be written (No space left on device)\n"
-    assert [each["status"] for each in records(done)] == ["failed"] * 2
+    sentence = "fmae-edge: all.npy: cannot be written (No space left on device); to go on, run the same command\n"
+    assert done.stderr == sentence
+    assert [(each["status"], each["output"]) for each in records(done)] == [("skipped", None)] * 2
 
 
 def test_folders_that_cannot_be_made_on_a_full_disk(cli, folders, monkeypatch):

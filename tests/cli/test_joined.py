@@ -149,7 +149,7 @@ def test_two_inputs_of_one_name_are_both_told(cli, folder, images):
     (folder / "in/a.webp").write_bytes(png_bytes(images[5]))
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--names")
     assert done.returncode == 1
-    assert done.stderr.startswith("fmae-edge: in/a.png and in/a.webp: both would be named 'a'; rename one")
+    assert done.stderr.startswith("fmae-edge: in/a.png and in/a.webp: both would have the name 'a'; rename one")
     assert not (folder / "all.fmae").exists()
 
 

@@ -106,7 +106,7 @@ def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
     monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
     done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
-    assert "in/one/img.png and in/two/img.png: both would be named 'img'" in done.stderr
+    assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
 
 
 def test_an_output_is_the_same_however_it_is_spelled(cli, folders):

@@ -219,7 +219,7 @@ def test_a_lack_of_memory_is_the_failure_of_one_input(tmp_path, capsys):
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 20, lack).run()
     sentence, counts = capsys.readouterr().err.splitlines()
-    assert sentence.endswith("10.png: takes more memory than there is")
+    assert sentence.endswith("10.png: needs more memory than is available")
     assert counts.startswith("19 done, 0 skipped, 1 failed in ")
 
 

@@ -50,7 +50,7 @@ def test_int8_symbols_mean_another_thing_with_a_quality(images):
 
 def test_latents_and_symbols_are_not_confused():
     with pytest.raises(
-        InputError, match="dtype int64; expected float32 .* for symbols of a .fmae file, give their"
+        InputError, match="dtype int64; expected float32 .* for symbols of a .fmae file, give quality"
     ):
         CODEC.decode(np.zeros(64, np.int64))
     for dtype in (np.float32, bool):

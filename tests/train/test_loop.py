@@ -75,7 +75,7 @@ def test_a_model_without_its_progress_is_not_trained_over(tmp_path, tensors):
     run_once(tmp_path / "run", tensors)
     (tmp_path / "run" / RESUME).unlink()
     before = (tmp_path / "run" / MODEL).read_bytes()
-    with pytest.raises(RunError, match="cannot go on"):
+    with pytest.raises(RunError, match="cannot continue"):
         run_once(tmp_path / "run", tensors)
     assert (tmp_path / "run" / MODEL).read_bytes() == before
 

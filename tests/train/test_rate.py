@@ -157,7 +157,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, tensors):
     assert metrics[-1]["train_bytes"] > 0
     with pytest.raises(KeyboardInterrupt):
         run_once(tmp_path / "parts", tensors, stop_after=2)
-    with pytest.raises(RunError, match=rf"{PRIOR}: missing"):
+    with pytest.raises(RunError, match=rf"{PRIOR}: is missing"):
         load_checkpoint(tmp_path / "parts")
     run_once(tmp_path / "parts", tensors)
     for name in (PRIOR, "model.safetensors"):
@@ -181,5 +181,5 @@ def test_what_a_run_without_a_rate_left_does_not_go_on_with_one(tmp_path, tensor
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, 2.0, float("nan")])
 def test_a_lambda_out_of_range_is_refused(weight):
-    with pytest.raises(ValueError, match="rate-distortion lambda"):
+    with pytest.raises(ValueError, match="rate_distortion is"):
         Recipe(rate_distortion=weight)
