@@ -62,9 +62,11 @@ def lacks_resources(error: BaseException) -> bool:
 
 
 def shown(value: object, most: int = 200) -> str:
-    """Return a value as a message shows it: its repr, cut to `most` characters."""
+    """Return a value as a message shows it: its repr, of which about `most` characters are kept."""
     if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
         return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str) and len(value) > most:
+        return f"{value[:most]!r}..."
     try:
         text = repr(value)
     except Exception:  # a list of such integers, or an object whose own __repr__ fails

@@ -55,3 +55,8 @@ def test_a_long_value_is_cut():
     with pytest.raises(UsageError) as caught:
         integer("--of", 0)("7" * 100_000)
     assert len(str(caught.value)) < 120
+
+
+def test_a_long_value_is_cut_and_its_quotes_are_closed():
+    with pytest.raises(UsageError, match=r"^-n is '7{40}'\.\.\.; expected an integer from 1 to 9$"):
+        integer("-n", 1, 9)("7" * 5000)
