@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder
 
 Task = Literal["encode", "decode"]
 TASKS: tuple[Task, ...] = ("encode", "decode")

@@ -17,8 +17,8 @@ from fmae_edge.export.graph_builder import IR_VERSION, OPSET
 from fmae_edge.export.layers import Conv, Dense, Layer, matrix, multiply_adds
 from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
+from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.runtime.sessions import open_session
-from fmae_edge.train.model import Autoencoder
 
 Precision = Literal["int8", "float32"]
 PRODUCTS = ((512, 512, 512), (1024, 576, 128))  # rows, inner size, columns

@@ -113,7 +113,7 @@ def load_material() -> "Material":
     from engine_calls import BATCHES, make_material
 
     from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
-    from fmae_edge.train.checkpoint import load_checkpoint
+    from fmae_edge.model.checkpoint import load_checkpoint
 
     model = load_checkpoint(ROOT / "checkpoints" / "fashion-mnist").model.eval().requires_grad_(False)
     content = gzip.decompress((ROOT / "tests/data/test-images-256.idx3-ubyte.gz").read_bytes())

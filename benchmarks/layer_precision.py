@@ -22,9 +22,9 @@ from fmae_edge.export.int8_network import Int8Network
 from fmae_edge.export.int8_target import int8_target
 from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
+from fmae_edge.model.checkpoint import load_checkpoint
+from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.runtime.sessions import open_session
-from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.fast_pass import encode_all
 
 ROOT = Path(__file__).parent.parent
 BATCHES = (1, 4, 16, 64)

@@ -61,12 +61,12 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8
     """A run of a small model trained with a rate, for seconds: it decodes blurs, and exports in no time."""
     import torch
 
-    from fmae_edge.train.checkpoint import start_run
-    from fmae_edge.train.config import ModelConfig
+    from fmae_edge.model.autoencoder import Autoencoder
+    from fmae_edge.model.checkpoint import start_run
+    from fmae_edge.model.config import ModelConfig
+    from fmae_edge.model.recipe import Recipe
     from fmae_edge.train.loop import train
-    from fmae_edge.train.model import Autoencoder
     from fmae_edge.train.prior_fit import fit_prior
-    from fmae_edge.train.recipe import Recipe
 
     run = tmp_path_factory.mktemp("runs") / "small"
     config = ModelConfig(latent_size=16, widths=(4, 8, 16))

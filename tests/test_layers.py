@@ -17,14 +17,13 @@ LAYERS = {
     "runtime": (),
     "data": ("runtime",),
     "measure": ("runtime",),
+    "model": ("runtime",),
     "evaluate": ("data", "measure", "runtime"),
-    "train": ("data", "measure", "runtime"),
-    "export": ("data", "measure", "runtime", "train"),
-    "cli": ("runtime", "data", "measure", "evaluate", "train", "export"),
+    "train": ("model", "data", "measure", "runtime"),
+    "export": ("model", "data", "measure", "runtime"),
+    "cli": ("runtime", "data", "measure", "model", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
-# train and export meet only through a checkpoint, the model and the prior, and the algebra of their layers.
-EXPORT_MAY_IMPORT_OF_TRAIN = {"algebra", "checkpoint", "config", "fast_pass", "model", "prior"}
 
 
 def imported(path):
@@ -52,12 +51,6 @@ def test_imports_go_one_way(layer):
 def test_the_runtime_imports_numpy_and_onnxruntime_only():
     for path, name in modules("runtime"):
         assert name[0] in sys.stdlib_module_names | RUNTIME_MAY_IMPORT | {"fmae_edge"}, path
-
-
-def test_train_and_export_meet_through_checkpoint_and_model():
-    for path, name in modules("export"):
-        if name[:2] == ["fmae_edge", "train"]:
-            assert name[2] in EXPORT_MAY_IMPORT_OF_TRAIN, path
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)

@@ -61,7 +61,7 @@ def export(
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.export.build import ExportOptions
     from fmae_edge.export.bundle import export_bundle
-    from fmae_edge.train.checkpoint import load_checkpoint
+    from fmae_edge.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(run)
     images = load_fashion_mnist(data)
@@ -115,7 +115,7 @@ def parity(
     from fmae_edge.export.bundle import require_geometry
     from fmae_edge.export.errors import ParityError
     from fmae_edge.export.parity import measure_parity
-    from fmae_edge.train.checkpoint import load_checkpoint
+    from fmae_edge.model.checkpoint import load_checkpoint
 
     model = load_checkpoint(run).model
     require_geometry(model.config, read.manifest.image_shape)

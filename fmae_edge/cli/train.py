@@ -11,7 +11,7 @@ from fmae_edge.cli.integers import integer
 from fmae_edge.cli.usage import UsageError, as_option
 
 if TYPE_CHECKING:
-    from fmae_edge.train.recipe import Recipe
+    from fmae_edge.model.recipe import Recipe
 
 
 def train(
@@ -71,14 +71,14 @@ def train(
 
     from fmae_edge.cli.progress import TrainingProgress
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
+    from fmae_edge.model.autoencoder import Autoencoder
+    from fmae_edge.model.checkpoint import read_config, read_recipe, start_run
+    from fmae_edge.model.config import ModelConfig
+    from fmae_edge.model.recipe import Recipe
     from fmae_edge.runtime.errors import ArgumentError
-    from fmae_edge.train.checkpoint import read_config, read_recipe, start_run
-    from fmae_edge.train.config import ModelConfig
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
-    from fmae_edge.train.model import Autoencoder
     from fmae_edge.train.pictures import RunPictures
-    from fmae_edge.train.recipe import Recipe
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     options["rate_distortion"] = rate_distortion

@@ -18,7 +18,7 @@ from fmae_edge.export.network import PARTS, Network, names_in, network_of
 from fmae_edge.export.optimised_graph import require_int8
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.export.rewrite import rewrite_decoder
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder
 
 _HELD_OUT_IMAGES = 1000
 _SEED = 0

@@ -24,6 +24,9 @@ from fmae_edge.export.parity import Parity, measure_parity
 from fmae_edge.export.prior import build_prior
 from fmae_edge.export.rate import measure_bit_costs, measure_rate
 from fmae_edge.measure.quality import measure_quality
+from fmae_edge.model.checkpoint import MODEL, Checkpoint
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.runtime.bundle import read_bundle
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import BundleError, OutputError
@@ -31,9 +34,6 @@ from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
 from fmae_edge.runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.runtime.self_test import golden_vectors
-from fmae_edge.train.checkpoint import MODEL, Checkpoint
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.fast_pass import encode_all
 
 _GOLDEN_IMAGES = 8
 

@@ -20,8 +20,8 @@ from fmae_edge.export.layers import (
     matrix,
     multiply_adds,
 )
-from fmae_edge.train.algebra import conv_of_transposed
-from fmae_edge.train.model import Autoencoder, Decoder, Encoder
+from fmae_edge.model.algebra import conv_of_transposed
+from fmae_edge.model.autoencoder import Autoencoder, Decoder, Encoder
 
 Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, ...] = ("encoder", "decoder")

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmae_edge.measure.quality import pooled_psnr
+from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.runtime.cpus import available_cpus
 from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Precision
 from fmae_edge.runtime.sessions import open_session, takes_levels
-from fmae_edge.train.model import Autoencoder
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.graph_builder import IR_VERSION, OPSET
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder
 
 
 def plain_encoder_graph(model: Autoencoder) -> onnx.ModelProto:

@@ -14,6 +14,15 @@ from fmae_edge.export.prior_tables import (
     to_starts,
     widths_below,
 )
+from fmae_edge.model.learned_prior import (
+    FIRST_LOG2_WIDTH,
+    INPUT_SCALE,
+    MEAN_SCALE,
+    QUALITY_STEPS,
+    UNITS,
+    GroupPrior,
+    Prior,
+)
 from fmae_edge.runtime.manifest import Qualities
 from fmae_edge.runtime.prior import (
     EXACT,
@@ -26,15 +35,6 @@ from fmae_edge.runtime.prior import (
     read_prior,
 )
 from fmae_edge.runtime.symbol_coder import clip_symbols
-from fmae_edge.train.prior import (
-    FIRST_LOG2_WIDTH,
-    INPUT_SCALE,
-    MEAN_SCALE,
-    QUALITY_STEPS,
-    UNITS,
-    GroupPrior,
-    Prior,
-)
 
 _INT8, _INT16 = 127, 32767
 _UNITS_PER_DEVIATION = 48

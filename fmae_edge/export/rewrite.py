@@ -16,7 +16,7 @@ from fmae_edge.export.layers import (
     Upsample,
     shapes,
 )
-from fmae_edge.train.algebra import PHASES, dense_then_conv
+from fmae_edge.model.algebra import PHASES, dense_then_conv
 
 
 def rewrite_decoder(layers: list[Layer]) -> list[Layer]:

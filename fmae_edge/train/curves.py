@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from fmae_edge.train.checkpoint import Metrics
+from fmae_edge.model.checkpoint import Metrics
 
 # From Okabe and Ito's palette, which colour-blind people can tell apart
 _BLUE, _ORANGE = "#0072B2", "#D55E00"

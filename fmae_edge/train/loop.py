@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from fmae_edge.measure.quality import Quality, measure_quality, psnr
-from fmae_edge.train.allocator import keep_freed_memory
-from fmae_edge.train.checkpoint import (
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.checkpoint import (
     Metrics,
     Progress,
     has_prior,
@@ -23,15 +23,15 @@ from fmae_edge.train.checkpoint import (
     save_prior,
     save_progress,
 )
+from fmae_edge.model.errors import RunError
+from fmae_edge.model.fast_pass import encode_all, fast_autoencode
+from fmae_edge.model.learned_prior import Prior
+from fmae_edge.model.recipe import Recipe
+from fmae_edge.train.allocator import keep_freed_memory
 from fmae_edge.train.device import has_fast_bfloat16
-from fmae_edge.train.errors import RunError
-from fmae_edge.train.fast_pass import encode_all, fast_autoencode
-from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.optimiser import Optimisers
-from fmae_edge.train.prior import Prior
 from fmae_edge.train.prior_fit import fit_prior
 from fmae_edge.train.rate import START, rate_distortion
-from fmae_edge.train.recipe import Recipe
 
 _TEST_BATCH = 500
 

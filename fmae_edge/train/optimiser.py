@@ -3,9 +3,9 @@
 from torch import Tensor
 from torch.optim import AdamW
 
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.learned_prior import Prior
 from fmae_edge.train.muon import Muon
-from fmae_edge.train.prior import Prior
 
 
 class Optimisers:

@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from fmae_edge.train.prior import QUALITY_STEPS, UNITS, PackedPrior, Prior
+from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, PackedPrior, Prior
 from fmae_edge.train.rate import quantise
 
 _STEPS = 8000

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from fmae_edge.train.fast_pass import fast_decode, fast_encode
-from fmae_edge.train.model import Autoencoder
-from fmae_edge.train.prior import QUALITY_STEPS, UNITS, Prior
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.fast_pass import fast_decode, fast_encode
+from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, Prior
 
 # The share of the steps in which the autoencoder learns alone: from random weights, the noise of a coarse
 # quantiser hides the little information in the latents.

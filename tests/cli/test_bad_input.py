@@ -193,10 +193,10 @@ def test_every_number_is_tried():
 
 
 def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
-    from fmae_edge.train.checkpoint import publish, start_run
-    from fmae_edge.train.config import ModelConfig
-    from fmae_edge.train.model import Autoencoder
-    from fmae_edge.train.recipe import Recipe
+    from fmae_edge.model.autoencoder import Autoencoder
+    from fmae_edge.model.checkpoint import publish, start_run
+    from fmae_edge.model.config import ModelConfig
+    from fmae_edge.model.recipe import Recipe
 
     start_run(tmp_path / "run", ModelConfig(latent_size=32), Recipe())
     publish(tmp_path / "run", Autoencoder(ModelConfig(latent_size=32)), [])

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
-from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.checkpoint import load_checkpoint
+from fmae_edge.model.config import ModelConfig
 from tests.conftest import CHECKPOINT
 
 CONFIGS = {

@@ -9,9 +9,9 @@ from onnx import numpy_helper
 from fmae_edge.export import int8_network
 from fmae_edge.export.build import ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.config import ModelConfig
 from fmae_edge.runtime.sessions import open_session
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.model import Autoencoder
 
 STEPS = torch.full((6,), 0.02)
 

@@ -67,8 +67,8 @@ def test_both_halves_are_the_model(model, random_images, random_latents, form):
 def test_the_seed_decoder_has_no_pixel_moved_before_the_end():
     """Dense and first convolution in one, both upsamplings in their convolutions: a third of the products."""
     torch.manual_seed(0)
-    from fmae_edge.train.config import ModelConfig
-    from fmae_edge.train.model import Autoencoder
+    from fmae_edge.model.autoencoder import Autoencoder
+    from fmae_edge.model.config import ModelConfig
 
     network = network_of(Autoencoder(ModelConfig()).requires_grad_(False))
     rewritten = rewrite_decoder(network.decoder)

@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 
-from fmae_edge.train.checkpoint import METRICS, MODEL, RESUME, load_checkpoint, read_config, start_run
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.errors import RunError
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.checkpoint import METRICS, MODEL, RESUME, load_checkpoint, read_config, start_run
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.errors import RunError
+from fmae_edge.model.recipe import Recipe
 from fmae_edge.train.loop import epoch_order, measure_model, train
-from fmae_edge.train.model import Autoencoder
-from fmae_edge.train.recipe import Recipe
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
 RECIPE = Recipe(epochs=4, batch_size=32, lr=0.01, seed=3)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.config import ModelConfig
 from fmae_edge.train.muon import Muon, orthogonalise
 from fmae_edge.train.optimiser import Optimisers
 

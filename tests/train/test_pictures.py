@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.checkpoint import MODEL, load_checkpoint, read_config, start_run
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.errors import RunError
+from fmae_edge.model.recipe import Recipe
 from fmae_edge.train import pictures
-from fmae_edge.train.checkpoint import MODEL, load_checkpoint, read_config, start_run
-from fmae_edge.train.config import ModelConfig
 from fmae_edge.train.curves import plot_curves
-from fmae_edge.train.errors import RunError
 from fmae_edge.train.loop import train
-from fmae_edge.train.model import Autoencoder
 from fmae_edge.train.pictures import CURVES, EVENTS, IMAGES, RECONSTRUCTIONS, RunPictures
-from fmae_edge.train.recipe import Recipe
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
 RECIPE = Recipe(epochs=3, batch_size=32, lr=0.01, seed=3)

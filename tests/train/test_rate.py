@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from fmae_edge.train.checkpoint import PRIOR, RESUME, load_checkpoint, read_config, start_run
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.errors import RunError
-from fmae_edge.train.fast_pass import encode_all
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.checkpoint import PRIOR, RESUME, load_checkpoint, read_config, start_run
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.errors import RunError
+from fmae_edge.model.fast_pass import encode_all
+from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, Prior, group_sizes
+from fmae_edge.model.recipe import Recipe
 from fmae_edge.train.loop import train
-from fmae_edge.train.model import Autoencoder
-from fmae_edge.train.prior import QUALITY_STEPS, UNITS, Prior, group_sizes
 from fmae_edge.train.prior_fit import fit_prior
 from fmae_edge.train.rate import quantise, rate_distortion
-from fmae_edge.train.recipe import Recipe
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
 RECIPE = Recipe(epochs=3, batch_size=32, lr=0.01, seed=3, rate_distortion=0.003)

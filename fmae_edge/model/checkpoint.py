@@ -28,12 +28,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.errors import RunError
+from fmae_edge.model.learned_prior import Prior
+from fmae_edge.model.recipe import Recipe
 from fmae_edge.runtime.output import write_file
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.errors import RunError
-from fmae_edge.train.model import Autoencoder
-from fmae_edge.train.prior import Prior
-from fmae_edge.train.recipe import Recipe
 
 CONFIG, RECIPE, METRICS = "config.json", "recipe.json", "metrics.jsonl"
 MODEL, PRIOR, RESUME = "model.safetensors", "prior.safetensors", "resume.safetensors"

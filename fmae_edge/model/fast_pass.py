@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from fmae_edge.train.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
-from fmae_edge.train.model import Autoencoder, Decoder, Encoder
+from fmae_edge.model.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
+from fmae_edge.model.autoencoder import Autoencoder, Decoder, Encoder
 
 _BATCH = 500
 

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate
 
-from fmae_edge.train.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
-from fmae_edge.train.checkpoint import load_checkpoint
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.fast_pass import fast_autoencode, fast_decode, fast_encode
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.checkpoint import load_checkpoint
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.fast_pass import fast_autoencode, fast_decode, fast_encode
 from tests.conftest import CHECKPOINT
 
 CONFIGS = [

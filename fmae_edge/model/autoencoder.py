@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from fmae_edge.train.config import ModelConfig
+from fmae_edge.model.config import ModelConfig
 
 
 class Encoder(nn.Module):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.model import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.config import ModelConfig
 
 ENCODER = [
     ("Conv2d", (3, 3), 1, 32, "same", (32, 28, 28)),

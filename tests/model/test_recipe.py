@@ -1,6 +1,6 @@
 import pytest
 
-from fmae_edge.train.recipe import Recipe
+from fmae_edge.model.recipe import Recipe
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():

@@ -7,10 +7,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from fmae_edge.train.checkpoint import CONFIG, METRICS, MODEL, RECIPE, load_checkpoint, read_config, start_run
-from fmae_edge.train.config import ModelConfig
-from fmae_edge.train.errors import RunError
-from fmae_edge.train.recipe import Recipe
+from fmae_edge.model.checkpoint import CONFIG, METRICS, MODEL, RECIPE, load_checkpoint, read_config, start_run
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.errors import RunError
+from fmae_edge.model.recipe import Recipe
 from tests.conftest import CHECKPOINT
 
 

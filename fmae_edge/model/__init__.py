@@ -1,0 +1,1 @@
+"""What training and export share: config, autoencoder, learned prior, recipe, checkpoint. PyTorch."""
