@@ -62,6 +62,12 @@ def test_no_module_of_tests_imports_a_file_of_tests(path):
             assert not name.rpartition(".")[2].startswith("test_"), f"{path} imports {name}"
 
 
+@pytest.mark.parametrize("layer", ["data", "measure", "evaluate"])
+def test_pytorch_is_needed_only_to_download_what_is_evaluated(layer):
+    for path, name in modules(layer):
+        assert name[0] not in ("torch", "torchvision") or path.name == "torchvision_import.py", path
+
+
 def loaded_after(statement):
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
