@@ -11,10 +11,10 @@ from fmae_edge.runtime.errors import InputError
 
 STARTS = (b"II", b"MM")
 _BIG = 43
-_WIDTH, _HEIGHT, _STRIPS, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 256, 257, 273, 322, 323, 324
+_WIDTH, _HEIGHT, _STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 256, 257, 273, 278, 322, 323, 324
 _SAMPLES, _MOST_SAMPLES = 277, 6  # per pixel; Pillow takes no more
 _BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES = 258, 259, 262, 284, 338
-_LAYOUT = {_WIDTH, _HEIGHT, _STRIPS, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _SAMPLES}
+_LAYOUT = {_WIDTH, _HEIGHT, _STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _SAMPLES}
 _LAYOUT |= {_BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES}
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965  # each points to a directory, which Pillow reads too
 _EXIF_START, _MOST_EXIF_STARTS = b"Exif\0\0", 3  # Pillow removes any number of them, and copies the rest each time
@@ -76,13 +76,17 @@ def check_tiff(content: bytes, where: str) -> None:
     # Of a tag that comes twice, Pillow may take one and libtiff the other
     if len(layout) < sum(tag.number in _LAYOUT for tag in tags):
         raise InputError(f"{where}: a tag for the layout of its pixels comes twice; save the image again")
-    width, height, tile_width, tile_height, samples, compression = (
+    width, height, strip_height, tile_width, tile_height, samples, compression = (
         tiff.number(layout[tag]) if tag in layout else 0
-        for tag in (_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _COMPRESSION)
+        for tag in (_WIDTH, _HEIGHT, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _COMPRESSION)
     )
-    Parts(where, width, height).take(
-        max((layout[tag].count for tag in (_STRIPS, _TILES) if tag in layout), default=0)
-    )
+    strips, tiles = (layout[tag].count if tag in layout else 0 for tag in (_STRIPS, _TILES))
+    Parts(where, width, height).take(max(strips, tiles))
+    # Pillow decodes each that is listed, those that the image does not need over the others
+    most_strips = 2 * _parts(height, strip_height) * max(samples, 1)
+    most_tiles = 2 * _parts(width, tile_width) * _parts(height, tile_height) * max(samples, 1)
+    if strips > most_strips or tiles > most_tiles:
+        raise InputError(f"{where}: the file has more strips or tiles than its image needs; save the image again")
     if samples > _MOST_SAMPLES:
         raise InputError(f"{where}: the image has {samples} samples per pixel; the limit is {_MOST_SAMPLES}")
     most_pixels = _MOST_JPEG_TILE_PIXELS if compression in _JPEG else _MOST_TILE_PIXELS
@@ -101,6 +105,11 @@ def check_tiff(content: bytes, where: str) -> None:
                 for inner in tiff.directory(tiff.number(tag)):
                     if inner.number == _INTEROPERABILITY:
                         tiff.directory(tiff.number(inner))
+
+
+def _parts(length: int, part: int) -> int:
+    """Return how many parts cover a length. Where a file does not say how long they are, each may be 1."""
+    return -(-length // max(part, 1))
 
 
 def check_exif(content: bytes, where: str) -> None:

@@ -130,6 +130,16 @@ def test_no_side_of_a_tile_is_much_longer_than_the_image(width, height):
         check_tiff(tiff([(322, 4, 1, width), (323, 4, 1, height), (324, 4, 1, 8)]), "it")
 
 
+@pytest.mark.parametrize("sizes", [[(278, 3, 1, 4)], [(322, 3, 1, 16), (323, 3, 1, 16)]])
+def test_a_file_has_no_more_strips_or_tiles_than_its_image_needs(sizes):
+    """Pillow decodes needless ones over the others: 7,000 of them took a minute for an image of 65535x28."""
+    needed = 7 if len(sizes) == 1 else 4  # of 28x28 pixels
+    offsets = 273 if len(sizes) == 1 else 324
+    check_tiff(tiff([*sizes, (offsets, 4, 2 * needed, 8)]), "it")
+    with pytest.raises(InputError, match="it: the file has more strips or tiles than its image needs"):
+        check_tiff(tiff([*sizes, (offsets, 4, 2 * needed + 1, 8)]), "it")
+
+
 @pytest.mark.parametrize(("compression", "most"), [(7, 1024), (6, 1024), (8, 2048)])
 def test_a_tile_of_jpeg_is_smaller_for_its_scans(compression, most):
     def of_a_tile(side):
