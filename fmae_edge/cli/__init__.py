@@ -153,7 +153,8 @@ def _import_numpy() -> None:
 
 
 def _fail(sentence: str, error: BaseException, exit_code: int = 1) -> NoReturn:
-    from fmae_edge.cli.console import say_error
+    from fmae_edge.cli.console import drop_unwritten, say_error
 
     say_error(sentence, error)
+    drop_unwritten()
     sys.exit(exit_code)

@@ -36,6 +36,15 @@ class ClosedOutput(TextIOBase):
         raise OutputError("standard output is closed")
 
 
+def drop_unwritten() -> None:
+    """Leave nothing in the buffer of a full standard output: Python would fail to write it again when it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        if sys.stdout is sys.__stdout__:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def is_quiet() -> bool:
     """Whether only results and errors are wanted."""
     return _loudness.quiet

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from fmae_edge.cli.console import ClosedOutput
+from fmae_edge.cli.console import ClosedOutput, drop_unwritten
 from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, place_finder
 from fmae_edge.cli.usage import UsageError
@@ -173,6 +173,7 @@ def _write_to_stdout(content: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        drop_unwritten()
         raise OutputError(f"-: standard output cannot be written ({error.strerror})") from None
 
 
