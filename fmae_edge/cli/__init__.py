@@ -44,7 +44,9 @@ def main() -> None:
         _prepare_streams()
         _run()
     except BrokenPipeError:  # the program that reads the output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python fails again when it flushes at exit
+        from fmae_edge.cli.console import drop_unwritten
+
+        drop_unwritten()
         sys.exit(1)
     except KeyboardInterrupt as error:
         _fail("interrupted", error, exit_code=130)

@@ -37,7 +37,7 @@ class ClosedOutput(TextIOBase):
 
 
 def drop_unwritten() -> None:
-    """Leave nothing in the buffer of a full standard output: Python would fail to write it again when it exits."""
+    """Leave nothing in the buffer of a standard output that fails: Python would fail again when it exits."""
     try:
         sys.stdout.flush()
     except OSError:
