@@ -19,8 +19,8 @@ from fmae_edge.export.calibration import CALIBRATION_METHODS
 from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all
-from fmae_edge.runtime.cpus import available_cpus
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.engine.cpus import available_cpus
+from fmae_edge.runtime.engine.sessions import open_session
 
 ROOT = Path(__file__).parent.parent
 HELD_OUT = 5000

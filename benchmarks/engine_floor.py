@@ -18,7 +18,7 @@ from fmae_edge.export.layers import Conv, Dense, Layer, matrix, multiply_adds
 from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.engine.sessions import open_session
 
 Precision = Literal["int8", "float32"]
 PRODUCTS = ((512, 512, 512), (1024, 576, 128))  # rows, inner size, columns

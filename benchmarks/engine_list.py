@@ -9,8 +9,8 @@ import torch
 from engine_calls import TASKS, Calls, Engine, Material, UnavailableError, silenced, slices
 
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.engine.sessions import open_session
 
 CALIBRATION_IMAGES = 300
 

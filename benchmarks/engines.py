@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmae_edge.cli.table import format_table
-from fmae_edge.runtime.cpus import available_cpus
+from fmae_edge.runtime.engine.cpus import available_cpus
 
 if TYPE_CHECKING:
     from engine_calls import Calls, Engine, Material

@@ -24,7 +24,7 @@ from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.engine.sessions import open_session
 
 ROOT = Path(__file__).parent.parent
 BATCHES = (1, 4, 16, 64)

@@ -20,10 +20,10 @@ from fmae_edge.export.prior import table_prior
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.manifest import PRIOR_NAME
-from fmae_edge.runtime.prior import read_prior
-from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
+from fmae_edge.runtime.entropy.prior import read_prior
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
 
 CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "fashion-mnist"
 REPETITIONS = 100

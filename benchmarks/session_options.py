@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from fmae_edge.cli.table import format_table
 from fmae_edge.evaluate.timing import interleave
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 
 BATCHES = (1, 4, 8, 16, 32, 64, 256)
 ROUNDS = 20

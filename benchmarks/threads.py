@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fmae_edge import Codec
-from fmae_edge.runtime.cpus import available_cpus
+from fmae_edge.runtime.engine.cpus import available_cpus
 
 IMAGES, CALLS, ROUNDS = 64, 30, 9
 

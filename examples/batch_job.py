@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fmae_edge import Codec, FmaeError
 from fmae_edge.data.image_file import SUFFIXES, load_gray, max_image_bytes
-from fmae_edge.runtime.output import write_file
+from fmae_edge.runtime.atomic_write import write_file
 
 IMAGES_AT_ONCE = 64  # per task: coded in one call, they take a fraction of the time of 64 calls
 Job = tuple[Path, Path]  # an image and the file to make of it

@@ -27,7 +27,7 @@ from starlette.requests import ClientDisconnect
 
 from fmae_edge import Codec, InputError
 from fmae_edge.data.image_file import load_gray, png_bytes
-from fmae_edge.runtime.latent_file import MAGIC, load_latents
+from fmae_edge.runtime.format.npy_file import MAGIC, load_latents
 
 MAX_BODY_BYTES = 64 * 1024  # an image of 28x28 is a few kilobytes as PNG or JPEG
 MAX_IMAGES = 10_000  # in a .fmae file of that size: 64 KB can claim half a million empty ones

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from fmae_edge.runtime.manifest import (
+from fmae_edge.runtime.bundle.manifest import (
     MANIFEST_NAME,
     PRIOR_NAME,
     QUALITIES,

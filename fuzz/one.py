@@ -16,7 +16,7 @@ from pathlib import Path
 import atheris
 
 # atheris 3.0 keeps the result of every comparison for good, and these modules compare arrays, not bytes of a file
-_NOT_WATCHED = ["fmae_edge.runtime.range_coder", "fmae_edge.runtime.symbol_coder"]
+_NOT_WATCHED = ["fmae_edge.runtime.entropy.range_coder", "fmae_edge.runtime.entropy.symbol_coder"]
 # Pillow takes a second to instrument
 _PACKAGES = ["fmae_edge", "PIL"] if {"image", "tiff", "jpeg"} & set(sys.argv[1:2]) else ["fmae_edge"]
 with atheris.instrument_imports(include=_PACKAGES, exclude=_NOT_WATCHED, enable_loader_override=False):

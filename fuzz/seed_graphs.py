@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
-from fmae_edge.runtime.bundle import read_bundle
-from fmae_edge.runtime.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
-from fmae_edge.runtime.prior import ESCAPE, FRACTIONS
+from fmae_edge.runtime.bundle.bundle import read_bundle
+from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
+from fmae_edge.runtime.entropy.prior import ESCAPE, FRACTIONS
 from fmae_edge.runtime.self_test import golden_vectors
 from fuzz.mutators import with_manifest, zip_bundle
 from fuzz.targets import _GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS

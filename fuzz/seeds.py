@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.latent_file import dump_latents
-from fmae_edge.runtime.manifest import MANIFEST_NAME
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME
+from fmae_edge.runtime.format.npy_file import dump_latents
 from fuzz.mutators import mend_manifest
 from fuzz.seed_graphs import bundles, graphs, priors
 from fuzz.seed_images import image_files, jpeg_files, tiff_files

@@ -14,13 +14,13 @@ import numpy as np
 from fmae_edge import Codec
 from fmae_edge.cli.doctor import _bundle as diagnose_bundle
 from fmae_edge.data.image_file import load_gray
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.fmae_file import unpack
-from fmae_edge.runtime.graphs import PRECISIONS
-from fmae_edge.runtime.latent_file import load_latents
-from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
-from fmae_edge.runtime.prior import Prior, read_prior
-from fmae_edge.runtime.symbol_coder import decode_symbols
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
+from fmae_edge.runtime.engine.graphs import PRECISIONS
+from fmae_edge.runtime.entropy.prior import Prior, read_prior
+from fmae_edge.runtime.entropy.symbol_coder import decode_symbols
+from fmae_edge.runtime.format.fmae_file import unpack
+from fmae_edge.runtime.format.npy_file import load_latents
 from fuzz.containers import mutate_image
 from fuzz.headers import mutate_fmae, mutate_npy
 from fuzz.mutators import (

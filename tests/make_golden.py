@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.runtime.file_names import as_names
-from fmae_edge.runtime.fmae_file import pack_many
-from fmae_edge.runtime.prior import read_prior
-from fmae_edge.runtime.symbol_coder import encode_symbols
+from fmae_edge.runtime.entropy.prior import read_prior
+from fmae_edge.runtime.entropy.symbol_coder import encode_symbols
+from fmae_edge.runtime.format.fmae_file import pack_many
+from fmae_edge.runtime.format.image_names import as_names
 
 DATA = Path(__file__).parent / "data"
 FORMAT_1, FORMAT_2 = DATA / "format-1", DATA / "format-2"

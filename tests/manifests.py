@@ -2,7 +2,7 @@
 
 import json
 
-from fmae_edge.runtime.manifest import MANIFEST_NAME, _checksum
+from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME, _checksum
 
 
 def rewrite(bundle, change, checksum=True):

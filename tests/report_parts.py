@@ -3,8 +3,8 @@
 from html.parser import HTMLParser
 
 from fmae_edge.evaluate.bench import BATCHES, TASKS, Bench, Speed
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.graphs import PRECISIONS
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.engine.graphs import PRECISIONS
 
 
 def bench_of(bundle_id=None):

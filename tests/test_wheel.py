@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME
+from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME
 from fmae_edge.runtime.self_test import GOLDEN_NAME
 from tests.conftest import REPOSITORY
 

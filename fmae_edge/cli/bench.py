@@ -42,7 +42,7 @@ def bench(
     from fmae_edge.cli.pictures import picture_output
     from fmae_edge.cli.progress import progress_bar
     from fmae_edge.evaluate.bench import run_bench
-    from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.errors import OutputError
 
     path = bundle or DEFAULT_BUNDLE

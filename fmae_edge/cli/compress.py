@@ -22,10 +22,10 @@ from fmae_edge.cli.usage import UsageError, options_named
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError
-from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY
-from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
-from fmae_edge.runtime.latent_file import dump_latents
+from fmae_edge.runtime.fmae_coder import DEFAULT_QUALITY
+from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
+from fmae_edge.runtime.format.npy_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and a Ctrl-C waits for the current group

@@ -2,8 +2,8 @@
 
 from fmae_edge.cli.files import Source, read
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.fmae_file import is_fmae, max_file_bytes
-from fmae_edge.runtime.latent_file import MAGIC, file_bytes
+from fmae_edge.runtime.format.fmae_file import is_fmae, max_file_bytes
+from fmae_edge.runtime.format.npy_file import MAGIC, file_bytes
 
 
 def read_compressed(source: Source, refusal: str, latents: bool = True) -> bytes:

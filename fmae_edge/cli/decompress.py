@@ -19,10 +19,10 @@ from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.arrays import as_index
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.fmae_file import FmaeFile, is_fmae, unpack
-from fmae_edge.runtime.latent_file import SUFFIX as LATENT_SUFFIX
-from fmae_edge.runtime.latent_file import load_latents
+from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.format.fmae_file import FmaeFile, is_fmae, unpack
+from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
+from fmae_edge.runtime.format.npy_file import load_latents
 
 _ARRAY = ".npy"
 _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {

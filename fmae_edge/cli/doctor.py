@@ -19,7 +19,7 @@ def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
 
     Example: fmae-edge doctor --json > report.json
     """
-    from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 
     report = diagnose(bundle or DEFAULT_BUNDLE)
     if json:
@@ -56,8 +56,7 @@ def _versions() -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     import platform
 
-    from fmae_edge.runtime.cpu_kind import cpu_name, dot_products
-    from fmae_edge.runtime.cpus import choose_threads
+    from fmae_edge.runtime.engine.cpus import choose_threads, cpu_name, dot_products
     from fmae_edge.runtime.errors import FmaeError
 
     found: dict[str, Any] = {
@@ -76,8 +75,8 @@ def _onnxruntime() -> dict[str, Any]:
     import os
     from importlib.metadata import distributions
 
+    from fmae_edge.runtime.engine.sessions import load_onnxruntime
     from fmae_edge.runtime.errors import FmaeError
-    from fmae_edge.runtime.sessions import load_onnxruntime
 
     names = {str(package.metadata["Name"]).lower() for package in distributions()}
     packages = sorted(name for name in names if name.startswith("onnxruntime") and "extensions" not in name)
@@ -93,7 +92,7 @@ def _onnxruntime() -> dict[str, Any]:
 
 
 def _bundle(path: Path) -> dict[str, dict[str, Any]]:
-    from fmae_edge.runtime.bundle import read_bundle
+    from fmae_edge.runtime.bundle.bundle import read_bundle
     from fmae_edge.runtime.errors import FmaeError
     from fmae_edge.runtime.self_test import self_test
 
@@ -124,7 +123,7 @@ def _bundle(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
-    from fmae_edge.runtime.cpu_kind import may_saturate
+    from fmae_edge.runtime.engine.cpus import may_saturate
 
     quantisation = record.get("quantisation", {})
     target = quantisation.get("int8_target", "unknown") if isinstance(quantisation, dict) else None

@@ -63,9 +63,9 @@ def evaluate(
     from fmae_edge.evaluate.evaluation import evaluate as measure
     from fmae_edge.evaluate.rate_plot import plot_rate
     from fmae_edge.measure.plots import png_of
+    from fmae_edge.runtime.atomic_write import refuse_existing, write_file
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.errors import OutputError
-    from fmae_edge.runtime.output import refuse_existing, write_file
 
     codec = Codec(bundle, threads=1)
     targets = [output / name for name in RESULTS]

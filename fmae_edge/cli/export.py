@@ -104,7 +104,7 @@ def parity(
 
     Example: fmae-edge parity runs/fashion-mnist bundle
     """
-    from fmae_edge.runtime.bundle import read_bundle
+    from fmae_edge.runtime.bundle.bundle import read_bundle
 
     read = read_bundle(bundle)  # before PyTorch is imported, which takes seconds
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from fmae_edge.cli.files import Source
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.file_names import as_names
+from fmae_edge.runtime.format.image_names import as_names
 
 
 def names_of(sources: Sequence[Source], keep_going: bool) -> dict[Source, str | InputError]:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from fmae_edge.cli.files import Source, TooLargeError, read
 from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_image_bytes
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.fmae_file import is_fmae
-from fmae_edge.runtime.latent_file import MAGIC
+from fmae_edge.runtime.format.fmae_file import is_fmae
+from fmae_edge.runtime.format.npy_file import MAGIC
 
 
 def read_image(source: Source, size: tuple[int, int], fit: Fit | None) -> tuple[NDArray[np.uint8], list[str]]:

@@ -13,8 +13,8 @@ from fmae_edge.cli.table import format_table
 from fmae_edge.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from fmae_edge.runtime.fmae_info import FmaeInfo
-    from fmae_edge.runtime.manifest import Manifest
+    from fmae_edge.runtime.bundle.manifest import Manifest
+    from fmae_edge.runtime.format.fmae_info import FmaeInfo
 
 _NAMES_SHOWN = 5
 
@@ -57,7 +57,7 @@ def info(
 def _is_file(target: Path) -> bool:
     """Whether `target` means a .fmae file and not a bundle, even if it does not exist."""
     from fmae_edge.cli.files import STREAM
-    from fmae_edge.runtime.fmae_file import SUFFIX
+    from fmae_edge.runtime.format.fmae_file import SUFFIX
 
     return not target.is_dir() and (target == STREAM or target.is_file() or target.suffix.lower() == SUFFIX)
 
@@ -97,7 +97,7 @@ def _print_file(path: Path, found: "FmaeInfo") -> None:
 
 
 def _describe_bundle(bundle: Path | None, json: bool) -> None:
-    from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.errors import BundleError
 
     path = bundle or DEFAULT_BUNDLE

@@ -9,11 +9,11 @@ from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import Source
 from fmae_edge.cli.outputs import Outputs
 from fmae_edge.cli.usage import UsageError
+from fmae_edge.runtime.bundle.manifest import Manifest
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.cpus import VARIABLE
+from fmae_edge.runtime.engine.cpus import VARIABLE
+from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.graphs import Precision
-from fmae_edge.runtime.manifest import Manifest
 
 
 @dataclass(frozen=True)

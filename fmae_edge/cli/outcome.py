@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, TextIO
 from fmae_edge.cli.console import is_quiet, is_verbose, json_line, print_line, printable, say, say_error
 from fmae_edge.cli.files import STREAM, Inputs, as_argument
 from fmae_edge.runtime.errors import DiskError, ResourceError
-from fmae_edge.runtime.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 
 Status = Literal["done", "skipped", "failed", "planned"]
 

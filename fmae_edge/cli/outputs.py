@@ -11,8 +11,8 @@ from fmae_edge.cli.console import ClosedOutput, drop_unwritten
 from fmae_edge.cli.destination import Destination
 from fmae_edge.cli.files import STREAM, Source, place_finder
 from fmae_edge.cli.usage import UsageError
+from fmae_edge.runtime.atomic_write import final_path, refuse_existing, refuse_special, write_error, write_file
 from fmae_edge.runtime.errors import OutputError
-from fmae_edge.runtime.output import final_path, refuse_existing, refuse_special, write_error, write_file
 
 
 class Outputs:

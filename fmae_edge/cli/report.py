@@ -64,10 +64,10 @@ def report(
     from fmae_edge.evaluate.report.latent_map import map_latents
     from fmae_edge.evaluate.report.measure import measure
     from fmae_edge.evaluate.report.page import render_page, to_json
-    from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.atomic_write import refuse_existing, write_file
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.errors import OutputError
-    from fmae_edge.runtime.output import refuse_existing, write_file
 
     if output == STREAM or not output.parent.is_dir():  # before minutes of measuring
         raise OutputError(f"{output}: the report must be a file in an existing folder")

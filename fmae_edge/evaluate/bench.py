@@ -18,10 +18,10 @@ from PIL import Image
 from fmae_edge.evaluate.checked import chosen, count, number, text
 from fmae_edge.evaluate.machine import describe_machine, read_machine
 from fmae_edge.evaluate.timing import interleave
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.cpus import available_cpus
-from fmae_edge.runtime.graphs import PRECISIONS, Precision
+from fmae_edge.runtime.engine.cpus import available_cpus
+from fmae_edge.runtime.engine.graphs import PRECISIONS, Precision
 
 Task = Literal["encode", "decode"]
 TASKS: tuple[Task, ...] = get_args(Task)

@@ -23,8 +23,8 @@ from fmae_edge.evaluate.rate import (
     measure_single,
 )
 from fmae_edge.evaluate.rate_plot import Curve
+from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.manifest import QUALITIES
 
 PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
 # Codecs are compared in bytes at this PSNR: general codecs reach it, and the bundle can still do better

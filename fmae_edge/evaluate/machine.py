@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from fmae_edge.evaluate.checked import count, text
-from fmae_edge.runtime.cpu_kind import cpu_name, dot_products
-from fmae_edge.runtime.cpus import available_cpus
+from fmae_edge.runtime.engine.cpus import available_cpus, cpu_name, dot_products
 
 
 def describe_machine() -> dict[str, Any]:

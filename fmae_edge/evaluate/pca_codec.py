@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.range_coder import TOTAL, TOTAL_BITS, Decoder, encode
+from fmae_edge.runtime.entropy.range_coder import TOTAL, TOTAL_BITS, Decoder, encode
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -27,12 +27,12 @@ from fmae_edge.measure.quality import measure_quality
 from fmae_edge.model.checkpoint import MODEL, Checkpoint
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.fast_pass import encode_all
-from fmae_edge.runtime.bundle import read_bundle
+from fmae_edge.runtime.bundle.bundle import read_bundle
+from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.engine.graphs import PRECISIONS
 from fmae_edge.runtime.errors import BundleError, OutputError
-from fmae_edge.runtime.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES, MAX_SYMBOL
-from fmae_edge.runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
 from fmae_edge.runtime.self_test import golden_vectors
 
 _GOLDEN_IMAGES = 8

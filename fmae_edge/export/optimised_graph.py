@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from fmae_edge.export.errors import ExportError
-from fmae_edge.runtime.sessions import load_onnxruntime
+from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 _INT8_OPS = {"QLinearConv", "QGemm"}
 

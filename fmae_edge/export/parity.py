@@ -18,9 +18,9 @@ from torch import Tensor
 
 from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.runtime.cpus import available_cpus
-from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Precision
-from fmae_edge.runtime.sessions import open_session, takes_levels
+from fmae_edge.runtime.engine.cpus import available_cpus
+from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Precision
+from fmae_edge.runtime.engine.sessions import open_session, takes_levels
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

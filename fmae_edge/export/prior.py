@@ -23,8 +23,8 @@ from fmae_edge.model.learned_prior import (
     GroupPrior,
     Prior,
 )
-from fmae_edge.runtime.manifest import Qualities
-from fmae_edge.runtime.prior import (
+from fmae_edge.runtime.bundle.manifest import Qualities
+from fmae_edge.runtime.entropy.prior import (
     EXACT,
     FRACTIONS,
     MAX_HIDDEN,
@@ -34,7 +34,7 @@ from fmae_edge.runtime.prior import (
     Integers,
     read_prior,
 )
-from fmae_edge.runtime.symbol_coder import clip_symbols
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols
 
 _INT8, _INT16 = 127, 32767
 _UNITS_PER_DEVIATION = 48

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.prior import ESCAPE, FRACTIONS, RADIUS, Integers
-from fmae_edge.runtime.range_coder import TOTAL
-from fmae_edge.runtime.symbol_coder import columns_of
+from fmae_edge.runtime.entropy.prior import ESCAPE, FRACTIONS, RADIUS, Integers
+from fmae_edge.runtime.entropy.range_coder import TOTAL
+from fmae_edge.runtime.entropy.symbol_coder import columns_of
 
 COLUMNS = ESCAPE + 1
 # Widths of the logistic distributions: from 1/16 of a symbol, in steps of a quarter of an octave.

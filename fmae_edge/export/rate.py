@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmae_edge.measure.quality import measure_quality
+from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.manifest import QUALITIES
 
 _IMAGES = 2000
 

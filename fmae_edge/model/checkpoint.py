@@ -33,7 +33,7 @@ from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.errors import RunError
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import Recipe
-from fmae_edge.runtime.output import write_file
+from fmae_edge.runtime.atomic_write import write_file
 
 CONFIG, RECIPE, METRICS = "config.json", "recipe.json", "metrics.jsonl"
 MODEL, PRIOR, RESUME = "model.safetensors", "prior.safetensors", "resume.safetensors"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fmae_edge.runtime.manifest import MAX_CODED_LATENT
+from fmae_edge.runtime.bundle.manifest import MAX_CODED_LATENT
 
 _LARGEST = 65535
 

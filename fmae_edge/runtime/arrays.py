@@ -176,3 +176,26 @@ def as_index(value: object, images: int) -> int:
     several = f"its {images} images are numbered 0 to {images - 1}"
     held = several if images > 1 else "its only image has number 0" if images else "it is empty"
     raise InputError(f"has no image {number}; {held}")
+
+
+class _HasArray(Protocol):
+    """A numpy array, or an object that converts itself to one, such as a PyTorch tensor."""
+
+    def __array__(self) -> NDArray[Any]: ...
+
+
+class _HasArrayInterface(Protocol):
+    """An object whose memory numpy can read, such as a Pillow image."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
+_Array = _HasArray | _HasArrayInterface
+# One type per depth of nested lists: a recursive type would accept a str, whose items are str again
+_Rows = Sequence[Sequence[float]]
+_Image = _Array | _Rows
+ImageLike = _Image | Sequence[_Image] | Sequence[Sequence[_Image]]
+# Lists of integers are symbols; one of floats would have float64, which is not a dtype of latents
+LatentLike = _Array | Sequence[_Array] | Sequence[int] | Sequence[Sequence[int]]
+BytesLike = bytes | bytearray | memoryview

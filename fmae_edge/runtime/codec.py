@@ -8,21 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.array_likes import BytesLike, ImageLike, LatentLike
-from fmae_edge.runtime.arrays import as_index, slices
-from fmae_edge.runtime.bundle import as_bundle_folder, as_expected_id, read_bundle
-from fmae_edge.runtime.cpus import choose_threads
+from fmae_edge.runtime.arrays import BytesLike, ImageLike, LatentLike, as_index, slices
+from fmae_edge.runtime.bundle.bundle import as_bundle_folder, as_expected_id, read_bundle
+from fmae_edge.runtime.bundle.manifest import Manifest
+from fmae_edge.runtime.engine.cpus import choose_threads
+from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.errors import InputError, shown
-from fmae_edge.runtime.file_names import as_names
-from fmae_edge.runtime.fmae_file import MAX_IMAGES, FmaeFile, as_bytes, unpack
-from fmae_edge.runtime.fmae_info import FmaeInfo, describe
-from fmae_edge.runtime.fmae_options import DEFAULT_QUALITY, as_max_images, as_options, as_quality
-from fmae_edge.runtime.fmae_writer import FmaeWriter
-from fmae_edge.runtime.graphs import GRAPHS, PRECISIONS, Graphs, Precision
+from fmae_edge.runtime.fmae_coder import (
+    DEFAULT_QUALITY,
+    IMAGES_AT_ONCE,
+    FmaeWriter,
+    LatentCoder,
+    as_max_images,
+    as_options,
+    as_quality,
+)
+from fmae_edge.runtime.format.fmae_file import MAX_IMAGES, FmaeFile, as_bytes, unpack
+from fmae_edge.runtime.format.fmae_info import FmaeInfo, describe
+from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.images import as_batch, as_one
-from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbol_batch, to_dtype
-from fmae_edge.runtime.manifest import Manifest
 from fmae_edge.runtime.streams import as_batch_size, as_iterator, group_ahead, numbered
 
 

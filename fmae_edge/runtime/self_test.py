@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.bundle import Bundle, read_bundle
+from fmae_edge.runtime.bundle.bundle import Bundle, read_bundle
+from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, Manifest
+from fmae_edge.runtime.bundle.safetensors_file import read_tensors
+from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs, Precision
+from fmae_edge.runtime.entropy.prior import MAX_SYMBOL
 from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.fmae_file import pack_many, unpack
-from fmae_edge.runtime.graphs import PRECISIONS, Graphs, Precision
-from fmae_edge.runtime.latent_coder import LatentCoder
-from fmae_edge.runtime.manifest import GOLDEN_NAME, Manifest
-from fmae_edge.runtime.prior import MAX_SYMBOL
-from fmae_edge.runtime.tensors import read_tensors
+from fmae_edge.runtime.fmae_coder import LatentCoder
+from fmae_edge.runtime.format.fmae_file import pack_many, unpack
 
 GOLDEN_QUALITY = 5
 # Root mean square of the latents' differences as a share of their range, and of the pixels' in levels of 255.

@@ -14,7 +14,7 @@ from fmae_edge.measure.figure import draw_reconstructions, to_png
 from fmae_edge.measure.plots import png_of
 from fmae_edge.measure.quality import measure_each
 from fmae_edge.model.checkpoint import Metrics
-from fmae_edge.runtime.output import write_file
+from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.train.curves import plot_curves
 
 try:

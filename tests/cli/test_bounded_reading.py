@@ -12,8 +12,8 @@ import pytest
 from fmae_edge.cli.decompress import _read
 from fmae_edge.cli.files import STREAM, Source, read
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.fmae_file import max_file_bytes
-from fmae_edge.runtime.latent_file import dump_latents
+from fmae_edge.runtime.format.fmae_file import max_file_bytes
+from fmae_edge.runtime.format.npy_file import dump_latents
 
 START_BYTES = 1 << 16
 LATENTS = np.zeros((1000, 64), np.float32)

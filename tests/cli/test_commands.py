@@ -13,8 +13,8 @@ from PIL import Image
 
 import fmae_edge
 from fmae_edge import Codec
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.manifest import Manifest
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.manifest import Manifest
 from tests.conftest import CHECKPOINT, COMMAND, REPOSITORY
 from tests.data_set import needs_data
 

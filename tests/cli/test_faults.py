@@ -15,9 +15,9 @@ import pytest
 
 from fmae_edge import Codec, cli
 from fmae_edge.data.image_file import png_bytes
-from fmae_edge.runtime.cpus import available_cpus
-from fmae_edge.runtime.latent_file import dump_latents
-from fmae_edge.runtime.output import replacing
+from fmae_edge.runtime.atomic_write import replacing
+from fmae_edge.runtime.engine.cpus import available_cpus
+from fmae_edge.runtime.format.npy_file import dump_latents
 from tests.cli.permissions import obey_permissions
 from tests.cli.results import records
 from tests.conftest import COMMAND
@@ -133,7 +133,7 @@ def test_ctrl_c_before_the_first_input(monkeypatch, capsys):
 def test_what_a_killed_run_left_goes_and_what_another_run_writes_stays(picture, latent):
     folder = picture.parent
     kill = (
-        "import os; from pathlib import Path; from fmae_edge.runtime.output import replacing\n"
+        "import os; from pathlib import Path; from fmae_edge.runtime.atomic_write import replacing\n"
         "with replacing(Path('img.npy')) as file: file.write(b'half'), file.flush(), os.kill(os.getpid(), 9)"
     )
     with replacing(folder / "other") as file:

@@ -8,7 +8,7 @@ import pytest
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
-from fmae_edge.runtime.latent_file import dump_latents
+from fmae_edge.runtime.format.npy_file import dump_latents
 from tests.cli.permissions import obey_permissions
 from tests.cli.results import found, records
 from tests.conftest import COMMAND

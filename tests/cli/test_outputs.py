@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec
+from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.runtime.errors import OutputError
-from fmae_edge.runtime.output import write_file
 from tests.cli.results import found, records
 from tests.cli.terminals import terminal
 from tests.conftest import COMMAND

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fmae_edge.runtime.manifest import Manifest
+from fmae_edge.runtime.bundle.manifest import Manifest
 from tests.conftest import REPOSITORY
 from tests.report_parts import Page, bench_of
 

@@ -13,8 +13,8 @@ from fmae_edge.cli.progress import TrainingProgress
 from fmae_edge.cli.train import train
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
-from fmae_edge.runtime.bundle import read_bundle
-from fmae_edge.runtime.manifest import FileEntry, Manifest
+from fmae_edge.runtime.bundle.bundle import read_bundle
+from fmae_edge.runtime.bundle.manifest import FileEntry, Manifest
 from fmae_edge.train.prior_fit import fit_prior
 from tests.conftest import CHECKPOINT
 

@@ -8,7 +8,7 @@ import pytest
 from fmae_edge.evaluate.bench import BATCHES, run_bench
 from fmae_edge.evaluate.bench_plot import plot_bench
 from fmae_edge.measure.plots import png_of
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from fmae_edge.evaluate.pca_codec import cheapest_levels, fit_pca_codecs
 from fmae_edge.measure.quality import pooled_psnr
-from fmae_edge.runtime.range_coder import TOTAL
+from fmae_edge.runtime.entropy.range_coder import TOTAL
 
 STEP = 100.0
 

@@ -17,7 +17,7 @@ from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_l
 from fmae_edge.evaluate.report.measure import Measured, absolute_error, by_psnr, measure
 from fmae_edge.evaluate.report.page import render_page
 from fmae_edge.evaluate.report.recorded import recorded_figures
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import InputError
 from tests.conftest import REPOSITORY
 from tests.report_parts import Page, at, bench_of

@@ -9,7 +9,7 @@ from fmae_edge.export.layers import Dense, run
 from fmae_edge.export.network import network_of
 from fmae_edge.export.quantise import quantise
 from fmae_edge.export.rewrite import rewrite_decoder
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.engine.sessions import open_session
 
 
 class Int8Halves:

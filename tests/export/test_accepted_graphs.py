@@ -14,10 +14,10 @@ from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.runtime import onnx_file
-from fmae_edge.runtime.bundle_limits import most_needs
-from fmae_edge.runtime.graph_check import check_graph
-from fmae_edge.runtime.operators import OPERATORS
+from fmae_edge.runtime.bundle import onnx_file
+from fmae_edge.runtime.bundle.graph_check import check_graph
+from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.operators import OPERATORS
 from tests.export.conftest import plain_graphs
 from tests.export.int8_halves import Int8Halves
 

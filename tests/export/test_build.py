@@ -11,7 +11,7 @@ from fmae_edge.export.build import ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.engine.sessions import open_session
 
 STEPS = torch.full((6,), 0.02)
 

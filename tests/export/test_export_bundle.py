@@ -12,7 +12,7 @@ from fmae_edge import Codec
 from fmae_edge.export.bundle import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.model.checkpoint import MODEL, load_checkpoint
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import OutputError
 from fmae_edge.runtime.self_test import GOLDEN_NAME
 from tests.conftest import CHECKPOINT

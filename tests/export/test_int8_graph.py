@@ -13,7 +13,7 @@ from fmae_edge.export.int8_graph import PIXELS
 from fmae_edge.export.int8_layers import FloatLayer, Int8Layer
 from fmae_edge.export.int8_target import TARGETS
 from fmae_edge.export.optimised_graph import optimised_graph, require_int8
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from tests.export.conftest import CONFIGS, make_model
 from tests.export.int8_halves import Int8Halves
 

@@ -10,9 +10,9 @@ from onnx import numpy_helper
 
 from fmae_edge.export.parity import BATCHES, measure_parity
 from fmae_edge.model.checkpoint import load_checkpoint
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.manifest import GRAPH_NAMES
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES
+from fmae_edge.runtime.engine.sessions import open_session
 from tests.conftest import CHECKPOINT
 from tests.data_set import needs_data
 

@@ -7,8 +7,8 @@ import torch
 from fmae_edge.export.prior import build_prior
 from fmae_edge.export.prior_tables import COLUMNS, WIDTHS_PER_OCTAVE, logistic_masses, to_starts, widths_below
 from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, Prior
-from fmae_edge.runtime.prior import FRACTIONS, NetworkPrior, TablePrior, read_prior
-from fmae_edge.runtime.symbol_coder import clip_symbols, count_bits
+from fmae_edge.runtime.entropy.prior import FRACTIONS, NetworkPrior, TablePrior, read_prior
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits
 from fmae_edge.train.prior_fit import fit_prior
 
 SIZE = 10

@@ -10,8 +10,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fmae_edge import BundleError, Codec
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.manifest import FORMAT_VERSION, GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.manifest import (
+    FORMAT_VERSION,
+    GRAPH_NAMES,
+    MANIFEST_NAME,
+    PRIOR_NAME,
+    FileEntry,
+    Manifest,
+)
 from fmae_edge.runtime.self_test import GOLDEN_NAME
 from tests.manifests import rewrite
 
@@ -303,7 +310,7 @@ def test_a_graph_that_is_none_is_refused(bundle):
 
 
 def test_a_graph_that_onnxruntime_refuses(bundle, images, monkeypatch):
-    monkeypatch.setattr("fmae_edge.runtime.bundle.check_graph", lambda *_: None)
+    monkeypatch.setattr("fmae_edge.runtime.bundle.bundle.check_graph", lambda *_: None)
     graph = onnx.load(bundle / "encoder.onnx")
     graph.graph.node[0].op_type = "NoSuchOperator"
     replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
@@ -367,7 +374,7 @@ def reshaping_graph(shape):
 )
 def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message, capfd, monkeypatch):
     """The check of graphs lets none through that would, so it is left out here."""
-    monkeypatch.setattr("fmae_edge.runtime.bundle.check_graph", lambda *_: None)
+    monkeypatch.setattr("fmae_edge.runtime.bundle.bundle.check_graph", lambda *_: None)
     content = reshaping_graph(shape)
     (bundle / "decoder.onnx").write_bytes(content)
     replace_graph(bundle, "decoder.onnx", content)

@@ -7,10 +7,10 @@ import pytest
 
 from fmae_edge import BundleError, Codec, InputError
 from fmae_edge.measure.quality import pooled_psnr
-from fmae_edge.runtime import symbol_coder
-from fmae_edge.runtime.fmae_file import pack_many, unpack
-from fmae_edge.runtime.graphs import PRECISIONS
-from fmae_edge.runtime.manifest import PRIOR_NAME
+from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
+from fmae_edge.runtime.engine.graphs import PRECISIONS
+from fmae_edge.runtime.entropy import symbol_coder
+from fmae_edge.runtime.format.fmae_file import pack_many, unpack
 from tests.manifests import rewrite
 
 CODEC = Codec()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec, InputError
-from fmae_edge.runtime.cpus import OPENMP_VARIABLE, VARIABLE, available_cpus, choose_threads, cpu_quota
+from fmae_edge.runtime.engine.cpus import OPENMP_VARIABLE, VARIABLE, available_cpus, choose_threads, cpu_quota
 
 
 def group_files(root, membership, **files):
@@ -59,7 +59,7 @@ def test_cpus_are_the_affinity_s_and_the_quota_s(monkeypatch, quota, threads):
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.delenv(OPENMP_VARIABLE, raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {5, 9, 11})
-    monkeypatch.setattr("fmae_edge.runtime.cpus.cpu_quota", lambda: quota)
+    monkeypatch.setattr("fmae_edge.runtime.engine.cpus.cpu_quota", lambda: quota)
     assert available_cpus() == threads
     chosen, why = choose_threads()
     assert chosen == threads
@@ -87,7 +87,7 @@ def test_openmp_s_variable_may_be_a_list(monkeypatch, value, threads):
 def test_nonsense_in_openmp_s_variable_is_ignored(monkeypatch, value):
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv(OPENMP_VARIABLE, value)
-    monkeypatch.setattr("fmae_edge.runtime.cpus._cpus_and_why", lambda: (3, "CPUs"))
+    monkeypatch.setattr("fmae_edge.runtime.engine.cpus._cpus_and_why", lambda: (3, "CPUs"))
     assert choose_threads() == (3, "CPUs")
 
 

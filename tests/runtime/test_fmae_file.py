@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmae_edge import InputError
-from fmae_edge.runtime.fmae_file import max_file_bytes, pack_many, pack_one, unpack
+from fmae_edge.runtime.format.fmae_file import max_file_bytes, pack_many, pack_one, unpack
 
 BUNDLE, OTHER = "0123456789abcdef", "1123456789abcdef"
 PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from tests.conftest import REPOSITORY
 
 DATA = REPOSITORY / "tests/data"

@@ -9,9 +9,9 @@ import json
 import numpy as np
 import pytest
 
-from fmae_edge.runtime.fmae_file import pack_many, pack_one, unpack
-from fmae_edge.runtime.prior import read_prior
-from fmae_edge.runtime.symbol_coder import decode_symbols, encode_symbols
+from fmae_edge.runtime.entropy.prior import read_prior
+from fmae_edge.runtime.entropy.symbol_coder import decode_symbols, encode_symbols
+from fmae_edge.runtime.format.fmae_file import pack_many, pack_one, unpack
 from tests.conftest import REPOSITORY
 
 DATA = REPOSITORY / "tests/data"

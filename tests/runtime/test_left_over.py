@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from fmae_edge.runtime import output
-from fmae_edge.runtime.output import replacing, write_file
+from fmae_edge.runtime import atomic_write as output
+from fmae_edge.runtime.atomic_write import replacing, write_file
 
 OLD, NEW = b"old" * 100, b"new" * 200
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.graphs import PRECISIONS
-from fmae_edge.runtime.manifest import FileEntry
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.manifest import FileEntry
+from fmae_edge.runtime.engine.graphs import PRECISIONS
 from tests.manifests import rewrite
 
 # The peak of the resident memory is Linux's, set back before each call

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from fmae_edge import BundleError
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.onnx_file import FIELDS, RefusedError, read_graph
-from fmae_edge.runtime.protobuf import fields
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.onnx_file import FIELDS, RefusedError, fields, read_graph
+from fmae_edge.runtime.engine.sessions import open_session
 
 DECODER = (DEFAULT_BUNDLE / "decoder.onnx").read_bytes()
 

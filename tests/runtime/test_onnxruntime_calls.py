@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from fmae_edge.runtime import onnxruntime_calls
-from fmae_edge.runtime.onnxruntime_calls import Calls
+from fmae_edge.runtime.engine import sessions as onnxruntime_calls
+from fmae_edge.runtime.engine.sessions import Calls
 
 # What an application registers before it imports the codec runs after what the codec registers
 _DRAINING_A_QUEUE = """
@@ -19,7 +19,7 @@ jobs = queue.Queue()
 atexit.register(jobs.join)
 
 from fmae_edge import Codec
-from fmae_edge.runtime import onnxruntime_calls
+from fmae_edge.runtime.engine import sessions as onnxruntime_calls
 
 onnxruntime_calls._LONGEST_WAIT = 0.3
 codec = Codec(threads=1)

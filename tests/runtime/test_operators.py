@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fmae_edge.runtime.onnx_file import FLOAT, INT8, INT64, UINT8, Constant
-from fmae_edge.runtime.operators import Value, apply
+from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, INT64, UINT8, Constant
+from fmae_edge.runtime.bundle.operators import Value, apply
 
 IMAGE = Value(FLOAT, (4, 7, 7))
 LEVELS = Value(UINT8, (7, 7, 4))

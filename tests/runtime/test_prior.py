@@ -10,11 +10,11 @@ import pytest
 import safetensors.numpy
 
 from fmae_edge import BundleError
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.manifest import PRIOR_NAME
-from fmae_edge.runtime.prior import MAX_SYMBOL, read_prior
-from fmae_edge.runtime.symbol_coder import count_bits, decode_symbols, encode_symbols
-from fmae_edge.runtime.tensors import read_tensors
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
+from fmae_edge.runtime.bundle.safetensors_file import read_tensors
+from fmae_edge.runtime.entropy.prior import MAX_SYMBOL, read_prior
+from fmae_edge.runtime.entropy.symbol_coder import count_bits, decode_symbols, encode_symbols
 
 BUNDLE = read_bundle(DEFAULT_BUNDLE, only=[PRIOR_NAME])
 CONTENT = BUNDLE.files[PRIOR_NAME]

@@ -64,7 +64,7 @@ _FORKING_WHILE_LOADING = """
 import os, signal, sys, threading, time
 import numpy as np
 from fmae_edge import Codec
-from fmae_edge.runtime import graphs
+from fmae_edge.runtime.engine import graphs
 
 images = np.zeros((2, 28, 28), np.uint8)
 codec = Codec(threads=1)
@@ -97,7 +97,7 @@ _SIGNAL_WHILE_LOADING = """
 import signal
 import numpy as np
 from fmae_edge import Codec
-from fmae_edge.runtime import graphs
+from fmae_edge.runtime.engine import graphs
 
 images = np.zeros((2, 28, 28), np.uint8)
 codec = Codec(threads=1)

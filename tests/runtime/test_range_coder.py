@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fmae_edge.runtime.range_coder import TOTAL, Decoder, SingleDecoder, encode
+from fmae_edge.runtime.entropy.range_coder import TOTAL, Decoder, SingleDecoder, encode
 
 INTERVALS = st.tuples(st.integers(0, TOTAL - 1), st.integers(0, TOTAL)).map(
     lambda pair: (pair[0], min(pair[1], TOTAL - pair[0]))

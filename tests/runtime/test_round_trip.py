@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from fmae_edge import Codec, InputError
 from fmae_edge.measure.quality import mse_per_image, psnr
-from fmae_edge.runtime.graphs import PRECISIONS
+from fmae_edge.runtime.engine.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES
 from tests.conftest import REPOSITORY
 

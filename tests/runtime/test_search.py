@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from fmae_edge.runtime.search import search
+from fmae_edge.runtime.entropy.search import search
 
 
 def linear_codec(size, pixels, seed):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec, FmaeError
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.cpus import available_cpus
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.engine.cpus import available_cpus
+from fmae_edge.runtime.engine.sessions import load_onnxruntime, open_session
 from fmae_edge.runtime.errors import ResourceError
-from fmae_edge.runtime.sessions import load_onnxruntime, open_session
 
 ort = load_onnxruntime()
 GRAPH = read_bundle(DEFAULT_BUNDLE).files["encoder.onnx"]
@@ -48,7 +48,7 @@ def test_few_images_run_on_one_thread_and_many_on_those_asked_for(monkeypatch, i
         opened.append((where.rpartition(" ")[2], threads))
         return open_session(model, where, threads, optimise)
 
-    monkeypatch.setattr("fmae_edge.runtime.graphs.open_session", note)
+    monkeypatch.setattr("fmae_edge.runtime.engine.graphs.open_session", note)
     codec = Codec(threads=3)
     latents = codec.encode(images[:7])
     assert opened == [("encoder.onnx", 1)]
@@ -111,7 +111,7 @@ import resource, sys
 import numpy as np
 from fmae_edge import Codec, FmaeError
 from fmae_edge.runtime.errors import ResourceError
-from fmae_edge.runtime.sessions import load_onnxruntime
+from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 load_onnxruntime()
 codec = Codec(threads=int(sys.argv[1]))

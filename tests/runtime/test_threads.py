@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.runtime.sessions import open_session
+from fmae_edge.runtime.engine.sessions import open_session
 
 # How many nanoseconds all other threads have run: those of OpenBLAS are there from the start, and sleep
 _OTHERS_WORK = """
@@ -74,7 +74,7 @@ def test_threads_that_come_at_once_load_each_graph_once(images, monkeypatch):
         opened.append(arguments[1])
         return open_session(*arguments)
 
-    monkeypatch.setattr("fmae_edge.runtime.graphs.open_session", note)
+    monkeypatch.setattr("fmae_edge.runtime.engine.graphs.open_session", note)
     codec = Codec()
     start = threading.Barrier(8)
 
@@ -119,7 +119,7 @@ def test_the_interpreter_is_free_while_a_graph_runs(images, monkeypatch):
             return output
 
     monkeypatch.setattr(
-        "fmae_edge.runtime.graphs.open_session", lambda *arguments: Watched(open_session(*arguments))
+        "fmae_edge.runtime.engine.graphs.open_session", lambda *arguments: Watched(open_session(*arguments))
     )
     codec = Codec(threads=1)
     codec.encode(images[:64])

@@ -14,7 +14,7 @@ from fmae_edge.evaluate.rate import Packing
 from fmae_edge.evaluate.report.latent_map import LatentMap
 from fmae_edge.evaluate.report.measure import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
 from fmae_edge.evaluate.report.recorded import recorded_figures
-from fmae_edge.runtime.manifest import Manifest
+from fmae_edge.runtime.bundle.manifest import Manifest
 
 IN_GALLERY = 8
 _BIN_DB = 0.5

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fmae_edge.runtime.atomic_write import replacing, write_file
 from fmae_edge.runtime.errors import DiskError, OutputError
-from fmae_edge.runtime.output import replacing, write_file
 
 
 def test_nothing_is_overwritten_without_force(tmp_path):

@@ -6,7 +6,7 @@ it, so that a bundle from a stranger costs memory and time in proportion to its 
 
 from typing import NamedTuple
 
-from fmae_edge.runtime.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
+from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
 
 MAX_BUNDLE_BYTES = 256 << 20  # of all files
 MAX_MANIFEST_BYTES = 2 << 20  # 65,536 latents take 1.6 MB

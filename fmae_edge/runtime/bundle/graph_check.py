@@ -6,10 +6,10 @@ of every result follows from that of the input, and with it the memory and the m
 
 import math
 
-from fmae_edge.runtime.bundle_limits import Needs
+from fmae_edge.runtime.bundle.limits import Needs
+from fmae_edge.runtime.bundle.onnx_file import FLOAT, UINT8, Graph, Port, RefusedError, Shape, read_graph
+from fmae_edge.runtime.bundle.operators import OPERATORS, Value, apply
 from fmae_edge.runtime.errors import BundleError, shown
-from fmae_edge.runtime.onnx_file import FLOAT, UINT8, Graph, Port, RefusedError, Shape, read_graph
-from fmae_edge.runtime.operators import OPERATORS, Value, apply
 
 _CHANNEL_BLOCK = 16  # of its fastest float convolutions, on CPUs with AVX-512
 

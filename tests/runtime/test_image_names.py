@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmae_edge import InputError
-from fmae_edge.runtime.file_names import as_names, read_names
-from fmae_edge.runtime.fmae_file import pack_many, unpack
+from fmae_edge.runtime.format.fmae_file import pack_many, unpack
+from fmae_edge.runtime.format.image_names import as_names, read_names
 from tests.conftest import REPOSITORY
 
 BUNDLE = "0123456789abcdef"

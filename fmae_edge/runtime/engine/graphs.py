@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.arrays import Stack, slices
-from fmae_edge.runtime.bundle import Bundle
+from fmae_edge.runtime.bundle.bundle import Bundle
+from fmae_edge.runtime.engine.sessions import at_work, failure, open_session, takes_levels
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import to_values
-from fmae_edge.runtime.onnxruntime_calls import at_work
-from fmae_edge.runtime.sessions import failure, open_session, takes_levels
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -7,12 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.bundle_limits import MAX_BUNDLE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, most_bytes, most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph
+from fmae_edge.runtime.bundle.limits import MAX_BUNDLE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, most_bytes, most_needs
+from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, FileEntry, Manifest
 from fmae_edge.runtime.errors import BundleError, InputError, shown
-from fmae_edge.runtime.graph_check import check_graph
-from fmae_edge.runtime.manifest import GRAPH_NAMES, MANIFEST_NAME, FileEntry, Manifest
 
-DEFAULT_BUNDLE = Path(__file__).parent.parent / "bundles" / "default"
+DEFAULT_BUNDLE = Path(__file__).parents[2] / "bundles" / "default"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.prior import MAX_SYMBOL, Integers
-from fmae_edge.runtime.products import multiply
+from fmae_edge.runtime.entropy.prior import MAX_SYMBOL, Integers, multiply
 
 MAX_EFFORT = 9
 _IMAGES_AT_ONCE = 4  # bounds memory, for each has two candidates per symbol; measured: more are not faster

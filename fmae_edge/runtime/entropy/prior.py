@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.bundle.safetensors_file import read_tensors
+from fmae_edge.runtime.entropy.range_coder import TOTAL
 from fmae_edge.runtime.errors import BundleError
-from fmae_edge.runtime.products import multiply
-from fmae_edge.runtime.range_coder import TOTAL
-from fmae_edge.runtime.tensors import read_tensors
 
 # A table's columns are the symbols from RADIUS below a centre to RADIUS above it, and the escape from them.
 RADIUS = 31
@@ -246,3 +246,20 @@ def _layer(
 def _require(holds: bool, what: str) -> None:
     if not holds:
         raise ValueError(what)
+
+
+# OpenBLAS, interface/gemm.c: SMP_THRESHOLD_MIN x GEMM_MULTITHREAD_THRESHOLD, up to which it wakes no thread
+_PRODUCTS_IN_ONE_THREAD = 65536 * 4
+
+
+def multiply(x: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return x weights, computed in the calling thread: a few rows of x at a time if it is large.
+
+    OpenBLAS wakes threads of its own for a large product. Where the CPUs are busy, waiting for them was measured
+    to take a hundred times as long as the product, and in a forked child it may never end.
+    """
+    rows = max(1, _PRODUCTS_IN_ONE_THREAD // max(1, weights.size))
+    if x.ndim == 1 or len(x) <= rows:
+        product: NDArray[np.float32] = x.dot(weights)  # of one image, half the time of @
+        return product
+    return np.concatenate([x[part].dot(weights) for part in slices(len(x), rows)])

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.arrays import slices
-from fmae_edge.runtime.prior import ESCAPE, MAX_SYMBOL, RADIUS, Integers, Prior
-from fmae_edge.runtime.range_coder import TOTAL_BITS, Decoder, SingleDecoder, encode
+from fmae_edge.runtime.entropy.prior import ESCAPE, MAX_SYMBOL, RADIUS, Integers, Prior
+from fmae_edge.runtime.entropy.range_coder import TOTAL_BITS, Decoder, SingleDecoder, encode
 
 _IMAGES_AT_ONCE = 1000  # bounds memory, and keeps the arrays in the cache
 _FEW = 8  # measured: below so many images, Python's integers are faster than numpy's calls

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmae_edge import Codec, InputError
-from fmae_edge.runtime.latent_file import dump_latents, file_bytes, load_latents
+from fmae_edge.runtime.format.npy_file import dump_latents, file_bytes, load_latents
 
 
 def saved(array, **options):

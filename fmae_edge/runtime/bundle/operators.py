@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, INT32, INT64, MAX_RANK, UINT8, Constant, Shape
 from fmae_edge.runtime.errors import shown
-from fmae_edge.runtime.onnx_file import FLOAT, INT8, INT32, INT64, MAX_RANK, UINT8, Constant, Shape
 
 _MAX_KERNEL = 3  # a side: what a convolution copies is its input so many times, squared
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.fmae_file import FmaeFile
+from fmae_edge.runtime.format.fmae_file import FmaeFile
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ import pytest
 import safetensors.numpy
 
 from fmae_edge import BundleError
-from fmae_edge.runtime import tensors
-from fmae_edge.runtime.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.manifest import PRIOR_NAME
-from fmae_edge.runtime.prior import read_prior
-from fmae_edge.runtime.tensors import read_tensors
+from fmae_edge.runtime.bundle import safetensors_file as tensors
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
+from fmae_edge.runtime.bundle.safetensors_file import read_tensors
+from fmae_edge.runtime.entropy.prior import read_prior
 from tests.conftest import REPOSITORY
 
 ARRAYS = {

@@ -1,0 +1,1 @@
+"""onnxruntime at work: sessions, threads, and the graphs of a bundle."""

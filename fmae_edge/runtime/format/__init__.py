@@ -1,0 +1,1 @@
+"""The files that a codec writes and reads: .fmae, and latents as .npy."""
