@@ -10,7 +10,7 @@ import typer
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
-from fmae_edge.cli.app import app
+from fmae_edge.commands.app import app
 
 PAGE = Path(__file__).with_name("commands.md")
 _INTRODUCTION = """\

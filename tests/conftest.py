@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fmae_edge.cli import main
-from fmae_edge.cli.console import set_loudness
+from fmae_edge.commands.console import set_loudness
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 
 # Two workers whose PyTorch has a thread for each CPU would wait for each other

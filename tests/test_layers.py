@@ -21,7 +21,8 @@ LAYERS = {
     "evaluate": ("data", "measure", "runtime"),
     "train": ("model", "data", "measure", "runtime"),
     "export": ("model", "data", "measure", "runtime"),
-    "cli": ("runtime", "data", "measure", "model", "evaluate", "train", "export"),
+    "bulk": ("data", "measure", "runtime", "commands"),
+    "commands": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
 

@@ -32,7 +32,7 @@ def few_images(images):
 @pytest.fixture(scope="session")
 def report_page(tmp_path_factory, few_images):
     """The page that `fmae-edge report --json` makes of the shipped bundle, and the figures that it prints."""
-    from fmae_edge.cli.report import report
+    from fmae_edge.commands.report import report
 
     folder = tmp_path_factory.mktemp("report")
     bench = folder / "bench.json"

@@ -179,7 +179,7 @@ def test_numbers_that_an_option_does_not_take(cli, tmp_path, command, option, mo
 
 
 def test_every_number_is_tried():
-    from fmae_edge.cli.app import app
+    from fmae_edge.commands.app import app
 
     commands = get_command(app).commands.values()
     found = {

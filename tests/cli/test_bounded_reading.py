@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fmae_edge.cli.decompress import _read
-from fmae_edge.cli.files import STREAM, Source, read
+from fmae_edge.bulk.decompress import _read
+from fmae_edge.bulk.sources import STREAM, Source, read
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.fmae_file import max_file_bytes
 from fmae_edge.runtime.format.npy_file import dump_latents
@@ -86,7 +86,7 @@ def test_a_header_that_claims_a_lot_takes_no_memory_for_it(endless, monkeypatch)
 def test_a_file_that_grows_while_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "a.npy"
     path.write_bytes(bytes(200_000))
-    monkeypatch.setattr("fmae_edge.cli.files._require_size", lambda *_: None)
+    monkeypatch.setattr("fmae_edge.bulk.sources._require_size", lambda *_: None)
     with pytest.raises(InputError, match="is larger than the limit of 100000 bytes"):
         read(Source(path), 100_000)
 

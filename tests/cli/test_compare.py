@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.cli.compare import compare
-from fmae_edge.cli.console import ClosedOutput
+from fmae_edge.commands.compare import compare
+from fmae_edge.commands.console import ClosedOutput
 from fmae_edge.measure.comparison import enlarged_difference
 from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME

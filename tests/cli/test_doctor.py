@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 from fmae_edge import Codec
-from fmae_edge.cli.doctor import diagnose
+from fmae_edge.commands.doctor import diagnose
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.self_test import GOLDEN_NAME, self_test

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from fmae_edge.cli import info
-from fmae_edge.cli.app import app
+from fmae_edge.commands import info
+from fmae_edge.commands.app import app
 from tests.conftest import COMMAND
 
 

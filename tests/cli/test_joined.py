@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.cli.destination import Destination
-from fmae_edge.cli.files import Inputs, Source
-from fmae_edge.cli.joined import Part, join_files
-from fmae_edge.cli.options import FileOptions
-from fmae_edge.cli.outputs import Outputs
+from fmae_edge.bulk.destination import Destination
+from fmae_edge.bulk.joined import Part, join_files
+from fmae_edge.bulk.options import FileOptions
+from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.sources import Inputs, Source
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import DiskError
 from tests.cli.results import found, records, summary
@@ -219,7 +219,7 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
             signal.raise_signal(signal.SIGINT)
         return Part(source)
 
-    monkeypatch.setattr("fmae_edge.cli.joined.FILES_AT_ONCE", 1)
+    monkeypatch.setattr("fmae_edge.bulk.joined.FILES_AT_ONCE", 1)
     target, sources = tmp_path / "all.npy", [Source(tmp_path / f"{number}.png") for number in range(100)]
     outputs = Outputs(Destination(target), ".npy", False, sources, joined=True)
     with pytest.raises(SystemExit, match="130"):
@@ -234,7 +234,7 @@ def test_a_full_disk_is_no_input_s_fault(cli, folder, monkeypatch):
     def full(path, *_):
         raise DiskError(f"{path}: cannot be written (No space left on device)")
 
-    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", full)
+    monkeypatch.setattr("fmae_edge.bulk.outputs.write_file", full)
     done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")
     assert done.returncode == 1
     sentence, counts = done.stderr.splitlines()

@@ -6,8 +6,8 @@ import re
 import pytest
 from jsonschema import Draft202012Validator
 
-from fmae_edge.cli import progress
-from fmae_edge.cli.app import app
+from fmae_edge.commands import progress
+from fmae_edge.commands.app import app
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import CHECKPOINT, REPOSITORY
 from tests.data_set import needs_data

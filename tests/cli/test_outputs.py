@@ -103,7 +103,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
 
 
 def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
+    monkeypatch.setattr("fmae_edge.bulk.images.load_gray", None)
     done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
     assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
@@ -122,7 +122,7 @@ def test_binary_is_not_for_a_terminal(folders):
 
 
 def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.cli.decompress._MOST_FILES", 3)
+    monkeypatch.setattr("fmae_edge.bulk.decompress._MOST_FILES", 3)
     np.save(folders / "four.npy", np.zeros((4, 64), np.float32))
     np.save(folders / "three.npy", np.zeros((3, 64), np.float32))
     cli("compress", "-r", "in", "in/one/img.png", "in/two/img.png", "-o", "four.fmae")
@@ -141,7 +141,7 @@ def test_what_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypat
         path.write_bytes(b"theirs")
         write_file(path, content, force)
 
-    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", write)
+    monkeypatch.setattr("fmae_edge.bulk.outputs.write_file", write)
     done = cli("compress", "-r", "in", "-o", "out", "--skip-existing", "--json")
     assert done.returncode == 0
     assert [(each["status"], each["bytes"]) for each in records(done)] == [("skipped", None)] * 2
@@ -155,7 +155,7 @@ def test_what_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypat
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_folder_that_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch, more):
-    monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
+    monkeypatch.setattr("fmae_edge.bulk.images.load_gray", None)
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: nowhere/all.npy: its folder nowhere does not exist")
@@ -222,7 +222,7 @@ def test_of_two_results_whose_links_lead_to_one_file_the_second_fails(cli, folde
 
 def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch):
     (folders / "all.npy").symlink_to("nowhere/all.npy")
-    monkeypatch.setattr("fmae_edge.cli.images.load_gray", None)
+    monkeypatch.setattr("fmae_edge.bulk.images.load_gray", None)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--force")
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: all.npy: ")
@@ -237,7 +237,7 @@ def test_of_a_stack_nothing_more_is_written_once_a_file_has_failed(cli, folders,
         tried.append(path)
         raise OutputError(f"{path}: cannot be written")
 
-    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", refuse)
+    monkeypatch.setattr("fmae_edge.bulk.outputs.write_file", refuse)
     done = cli("decompress", "all.fmae", "-o", "out", "--json")
     assert [each["status"] for each in records(done)] == ["failed"]
     assert len(tried) == 1
@@ -249,7 +249,7 @@ def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folde
         path.mkdir()
         write_file(path, content, force)
 
-    monkeypatch.setattr("fmae_edge.cli.outputs.write_file", write)
+    monkeypatch.setattr("fmae_edge.bulk.outputs.write_file", write)
     done = cli("compress", "in/one/img.png", "--skip-existing", "--json")
     assert done.returncode == 1
     assert [each["status"] for each in records(done)] == ["failed"]

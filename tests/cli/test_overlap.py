@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from fmae_edge.cli.files import Inputs, Source
-from fmae_edge.cli.many import Conversion, Product, convert_files
-from fmae_edge.cli.options import FileOptions
-from fmae_edge.cli.outputs import Outputs
-from fmae_edge.cli.pipeline import groups_of, interruptible, run_ahead, threads
+from fmae_edge.bulk.many import Conversion, Product, convert_files
+from fmae_edge.bulk.options import FileOptions
+from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.pipeline import groups_of, interruptible, run_ahead, threads
+from fmae_edge.bulk.sources import Inputs, Source
 from fmae_edge.runtime.errors import ResourceError
 from tests.cli.results import found
 

@@ -83,7 +83,7 @@ def test_ctrl_c_where_no_file_is_in_hand(cli, monkeypatch):
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fmae_edge.cli.compare.expand", press)
+    monkeypatch.setattr("fmae_edge.commands.compare.expand", press)
     done = cli("compare", "x.png")
     assert (done.returncode, done.stderr) == (130, "fmae-edge: interrupted\n")
 

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from fmae_edge.cli.console import set_loudness
-from fmae_edge.cli.export import export, parity
-from fmae_edge.cli.progress import TrainingProgress
-from fmae_edge.cli.train import train
+from fmae_edge.commands.console import set_loudness
+from fmae_edge.commands.export import export, parity
+from fmae_edge.commands.progress import TrainingProgress
+from fmae_edge.commands.train import train
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
 from fmae_edge.runtime.bundle.bundle import read_bundle
@@ -54,7 +54,7 @@ def follow_fit(steps, json=False):
 @pytest.fixture
 def slow_clock(monkeypatch):
     ticks = iter(range(10**6))
-    monkeypatch.setattr("fmae_edge.cli.progress.time.monotonic", lambda: next(ticks) / 2)
+    monkeypatch.setattr("fmae_edge.commands.progress.time.monotonic", lambda: next(ticks) / 2)
 
 
 @pytest.mark.usefixtures("slow_clock")

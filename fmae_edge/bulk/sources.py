@@ -1,0 +1,228 @@
+"""Find and read the input files of a command."""
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from glob import has_magic
+from pathlib import Path
+from typing import BinaryIO
+
+from fmae_edge.bulk.usage import UsageError
+from fmae_edge.runtime.errors import InputError
+
+STREAM = Path("-")  # standard input or output; a file of this name has an absolute path, see `as_path`
+_START_BYTES = 1 << 16
+_BYTES_AT_ONCE = 1 << 20
+
+
+class TooLargeError(InputError):
+    """A file has more bytes than the limit."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input: a file or `-`, and the path of its folder below the folder that was given with -r.
+
+    If `problem` is set, it cannot be read, and this is the reason.
+    """
+
+    path: Path
+    below: Path = Path()
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def as_path(text: str) -> Path:
+    """Return the path that an argument names: `-` is STREAM, and `./-` a file."""
+    return STREAM if text == "-" else _as_file(Path(text))
+
+
+def as_argument(path: Path | str | None) -> str:
+    """Return a path as it can be given to a command: one that starts with - would be read as options."""
+    text = str(path)
+    return f"./{text}" if text.startswith("-") and text != str(STREAM) else text
+
+
+def _as_file(path: Path) -> Path:
+    return path.absolute() if path == STREAM else path
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a command, and how many files in folders were left out because of their `suffixes`."""
+
+    sources: list[Source]
+    suffixes: Sequence[str] = ()
+    passed_over: int = 0
+
+
+def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> Inputs:
+    """Return the files that `arguments` name; with `recursive`, also files in folders that end in `suffixes`.
+
+    Without `recursive`, reading a folder is an error. A quoted pattern, which the shell does not expand, gives the
+    files that match. Folders and patterns do not repeat files that are already in the list. A folder or pattern
+    without files gives a source with a problem. Raises UsageError if standard input is given twice.
+    """
+    if arguments.count(STREAM) > 1:
+        raise UsageError("-: is given twice, but there is only one standard input")
+    place = place_finder()
+    sources: list[Source] = []
+    seen: set[tuple[str, str]] = set()
+    passed: set[tuple[str, str]] = set()
+
+    def pass_over(path: Path) -> None:
+        passed.add(place(path))
+
+    for argument in arguments:
+        try:
+            found = _expanded(argument, recursive, suffixes, pass_over)
+        except OSError as error:  # a name that is too long, a folder that may not be searched, ...
+            found = [Source(argument, problem=error.strerror or str(error))]
+        if found is None:
+            sources.append(Source(argument))
+            seen.add(place(argument))
+            continue
+        for source in sorted(found, key=lambda source: source.path):
+            if place(source.path) not in seen:  # several links may lead to the same file
+                sources.append(source)
+                seen.add(place(source.path))
+    return Inputs(sources, suffixes, len(passed - seen))
+
+
+def place_finder() -> Callable[[Path], tuple[str, str]]:
+    """Return a function that gives equal keys to paths of the same file. Its folder need not exist yet."""
+    real = cache(os.path.realpath)  # of folders only: there are fewer folders than files
+    return lambda path: (real(path.parent), path.name)
+
+
+def _expanded(
+    argument: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source] | None:
+    """Return the files in a folder or of a pattern, or None if `argument` is neither."""
+    if recursive and argument.is_dir():
+        return _files_in(argument, Path(), suffixes, pass_over)
+    if has_magic(str(argument)) and not argument.exists():
+        return _matching(argument, recursive, suffixes, pass_over)
+    return None
+
+
+def _files_in(
+    folder: Path, below: Path, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source]:
+    """Return the files in `folder`, which lies `below` the given folder. Links to folders are not followed."""
+    found: list[Source] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append(Source(Path(error.filename), problem=f"cannot be read ({error.strerror})"))
+
+    for inside, _, names in os.walk(folder, onerror=unreadable):
+        parent = Path(inside)
+        place = below / parent.relative_to(folder)
+        for name in names:
+            if name.lower().endswith(tuple(suffixes)):
+                found.append(Source(parent / name, place))
+            else:
+                pass_over(parent / name)
+    return found or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
+
+
+def _matching(
+    pattern: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+) -> list[Source]:
+    """Return the files that match a pattern, below the folders that it names without a wildcard.
+
+    As in a shell, * does not match names that begin with a dot. ** does not follow links to folders.
+    """
+    first = next(number for number, part in enumerate(pattern.parts) if has_magic(part))
+    fixed, wild = Path(*pattern.parts[:first]), pattern.parts[first:]
+    hidden = any(part.startswith(".") for part in wild)
+    found: list[Source] = []
+    try:
+        matches = list(fixed.glob("/".join([*wild, "*"] if wild[-1] == "**" else wild)))
+    except ValueError as error:
+        return [Source(pattern, problem=f"is not a valid pattern ({error})")]
+    for match in matches:
+        below = match.relative_to(fixed)
+        if not hidden and any(part.startswith(".") for part in below.parts):
+            continue
+        if not match.is_dir():
+            found.append(Source(_as_file(match), below.parent))
+        elif recursive:
+            found += _files_in(match, below, suffixes, pass_over)
+    return found or [Source(pattern, problem="no file matches")]
+
+
+def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> bytes:
+    """Return the content of a file, or of standard input for `-`.
+
+    `most` is the largest size in bytes, or a function that returns it given the first 64 kilobytes. Raises
+    InputError if the file is missing or empty, TooLargeError if it is larger, and whatever `most` raises.
+    """
+    if source.problem:
+        raise InputError(f"{source}: {source.problem}")
+    path = source.path
+    if path != STREAM:
+        _require_file(path, most if isinstance(most, int) else None)
+    elif sys.stdin is None:
+        raise InputError("-: standard input is closed")
+    try:
+        with nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb") as file:
+            copied = io.BytesIO()  # which gives its bytes without another copy
+            _copy(file, copied, _START_BYTES)
+            start = copied.getvalue()
+            if not start:
+                raise InputError(f"{path}: is empty")
+            limit = most(start) if callable(most) else most
+            if limit is None:
+                return start + file.read()
+            if path != STREAM:
+                _require_size(path, os.fstat(file.fileno()), limit)
+            _copy(file, copied, limit + 1 - len(start))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    content = copied.getvalue()
+    if len(content) > limit:
+        raise TooLargeError(f"{path}: is larger than the limit of {limit} bytes")
+    return content
+
+
+def _copy(file: BinaryIO, to: BinaryIO, count: int) -> None:
+    """Copy the next `count` bytes, or those up to the end: memory grows with what there is, not with `count`."""
+    while count > 0 and (part := file.read(min(count, _BYTES_AT_ONCE))):
+        to.write(part)
+        count -= len(part)
+
+
+def _require_file(path: Path, most: int | None) -> None:
+    """Raise InputError unless `path` is a regular file of at most `most` bytes, with a single system call."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path}: is a folder; use -r to take the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is not a regular file; - reads standard input")
+    if most is not None:
+        _require_size(path, status, most)
+
+
+def _require_size(path: Path, status: os.stat_result, most: int) -> None:
+    if status.st_size > most:
+        raise TooLargeError(f"{path}: has {status.st_size} bytes, more than the limit of {most} bytes")
+
+
+@contextmanager
+def named(source: Source) -> Iterator[None]:
+    """Prefix errors about the content of a file with its name."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None

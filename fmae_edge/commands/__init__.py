@@ -1,0 +1,1 @@
+"""The commands of `fmae-edge`, one file each: parse, call, print."""

@@ -1,0 +1,97 @@
+"""`fmae-edge bench`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmae_edge.bulk.sources import STREAM, as_path
+from fmae_edge.commands.codec import BundleArgument
+from fmae_edge.commands.console import say
+from fmae_edge.commands.integers import integer
+
+if TYPE_CHECKING:
+    from fmae_edge.evaluate.bench import Bench
+
+
+def bench(
+    bundle: BundleArgument = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=integer("--rounds", 1),
+            help="Number of measurements of each case. More rounds give steadier figures.",
+        ),
+    ] = 20,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", parser=as_path, help="Draw the throughput into this PNG file."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
+) -> None:
+    """Measure the speed of a bundle on this machine.
+
+    Measures encoding and decoding with the int8 and float32 graphs on one thread and on all, loading, memory and
+    cold start. This takes minutes.
+
+    Example: fmae-edge bench --plot speed.png
+    """
+    from fmae_edge.commands.pictures import picture_output
+    from fmae_edge.commands.progress import progress_bar
+    from fmae_edge.evaluate.bench import run_bench
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.errors import OutputError
+
+    path = bundle or DEFAULT_BUNDLE
+    read_bundle(path)
+    if plot is not None:  # before minutes of measuring
+        from fmae_edge.evaluate.bench_plot import plot_bench
+        from fmae_edge.measure.plots import png_of
+
+        if plot == STREAM or not plot.parent.is_dir():
+            raise OutputError(f"{plot}: the picture must be a file in an existing folder")
+        outputs = picture_output(plot, force, [])
+    with progress_bar("measuring") as on_round:
+        measured = run_bench(path, rounds, on_round)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(measured.to_record()))
+    else:
+        _print(measured)
+    if plot is not None:
+        outputs.write(plot, png_of(plot_bench(measured)))
+        say(f"wrote {plot}", sys.stderr)
+
+
+def _print(bench: "Bench") -> None:
+    from fmae_edge.commands.table import format_table
+
+    machine = bench.machine
+    typer.echo(f"bundle {bench.bundle_id} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}")
+    typer.echo(
+        f"onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']}, Python {machine['python']}, "
+        f"fmae-edge {machine['fmae-edge']}\n"
+    )
+    rows = [
+        (
+            f"{one.task}, {one.precision}, {one.threads} thread{'s' * (one.threads > 1)}",
+            f"{one.p50_us:.0f} us",
+            f"{one.p95_us:.0f} us",
+            str(best.batch),
+            f"{best.us_per_image:.0f} us",
+            f"{best.p95_us / best.batch:.0f} us",
+            f"{best.images_per_second:,.0f}",
+        )
+        for one, best in bench.summary()
+    ]
+    header = ("", "one image p50", "p95", "best batch", "per image p50", "p95", "images/s")
+    typer.echo(format_table(header, rows))
+    typer.echo("")
+    others = [(f"load, {name}, and the first image", f"{ms:.1f} ms") for name, ms in bench.load_ms.items()]
+    others += [(f"resident memory, {name}", f"{mb:.0f} MB") for name, mb in (bench.memory_mb or {}).items()]
+    others += [(f"process: {name}", f"{ms:.0f} ms") for name, ms in bench.cold_start_ms.items()]
+    typer.echo(format_table(("", ""), others))

@@ -1,0 +1,53 @@
+"""Load images for the commands that draw, and reserve the file of the picture."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.bulk.destination import Destination
+from fmae_edge.bulk.images import read_image
+from fmae_edge.bulk.outcome import Outcome
+from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.pipeline import settle
+from fmae_edge.bulk.sources import STREAM, Source
+from fmae_edge.bulk.usage import UsageError
+from fmae_edge.commands.console import say, say_error
+from fmae_edge.data.image_file import Fit
+
+
+def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:
+    """Claim the file for a picture of `sources`. Raises UsageError if `path` is not a .png file or `-`.
+
+    Raises OutputError if it exists, unless `force` is set, or cannot be written.
+    """
+    if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
+        raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
+    outputs = Outputs(Destination(path), ".png", force, sources, joined=True)
+    outputs.claim(path)
+    outputs.rehearse(path)
+    return outputs
+
+
+def load_pictures(
+    sources: Sequence[Source], size: tuple[int, int], fit: Fit | None
+) -> list[tuple[Source, NDArray[np.uint8]]]:
+    """Load image files, or standard input for `-`, as (height, width) = `size`. Print an error for bad ones."""
+    loaded: list[tuple[Source, NDArray[np.uint8]]] = []
+    for source in sources:
+        found = settle(source, partial(_load, source, size, fit))
+        if isinstance(found, Outcome):
+            say_error(str(found.error), found.cause)
+        else:
+            loaded.append((source, found))
+    return loaded
+
+
+def _load(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
+    pixels, notes = read_image(source, size, fit)
+    if notes:
+        say(f"{source}: {'; '.join(notes)}", sys.stderr)
+    return pixels
