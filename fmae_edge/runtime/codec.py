@@ -15,7 +15,7 @@ from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
 from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.errors import InputError, shown
-from fmae_edge.runtime.fmae_coder import (
+from fmae_edge.runtime.fmae_writer import (
     DEFAULT_QUALITY,
     IMAGES_AT_ONCE,
     FmaeWriter,

@@ -17,7 +17,7 @@ from fmae_edge.runtime.arrays import BytesLike, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.image_names import read_names
-from fmae_edge.runtime.format.payloads import Payloads
+from fmae_edge.runtime.format.payload_index import Payloads
 
 SUFFIX = ".fmae"
 _VERSION, _PATHS_VERSION = 1, 2  # 2: names may be relative paths; all else is as in 1

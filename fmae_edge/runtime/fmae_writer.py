@@ -18,7 +18,7 @@ from fmae_edge.runtime.entropy.search import MAX_EFFORT, search
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
 from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError
 from fmae_edge.runtime.format.fmae_file import MAX_IMAGES, pack_many, pack_one
-from fmae_edge.runtime.format.payloads import Payloads
+from fmae_edge.runtime.format.payload_index import Payloads
 from fmae_edge.runtime.images import to_levels
 
 DEFAULT_QUALITY = 5
