@@ -1,4 +1,4 @@
-"""A .fmae file that was parsed once decodes as its bytes do, and is not checked again."""
+"""A parsed .fmae file decodes as its bytes do, and is not checked again."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""docs/format.md is enough to write a reader: here is one, from that page alone, in Python's integers."""
+"""docs/format.md is enough to write a reader: this one uses only that page, and Python integers."""
 
 import hashlib
 import json
@@ -121,7 +121,7 @@ class RangeReader:
 
 
 def predict(prior, quality, symbols):
-    """Return the centres and rows of the group that comes next."""
+    """Return the centres and rows of the next group."""
     rows = prior["tables"][1][0]
     if "centres" in prior:
         centres = prior["centres"][0][(quality - 1) * LATENTS : quality * LATENTS]

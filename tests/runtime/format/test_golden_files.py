@@ -1,7 +1,7 @@
-"""Golden files hold versions 1 and 2 of the .fmae format: written once, never again.
+"""Golden files fix versions 1 and 2 of the .fmae format: they were written once and are never written again.
 
-Whoever changes what these bytes mean, or which bytes are written for these symbols, makes a new version and
-keeps reading these. Their priors are small ones made for them, so a new default bundle changes nothing here.
+A change of the meaning of these bytes, or of the bytes for these symbols, needs a new version, and these must
+stay readable. They have small priors of their own, so a new default bundle does not change them.
 """
 
 import json
