@@ -1,7 +1,7 @@
 """Write golden files: `python tests/make_golden.py`.
 
-tests/data/golden.npz changes with the shipped bundle. tests/data/format-2, with version 2 of the .fmae format, is
-the same bytes whenever it is written. tests/data/format-1 was written once and is never written again.
+tests/data/golden.npz changes with the default bundle. tests/data/format-2, with version 2 of the .fmae format, has
+the same bytes each time. tests/data/format-1 was written once and is never written again.
 """
 
 import json
@@ -18,7 +18,7 @@ from fmae_edge.runtime.format.image_names import as_names
 
 DATA = Path(__file__).parent / "data"
 FORMAT_1, FORMAT_2 = DATA / "format-1", DATA / "format-2"
-# Letters of two bytes, characters that not every Python knows, and what only looks like a path that is refused
+# Letters of two bytes, characters that some Pythons do not know, and paths that only look like refused ones
 NAMES = [
     "coat",
     "a/b",
@@ -33,7 +33,7 @@ NAMES = [
 
 
 def write_vectors() -> None:
-    """Write what the shipped bundle makes of the samples."""
+    """Write the results of the default bundle for the samples."""
     images = np.stack(
         [np.asarray(Image.open(path)) for path in sorted((DATA.parent.parent / "samples").glob("*.png"))]
     )

@@ -1,4 +1,4 @@
-"""Manifests of bundles, changed as someone would who wants to harm a reader."""
+"""Change manifests of bundles as an attacker would."""
 
 import json
 
@@ -6,7 +6,7 @@ from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME, _checksum
 
 
 def rewrite(bundle, change, checksum=True):
-    """Change the manifest of a bundle; `checksum` says whether its checksum fits the new content."""
+    """Change the manifest of a bundle. `checksum` tells whether to make its checksum fit the new content."""
     path = bundle / MANIFEST_NAME
     content = json.loads(path.read_text())
     change(content)

@@ -1,4 +1,4 @@
-"""What a report is made of, in tests: figures of a benchmark that nobody ran, and the elements of a page."""
+"""Parts of a report for tests: invented benchmark results, and a parser for the elements of a page."""
 
 from html.parser import HTMLParser
 
@@ -8,7 +8,7 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS
 
 
 def bench_of(bundle_id=None):
-    """A benchmark with times that a test can tell apart."""
+    """Return benchmark results with times that a test can tell apart."""
     speeds = [
         Speed(
             task, precision, threads, batch, 9, 100.0 + batch * threads, 200.0 + batch, 1e6 * batch / (100 + batch)
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 
 def at(figures, path):
-    """The figure at a path such as measured.passes.0.ssim."""
+    """Return the value at a path such as measured.passes.0.ssim."""
     for step in path.split("."):
         figures = figures[int(step)] if isinstance(figures, list) else figures[step]
     return figures
