@@ -1,4 +1,4 @@
-"""What --json prints is JSON, an object a line, and what docs/output.schema.json says it is."""
+"""What --json prints is JSON, an object a line, and what spec/output.schema.json says it is."""
 
 import json
 import re
@@ -10,9 +10,9 @@ from fmae_edge.commands import progress
 from fmae_edge.commands.app import app
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import CHECKPOINT, REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
-SCHEMA = json.loads((REPOSITORY / "docs/output.schema.json").read_text())
+SCHEMA = json.loads((REPOSITORY / "spec/output.schema.json").read_text())
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
 

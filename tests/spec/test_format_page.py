@@ -1,4 +1,4 @@
-"""docs/format.md is enough to write a reader: here is one, from that page alone, in Python's integers."""
+"""spec/format.md is enough to write a reader: here is one, from that page alone, in Python's integers."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pytest
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from tests.conftest import REPOSITORY
 
-DATA = REPOSITORY / "tests/data"
+DATA = REPOSITORY / "spec/golden"
 GOLDEN = [json.loads((DATA / f"format-{version}/files.json").read_text()) for version in (1, 2)]
 FILES = [file for golden in GOLDEN for file in golden["files"]]
 BUNDLE, LATENTS, STEPS = (GOLDEN[0][key] for key in ("bundle_id", "latents", "steps"))
@@ -221,6 +221,6 @@ def test_numbers_are_printed_as_the_page_says():
         2.5e22,
     ]
     assert [printed(number) for number in numbers] == list(map(json.dumps, numbers))
-    page = (REPOSITORY / "docs/format.md").read_text()
+    page = (REPOSITORY / "spec/format.md").read_text()
     for text in re.findall(r"\(`([\d.]+)`, `([\d.]+)`\)|\(`(1e-05)`,\s`(1\.5e-07)`, `(1e\+16)`\)", page):
         assert all(printed(float(number)) == number for number in filter(None, text))

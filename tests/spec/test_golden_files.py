@@ -14,7 +14,7 @@ from fmae_edge.runtime.entropy.symbol_coder import decode_symbols, encode_symbol
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one, unpack
 from tests.conftest import REPOSITORY
 
-DATA = REPOSITORY / "tests/data"
+DATA = REPOSITORY / "spec/golden"
 GOLDEN = {version: json.loads((DATA / f"format-{version}/files.json").read_text()) for version in (1, 2)}
 BUNDLE, LATENTS, STEPS = (GOLDEN[1][key] for key in ("bundle_id", "latents", "steps"))
 FILES = [
