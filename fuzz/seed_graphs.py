@@ -1,4 +1,4 @@
-"""First inputs of the corpus: priors, small graphs of real operators, bundles. Needs the `train` extra."""
+"""First inputs of the corpus: priors, small graphs of real operators, bundles. Needs the `export` extra."""
 
 import tempfile
 from collections.abc import Iterator

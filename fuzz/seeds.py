@@ -1,7 +1,7 @@
 """Write the first inputs of the corpus again: `python -m fuzz.seeds`. Inputs that fuzzing found stay.
 
 They are small files of every kind that the readers know. A new default bundle needs no new ones, because the
-fuzzer writes its id into them. Needs the `train` extra, for the graphs.
+fuzzer writes its id into them. Needs the `export` extra, for the graphs.
 """
 
 import io
