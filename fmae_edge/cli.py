@@ -14,24 +14,16 @@ from io import TextIOWrapper
 from typing import NoReturn
 
 # Packages that a command imports, and the extras that install them
-_EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
-    (
-        "matplotlib",
-        "imagecodecs",
-        "webp",
-        "bjontegaard",
-        "jinja2",
-        "markupsafe",
-        "sklearn",
-        "threadpoolctl",
-        "torch",
-        "torchvision",
-        "onnx",
-        "onnxscript",
-        "safetensors",
+_EXTRAS = {
+    **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
+    **dict.fromkeys(("torch", "safetensors"), "train,export"),
+    "torchvision": "train",
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
+    "matplotlib": "evaluate,train",
+    **dict.fromkeys(
+        ("imagecodecs", "webp", "bjontegaard", "jinja2", "markupsafe", "sklearn", "threadpoolctl"), "evaluate"
     ),
-    "train,evaluate",
-)
+}
 
 # Commands that multiply large matrices. Others are no faster with more threads, so they need not get them
 _BLAS_THREADS = ("train", "export", "parity", "bench", "evaluate", "report")

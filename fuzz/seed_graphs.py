@@ -1,4 +1,4 @@
-"""Make first inputs of the corpus: priors, small graphs with real operators, bundles. Needs the `train` extra."""
+"""Make first inputs of the corpus: priors, small graphs with real operators, bundles. Needs the `export` extra."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Write the first inputs of the corpus again: `python -m fuzz.seeds`. Inputs found by fuzzing stay.
 
 They are small files of every kind that the readers know. A new default bundle does not need new inputs, because
-the fuzzer writes its id into them. The graphs need the `train` extra.
+the fuzzer writes its id into them. The graphs need the `export` extra.
 """
 
 import io

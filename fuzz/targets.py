@@ -39,7 +39,7 @@ from fuzz.tiff import mutate_tiff
 CORPUS = Path(__file__).parent / "corpus"
 PRIOR_LATENTS = 2  # of the priors in the corpus
 GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
-_GOLDEN_FOLDER = Path(__file__).parent.parent / "tests" / "data" / "format-1"
+_GOLDEN_FOLDER = Path(__file__).parents[1] / "spec" / "golden" / "format-1"
 _GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
 _DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
 _GOLDEN_ID: str = _GOLDEN["bundle_id"]

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(page for folder in ("docs", "spec") for page in (REPOSITORY / folder).rglob("*.md")),
+]
 
 
 def script(name):
-    """Import a script from docs/, which is not a package."""
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "docs" / f"{name}.py")
+    """Import a script from scripts/, which is not a package."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     import sys
 
@@ -26,10 +29,10 @@ def script(name):
 
 def test_the_command_reference_is_current():
     make_commands = script("make_commands")
-    assert make_commands.PAGE.read_text() == make_commands.reference(), "run python docs/make_commands.py"
+    assert make_commands.PAGE.read_text() == make_commands.reference(), "run python scripts/make_commands.py"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_work(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
     for target in re.findall(r"\]\(([^)]+)\)", text):

@@ -217,7 +217,7 @@ class Codec:
     def names(self, content: BytesLike) -> tuple[str, ...] | None:
         """Return the images' names in a .fmae file, None if it has none.
 
-        Raises as `decompress` does, and InputError if docs/format.md refuses the names; the images can be decoded
+        Raises as `decompress` does, and InputError if spec/format.md refuses the names; the images can be decoded
         all the same.
         """
         return self._unpack(content).names

@@ -31,7 +31,7 @@ def some_symbols(count, seed=0):
 
 
 def reference_rows(tensors, symbols, quality):
-    """The specification of docs/format.md in Python's integers, for one image: [(centre, row)] of all latents."""
+    """The specification of spec/format.md in Python's integers, for one image: [(centre, row)] of all latents."""
 
     def layer(name, x):
         weights, bias, shift = (tensors[f"{name}.{part}"].tolist() for part in ("weights", "bias", "shift"))

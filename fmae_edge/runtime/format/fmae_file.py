@@ -1,4 +1,4 @@
-"""The .fmae file: payloads of the entropy coder with what it takes to read them. docs/format.md specifies it.
+"""The .fmae file: payloads of the entropy coder with what it takes to read them. spec/format.md specifies it.
 
 A file of one image has 7 bytes around its payload. A file of many has one header, and about 5 bits per image that
 say where each payload begins, so one image can be decoded without the others.
@@ -50,7 +50,7 @@ class FmaeFile:
     def names(self) -> tuple[str, ...] | None:
         """The images' names, None if the file has none.
 
-        Raises InputError if docs/format.md refuses them. The images can be decoded all the same.
+        Raises InputError if spec/format.md refuses them. The images can be decoded all the same.
         """
         if self.listed is None:
             return None

@@ -11,7 +11,7 @@ class FmaeInfo:
     """The header of a .fmae file: `images` is how many it holds, `single` whether it is one image, not a stack.
 
     `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
-    has no names, or names that docs/format.md refuses: then `names_error` says why.
+    has no names, or names that spec/format.md refuses: then `names_error` says why.
     """
 
     format_version: int

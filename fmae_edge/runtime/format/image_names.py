@@ -1,6 +1,6 @@
 """The names that images may have in a .fmae file: relative paths whose parts are file names on any system.
 
-The rule is a list of code points, and docs/format.md has the same list. What Python says of a character, such as
+The rule is a list of code points, and spec/format.md has the same list. What Python says of a character, such as
 that it is printable, changes with the version of Unicode: a name would be valid on one machine only.
 """
 
@@ -32,7 +32,7 @@ _NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
 def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
     """Return `names` as a list, in their order; without `paths`, none may have a `/`.
 
-    Raises InputError if they are not a list of different names, one per image, that docs/format.md allows.
+    Raises InputError if they are not a list of different names, one per image, that spec/format.md allows.
     """
     given: list[object] | None = None
     if isinstance(names, Collection) and not isinstance(names, _NOT_LISTS):
