@@ -27,7 +27,8 @@ def missing_paths(text):
     """
     text = re.sub(r"https?://\S+", "", text)
     own = set(re.findall(r"cat > (\S+)", text))
-    return [path for path in NAMED_PATH.findall(text) if path not in own and not exists(path)]
+    named = (re.sub(r"^(\.\.?/)+", "", path) for path in NAMED_PATH.findall(text))
+    return [path for path in named if path not in own and not exists(path)]
 
 
 def exists(path):
@@ -49,6 +50,24 @@ def resolve(name):
 @pytest.mark.parametrize("page", PAGES)
 def test_paths_in_pages_exist(page):
     assert missing_paths(Path(REPOSITORY / page).read_text()) == []
+
+
+def described_names(text):
+    """Yield (file, name) for each name in a table row about a Python file, and for each "`name` in `file`"."""
+    for file, cells in re.findall(r"^\| `([\w/]+\.py)` \| (.+) \|$", text, flags=re.M):
+        for name in re.findall(r"`([A-Za-z_][\w.]*)`", cells):
+            yield file, name.rpartition(".")[2]
+    for name, file in re.findall(r"`(\w+)` in `([\w/]+\.py)`", text):
+        yield file, name
+
+
+@pytest.mark.parametrize("page", ["docs/design.md", "docs/fast-graphs.md"])
+def test_files_contain_the_names_that_pages_describe(page):
+    described = list(described_names(Path(REPOSITORY / page).read_text()))
+    assert len(described) > 4
+    for file, name in described:
+        (path,) = [tracked for tracked in FILES if f"/{tracked}".endswith(f"/{file}")]
+        assert re.search(rf"\b{name}\b", Path(REPOSITORY / path).read_text()), f"{file}: {name}"
 
 
 @pytest.mark.parametrize("page", PAGES)
