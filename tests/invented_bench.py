@@ -1,4 +1,4 @@
-"""Figures of a benchmark that nobody ran, for tests of what shows them."""
+"""Invented benchmark results, for tests of the code that shows them."""
 
 from fmae_edge.evaluate.bench import BATCHES, TASKS, Bench, Speed
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
@@ -6,7 +6,7 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS
 
 
 def bench_of(bundle_id=None):
-    """A benchmark with times that a test can tell apart."""
+    """Return benchmark results with times that a test can tell apart."""
     speeds = [
         Speed(
             task, precision, threads, batch, 9, 100.0 + batch * threads, 200.0 + batch, 1e6 * batch / (100 + batch)

@@ -1,4 +1,4 @@
-"""Change the manifest of a bundle as someone would who wants to harm a reader."""
+"""Change the manifest of a bundle as an attacker would."""
 
 import hashlib
 import json
@@ -7,13 +7,13 @@ from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME
 
 
 def checksum_of(manifest):
-    """The checksum of a manifest, as spec/bundle.md defines it: everything else in canonical JSON."""
+    """Return the checksum of a manifest, as spec/bundle.md defines it: a hash of all else in canonical JSON."""
     rest = {key: value for key, value in manifest.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def rewrite(bundle, change, checksum=True):
-    """Change the manifest of a bundle; `checksum` says whether its checksum fits the new content."""
+    """Change the manifest of a bundle. `checksum` tells whether to make its checksum fit the new content."""
     path = bundle / MANIFEST_NAME
     content = json.loads(path.read_text())
     change(content)

@@ -29,7 +29,7 @@ class Page(HTMLParser):
 
 
 def at(figures, path):
-    """The figure at a path such as measured.passes.0.ssim."""
+    """Return the figure at a path such as measured.passes.0.ssim."""
     for step in path.split("."):
         figures = figures[int(step)] if isinstance(figures, list) else figures[step]
     return figures

@@ -24,7 +24,7 @@ EXTRAS = {
 
 
 def installs(extra):
-    """The names of what `pip install 'fmae-edge[extra]'` asks for."""
+    """Return the names of the packages that `pip install 'fmae-edge[extra]'` requires."""
     project = PROJECT["project"]
     wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
     found = set()
@@ -71,7 +71,7 @@ def test_exact_versions_are_in_the_constraints_only():
     assert set(pins) <= installs("dev")
 
 
-def test_a_source_distribution_has_what_its_tests_read():
+def test_a_source_distribution_contains_the_files_that_its_tests_read():
     include = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert {"fmae_edge", "spec", "scripts", "tests", "examples", "fuzz", "samples", "constraints.txt"} <= set(
         include

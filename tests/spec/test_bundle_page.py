@@ -1,4 +1,4 @@
-"""spec/bundle.md is enough to read a bundle: here are its hashes, from that page only, and its lists."""
+"""spec/bundle.md is enough to read a bundle: its hashes are computed here from that page only."""
 
 import hashlib
 import json
@@ -88,14 +88,14 @@ def bundle_id(manifest):
     return sha256(f'{text}"steps":[{",".join(map(printed, latent["steps"]))}]}}')[:16]
 
 
-def test_the_bundle_id_is_made_as_the_page_says():
+def test_the_bundle_id_is_computed_as_the_page_says():
     assert bundle_id(MANIFEST) == MANIFEST["bundle_id"]
     for manifest in FORMATS:
         content = json.dumps(manifest).encode()
         assert bundle_id(manifest) == Manifest.from_json(content, "here").bundle_id
 
 
-def test_the_page_has_a_program_that_makes_the_bundle_id():
+def test_the_program_on_the_page_computes_the_bundle_id():
     (program,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
     names = {"hashlib": hashlib, "json": json, **MANIFEST}
     del names["bundle_id"]
@@ -103,7 +103,7 @@ def test_the_page_has_a_program_that_makes_the_bundle_id():
     assert names["bundle_id"] == MANIFEST["bundle_id"]
 
 
-def test_the_checksum_is_made_as_the_page_says():
+def test_the_checksum_is_computed_as_the_page_says():
     odd = "".join(map(chr, range(0x120))) + "\u2028\ufeff\U0001fae8\ud800é"
     strange = {
         **FORMATS[0],
@@ -120,7 +120,7 @@ def test_the_checksum_is_made_as_the_page_says():
             )
 
 
-def test_the_hashes_are_those_of_the_files():
+def test_the_manifest_has_the_hashes_of_the_files():
     for name, entry in MANIFEST["files"].items():
         content = (DEFAULT_BUNDLE / name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["size"], entry["sha256"]), name

@@ -1,4 +1,4 @@
-"""spec/format.md and bundle.md are enough to write a reader: here is one, from those pages only."""
+"""spec/format.md and bundle.md are enough to write a reader: this one is written from those pages only."""
 
 import json
 import zlib

@@ -1,7 +1,7 @@
-"""Golden files hold versions 1 and 2 of the .fmae format: written once, never again.
+"""The golden files of versions 1 and 2 of the .fmae format can be read; they are never written again.
 
-Whoever changes what these bytes mean, or which bytes are written for these symbols, makes a new version and
-keeps reading these. Their priors are small ones made for them, so a new default bundle changes nothing here.
+A change of the meaning of these bytes, or of the bytes for these symbols, needs a new version, and these files
+stay readable. They have small priors of their own, so a new default bundle changes nothing here.
 """
 
 import json

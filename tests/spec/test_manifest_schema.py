@@ -1,4 +1,4 @@
-"""spec/manifest.schema.json accepts what export writes, and refuses what the runtime refuses."""
+"""spec/manifest.schema.json accepts manifests that export writes, and refuses those that the runtime refuses."""
 
 import copy
 import json
@@ -48,7 +48,7 @@ BROKEN = {
     "a hash of 63 digits": lambda m: m["files"]["encoder.onnx"].update(sha256="a" * 63),
     "a record that is a list": lambda m: m.update(record=[]),
 }
-# No writer makes these, and the runtime reads them: it does not look at what it does not need
+# No writer makes these, but the runtime reads them, because it ignores fields that it does not need
 UNKNOWN = {
     "no bundle id": lambda m: m.pop("bundle_id"),
     "no latent size": lambda m: m["latent"].pop("size"),
@@ -67,20 +67,20 @@ def changed(change):
     return manifest
 
 
-def test_it_accepts_the_default_bundle_and_older_formats():
+def test_the_schema_accepts_the_default_bundle_and_older_formats():
     Draft202012Validator.check_schema(SCHEMA.schema)
     SCHEMA.validate(MANIFEST)
     for version in (1, 2, 3):
         SCHEMA.validate(json.loads((REPOSITORY / f"fuzz/corpus/manifest/format-{version}.json").read_text()))
 
 
-def test_it_accepts_what_is_written_without_qualities():
+def test_the_schema_accepts_bundles_without_qualities():
     manifest = Manifest.from_json(json.dumps(changed(lambda m: m.pop("qualities"))).encode(), "here")
     SCHEMA.validate(json.loads(manifest.to_json()))
 
 
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
-def test_it_refuses_what_the_runtime_refuses(change):
+def test_the_schema_refuses_manifests_that_the_runtime_refuses(change):
     manifest = changed(change)
     assert not SCHEMA.is_valid(manifest)
     with pytest.raises(BundleError):
@@ -88,7 +88,7 @@ def test_it_refuses_what_the_runtime_refuses(change):
 
 
 @pytest.mark.parametrize("change", UNKNOWN.values(), ids=UNKNOWN)
-def test_it_refuses_what_no_writer_makes(change):
+def test_the_schema_refuses_manifests_that_no_writer_makes(change):
     manifest = changed(change)
     assert not SCHEMA.is_valid(manifest)
     Manifest.from_json(json.dumps(manifest).encode(), "here")
