@@ -7,8 +7,6 @@ import re
 import numpy as np
 import pytest
 import safetensors.numpy
-
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.limits import (
     MAX_BUNDLE_BYTES,
     MAX_FILES,
@@ -16,6 +14,8 @@ from fmae_edge.runtime.bundle.limits import (
     most_bytes,
     most_needs,
 )
+
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import Manifest
 from fmae_edge.runtime.bundle.onnx_file import IR_VERSIONS, OPSETS
 from fmae_edge.runtime.bundle.operators import OPERATORS

@@ -1,0 +1,132 @@
+"""Write .fmae files, with the requested quality or the best one that fits into `max_bytes`."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.arguments import Stack, as_integer, slices
+from fmae_edge.runtime.bundle.manifest import QUALITIES
+from fmae_edge.runtime.entropy.search import MAX_EFFORT
+from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
+from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
+
+DEFAULT_QUALITY = 5
+_LATENTS_KEPT = 16384  # bounds memory: the images after them are encoded again for each quality
+
+Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
+
+
+@dataclass(frozen=True)
+class CodingOptions:
+    """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9."""
+
+    quality: int
+    effort: int
+    max_bytes: int | None
+
+
+def as_options(quality: object, effort: object, max_bytes: object) -> CodingOptions:
+    """Return the options of `Codec.compress`. Raises InputError if one is not an integer or out of range."""
+    return CodingOptions(
+        as_quality(quality),
+        _in_range("effort", effort, 0, MAX_EFFORT),
+        None if max_bytes is None else as_integer("max_bytes", max_bytes),
+    )
+
+
+def as_quality(quality: object) -> int:
+    """Return a quality as an integer. Raises InputError if it is not from 1 to 9."""
+    return _in_range("quality", quality, 1, QUALITIES)
+
+
+def _in_range(name: str, value: object, least: int, most: int) -> int:
+    number = as_integer(name, value)
+    if not least <= number <= most:
+        raise InputError(f"{name} is {number}; expected an integer from {least} to {most}")
+    return number
+
+
+class _TooManyBytesError(Exception):
+    """The payloads are longer than the whole file may be."""
+
+
+class FmaeWriter:
+    """Writes .fmae files with the coder of a bundle, whose id is `bundle_id`."""
+
+    def __init__(self, coder: LatentCoder, bundle_id: str) -> None:
+        self._coder, self._bundle_id = coder, bundle_id
+
+    def one_each(self, images: Stack, options: CodingOptions) -> Iterator[bytes]:
+        """Yield one file per image. Raises InputError if `options.max_bytes` is too few for one."""
+
+        def pack(payloads: Iterable[bytes], quality: int) -> bytes:
+            (payload,) = payloads
+            return pack_one(payload, quality, self._bundle_id)
+
+        if options.max_bytes is None:
+            payloads = self._coder.payloads(images, options.quality, options.effort)
+            return (pack([payload], options.quality) for payload in payloads)
+        parts = slices(len(images), 1)
+        return (self._best_that_fits(images[one], options.effort, options.max_bytes, pack) for one in parts)
+
+    def stack(self, images: Stack, options: CodingOptions, names: Sequence[str] | None) -> bytes:
+        """Return one file of all images. Raises InputError if `options.max_bytes` is too few for it."""
+
+        def pack(payloads: Iterable[bytes], quality: int) -> bytes:
+            return pack_many(payloads, quality, self._bundle_id, names)
+
+        if options.max_bytes is None:
+            return pack(self._coder.payloads(images, options.quality, options.effort), options.quality)
+        return self._best_that_fits(images, options.effort, options.max_bytes, pack)
+
+    def _best_that_fits(self, images: Stack, effort: int, max_bytes: int, pack: Pack) -> bytes:
+        """Return the file with the lowest error of the decoded images, of those of at most `max_bytes` bytes.
+
+        All nine qualities are tried, because the error may grow from one quality to the next.
+        """
+        kept: dict[int, NDArray[np.float32]] = {}
+
+        def latents_of(part: slice, some: NDArray[Any]) -> NDArray[np.float32]:
+            if part.start in kept:
+                return kept[part.start]
+            latents = self._coder.latents(some)
+            if part.stop <= _LATENTS_KEPT:
+                kept[part.start] = latents
+            return latents
+
+        def candidate(quality: int) -> tuple[int, bytes] | None:
+            """Return the squared error and the file of a quality, None if the file is too long."""
+            errors: list[int] = []
+
+            def payloads() -> Iterator[bytes]:
+                for part in slices(len(images), IMAGES_AT_ONCE):
+                    some = images[part]
+                    symbols = self._coder.quantise(latents_of(part, some), some, quality, effort)
+                    yield from self._coder.payloads_of(symbols, quality)
+                    errors.append(self._coder.squared_error(symbols, some, quality))  # only if the payloads fit
+
+            try:
+                content = pack(_at_most(max_bytes, payloads()), quality)
+            except _TooManyBytesError:
+                return None
+            return (sum(errors), content) if len(content) <= max_bytes else None
+
+        candidates = filter(None, map(candidate, range(1, QUALITIES + 1)))  # one at a time, which bounds memory
+        best = min(candidates, key=lambda pair: pair[0], default=None)
+        if best is None:
+            fewest = len(pack(self._coder.payloads(images, 1, effort), 1))
+            raise ArgumentError("max_bytes", f"is {max_bytes}, and the lowest quality takes {fewest} bytes")
+        return best[1]
+
+
+def _at_most(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield payloads of at most `most` bytes in all. Raises _TooManyBytesError at the one that exceeds them."""
+    for payload in payloads:
+        most -= len(payload)
+        if most < 0:
+            raise _TooManyBytesError
+        yield payload
