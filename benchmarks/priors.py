@@ -16,7 +16,7 @@ import torch
 
 from fmae_edge.commands.table import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
-from fmae_edge.export.prior import table_prior
+from fmae_edge.export.integer_prior import table_prior
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS

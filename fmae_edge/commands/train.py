@@ -78,7 +78,7 @@ def train(
     from fmae_edge.runtime.errors import ArgumentError
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
-    from fmae_edge.train.pictures import RunPictures
+    from fmae_edge.train.run_pictures import RunPictures
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     options["rate_distortion"] = rate_distortion

@@ -29,9 +29,9 @@ from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import Recipe
 from fmae_edge.train.allocator import keep_freed_memory
 from fmae_edge.train.device import has_fast_bfloat16
+from fmae_edge.train.objective import START, rate_distortion
 from fmae_edge.train.optimiser import Optimisers
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.rate import START, rate_distortion
 
 _TEST_BATCH = 500
 

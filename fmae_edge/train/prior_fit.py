@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, PackedPrior, Prior
-from fmae_edge.train.rate import quantise
+from fmae_edge.train.objective import quantise
 
 _STEPS = 8000
 _BATCH = 512

@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 
 from fmae_edge.model.learned_prior import FIRST_LOG2_WIDTH, MEAN_SCALE, QUALITY_STEPS, UNITS, PackedPrior, Prior
+from fmae_edge.train.objective import quantise
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.rate import quantise
 from tests.conftest import CHECKPOINT
 
 

@@ -11,8 +11,8 @@ from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, Prior, group_sizes
 from fmae_edge.model.recipe import Recipe
 from fmae_edge.train.loop import train
+from fmae_edge.train.objective import quantise, rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.rate import quantise, rate_distortion
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
 RECIPE = Recipe(epochs=3, batch_size=32, lr=0.01, seed=3, rate_distortion=0.003)
