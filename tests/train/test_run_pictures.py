@@ -11,14 +11,12 @@ import torch
 from PIL import Image
 
 from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.model.checkpoint import MODEL, load_checkpoint, read_config, start_run
+from fmae_edge.model.checkpoint import MODEL, RunError, load_checkpoint, read_config, start_run
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.model.errors import RunError
 from fmae_edge.model.recipe import Recipe
-from fmae_edge.train.curves import plot_curves
 from fmae_edge.train import run_pictures
 from fmae_edge.train.loop import train
-from fmae_edge.train.run_pictures import CURVES, EVENTS, IMAGES, RECONSTRUCTIONS, RunPictures
+from fmae_edge.train.run_pictures import CURVES, EVENTS, IMAGES, RECONSTRUCTIONS, RunPictures, plot_curves
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
 RECIPE = Recipe(epochs=3, batch_size=32, lr=0.01, seed=3)
@@ -215,5 +213,5 @@ def test_a_folder_with_pictures_is_not_started_in(tmp_path, tensors):
     metrics = [{"epoch": 1, "train_loss": 0.1, "test_mse": 0.1, "test_psnr_pooled": 10, "test_psnr_per_image": 10}]
     with RunPictures(run, tensors[1]) as made:
         made.on_measured(metrics, np.zeros((50, 28, 28), np.float32))
-    with pytest.raises(RunError, match="exists already"):
+    with pytest.raises(RunError, match="already exists"):
         start_run(run, CONFIG, RECIPE)
