@@ -1,4 +1,4 @@
-"""Write layers as a float32 graph, channels first: the layout of onnxruntime's fastest float convolutions."""
+"""Write layers as a float32 graph, channels first, for which onnxruntime has its fastest float convolutions."""
 
 import math
 from typing import Any

@@ -65,7 +65,7 @@ def test_a_layer_that_does_not_run_in_int8_fails_the_export(model, train_images,
         return original(layers, inputs, source, target, method, {*stay_float, "conv2"})
 
     monkeypatch.setattr(int8_network, "quantise", sabotaged)
-    with pytest.raises(ExportError, match="should run in int8, but do not: conv2"):
+    with pytest.raises(ExportError, match="should run in int8 but do not: conv2"):
         build_graphs(model, train_images, STEPS, ExportOptions())
 
 

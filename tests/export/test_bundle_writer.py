@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ import torch
 from fmae_edge import Codec
 from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
-from fmae_edge.model.checkpoint import MODEL, load_checkpoint
+from fmae_edge.model.checkpoint import MODEL, RECIPE, load_checkpoint
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.errors import BundleError, OutputError
 from fmae_edge.runtime.self_test import GOLDEN_NAME
 from tests.conftest import CHECKPOINT
 
@@ -53,10 +54,42 @@ def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
     assert os.listdir(tmp_path) == ["made"]
 
 
+def test_the_recipe_is_recorded_as_the_run_has_it(export, small_run):
+    """Old runs recorded the options only, and the default bundle has exactly those."""
+    manifest, _ = export()
+    assert manifest.record["training"]["recipe"] == json.loads((small_run / RECIPE).read_text())
+    shipped = read_bundle(DEFAULT_BUNDLE).manifest
+    assert shipped.record["training"]["recipe"] == json.loads((CHECKPOINT / RECIPE).read_text())
+
+
+def test_a_bundle_that_the_runtime_refuses_is_not_written(export, tmp_path, monkeypatch):
+    monkeypatch.setattr("fmae_edge.runtime.bundle.bundle.most_bytes", lambda *geometry: 1000)
+    with pytest.raises(BundleError, match="more than the 1000 allowed"):
+        export()
+    assert os.listdir(tmp_path) == []
+
+
+def test_every_file_is_written_once_when_all_is_measured(export, tmp_path, monkeypatch):
+    written = []
+
+    def noting(write):
+        def note(path, content):
+            written.append(path.name)
+            return write(path, content)
+
+        return note
+
+    monkeypatch.setattr(Path, "write_bytes", noting(Path.write_bytes))
+    monkeypatch.setattr(Path, "write_text", noting(Path.write_text))
+    monkeypatch.setattr("fmae_edge.runtime.codec.read_bundle", None)  # which Codec(folder) would call
+    export()
+    assert sorted(written) == sorted(path.name for path in (tmp_path / "made").iterdir())
+
+
 def test_a_missed_gate_writes_nothing_unless_told(export, tmp_path, monkeypatch):
     # Ranges of which the real activations need ten times as much: they saturate.
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
+    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
     with pytest.raises(ParityError, match="no bundle was written; int8.*PSNR lost"):
         export()
     assert os.listdir(tmp_path) == []
@@ -68,7 +101,7 @@ def test_a_missed_gate_writes_nothing_unless_told(export, tmp_path, monkeypatch)
 
 def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
     before = (bundle / "manifest.json").read_bytes()
-    with pytest.raises(OutputError, match="exists already; use --force"):
+    with pytest.raises(OutputError, match="already exists; use --force"):
         export(target=bundle)
     assert (bundle / "manifest.json").read_bytes() == before
     export(target=bundle, force=True)

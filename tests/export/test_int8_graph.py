@@ -8,11 +8,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from fmae_edge.export.bundle_graphs import optimised_graph, require_int8
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.int8_graph import PIXELS
 from fmae_edge.export.int8_layers import FloatLayer, Int8Layer
 from fmae_edge.export.int8_target import TARGETS
-from fmae_edge.export.optimised_graph import optimised_graph, require_int8
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from tests.export.conftest import CONFIGS, make_model
 from tests.export.int8_halves import Int8Halves
@@ -80,7 +80,7 @@ def test_a_layer_that_stays_float_does_and_the_export_can_tell(model, random_ima
     halves = Int8Halves(model, random_images, target, stay_float=(name,))
     for graph, steps in ((halves.encoder_graph, halves.encoder), (halves.decoder_graph, halves.decoder)):
         if name in weighted(steps):
-            with pytest.raises(ExportError, match=f"should run in int8, but do not: {name}$"):
+            with pytest.raises(ExportError, match=f"should run in int8 but do not: {name}$"):
                 require_int8(graph.SerializeToString(), weighted(steps))
     found, expected = halves.encode(halves.images), halves.encode_exactly(halves.images)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 * np.abs(expected).max())

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from fmae_edge.export.integer_prior import build_prior
-from fmae_edge.export.prior_tables import COLUMNS, WIDTHS_PER_OCTAVE, logistic_masses, to_starts, widths_below
+from fmae_edge.export.integer_prior import (
+    COLUMNS,
+    WIDTHS_PER_OCTAVE,
+    build_prior,
+    logistic_masses,
+    to_starts,
+    widths_below,
+)
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, PriorFit
 from fmae_edge.runtime.entropy.prior import FRACTIONS, NetworkPrior, TablePrior, read_prior

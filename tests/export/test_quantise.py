@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from fmae_edge.export.calibration import CALIBRATION_METHODS, upper_bound
 from fmae_edge.export.int8_layers import Int8Layer, Quantiser, run_int8
+from fmae_edge.export.int8_network import MAX_LOSS_DB, choose_layers
 from fmae_edge.export.int8_target import TARGETS, int8_target
-from fmae_edge.export.layer_choice import MAX_LOSS_DB, choose_layers
 from fmae_edge.export.layers import Conv, Dense, Sigmoid, run
-from fmae_edge.export.quantise import LOGIT_LIMIT, quantise
+from fmae_edge.export.quantise import CALIBRATION_METHODS, LOGIT_LIMIT, quantise, upper_bound
 from fmae_edge.export.rounding import round_weights, weight_scales
 
 LEVELS = Quantiser(1 / 255, 0, 0, 255)
