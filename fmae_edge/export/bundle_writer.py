@@ -82,7 +82,7 @@ def export_bundle(
             record={},
             qualities=qualities,
         )
-        # Without golden vectors and figures, which it serves to compute
+        # The bundle so far computes the golden vectors and the figures of the complete one
         measured = Bundle.of(manifest, files)
         train_pixels, test_pixels = train_images.numpy(), test_images.numpy()
         qualities = replace(qualities, bit_costs=measure_bit_costs(measured, train_pixels))

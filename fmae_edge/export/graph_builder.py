@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
 OPSET = 18
-# IR version of ONNX 1.16, which onnxruntime 1.20 can read, the oldest supported version
+# IR version of ONNX 1.16. onnxruntime 1.20, the oldest supported version, can read it.
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
 

@@ -184,7 +184,7 @@ def logistic_masses() -> Array:
 
 
 def widths_below(step: int) -> int:
-    """Return the number of widths by which a distribution in units gets narrower when counted in `step` units."""
+    """Return how many widths narrower a distribution is in steps of `step` units than in units."""
     return round(WIDTHS_PER_OCTAVE * (float(np.log2(step)) + _NARROWEST_LOG2))
 
 

@@ -79,12 +79,12 @@ def quantise(
 def _target(
     layer: Weighted, rest: list[Layer], outputs: Tensor, target: Int8Target, method: CalibrationMethod
 ) -> Quantiser | None:
-    """Return the quantiser of the `outputs` of `layer`, which `rest` follows; None if they stay real."""
+    """Return the quantiser of the `outputs` of `layer`, None if they stay real. `rest` are the layers after it."""
     low, high = target.levels
     if layer.relu:
         bound = upper_bound(torch.relu(outputs).numpy().ravel(), method)
         return Quantiser(float(np.float32(bound / (high - low))), low, low, high)
-    if any(isinstance(behind, Sigmoid) for behind in rest):
+    if any(isinstance(later, Sigmoid) for later in rest):
         return Quantiser(float(np.float32(2 * LOGIT_LIMIT / (high - low))), (low + high + 1) // 2, low, high)
     return None
 

@@ -123,9 +123,9 @@ def test_train_tells_of_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypat
 
 
 def test_export_refuses_a_loss_unless_told(tmp_path, small_run, monkeypatch, capsys):
-    # Ranges of which the real activations need ten times as much: they saturate
+    # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
+    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
     with pytest.raises(ParityError, match="no bundle was written"):
         export(small_run, tmp_path / "made")
     assert not (tmp_path / "made").exists()

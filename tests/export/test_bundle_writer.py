@@ -1,4 +1,4 @@
-"""Export writes a whole bundle that holds parity, or nothing."""
+"""Export writes a complete bundle that passes the parity gates, or nothing."""
 
 import json
 import os
@@ -29,8 +29,8 @@ def export(tmp_path, images, small_run):
     return export_run
 
 
-def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
-    # 100 images calibrate, which may miss the gate by little
+def test_a_written_bundle_has_its_figures(export, tmp_path, images):
+    # Calibrated on 100 images, it may miss the gate by a little
     manifest, parity = export(CHECKPOINT, allow_parity_loss=True)
     read = read_bundle(tmp_path / "made").manifest
     assert read == manifest
@@ -50,7 +50,7 @@ def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
     symbols = Codec(tmp_path / "made", precision="fp32").encode(images[:200], dtype="int8")
     assert 100 <= abs(symbols.astype(int)).max() <= 127
     golden = safetensors.numpy.load((tmp_path / "made" / GOLDEN_NAME).read_bytes())
-    np.testing.assert_array_equal(golden["images"], images[:8])  # of the training
+    np.testing.assert_array_equal(golden["images"], images[:8])  # training images
     assert os.listdir(tmp_path) == ["made"]
 
 
@@ -69,7 +69,7 @@ def test_a_bundle_that_the_runtime_refuses_is_not_written(export, tmp_path, monk
     assert os.listdir(tmp_path) == []
 
 
-def test_every_file_is_written_once_when_all_is_measured(export, tmp_path, monkeypatch):
+def test_every_file_is_written_once_and_none_is_read_again(export, tmp_path, monkeypatch):
     written = []
 
     def noting(write):
@@ -81,15 +81,15 @@ def test_every_file_is_written_once_when_all_is_measured(export, tmp_path, monke
 
     monkeypatch.setattr(Path, "write_bytes", noting(Path.write_bytes))
     monkeypatch.setattr(Path, "write_text", noting(Path.write_text))
-    monkeypatch.setattr("fmae_edge.runtime.codec.read_bundle", None)  # which Codec(folder) would call
+    monkeypatch.setattr("fmae_edge.runtime.codec.read_bundle", None)  # Codec(folder) would call it
     export()
     assert sorted(written) == sorted(path.name for path in (tmp_path / "made").iterdir())
 
 
-def test_a_missed_gate_writes_nothing_unless_told(export, tmp_path, monkeypatch):
-    # Ranges of which the real activations need ten times as much: they saturate.
+def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypatch):
+    # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
+    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
     with pytest.raises(ParityError, match="no bundle was written; int8.*PSNR lost"):
         export()
     assert os.listdir(tmp_path) == []
@@ -109,7 +109,7 @@ def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
     assert os.listdir(tmp_path) == ["bundle"]
 
 
-def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_never_replaced(export, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")
@@ -118,7 +118,7 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
     assert (precious / "thesis.tex").exists()
 
 
-def test_a_bundle_with_other_files_beside_is_never_replaced(export, bundle, tmp_path):
+def test_a_bundle_with_other_files_is_never_replaced(export, bundle, tmp_path):
     (bundle / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="contains more than a bundle"):
         export(target=bundle, force=True)
@@ -132,12 +132,12 @@ def test_a_bundle_with_other_files_beside_is_never_replaced(export, bundle, tmp_
         export(target=tmp_path / "link", force=True)
 
 
-def test_where_no_bundle_can_be_written(export, tmp_path):
+def test_a_target_without_a_parent_folder_is_refused(export, tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         export(target=tmp_path / "missing" / "made")
 
 
-def test_a_model_for_other_images(tmp_path, images):
+def test_a_model_for_images_of_another_size_is_refused(tmp_path, images):
     checkpoint = load_checkpoint(CHECKPOINT)
     small = torch.from_numpy(images[:, :20, :20].copy())
     with pytest.raises(ExportError, match=r"\(1, 28, 28\).*\(1, 20, 20\)"):
