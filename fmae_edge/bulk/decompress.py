@@ -16,7 +16,7 @@ from fmae_edge.bulk.options import FileOptions
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_file import SUFFIXES, npy_bytes, png_bytes, webp_bytes
-from fmae_edge.runtime.arrays import as_index
+from fmae_edge.runtime.arguments import as_index
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import Stack, as_list, as_stack, to_array
+from fmae_edge.runtime.arguments import Stack, as_list, as_stack, to_array
 from fmae_edge.runtime.errors import InputError
 
 _GRAY_MODE = "L"  # the mode of Pillow whose array is what a codec of one channel takes

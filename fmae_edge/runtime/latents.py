@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.arrays import Stack, as_stack, slices, to_array
+from fmae_edge.runtime.arguments import Stack, as_stack, slices, to_array
 from fmae_edge.runtime.errors import InputError, shown
 
 LatentDtype = Literal["float32", "float16", "int8"]

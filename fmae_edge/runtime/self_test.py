@@ -19,8 +19,8 @@ from fmae_edge.runtime.bundle.safetensors_file import read_tensors
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL
 from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.fmae_writer import LatentCoder
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
+from fmae_edge.runtime.latent_coder import LatentCoder
 
 GOLDEN_QUALITY = 5
 # Root mean square of the latents' differences as a share of their range, and of the pixels' in levels of 255.

@@ -15,8 +15,7 @@ from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.runtime.bundle import onnx_file
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.operators import OPERATORS
 from tests.export.conftest import plain_graphs
 from tests.export.int8_halves import Int8Halves

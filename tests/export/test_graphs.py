@@ -8,8 +8,7 @@ from fmae_edge.export.float_graph import float_graph
 from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.onnx_file import read_graph
 from fmae_edge.runtime.engine.sessions import open_session
 from tests.export.conftest import CONFIGS, make_model, plain_graphs

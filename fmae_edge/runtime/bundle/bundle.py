@@ -7,12 +7,26 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import MAX_BUNDLE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, most_bytes, most_needs
-from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, FileEntry, Manifest
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
+from fmae_edge.runtime.bundle.manifest import (
+    GOLDEN_NAME,
+    GRAPH_NAMES,
+    MANIFEST_NAME,
+    PRIOR_NAME,
+    FileEntry,
+    Manifest,
+)
 from fmae_edge.runtime.errors import BundleError, InputError, shown
 
 DEFAULT_BUNDLE = Path(__file__).parents[2] / "bundles" / "default"
+# Sizes that no geometry explains are refused before a file is read
+_MAX_BUNDLE_BYTES = 256 << 20  # of all files
+_MAX_MANIFEST_BYTES = 2 << 20  # 65,536 latents take 1.6 MB
+_MAX_FILES = 16
+_PRIOR_BYTES, _PRIOR_BYTES_PER_LATENT = 1 << 20, 1 << 12
+_GOLDEN_IMAGES = 64  # export writes the vectors of 8
+_OTHER_BYTES = 1 << 20  # of a file that this version does not know
+_NAMES_BYTES = 1 << 20  # of a graph, for everything but its weights
 
 
 @dataclass(frozen=True)
@@ -97,9 +111,9 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     if not is_folder:
         is_file = os.path.lexists(path)
         raise BundleError(f"{path}: {'is a file, not a bundle folder' if is_file else 'no such bundle folder'}")
-    content = _read(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: {MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES} bytes")
+    content = _read(path, MANIFEST_NAME, _MAX_MANIFEST_BYTES)
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: {MANIFEST_NAME} has more than {_MAX_MANIFEST_BYTES} bytes")
     sha256 = _sha256(content)
     manifest = Manifest.from_json(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
@@ -143,17 +157,28 @@ def _check_file(content: bytes, name: str, manifest: Manifest, where: str) -> No
 
 def _require_reasonable_sizes(manifest: Manifest, where: str) -> None:
     """Raise BundleError if the files of a bundle are more or larger than its geometry explains."""
-    if len(manifest.files) > MAX_FILES:
-        raise BundleError(f"{where}: has {len(manifest.files)} files; a bundle may have at most {MAX_FILES}")
+    if len(manifest.files) > _MAX_FILES:
+        raise BundleError(f"{where}: has {len(manifest.files)} files; a bundle may have at most {_MAX_FILES}")
     for name, entry in manifest.files.items():
-        most = most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
+        most = _most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
         if entry.size > most:
             raise BundleError(
                 f"{where}: {name} has {entry.size} bytes, more than the {most} allowed for images of this size"
             )
     total = sum(entry.size for entry in manifest.files.values())
-    if total > MAX_BUNDLE_BYTES:
-        raise BundleError(f"{where}: its files have {total} bytes; a bundle may have at most {MAX_BUNDLE_BYTES}")
+    if total > _MAX_BUNDLE_BYTES:
+        raise BundleError(f"{where}: its files have {total} bytes; a bundle may have at most {_MAX_BUNDLE_BYTES}")
+
+
+def _most_bytes(name: str, pixels: int, latents: int) -> int:
+    """Return how many bytes the file of that name in a bundle may have."""
+    if name in GRAPH_NAMES:
+        return 4 * most_needs(pixels, latents).weights + _NAMES_BYTES
+    if name == PRIOR_NAME:
+        return _PRIOR_BYTES + _PRIOR_BYTES_PER_LATENT * latents
+    if name == GOLDEN_NAME:
+        return _OTHER_BYTES + _GOLDEN_IMAGES * (3 * pixels + 16 * latents)
+    return _OTHER_BYTES
 
 
 def _read(path: Path, name: str, limit: int) -> bytes:

@@ -2,16 +2,50 @@
 
 The graphs of bundles are chains: each operator takes the result of the one before it, and constants. So the shape
 of every result follows from that of the input, and with it the memory and the multiply-adds.
+
+Hashes do not protect against the maker of a bundle. So a graph may need at most a multiple of what the default
+bundle's graphs need for images of its size. A bundle from a stranger costs memory and time in proportion to its
+images.
 """
 
 import math
+from typing import NamedTuple
 
-from fmae_edge.runtime.bundle.limits import Needs
 from fmae_edge.runtime.bundle.onnx_file import FLOAT, UINT8, Graph, Port, RefusedError, Shape, read_graph
-from fmae_edge.runtime.bundle.operators import OPERATORS, Value, apply
+from fmae_edge.runtime.bundle.operator_call import Value
+from fmae_edge.runtime.bundle.operators import OPERATORS, apply
 from fmae_edge.runtime.errors import BundleError, shown
 
-_CHANNEL_BLOCK = 16  # of its fastest float convolutions, on CPUs with AVX-512
+_CHANNEL_BLOCK = 16  # of onnxruntime's fastest float convolutions, on CPUs with AVX-512
+# Small images need more per pixel, so they may have as much as those of 28x28 with 64 latents
+_LEAST_SIZE = 1024
+
+
+class Needs(NamedTuple):
+    """Resources that a graph needs for one image, or may need."""
+
+    values_at_once: int  # in the result of one operator
+    values: int  # in the results of all operators
+    multiply_adds: int
+    weights: int  # numbers in the file
+    operators: int
+
+
+def most_needs(pixels: int, latents: int) -> Needs:
+    """Return what a graph may need for images of `pixels` numbers, all channels counted, and `latents` numbers.
+
+    Per pixel or latent, the default bundle's graphs, and those that are not rewritten, need up to 30 values in one
+    result, 125 in all results and 10,000 multiply-adds; they have 500,000 weights. A model with four times as many
+    channels in each layer needs four times the values and 16 times the multiply-adds, and is within these limits.
+    """
+    size = max(pixels + latents, _LEAST_SIZE)
+    return Needs(
+        values_at_once=128 * size,
+        values=640 * size,
+        multiply_adds=160_000 * size + 128 * pixels * latents,
+        weights=1_500_000 + 64 * pixels * latents,
+        operators=256,
+    )
 
 
 def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple[str, Shape], most: Needs) -> None:

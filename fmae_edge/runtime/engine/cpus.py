@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from fmae_edge.runtime.arrays import as_integer
+from fmae_edge.runtime.arguments import as_integer
 from fmae_edge.runtime.errors import InputError, shown
 
 VARIABLE = "FMAE_EDGE_THREADS"

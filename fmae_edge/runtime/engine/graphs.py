@@ -9,10 +9,10 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import Stack, slices
+from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.engine.sessions import at_work, failure, open_session, takes_levels
-from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.errors import BundleError, InputError, shown
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import to_values
 
@@ -35,6 +35,14 @@ _IMAGES_FOR_THREADS = 8
 # Re-entrant: a signal's handler may use a codec while the thread that it interrupts loads the graphs
 _loading = threading.RLock()
 _all: WeakSet["Graphs"] = WeakSet()
+
+
+def as_precision(precision: object) -> Precision:
+    """Return the name of a precision. Raises InputError if it is not one of PRECISIONS."""
+    for name in PRECISIONS:
+        if precision == name:
+            return name
+    raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
 
 
 def _start_anew() -> None:

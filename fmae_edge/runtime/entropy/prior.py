@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.bundle.safetensors_file import read_tensors
 from fmae_edge.runtime.entropy.range_coder import TOTAL
 from fmae_edge.runtime.errors import BundleError

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.entropy.prior import ESCAPE, MAX_SYMBOL, RADIUS, Integers, Prior
 from fmae_edge.runtime.entropy.range_coder import TOTAL_BITS, Decoder, SingleDecoder, encode
 

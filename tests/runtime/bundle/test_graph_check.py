@@ -14,8 +14,7 @@ from onnx import helper, numpy_helper
 
 from fmae_edge import BundleError
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fuzz.hostile_graphs import heavy_decoders, hostile_decoders
 from fuzz.onnx_chains import LATENTS, SIDE, chain, harmless_decoder, reshape, resize

@@ -1,9 +1,9 @@
-"""Turn what a caller gives into an array."""
+"""Turn what a caller gives into arrays, integers and iterators that the codec can work on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from operator import index
-from typing import Any, Protocol, SupportsIndex
+from typing import Any, Protocol, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.errors import LONGEST_INTEGER, InputError, shown
 
 _ITEMS_AT_ONCE = 1024  # of a list: of fewer, an array takes little memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Stack(Protocol):
@@ -176,6 +179,67 @@ def as_index(value: object, images: int) -> int:
     several = f"its {images} images are numbered 0 to {images - 1}"
     held = several if images > 1 else "its only image has number 0" if images else "it is empty"
     raise InputError(f"has no image {number}; {held}")
+
+
+def as_batch_size(value: object) -> int:
+    """Return how many items may be taken ahead. Raises InputError if it is not an integer of 1 or more."""
+    size = as_integer("batch_size", value)
+    if size < 1:
+        raise InputError(f"batch_size is {size}; expected an integer of 1 or more")
+    return size
+
+
+def convert_each(
+    name: str, one: str, items: Iterable[Item], convert: Callable[[Item], Result]
+) -> Iterator[Result]:
+    """Return an iterator over the results of `convert` for each item.
+
+    Raises InputError at once if `items`, the argument `name`, cannot be iterated over. An InputError of `convert`
+    gets `one`, the word for an item, and the item's number in front.
+    """
+    try:
+        iterator = iter(items)
+    except TypeError:
+        raise InputError(f"{name} is {shown(items)}; expected an iterable") from None
+
+    def results() -> Iterator[Result]:
+        for number, item in enumerate(iterator):
+            try:
+                result = convert(item)
+            except InputError as error:
+                raise InputError(f"{one} {number}: {error}") from None
+            yield result
+
+    return results()
+
+
+def group_ahead(items: Iterable[Item], most: int, kind: Callable[[Item], object]) -> Iterator[list[Item]]:
+    """Yield `items` in lists of consecutive items of one kind, at most `most` in each.
+
+    An error that `items` raises is raised after the items before it were yielded.
+    """
+    iterator = iter(items)
+    group: list[Item] = []
+    failure: Exception | None = None
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+            break
+        if group and kind(item) != kind(group[0]):
+            yield group
+            group = []
+        group.append(item)
+        if len(group) == most:
+            yield group
+            group = []
+    if group:
+        yield group
+    if failure is not None:
+        raise failure
 
 
 class _HasArray(Protocol):
