@@ -77,9 +77,9 @@ def fit_group_by_group(prior, latents, seed, steps):
     draws = torch.Generator().manual_seed(seed)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = (
-            0.003 * min(1.0, step / 5) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+            0.004 * min(1.0, step / 5) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         )
-        chosen, quality = (torch.randint(n, (512,), generator=draws) for n in (len(latents), len(QUALITY_STEPS)))
+        chosen, quality = (torch.randint(n, (100,), generator=draws) for n in (len(latents), len(QUALITY_STEPS)))
         rounded = quantise(latents[chosen] * UNITS, torch.tensor(QUALITY_STEPS)[quality].unsqueeze(1))
         optimiser.zero_grad()
         fitted.bits(rounded, rounded, quality).mean().backward()
@@ -91,10 +91,11 @@ def fit_group_by_group(prior, latents, seed, steps):
 def test_the_fit_is_that_of_each_group_for_any_number_of_threads(prior, threads):
     latents = draw(len(prior.pack().mean_rows))[0] / UNITS
     expected = fit_group_by_group(prior, latents, seed=5, steps=20).state_dict()
+    settings = PriorFit(steps=20, batch_size=100, lr=0.004, warm_up=5)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        fitted = fit_prior(prior, latents, PriorFit(steps=20, warm_up=5), seed=5).state_dict()
+        fitted = fit_prior(prior, latents, settings, seed=5).state_dict()
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

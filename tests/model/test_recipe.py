@@ -24,6 +24,13 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
+def test_the_recipe_says_where_the_learning_rate_starts_and_peaks():
+    recipe = Recipe(lr=0.5, warm_up=0.6, initial_lr=0.2)
+    assert recipe.learning_rate(0) == pytest.approx(0.5 * 0.2)
+    assert recipe.learning_rate(0.3) == pytest.approx(0.5 * (0.2 + 1) / 2)  # half way up
+    assert max((step / 100 for step in range(101)), key=recipe.learning_rate) == 0.6
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

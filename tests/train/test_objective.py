@@ -1,5 +1,7 @@
 """Training with a rate in the loss runs, resumes and lowers the bits that its prior predicts."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -122,6 +124,22 @@ def test_each_epoch_draws_new_qualities_and_noise(tmp_path, tensors, monkeypatch
     start_run(tmp_path / "run", CONFIG, RECIPE)
     run_once(tmp_path / "run", tensors)
     assert len(set(seeds)) == RECIPE.epochs
+
+
+def test_the_recipe_says_when_the_rate_starts_and_how_long_the_prior_is_fitted(tmp_path, tensors, monkeypatch):
+    rated, fitted = [], []
+
+    def follow(*given):
+        rated.append(given)
+        return rate_distortion(*given)
+
+    monkeypatch.setattr("fmae_edge.train.loop.rate_distortion", follow)
+    recipe = replace(RECIPE, rate_start=0.5, prior_fit=PriorFit(steps=7))
+    start_run(tmp_path / "run", CONFIG, recipe)
+    model = Autoencoder(CONFIG)
+    train(tmp_path / "run", model, recipe, *tensors, CPU, on_fit=lambda *progress: fitted.append(progress))
+    assert len(rated) == 6  # of 12 steps
+    assert fitted == [(done, 7) for done in range(1, 8)]
 
 
 def test_a_finished_run_is_not_fitted_again(tmp_path, tensors, monkeypatch):
