@@ -1,4 +1,4 @@
-"""Write .fmae files: of the quality that was asked for, or of the best quality that fits into `max_bytes`."""
+"""Write .fmae files, with the requested quality or the best one that fits into `max_bytes`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> 
 
 @dataclass(frozen=True)
 class CodingOptions:
-    """How to compress: `quality` 1 to 9, which `max_bytes` overrides unless it is None, and `effort` 0 to 9."""
+    """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9."""
 
     quality: int
     effort: int
@@ -51,17 +51,17 @@ def _in_range(name: str, value: object, least: int, most: int) -> int:
 
 
 class _TooManyBytesError(Exception):
-    """The payloads alone are longer than the file may be."""
+    """The payloads are longer than the whole file may be."""
 
 
 class FmaeWriter:
-    """Writes files of the bundle with `bundle_id`, whose coder is `coder`."""
+    """Writes .fmae files with the coder of a bundle, whose id is `bundle_id`."""
 
     def __init__(self, coder: LatentCoder, bundle_id: str) -> None:
         self._coder, self._bundle_id = coder, bundle_id
 
     def one_each(self, images: Stack, options: CodingOptions) -> Iterator[bytes]:
-        """Yield a file for each image. Raises InputError if `options.max_bytes` is too few for one."""
+        """Yield one file per image. Raises InputError if `options.max_bytes` is too few for one."""
 
         def pack(payloads: Iterable[bytes], quality: int) -> bytes:
             (payload,) = payloads
@@ -84,9 +84,9 @@ class FmaeWriter:
         return self._best_that_fits(images, options.effort, options.max_bytes, pack)
 
     def _best_that_fits(self, images: Stack, effort: int, max_bytes: int, pack: Pack) -> bytes:
-        """Return the file whose decoded images have the least error, of those that are no longer than `max_bytes`.
+        """Return the file with the lowest error of the decoded images, of those of at most `max_bytes` bytes.
 
-        The error may grow from one quality to the next, for an image and for a stack, so all nine are tried.
+        All nine qualities are tried, because the error may grow from one quality to the next.
         """
         kept: dict[int, NDArray[np.float32]] = {}
 
@@ -99,7 +99,7 @@ class FmaeWriter:
             return latents
 
         def candidate(quality: int) -> tuple[int, bytes] | None:
-            """Return the squared error of a quality and its file, None if the file is too long."""
+            """Return the squared error and the file of a quality, None if the file is too long."""
             errors: list[int] = []
 
             def payloads() -> Iterator[bytes]:
@@ -107,7 +107,7 @@ class FmaeWriter:
                     some = images[part]
                     symbols = self._coder.quantise(latents_of(part, some), some, quality, effort)
                     yield from self._coder.payloads_of(symbols, quality)
-                    errors.append(self._coder.squared_error(symbols, some, quality))  # if there was room for them
+                    errors.append(self._coder.squared_error(symbols, some, quality))  # only if the payloads fit
 
             try:
                 content = pack(_at_most(max_bytes, payloads()), quality)
@@ -124,7 +124,7 @@ class FmaeWriter:
 
 
 def _at_most(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield payloads of so many bytes in all. Raises _TooManyBytesError at the one that exceeds them."""
+    """Yield payloads of at most `most` bytes in all. Raises _TooManyBytesError at the one that exceeds them."""
     for payload in payloads:
         most -= len(payload)
         if most < 0:

@@ -49,7 +49,7 @@ class LatentCoder:
         return self._graphs.encode(images)
 
     def quantise(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
-        """Return the symbols (N, latent_size) for images with these latent values."""
+        """Return the symbols (N, latent_size) of images with these latent values."""
         symbols = clip_symbols(np.rint(latents / self._step(quality)))
         return self._search(symbols, images, quality, effort) if effort else symbols
 
