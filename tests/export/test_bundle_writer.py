@@ -62,9 +62,13 @@ def test_the_recipe_is_recorded_as_the_run_has_it(export, small_run):
     assert shipped.record["training"]["recipe"] == json.loads((CHECKPOINT / RECIPE).read_text())
 
 
-def test_a_bundle_that_the_runtime_refuses_is_not_written(export, tmp_path, monkeypatch):
-    monkeypatch.setattr("fmae_edge.runtime.bundle.bundle.most_bytes", lambda *geometry: 1000)
-    with pytest.raises(BundleError, match="more than the 1000 allowed"):
+@pytest.mark.parametrize(
+    ("limit", "problem"),
+    [("_MAX_BUNDLE_BYTES", "a bundle may have at most"), ("_MAX_MANIFEST_BYTES", "manifest.json has more than")],
+)
+def test_a_bundle_that_the_runtime_refuses_is_not_written(export, tmp_path, monkeypatch, limit, problem):
+    monkeypatch.setattr(f"fmae_edge.runtime.bundle.bundle.{limit}", 1000)
+    with pytest.raises(BundleError, match=f"^bundle 'trial': .*{problem}"):
         export()
     assert os.listdir(tmp_path) == []
 
