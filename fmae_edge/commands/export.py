@@ -59,8 +59,8 @@ def export(
 
     from fmae_edge.commands.progress import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.export.build import ExportOptions
-    from fmae_edge.export.bundle import export_bundle
+    from fmae_edge.export.bundle_graphs import ExportOptions
+    from fmae_edge.export.bundle_writer import export_bundle
     from fmae_edge.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(run)
@@ -112,7 +112,7 @@ def parity(
 
     from fmae_edge.commands.progress import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.export.bundle import require_geometry
+    from fmae_edge.export.bundle_writer import require_geometry
     from fmae_edge.export.errors import ParityError
     from fmae_edge.export.parity import measure_parity
     from fmae_edge.model.checkpoint import load_checkpoint

@@ -1,5 +1,6 @@
 """`fmae-edge train`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -74,11 +75,11 @@ def train(
     from fmae_edge.model.autoencoder import Autoencoder
     from fmae_edge.model.checkpoint import read_config, read_recipe, start_run
     from fmae_edge.model.config import ModelConfig
-    from fmae_edge.model.recipe import Recipe
+    from fmae_edge.model.recipe import ImageSet, Recipe
     from fmae_edge.runtime.errors import ArgumentError
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
-    from fmae_edge.train.pictures import RunPictures
+    from fmae_edge.train.run_pictures import RunPictures
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     options["rate_distortion"] = rate_distortion
@@ -99,9 +100,10 @@ def train(
         except ArgumentError as error:
             raise UsageError(as_option(error)) from None
     images = load_fashion_mnist(data)
-    train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     if not resume:
+        recipe = replace(recipe, train_images=ImageSet.of(images.train), test_images=ImageSet.of(images.test))
         start_run(run, config, recipe)
+    train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
     torch.manual_seed(recipe.seed)
     model = Autoencoder(config)

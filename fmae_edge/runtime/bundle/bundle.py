@@ -50,7 +50,7 @@ class Bundle:
         """
         where = _where(None, manifest)
         content = manifest.to_json().encode()
-        manifest = Manifest.from_json(content, where)  # checked, and as a reader will get it
+        manifest = _parse_manifest(content, where)  # checked, and as a reader will get it
         _require_reasonable_sizes(manifest, where)
         for name in manifest.files:
             if name not in files:
@@ -112,10 +112,8 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
         is_file = os.path.lexists(path)
         raise BundleError(f"{path}: {'is a file, not a bundle folder' if is_file else 'no such bundle folder'}")
     content = _read(path, MANIFEST_NAME, _MAX_MANIFEST_BYTES)
-    if len(content) > _MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: {MANIFEST_NAME} has more than {_MAX_MANIFEST_BYTES} bytes")
     sha256 = _sha256(content)
-    manifest = Manifest.from_json(content, str(path))
+    manifest = _parse_manifest(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
         raise BundleError(
             f"{path}: expected bundle {shown(expect_id)}, "
@@ -128,6 +126,12 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
 
 def _where(path: Path | None, manifest: Manifest) -> str:
     return f"bundle {shown(manifest.name)}" if path is None else str(path)
+
+
+def _parse_manifest(content: bytes, where: str) -> Manifest:
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise BundleError(f"{where}: {MANIFEST_NAME} has more than {_MAX_MANIFEST_BYTES} bytes")
+    return Manifest.from_json(content, where)
 
 
 def _sha256(content: bytes) -> str:
