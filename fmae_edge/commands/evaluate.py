@@ -61,7 +61,7 @@ def evaluate(
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.evaluation import PACKINGS, to_markdown
     from fmae_edge.evaluate.evaluation import evaluate as measure
-    from fmae_edge.evaluate.rate_plot import plot_rate
+    from fmae_edge.evaluate.plots import plot_rate
     from fmae_edge.measure.plots import png_of
     from fmae_edge.runtime.atomic_write import refuse_existing, write_file
     from fmae_edge.runtime.codec import Codec

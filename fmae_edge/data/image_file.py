@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from fmae_edge.data import gif_check, jpeg_check, png_check, tiff_check
+from fmae_edge.data import gif_check, image_checks, jpeg_check, tiff_check
 from fmae_edge.data.image_limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
 
@@ -68,7 +68,7 @@ def load_gray(
         _check_size(image.size[::-1] if sideways else image.size, where, size, fit)
         _check_bytes(content, image, where)
         if image.format == "PNG":
-            png_check.check_png(content, where)
+            image_checks.check_png(content, where)
             _scale_transparency(image, content)
         image.load()
         if image.format == "PNG":
@@ -108,8 +108,8 @@ def _check_parts(content: bytes, where: str) -> None:
     elif content.startswith(tiff_check.STARTS):
         tiff_check.check_tiff(content, where)
         tiff_check.silence_libtiff()
-    elif content.startswith(png_check.START):
-        png_check.check_parts(content, where)
+    elif content.startswith(image_checks.START):
+        image_checks.check_parts(content, where)
     elif content.startswith(b"P") and len(content) > _PNM_HEADER_BYTES:
         _open(content[:_PNM_HEADER_BYTES])
 
@@ -133,11 +133,11 @@ def _check_bytes(content: bytes, image: Image.Image, where: str) -> None:
 
 def _open(content: bytes) -> Image.Image:
     """Open a PNG with its own class: `Image.open` imports those of many formats first."""
-    if content.startswith(png_check.START):
+    if content.startswith(image_checks.START):
         try:
             return PngImageFile(io.BytesIO(content))
         except ValueError:  # Pillow limits text and colour profiles, which are not needed here
-            return PngImageFile(io.BytesIO(png_check.without_text(content)))
+            return PngImageFile(io.BytesIO(image_checks.without_text(content)))
         except (SyntaxError, IndexError, TypeError, KeyError, struct.error) as error:
             raise UnidentifiedImageError from error  # as Image.open does
     return Image.open(io.BytesIO(content), formats=_FORMATS)
@@ -169,7 +169,7 @@ def _scale_transparency(image: Image.Image, content: bytes) -> None:
 
     Newer versions of Pillow do so for 1 bit.
     """
-    level, depth = image.info.get("transparency"), content[png_check.DEPTH_AT]
+    level, depth = image.info.get("transparency"), content[image_checks.DEPTH_AT]
     if image.mode in ("1", "L") and isinstance(level, int) and depth < 8:
         image.info["transparency"] = min(level * (255 // (2**depth - 1)), 255)
 

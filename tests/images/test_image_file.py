@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from fmae_edge.data.image_checks import _PASSES, check_png
 from fmae_edge.data.image_file import SizeError, load_gray, png_bytes
-from fmae_edge.data.png_check import _PASSES, check_png
 from fmae_edge.runtime.errors import InputError
 from fuzz.image_parts import interlaced_rows, png, png_chunk, png_rows
 

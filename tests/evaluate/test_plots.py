@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from fmae_edge.evaluate.rate_plot import Curve, plot_rate, plot_rate_apart
+from fmae_edge.evaluate.plots import Curve, plot_rate, plot_rate_apart
 from fmae_edge.measure.plots import png_of
 
 SINGLE = [

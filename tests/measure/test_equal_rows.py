@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from fmae_edge.evaluate.equal_rows import merge_equal_rows
+from fmae_edge.measure.equal_rows import merge_equal_rows
 
 
 def rows_of(psnr):
