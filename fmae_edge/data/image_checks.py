@@ -1,7 +1,7 @@
-"""Check PNG, JPEG and GIF files for what Pillow accepts: hostile sizes, missing rows, wrong checksums.
+"""Check PNG, JPEG and GIF files for defects that Pillow accepts: too many parts, missing rows, wrong checksums.
 
-Pillow handles each chunk, segment and block in Python, so a small file with many of them takes long. Call these
-checks before Pillow opens the file. `tiff_check` does the same for TIFF and EXIF.
+Pillow handles each chunk, segment and block in Python, so even a small file with many of them takes long.
+`tiff_check` does the same for TIFF and EXIF.
 """
 
 import re

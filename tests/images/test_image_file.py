@@ -158,7 +158,7 @@ def test_a_bomb_of_another_format_is_refused():
 
 
 def png_of(rows, size=(28, 28), depth=8, interlaced=False, before=b"", behind=b""):
-    """Return a PNG file with the given rows, which need not match its header, and chunks before and behind them."""
+    """Return a PNG file of rows, which need not match its header, with chunks before and behind them."""
     pixels = png_chunk(b"IDAT", zlib.compress(rows))
     return png(before, pixels, behind, size=size, depth=depth, interlaced=interlaced)
 
