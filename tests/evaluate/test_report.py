@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.evaluate.evaluation import Evaluation
-from fmae_edge.evaluate.machine import describe_machine
+from fmae_edge.evaluate.bench import describe_machine
+from fmae_edge.evaluate.evaluation import Evaluation, read_evaluation
+from fmae_edge.evaluate.records import recorded_figures
 from fmae_edge.evaluate.report.charts import training_charts
-from fmae_edge.evaluate.report.given import read_evaluation
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
 from fmae_edge.evaluate.report.page import render_page
 from fmae_edge.evaluate.report.page_data import build_figures
-from fmae_edge.evaluate.report.reconstructions import Measured, absolute_error, by_psnr, measure
-from fmae_edge.evaluate.report.recorded import recorded_figures
+from fmae_edge.evaluate.report.reconstructions import Measured, absolute_error, by_psnr, measure_reconstructions
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import InputError
 from tests.conftest import REPOSITORY
@@ -28,7 +27,7 @@ MANIFEST = read_bundle(DEFAULT_BUNDLE, only=()).manifest
 
 @pytest.fixture(scope="module")
 def measured(images):
-    return measure(Codec(threads=1), images)
+    return measure_reconstructions(Codec(threads=1), images)
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +314,7 @@ def test_an_evaluation_with_effort_has_room_on_a_page(evaluation):
     assert "fmae-edge, effort 9</span>, against" in render(evaluation=read).decode()
     one_more = [replace(point, codec="another") for point in ours]
     record = Evaluation(MANIFEST.bundle_id, describe_machine(), [*read.points, *one_more]).to_record()
-    with pytest.raises(InputError, match="it: is not the evaluation.json.*8 lossy codecs"):
+    with pytest.raises(InputError, match="it: not the evaluation.json.*8 lossy codecs"):
         read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
 
 

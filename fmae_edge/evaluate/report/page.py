@@ -1,4 +1,4 @@
-"""Render the page: a template filled with figures and pictures, which loads nothing from the network."""
+"""Render the page: a template filled with figures and images, which loads nothing from the network."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ def render_page(
 ) -> bytes:
     """Return the HTML of a page with `figures`, which `build_figures` made from the other arguments.
 
-    `sources` name the command that measured the figures under "rate" and "speed".
+    `sources` maps "rate" and "speed" to the command that measured these figures.
     """
     environment = Environment(
         loader=PackageLoader("fmae_edge.evaluate.report", ""),
@@ -66,7 +66,7 @@ def to_json(figures: dict[str, Any]) -> str:
 
 
 def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
-    """Return the figure at a path such as "measured.passes.0.ssim" in an element that also has its exact value."""
+    """Return an element with the figure at a path such as "measured.passes.0.ssim", formatted and exact."""
     value: Any = figures
     for step in path.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
@@ -77,7 +77,7 @@ def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
 
 
 def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return id and title of each section that is not empty."""
+    """Return the id and the title of each section that is not empty."""
     recorded, measured = figures["recorded"], figures["measured"]
     sections = (
         ("model", "Model", True),
@@ -94,7 +94,7 @@ def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Return the cells of the parity table, with rows merged where batch size and optimisation change nothing."""
+    """Return the cells of the parity table; rows that differ only in batch size or optimisation are merged."""
     settings = dict.fromkeys(("precision", "batch", "optimised"), "")
     specs = {**settings, "latent_max": ".1e", "pixel_max": ".1e", "psnr": ".3f", "loss_db": "+z.4f"}
     rows = [
@@ -106,7 +106,7 @@ def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
 
 def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
     training, measured = figures["recorded"]["training"], figures["measured"]
-    counted = measured and measured["histogram"]["counts"]  # empty if every image is reconstructed exactly
+    counted = measured and measured["histogram"]["counts"]  # empty if every reconstruction is exact
     drawn = {
         "training": list(charts.training_charts(training["metrics"]).values()) if training else [],
         "rate": charts.rate_charts(evaluation) if evaluation else [],
