@@ -64,9 +64,11 @@ def evaluate(
     from fmae_edge.evaluate.plots import plot_rate
     from fmae_edge.measure.figure import plot_to_png
     from fmae_edge.runtime.atomic_write import refuse_existing, write_file
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.errors import OutputError
 
+    read_bundle(bundle or DEFAULT_BUNDLE)  # an error names the path as the user typed it, and Codec the absolute path
     codec = Codec(bundle, threads=1)
     targets = [output / name for name in RESULTS]
     for target in targets:  # before an hour of measuring

@@ -1,4 +1,4 @@
-"""`fmae-edge report` writes one file that loads nothing from the network, or says in one sentence why it cannot."""
+"""`fmae-edge report` writes one file that loads nothing from the network, or says why it cannot."""
 
 import json
 import re
@@ -211,4 +211,4 @@ def test_the_page_says_that_images_have_another_size(cli, tmp_path, given, monke
     assert done.returncode == 0
     figures = json.loads(done.stdout)
     assert figures["measured"] is figures["map"] is None
-    assert "none was measured" in (tmp_path / "report.html").read_text()
+    assert "nothing was measured" in (tmp_path / "report.html").read_text()

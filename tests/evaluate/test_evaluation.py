@@ -80,7 +80,7 @@ def test_the_table_agrees_with_the_record(done):
 
 
 def test_bytes_at_a_psnr_are_between_those_of_its_neighbours():
-    points = [(10.0, 20.0), (40.0, 24.0), (50.0, 23.0)]  # the first two beat the last
+    points = [(10.0, 20.0), (40.0, 24.0), (50.0, 23.0)]  # the second point beats the last
     assert bytes_at(points, 22.0) == pytest.approx(20.0)
     assert bytes_at(points, 24.0) == pytest.approx(40.0)
     assert bytes_at(points, 24.1) is None
