@@ -98,11 +98,12 @@ def test_evaluate_and_report_import_only_packages_of_the_extra(tmp_path, images)
 def test_evaluate_and_report_run_where_only_the_extra_is_installed(tmp_path):
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     programs = tmp_path / "venv" / "bin"
-    subprocess.run([programs / "python", "-m", "pip", "install", "-q", f"{REPOSITORY}[evaluate]"], check=True)
-    assert subprocess.run([programs / "python", "-c", "import torch"], capture_output=True).returncode
+    python = (programs / "python", "-I")  # so that PYTHONPATH adds nothing
+    subprocess.run([*python, "-m", "pip", "install", "--quiet", f"{REPOSITORY}[evaluate]"], check=True)
+    subprocess.run([*python, "-c", "import importlib.util as i; assert not i.find_spec('torch')"], check=True)
     for command in (
         "evaluate -o evaluation --images 100",
         "report -o report.html --evaluation evaluation/evaluation.json",
     ):
-        subprocess.run([programs / "fmae-edge", *command.split()], cwd=tmp_path, check=True)
+        subprocess.run([*python, programs / "fmae-edge", *command.split()], cwd=tmp_path, check=True)
     assert "Comparison with other codecs" in (tmp_path / "report.html").read_text()
