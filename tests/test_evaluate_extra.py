@@ -72,7 +72,7 @@ def installed_with(extra):
 
 
 def absent_without(distributions):
-    """Return the top-level modules that are installed here and belong to none of the distributions."""
+    """Return the top-level modules that are installed here but not by one of the distributions."""
     return {
         module
         for module, owners in packages_distributions().items()

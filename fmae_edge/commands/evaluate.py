@@ -68,9 +68,7 @@ def evaluate(
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.errors import OutputError
 
-    read_bundle(
-        bundle or DEFAULT_BUNDLE
-    )  # an error names the path as the user typed it, and Codec the absolute path
+    read_bundle(bundle or DEFAULT_BUNDLE)  # names the path as it was typed in errors; Codec makes it absolute
     codec = Codec(bundle, threads=1)
     targets = [output / name for name in RESULTS]
     for target in targets:  # before an hour of measuring
