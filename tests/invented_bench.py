@@ -16,7 +16,7 @@ def bench_of(bundle_id=None):
         for threads in (1, 2)
         for batch in BATCHES
     ]
-    machine = {"cpu": "a CPU of nobody", "cpus": 2, "system": "none"}
+    machine = {"cpu": "an invented CPU", "cpus": 2, "system": "none"}
     load = {"int8": 10.0, "fp32": 20.0}
     bundle_id = bundle_id or read_bundle(DEFAULT_BUNDLE, only=()).manifest.bundle_id
     return Bench(bundle_id, machine, speeds, load, None, {"python": 30.0})

@@ -138,7 +138,7 @@ def parity(
 
 def _print_parity(parity: "Parity") -> None:
     from fmae_edge.commands.table import format_table
-    from fmae_edge.evaluate.equal_rows import merge_equal_rows
+    from fmae_edge.measure.equal_rows import merge_equal_rows
 
     rows = [
         {

@@ -58,12 +58,12 @@ def report(
 
     from fmae_edge.commands.progress import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.evaluate.bench import run_bench
-    from fmae_edge.evaluate.report.figures import build_figures
-    from fmae_edge.evaluate.report.given import read_bench, read_evaluation
+    from fmae_edge.evaluate.bench import read_bench, run_bench
+    from fmae_edge.evaluate.evaluation import read_evaluation
     from fmae_edge.evaluate.report.latent_map import map_latents
-    from fmae_edge.evaluate.report.measure import measure
     from fmae_edge.evaluate.report.page import render_page, to_json
+    from fmae_edge.evaluate.report.page_data import build_figures
+    from fmae_edge.evaluate.report.reconstructions import measure_reconstructions
     from fmae_edge.runtime.atomic_write import refuse_existing, write_file
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
@@ -85,7 +85,7 @@ def report(
     if manifest.image_shape == test.shape[1:]:
         # One thread: the many small products of the prior are slower with two
         with progress_bar("test images and map") as on_progress, threadpool_limits(1):
-            measured = measure(Codec(path), test)
+            measured = measure_reconstructions(Codec(path), test)
             on_progress(1, 2)
             latent_map = map_latents(measured.latents)
     sources = {
@@ -110,7 +110,7 @@ def _compare(codec: "Codec", train: "NDArray[np.uint8]", test: "NDArray[np.uint8
     from fmae_edge.commands.progress import progress_bar
     from fmae_edge.evaluate.evaluation import evaluate
     from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
-    from fmae_edge.evaluate.rate import IMAGES_IN_ATLAS
+    from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
 
     images = min(_IMAGES_COMPARED, len(test)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
     if images == 0:

@@ -1,4 +1,4 @@
-"""Render the page: a template filled with figures and pictures, which loads nothing from the network."""
+"""Render the page: a template filled with figures and images, which loads nothing from the network."""
 
 import base64
 import hashlib
@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from fmae_edge.evaluate.equal_rows import merge_equal_rows
 from fmae_edge.evaluate.evaluation import Evaluation
-from fmae_edge.evaluate.report import charts, pictures
+from fmae_edge.evaluate.report import charts, data_uris
 from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map
-from fmae_edge.evaluate.report.measure import Measured
+from fmae_edge.evaluate.report.reconstructions import Measured
+from fmae_edge.measure.equal_rows import merge_equal_rows
 
 ABSENT = "\N{EN DASH}"
 
@@ -29,7 +29,7 @@ def render_page(
 ) -> bytes:
     """Return the HTML of a page with `figures`, which `build_figures` made from the other arguments.
 
-    `sources` name the command that measured the figures under "rate" and "speed".
+    `sources` maps "rate" and "speed" to the command that measured these figures.
     """
     environment = Environment(
         loader=PackageLoader("fmae_edge.evaluate.report", ""),
@@ -54,7 +54,7 @@ def render_page(
         contents=_contents(figures),
         parity_rows=_parity_rows(figures["recorded"]["parity"]),
         pictures=None if measured is None else _pictures(figures, measured, latent_map),
-        largest_difference=pictures.LARGEST_DIFFERENCE,
+        largest_difference=data_uris.LARGEST_DIFFERENCE,
         sources=sources,
     )
     return page.encode("utf-8", "replace")  # the name of a bundle may contain lone surrogates
@@ -66,7 +66,7 @@ def to_json(figures: dict[str, Any]) -> str:
 
 
 def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
-    """Return the figure at a path such as "measured.passes.0.ssim" in an element that also has its exact value."""
+    """Return an element with the figure at a path such as "measured.passes.0.ssim", formatted and exact."""
     value: Any = figures
     for step in path.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
@@ -77,15 +77,15 @@ def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
 
 
 def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return id and title of each section that is not empty."""
+    """Return the id and the title of each section that is not empty."""
     recorded, measured = figures["recorded"], figures["measured"]
     sections = (
         ("model", "Model", True),
         ("training", "Training", recorded["training"]),
         ("quality", "Quality", measured or recorded["quality"] or recorded["rate"]),
-        ("rate", "Rate", figures["rate"]),
+        ("rate", "Other codecs", figures["rate"]),
         ("images", "Best and worst", measured),
-        ("error", "Where it errs", measured),
+        ("error", "Errors", measured),
         ("map", "Map", figures["map"]),
         ("parity", "Parity", recorded["parity"]),
         ("speed", "Speed", True),
@@ -94,7 +94,7 @@ def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Return the cells of the parity table, with rows merged where batch size and optimisation change nothing."""
+    """Return the cells of the parity table; rows that differ only in batch size or optimisation are merged."""
     settings = dict.fromkeys(("precision", "batch", "optimised"), "")
     specs = {**settings, "latent_max": ".1e", "pixel_max": ".1e", "psnr": ".3f", "loss_db": "+z.4f"}
     rows = [
@@ -106,7 +106,7 @@ def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
 
 def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
     training, measured = figures["recorded"]["training"], figures["measured"]
-    counted = measured and measured["histogram"]["counts"]  # empty if every image is reconstructed exactly
+    counted = measured and measured["histogram"]["counts"]  # empty if every reconstruction is exact
     drawn = {
         "training": list(charts.training_charts(training["metrics"]).values()) if training else [],
         "rate": charts.rate_charts(evaluation) if evaluation else [],
@@ -121,21 +121,21 @@ def _pictures(figures: dict[str, Any], measured: Measured, latent_map: LatentMap
     histogram = figures["measured"]["histogram"]
     drawn: dict[str, Any] = {
         "strips": {
-            image["index"]: pictures.strip(measured.images[image["index"]], shown.decoded[image["index"]])
+            image["index"]: data_uris.strip(measured.images[image["index"]], shown.decoded[image["index"]])
             for row in figures["measured"]["gallery"]
             for image in row["images"]
         },
-        "mean_image": pictures.png(np.rint(measured.images.mean(axis=0)).astype(np.uint8)),
-        "error_map": pictures.png(pictures.in_colours(np.array(error["mean_absolute"]), 0, error["largest"])),
-        "error_scale": pictures.error_scale(),
+        "mean_image": data_uris.png(np.rint(measured.images.mean(axis=0)).astype(np.uint8)),
+        "error_map": data_uris.png(data_uris.in_colours(np.array(error["mean_absolute"]), 0, error["largest"])),
+        "error_scale": data_uris.error_scale(),
     }
     if latent_map is not None:
-        colours = pictures.psnr_colours(shown.psnr, *(histogram[name] or 0.0 for name in ("p05", "p95")))
+        colours = data_uris.psnr_colours(shown.psnr, *(histogram[name] or 0.0 for name in ("p05", "p95")))
         drawn |= {
-            "map": pictures.map_picture(draw_map(measured.images, latent_map.places, colours)),
-            "originals": pictures.atlas(measured.images),
-            "decoded": pictures.atlas(shown.decoded),
-            "columns": pictures.atlas_columns(len(measured.images)),
-            "psnr_scale": pictures.psnr_scale(),
+            "map": data_uris.map_picture(draw_map(measured.images, latent_map.places, colours)),
+            "originals": data_uris.atlas(measured.images),
+            "decoded": data_uris.atlas(shown.decoded),
+            "columns": data_uris.atlas_columns(len(measured.images)),
+            "psnr_scale": data_uris.psnr_scale(),
         }
     return drawn
