@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from fmae_edge.bulk.sources import STREAM, Source, as_path, expand
-from fmae_edge.commands.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
+from fmae_edge.commands.options import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.commands.console import ClosedOutput, has_colours, json_line, printable, say
 from fmae_edge.commands.integers import integer
 from fmae_edge.commands.table import format_table

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from fmae_edge.commands.codec import BundleArgument, Json
+from fmae_edge.commands.options import BundleArgument, Json
 from fmae_edge.commands.console import json_line, printable
 
 

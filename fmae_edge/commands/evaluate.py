@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.codec import BundleArgument, Data, Force, Json
+from fmae_edge.commands.options import BundleArgument, Data, Force, Json
 from fmae_edge.commands.console import json_line, say
 from fmae_edge.commands.integers import integer
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fmae_edge.commands.codec import Data, Json
+from fmae_edge.commands.options import Data, Json
 from fmae_edge.commands.console import json_line, say
 from fmae_edge.commands.integers import integer
 

@@ -8,7 +8,7 @@ import typer
 from fmae_edge import __version__
 from fmae_edge.bulk.sources import as_path
 from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.codec import BundleOption
+from fmae_edge.commands.options import BundleOption
 from fmae_edge.commands.console import json_line, printable
 from fmae_edge.commands.table import format_table
 

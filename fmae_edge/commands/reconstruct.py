@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge.bulk.sources import STREAM, as_path, expand
-from fmae_edge.commands.codec import BundleOption, Data, Fit, Force, Json, PrecisionOption, Recursive
+from fmae_edge.commands.options import BundleOption, Data, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.commands.console import json_line, say
 from fmae_edge.commands.table import format_table
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fmae_edge.bulk.usage import UsageError, as_option
-from fmae_edge.commands.codec import Data, Json
+from fmae_edge.commands.options import Data, Json
 from fmae_edge.commands.console import say_error
 from fmae_edge.commands.integers import integer
 
