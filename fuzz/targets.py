@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from fmae_edge import Codec
-from fmae_edge.commands.doctor import _bundle as diagnose_bundle
+from fmae_edge.commands.doctor import diagnose_bundle
 from fmae_edge.data.image_file import load_gray
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 from fmae_edge.measure.figure import draw_reconstructions
 from fmae_edge.measure.quality import measure_quality
 

@@ -189,7 +189,7 @@ def tally(inputs: Inputs, json: bool, stream: TextIO, way_on: str) -> Iterator[T
     if not shows:
         yield Tally(inputs, json, stream, None, way_on)
         return
-    from fmae_edge.commands.progress import progress_bar  # imported late: it takes longer than a few files
+    from fmae_edge.commands.console import progress_bar
 
     with progress_bar("files", rate=True, total=many) as advance:
         yield Tally(inputs, json, stream, advance, way_on)

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.options import BundleArgument, Data, Force, Json
 from fmae_edge.commands.console import json_line, say
-from fmae_edge.commands.integers import integer
+from fmae_edge.commands.options import BundleArgument, Data, Force, Json, integer
 
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
 _PLOT_RANGE = (17.0, 27.0)  # dB
@@ -57,7 +56,7 @@ def evaluate(
         raise UsageError(f"--images is {images}; expected a multiple of 100")
     from json import dumps
 
-    from fmae_edge.commands.progress import progress_bar
+    from fmae_edge.commands.console import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.evaluation import PACKINGS, to_markdown
     from fmae_edge.evaluate.evaluation import evaluate as measure

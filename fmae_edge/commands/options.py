@@ -1,14 +1,60 @@
-"""Declare `fmae-edge compress` and `fmae-edge decompress` for Typer, and the options that commands share."""
+"""The options that commands share, and what the Typer app adds to every command."""
 
+import inspect
+import os
+import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from fmae_edge.bulk.destination import Destination
 from fmae_edge.bulk.sources import as_path
 from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.integers import integer
+from fmae_edge.commands.console import set_verbosity
+from fmae_edge.runtime.errors import shown
+
+_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
+_DIGITS = 20  # one more than _LARGEST has: Python refuses to read thousands of digits
+_LARGEST = 2**63 - 1
+_LONGEST_SHOWN = 40  # characters
+_EXIT_CODE_OF_USAGE = 2
+
+
+def integer(option: str, least: int, most: int = _LARGEST) -> Callable[[str | int], int]:
+    """Return a parser of integers from `least` to `most`, which raises UsageError with the name of the option."""
+
+    def parse(value: str | int) -> int:
+        text = str(value)
+        digits = _INTEGER.fullmatch(text)
+        number = None if digits is None else int(digits[1] + digits[2][:_DIGITS])
+        if number is None or not least <= number <= most:
+            too_large = number is not None and number > most
+            bounds = f"from {least} to {most}" if too_large or most < _LARGEST else f"of at least {least}"
+            raise UsageError(f"{option} is {shown(text, _LONGEST_SHOWN)}; expected an integer {bounds}")
+        return number
+
+    return parse
+
+
+def integer_option(name: str, metavar: str, least: int, most: int = _LARGEST, *, help: str) -> Any:
+    """Return the Typer declaration of an option that takes an integer from `least` to `most`."""
+    return typer.Option(name, metavar=metavar, parser=integer(name, least, most), help=help)
+
+
+def file_option(*names: str, help: str) -> Any:
+    """Return the Typer declaration of an option that takes the path of one file, or -."""
+    return typer.Option(*names, metavar="PATH", parser=as_path, help=help)
+
+
+def image_argument(default: str = "") -> Any:
+    """Return the Typer declaration of the images that a command reads."""
+    text = f"Image files, folders (with -r), or - for stdin.{default}"
+    return typer.Argument(metavar="IMAGE", help=text, parser=as_path)
+
 
 Output = Annotated[
     Destination | None,
@@ -22,10 +68,12 @@ Output = Annotated[
         "[default: next to the input]",
     ),
 ]
+Images = Annotated[list[Path], image_argument()]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Include the files in folders.")]
 _BUNDLE = "Bundle folder. [default: the built-in bundle]"
 BundleOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_BUNDLE, readable=False)]
 BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUNDLE, readable=False)]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
 Fit = Annotated[
     Literal["resize"] | None,
@@ -59,117 +107,62 @@ Jobs = Annotated[
     ),
 ]
 
+_VERBOSITY = {
+    "quiet": typer.Option("-q", "--quiet", help="Print only results and errors."),
+    "verbose": typer.Option("-v", "--verbose", help="Print a line for every file, however many there are."),
+    "debug": typer.Option("--debug", help="Print the Python traceback of every error."),
+}
 
-def compress(
-    images: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.", parser=as_path),
-    ],
-    output: Output = None,
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            metavar="1-9",
-            parser=integer("--quality", 1, 9),
-            help=".fmae: 1 for the fewest bytes, 9 for the best image. [default: 5]",
-        ),
-    ] = None,
-    effort: Annotated[
-        int | None,
-        typer.Option(
-            metavar="0-9",
-            parser=integer("--effort", 0, 9),
-            help=".fmae: rounds of search for fewer bytes, each of some milliseconds per image. [default: 0]",
-        ),
-    ] = None,
-    max_bytes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            parser=integer("--max-bytes", 1),
-            help=".fmae: the best PSNR in at most N bytes per file.",
-        ),
-    ] = None,
-    names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,
-    dtype: Annotated[
-        Literal["float32", "float16", "int8"] | None,
-        typer.Option(
-            help=".npy: data type of the latent. int8 stores whole quantiser steps of the bundle. "
-            "[default: float32]"
-        ),
-    ] = None,
-    precision: PrecisionOption = "int8",
-    fit: Fit = None,
-    bundle: BundleOption = None,
-    recursive: Recursive = False,
-    force: Force = False,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    jobs: Jobs = 1,
-    keep_going: KeepGoing = False,
-    json: Json = False,
-) -> None:
-    """Compress images to latents or to files of about 30 bytes.
 
-    By default img.png becomes img.npy, the latent as a numpy array. An output that ends in .fmae, and each of
-    --quality, --effort, --max-bytes and --names, makes the smallest file instead: img.fmae. Several images go
-    into one file if -o names a .npy or .fmae file.
+def add_command(app: typer.Typer, command: Callable[..., None]) -> None:
+    """Add `command` to `app`, with --quiet, --verbose and --debug. Its docstring is the help."""
+    text, _, examples = (inspect.getdoc(command) or "").partition("\nExample: ")
+    # After \b, Typer leaves line breaks as they are
+    help_text = f"{text}\n\b\nExample:\n  " + examples.replace("\nExample: ", "\n  ")
+    app.command(cls=_Command, help=help_text)(_with_verbosity(command))
 
-    Example: fmae-edge compress img.png -o img.fmae
-    Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
-    Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
-    """
-    from fmae_edge.bulk.compress import FmaeOptions, compress_files
-    from fmae_edge.bulk.options import FileOptions
 
-    if quality is not None and max_bytes is not None:
-        raise UsageError("--max-bytes chooses the quality; give it or --quality, not both")
-    fmae = FmaeOptions(quality, effort, max_bytes, names)
-    options = FileOptions(
-        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
+def _with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command` with the three options, which take effect before it runs."""
+
+    @wraps(command)
+    def run(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
+        if quiet and verbose:
+            raise UsageError("--quiet and --verbose contradict each other; give only one of them")
+        set_verbosity(quiet, verbose, debug)
+        command(*args, **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option])
+        for name, option in _VERBOSITY.items()
+    ]
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]  # Typer reads it
+        parameters=[*signature.parameters.values(), *added]
     )
-    compress_files(images, options, dtype, fit, fmae)
+    return run
 
 
-def decompress(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE", help=".npy and .fmae files, folders (with -r), or - for stdin.", parser=as_path
-        ),
-    ],
-    output: Output = None,
-    precision: PrecisionOption = "int8",
-    bundle: BundleOption = None,
-    recursive: Recursive = False,
-    force: Force = False,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    jobs: Jobs = 1,
-    keep_going: KeepGoing = False,
-    json: Json = False,
-    index: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            parser=integer("--index", 0),
-            help="Decompress only image K of a file with several. The first one is 0.",
-        ),
-    ] = None,
-) -> None:
-    """Decompress .npy and .fmae files to images.
+class _Command(TyperCommand):
+    """A command that explains how to give it a file name that starts with -."""
 
-    img.fmae and img.npy become img.png, or img.decoded.png if img.png exists. A file with several images gives
-    one file per image: all.0.png, all.1.png and so on, or the names stored in it. The suffix of the output
-    chooses the format: .png, .webp (lossless), or .npy (an array of uint8 images).
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = args[: args.index("--")] if "--" in args else list(args)  # Typer empties `args`
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if isinstance(error, UsageError) or getattr(error, "exit_code", None) == _EXIT_CODE_OF_USAGE:
+                for argument in given:
+                    if _is_file_name(argument, getattr(error, "option_name", None)):
+                        raise UsageError(
+                            f"{argument} starts with - and is read as options; write ./{argument} for the file"
+                        ) from error
+            raise
 
-    Example: fmae-edge decompress img.fmae -o decoded.png
-    Example: fmae-edge decompress -r latents -o 'decoded/{path}.webp'
-    """
-    from fmae_edge.bulk.decompress import decompress_files
-    from fmae_edge.bulk.options import FileOptions
 
-    options = FileOptions(
-        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
-    )
-    decompress_files(files, options, index)
+def _is_file_name(argument: str, unknown_option: str | None) -> bool:
+    """Whether an argument that was read as options is a file, or the unknown option with the suffix of a file."""
+    if not argument.startswith("-") or argument == "-":
+        return False
+    is_unknown = unknown_option is not None and argument.startswith(unknown_option) and "=" not in argument
+    return os.path.lexists(argument) or (is_unknown and Path(argument).suffix != "")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge.bulk.sources import STREAM, Source, as_path, read
-from fmae_edge.commands.options import BundleArgument, Data, Force, Json
 from fmae_edge.commands.console import say
+from fmae_edge.commands.options import BundleArgument, Data, Force, Json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ def report(
     """
     from threadpoolctl import threadpool_limits
 
-    from fmae_edge.commands.progress import progress_bar
+    from fmae_edge.commands.console import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.bench import run_bench
     from fmae_edge.evaluate.report.figures import build_figures
@@ -107,7 +107,7 @@ def report(
 
 def _compare(codec: "Codec", train: "NDArray[np.uint8]", test: "NDArray[np.uint8]") -> "Evaluation | None":
     """Measure the bundle, PCA, and the codecs that do not take minutes, on some of the test images."""
-    from fmae_edge.commands.progress import progress_bar
+    from fmae_edge.commands.console import progress_bar
     from fmae_edge.evaluate.evaluation import evaluate
     from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
     from fmae_edge.evaluate.rate import IMAGES_IN_ATLAS

@@ -14,8 +14,7 @@ from fmae_edge.bulk import compress, decompress
 from fmae_edge.bulk.destination import Destination
 from fmae_edge.bulk.options import FileOptions
 from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.app import app
-from fmae_edge.commands.direct import direct_call
+from fmae_edge.cli import build_app, fast_path
 
 DIRECT = [
     "compress a.png",
@@ -74,10 +73,10 @@ def asked():
 
 
 @pytest.mark.parametrize("line", DIRECT)
-def test_a_direct_call_is_the_call_that_typer_makes(line, asked):
+def test_a_fast_path_is_the_call_that_typer_makes(line, asked):
     words = line.split()
-    direct = asked(direct_call(words))
-    assert direct == asked(lambda: app(words, standalone_mode=False))
+    direct = asked(fast_path(words))
+    assert direct == asked(lambda: build_app()(words, standalone_mode=False))
     assert all(isinstance(path, Path) for path in next(iter(direct[1].values())))
 
 
@@ -92,9 +91,9 @@ ODD_WORDS = ("-a.png", "--", "-r", "-ox.npy", "--output=y", "--forc", "-o=", "{s
 )
 def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, words):
     words = [command, *words]
-    call = direct_call(words)
+    call = fast_path(words)
     if call is not None:
-        assert asked(call) == asked(lambda: app(words, standalone_mode=False))
+        assert asked(call) == asked(lambda: build_app()(words, standalone_mode=False))
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])
@@ -113,13 +112,13 @@ def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, word
     ],
 )
 def test_each_option_changes_its_own_field_alone(asked, command, words, field, value):
-    _, arguments = asked(lambda: app([command, "a", *words.split()], standalone_mode=False))
+    _, arguments = asked(lambda: build_app()([command, "a", *words.split()], standalone_mode=False))
     assert arguments["options"] == replace(FileOptions(), **{field: value})
 
 
 @pytest.mark.parametrize("line", TYPER)
 def test_all_else_is_left_to_typer(line):
-    assert direct_call(line.split()) is None
+    assert fast_path(line.split()) is None
 
 
 def test_the_version_needs_no_typer(capsys, monkeypatch):
