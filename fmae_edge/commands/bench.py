@@ -42,7 +42,7 @@ def bench(
     read_bundle(path)
     if plot is not None:  # before minutes of measuring
         from fmae_edge.evaluate.bench_plot import plot_bench
-        from fmae_edge.measure.plots import png_of
+        from fmae_edge.measure.figure import plot_to_png
 
         if plot == STREAM or not plot.parent.is_dir():
             raise OutputError(f"{plot}: the picture must be a file in an existing folder")
@@ -51,7 +51,7 @@ def bench(
         measured = run_bench(path, rounds, on_round)
     print_line(json_line(measured.to_record()) if json else _describe(measured))
     if plot is not None:
-        outputs.write(plot, png_of(plot_bench(measured)))
+        outputs.write(plot, plot_to_png(plot_bench(measured)))
         say(f"wrote {plot}", sys.stderr)
 
 

@@ -60,8 +60,8 @@ def evaluate(
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.evaluation import PACKINGS, to_markdown
     from fmae_edge.evaluate.evaluation import evaluate as measure
-    from fmae_edge.evaluate.rate_plot import plot_rate
-    from fmae_edge.measure.plots import png_of
+    from fmae_edge.evaluate.plots import plot_rate
+    from fmae_edge.measure.figure import plot_to_png
     from fmae_edge.runtime.atomic_write import refuse_existing, write_file
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.errors import OutputError
@@ -83,6 +83,6 @@ def evaluate(
     json_file, table, picture = targets  # the picture last: it can be drawn again from the figures
     write_file(json_file, dumps(done.to_record(), indent=1, allow_nan=False).encode() + b"\n", force)
     write_file(table, markdown.encode(), force)
-    write_file(picture, png_of(plot_rate(single, amortised, _PLOT_RANGE)), force)
+    write_file(picture, plot_to_png(plot_rate(single, amortised, _PLOT_RANGE)), force)
     typer.echo(json_line(done.to_record()) if json else markdown)
     say(f"wrote {', '.join(map(str, targets))}", sys.stderr)

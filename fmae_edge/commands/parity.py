@@ -57,7 +57,7 @@ def parity(
 
 def parity_table(parity: "Parity") -> str:
     """Return the table for people: one row per precision, or more where settings differ in their figures."""
-    from fmae_edge.evaluate.equal_rows import merge_equal_rows
+    from fmae_edge.measure.equal_rows import merge_equal_rows
 
     rows = [
         {

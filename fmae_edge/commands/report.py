@@ -59,11 +59,11 @@ def report(
     from fmae_edge.commands.console import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.bench import run_bench
-    from fmae_edge.evaluate.report.figures import build_figures
     from fmae_edge.evaluate.report.given import read_bench, read_evaluation
     from fmae_edge.evaluate.report.latent_map import map_latents
-    from fmae_edge.evaluate.report.measure import measure
     from fmae_edge.evaluate.report.page import render_page, to_json
+    from fmae_edge.evaluate.report.page_data import build_figures
+    from fmae_edge.evaluate.report.reconstructions import measure
     from fmae_edge.runtime.atomic_write import refuse_existing, write_file
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
@@ -110,7 +110,7 @@ def _compare(codec: "Codec", train: "NDArray[np.uint8]", test: "NDArray[np.uint8
     from fmae_edge.commands.console import progress_bar
     from fmae_edge.evaluate.evaluation import evaluate
     from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
-    from fmae_edge.evaluate.rate import IMAGES_IN_ATLAS
+    from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
 
     images = min(_IMAGES_COMPARED, len(test)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
     if images == 0:

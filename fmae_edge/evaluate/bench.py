@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from fmae_edge.evaluate.checked import chosen, count, number, text
 from fmae_edge.evaluate.machine import describe_machine, read_machine
+from fmae_edge.evaluate.records import chosen, count, number, text
 from fmae_edge.evaluate.timing import interleave
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec

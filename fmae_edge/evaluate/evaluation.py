@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
-from fmae_edge.evaluate.checked import text
 from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
 from fmae_edge.evaluate.machine import describe_machine, read_machine
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
-from fmae_edge.evaluate.rate import (
+from fmae_edge.evaluate.plots import Curve
+from fmae_edge.evaluate.rate_points import (
     OURS,
     Packing,
     Pixels,
@@ -22,7 +22,7 @@ from fmae_edge.evaluate.rate import (
     measure_pca,
     measure_single,
 )
-from fmae_edge.evaluate.rate_plot import Curve
+from fmae_edge.evaluate.records import text
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fmae_edge.evaluate.checked import count, text
+from fmae_edge.evaluate.records import count, text
 from fmae_edge.runtime.engine.cpus import available_cpus, cpu_name, dot_products
 
 

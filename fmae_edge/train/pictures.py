@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.measure.figure import draw_reconstructions, to_png
-from fmae_edge.measure.plots import png_of
+from fmae_edge.measure.figure import draw_reconstructions, plot_to_png, to_png
 from fmae_edge.measure.quality import measure_each
 from fmae_edge.model.checkpoint import Metrics
 from fmae_edge.runtime.atomic_write import write_file
@@ -52,7 +51,7 @@ class RunPictures:
         picture = draw_reconstructions(self._originals, decoded, measure_each(self._originals, decoded))
         (self._run / RECONSTRUCTIONS).mkdir(exist_ok=True)
         write_file(self._run / RECONSTRUCTIONS / f"epoch-{epoch:03d}.png", to_png(picture), force=True)
-        write_file(self._run / CURVES, png_of(plot_curves(metrics)), force=True)
+        write_file(self._run / CURVES, plot_to_png(plot_curves(metrics)), force=True)
         if SummaryWriter is not None:
             self._add_events(metrics[-1], np.asarray(picture))
 

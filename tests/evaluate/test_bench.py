@@ -7,7 +7,7 @@ import pytest
 
 from fmae_edge.evaluate.bench import BATCHES, run_bench
 from fmae_edge.evaluate.bench_plot import plot_bench
-from fmae_edge.measure.plots import png_of
+from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 
 
@@ -55,7 +55,7 @@ def test_the_record_is_json(bench):
 
 def test_the_picture_shows_every_point(bench):
     figure = plot_bench(bench)
-    png = png_of(figure)
+    png = plot_to_png(figure)
     assert png.startswith(b"\x89PNG")
     for panel in figure.axes:
         lines = panel.get_lines()

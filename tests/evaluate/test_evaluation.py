@@ -11,7 +11,7 @@ from fmae_edge.evaluate import evaluation as module
 from fmae_edge.evaluate.evaluation import Evaluation, bytes_at, evaluate, to_markdown
 from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
-from fmae_edge.evaluate.rate import measure_bundle
+from fmae_edge.evaluate.rate_points import measure_bundle
 
 WEBP = [codec for codec in LOSSY_CODECS if codec.name == "WebP"][::2]
 
@@ -22,7 +22,7 @@ def done(images):
     general = [*WEBP, replace(png, encode=png_bytes)]  # the smallest of many PNG files takes long to find
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "fit_pca_codecs", lambda images: fit_pca_codecs(images, (60, 200)))
-        patch.setattr("fmae_edge.evaluate.rate._IMAGES_TIMED", 5)
+        patch.setattr("fmae_edge.evaluate.rate_points._IMAGES_TIMED", 5)
         return evaluate(Codec(threads=1), images[100:], images[:100], general=general)
 
 

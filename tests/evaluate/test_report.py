@@ -11,11 +11,11 @@ from fmae_edge import Codec
 from fmae_edge.evaluate.evaluation import Evaluation
 from fmae_edge.evaluate.machine import describe_machine
 from fmae_edge.evaluate.report.charts import training_charts
-from fmae_edge.evaluate.report.figures import build_figures
 from fmae_edge.evaluate.report.given import read_evaluation
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
-from fmae_edge.evaluate.report.measure import Measured, absolute_error, by_psnr, measure
 from fmae_edge.evaluate.report.page import render_page
+from fmae_edge.evaluate.report.page_data import build_figures
+from fmae_edge.evaluate.report.reconstructions import Measured, absolute_error, by_psnr, measure
 from fmae_edge.evaluate.report.recorded import recorded_figures
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import InputError

@@ -131,7 +131,7 @@ def test_any_image_of_a_stack(client, images):
         ("/compress", FMAE, "not an image file"),
         ("/compress", image_file(np.eye(28, dtype=np.uint8))[:-30], "truncated"),
         ("/compress", image_file(np.eye(28, dtype=np.uint8))[:-12], "its end is missing"),
-        ("/compress", png_with_a_wrong_checksum(), "the checksum of its 'IDAT' is wrong"),
+        ("/compress", png_with_a_wrong_checksum(), "the checksum of its 'IDAT' chunk is wrong"),
         ("/compress", png_without_the_last_row(), "29 bytes of its pixels are missing"),
         ("/compress", image_file(np.zeros((28, 29), np.uint8)), "29x28 and must be 28x28"),
         ("/compress", png_that_claims(60_000, 60_000), "too large to resize"),

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
-from fmae_edge.evaluate.rate_plot import plot_rate_apart
+from fmae_edge.evaluate.plots import plot_rate_apart
 
 # From Okabe and Ito's palette, which colour-blind people can tell apart: both are visible on white and on black
 BLUE, ORANGE = "#0072B2", "#D55E00"

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from fmae_edge.evaluate.bench import Bench
 from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
-from fmae_edge.evaluate.rate_plot import MAX_CURVES
+from fmae_edge.evaluate.plots import MAX_CURVES
 from fmae_edge.runtime.errors import InputError
 
 _Figures = TypeVar("_Figures", Evaluation, Bench)

@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from fmae_edge.evaluate.equal_rows import merge_equal_rows
 from fmae_edge.evaluate.evaluation import Evaluation
-from fmae_edge.evaluate.report import charts, pictures
+from fmae_edge.evaluate.report import charts, data_uris
 from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map
-from fmae_edge.evaluate.report.measure import Measured
+from fmae_edge.evaluate.report.reconstructions import Measured
+from fmae_edge.measure.equal_rows import merge_equal_rows
 
 ABSENT = "\N{EN DASH}"
 
@@ -54,7 +54,7 @@ def render_page(
         contents=_contents(figures),
         parity_rows=_parity_rows(figures["recorded"]["parity"]),
         pictures=None if measured is None else _pictures(figures, measured, latent_map),
-        largest_difference=pictures.LARGEST_DIFFERENCE,
+        largest_difference=data_uris.LARGEST_DIFFERENCE,
         sources=sources,
     )
     return page.encode("utf-8", "replace")  # the name of a bundle may contain lone surrogates
@@ -121,21 +121,21 @@ def _pictures(figures: dict[str, Any], measured: Measured, latent_map: LatentMap
     histogram = figures["measured"]["histogram"]
     drawn: dict[str, Any] = {
         "strips": {
-            image["index"]: pictures.strip(measured.images[image["index"]], shown.decoded[image["index"]])
+            image["index"]: data_uris.strip(measured.images[image["index"]], shown.decoded[image["index"]])
             for row in figures["measured"]["gallery"]
             for image in row["images"]
         },
-        "mean_image": pictures.png(np.rint(measured.images.mean(axis=0)).astype(np.uint8)),
-        "error_map": pictures.png(pictures.in_colours(np.array(error["mean_absolute"]), 0, error["largest"])),
-        "error_scale": pictures.error_scale(),
+        "mean_image": data_uris.png(np.rint(measured.images.mean(axis=0)).astype(np.uint8)),
+        "error_map": data_uris.png(data_uris.in_colours(np.array(error["mean_absolute"]), 0, error["largest"])),
+        "error_scale": data_uris.error_scale(),
     }
     if latent_map is not None:
-        colours = pictures.psnr_colours(shown.psnr, *(histogram[name] or 0.0 for name in ("p05", "p95")))
+        colours = data_uris.psnr_colours(shown.psnr, *(histogram[name] or 0.0 for name in ("p05", "p95")))
         drawn |= {
-            "map": pictures.map_picture(draw_map(measured.images, latent_map.places, colours)),
-            "originals": pictures.atlas(measured.images),
-            "decoded": pictures.atlas(shown.decoded),
-            "columns": pictures.atlas_columns(len(measured.images)),
-            "psnr_scale": pictures.psnr_scale(),
+            "map": data_uris.map_picture(draw_map(measured.images, latent_map.places, colours)),
+            "originals": data_uris.atlas(measured.images),
+            "decoded": data_uris.atlas(shown.decoded),
+            "columns": data_uris.atlas_columns(len(measured.images)),
+            "psnr_scale": data_uris.psnr_scale(),
         }
     return drawn

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from fmae_edge.evaluate.checked import count, number, text
+from fmae_edge.evaluate.records import count, number, text
 
 _Found = TypeVar("_Found")
 

@@ -15,9 +15,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.evaluate.checked import chosen, count, number, text
 from fmae_edge.evaluate.general_codecs import GeneralCodec
 from fmae_edge.evaluate.pca_codec import PcaCodec
+from fmae_edge.evaluate.records import chosen, count, number, text
 from fmae_edge.measure.quality import Quality, measure_quality
 from fmae_edge.runtime.codec import Codec
 

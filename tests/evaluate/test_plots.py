@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from fmae_edge.evaluate.rate_plot import Curve, plot_rate, plot_rate_apart
-from fmae_edge.measure.plots import png_of
+from fmae_edge.evaluate.plots import Curve, plot_rate, plot_rate_apart
+from fmae_edge.measure.figure import plot_to_png
 
 SINGLE = [
     Curve("fmae-edge", [(18, 20.8), (21, 21.5), (24, 22.1), (30, 22.7)]),
@@ -43,7 +43,7 @@ def test_a_name_has_one_colour_and_stands_once_in_each_panel(figure):
 
 
 def test_names_are_inside_and_apart(figure):
-    assert png_of(figure).startswith(b"\x89PNG")
+    assert plot_to_png(figure).startswith(b"\x89PNG")
     for panel in figure.axes:
         boxes = [text.get_window_extent() for text in panel.texts]
         assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
@@ -77,7 +77,7 @@ def test_names_hit_no_curve_where_curves_cross():
     [[], [Curve("low", [(10, 14.0), (20, 16.5)])], [Curve("high", [(10, 28.0), (20, 30.0)])]],
 )
 def test_curves_outside_the_plot_are_no_error(curves):
-    assert png_of(plot_rate(curves, curves, (17.0, 27.0))).startswith(b"\x89PNG")
+    assert plot_to_png(plot_rate(curves, curves, (17.0, 27.0))).startswith(b"\x89PNG")
 
 
 def test_more_curves_than_colours():

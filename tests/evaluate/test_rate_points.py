@@ -9,7 +9,7 @@ import pytest
 
 from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
-from fmae_edge.evaluate.rate import from_atlases, measure_amortised, measure_pca, measure_single, to_atlases
+from fmae_edge.evaluate.rate_points import from_atlases, measure_amortised, measure_pca, measure_single, to_atlases
 from fmae_edge.measure.quality import measure_quality
 
 WEBP = next(codec for codec in LOSSY_CODECS if (codec.name, codec.setting) == ("WebP", "quality 5"))

@@ -10,9 +10,9 @@ from fmae_edge import __version__
 from fmae_edge.evaluate.bench import Bench
 from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
 from fmae_edge.evaluate.machine import describe_machine
-from fmae_edge.evaluate.rate import Packing
+from fmae_edge.evaluate.rate_points import Packing
 from fmae_edge.evaluate.report.latent_map import LatentMap
-from fmae_edge.evaluate.report.measure import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
+from fmae_edge.evaluate.report.reconstructions import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
 from fmae_edge.evaluate.report.recorded import recorded_figures
 from fmae_edge.runtime.bundle.manifest import Manifest
 
