@@ -16,8 +16,8 @@ import torch
 from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.evaluate.timing import interleave
-from fmae_edge.export.build import ExportOptions
-from fmae_edge.export.bundle import latent_steps
+from fmae_edge.export.bundle_graphs import ExportOptions
+from fmae_edge.export.bundle_writer import latent_steps
 from fmae_edge.export.int8_network import Int8Network
 from fmae_edge.export.int8_target import int8_target
 from fmae_edge.export.network import network_of

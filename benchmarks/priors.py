@@ -16,10 +16,10 @@ import torch
 
 from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
-from fmae_edge.export.prior import table_prior
+from fmae_edge.export.integer_prior import table_prior
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all
-from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from fmae_edge.runtime.entropy.prior import read_prior

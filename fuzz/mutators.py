@@ -18,7 +18,7 @@ from fmae_edge.runtime.bundle.manifest import (
     FileEntry,
     Manifest,
     Qualities,
-    _checksum,
+    manifest_checksum,
 )
 
 Change = Callable[[bytes], bytes]
@@ -52,7 +52,7 @@ def mend_manifest(content: bytes) -> bytes:
     """Return the text of a manifest with the checksum of what it says now."""
     try:
         manifest = json.loads(content)
-        manifest["checksum"] = _checksum(manifest)
+        manifest["checksum"] = manifest_checksum(manifest)
         return _dump(manifest)
     except (ValueError, AttributeError, TypeError, RecursionError):  # no JSON, or no object
         return content
@@ -150,7 +150,7 @@ def mend_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
             if name != MANIFEST_NAME:
                 entry = FileEntry.of(content)
                 manifest["files"][name] = {"size": entry.size, "sha256": entry.sha256}
-        manifest["checksum"] = _checksum(manifest)
+        manifest["checksum"] = manifest_checksum(manifest)
         return files | {MANIFEST_NAME: _dump(manifest)}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # the manifest itself was changed
         return files

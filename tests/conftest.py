@@ -64,19 +64,16 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8
     from fmae_edge.model.autoencoder import Autoencoder
     from fmae_edge.model.checkpoint import start_run
     from fmae_edge.model.config import ModelConfig
-    from fmae_edge.model.recipe import Recipe
+    from fmae_edge.model.recipe import PriorFit, Recipe
     from fmae_edge.train.loop import train
-    from fmae_edge.train.prior_fit import fit_prior
 
     run = tmp_path_factory.mktemp("runs") / "small"
     config = ModelConfig(latent_size=16, widths=(4, 8, 16))
-    recipe = Recipe(epochs=10, batch_size=20, lr=0.02, rate_distortion=0.0008)
+    recipe = Recipe(10, batch_size=20, lr=0.02, rate_distortion=0.0008, prior_fit=PriorFit(steps=20))
     pixels = torch.from_numpy(images.copy())
     start_run(run, config, recipe)
     torch.manual_seed(recipe.seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fmae_edge.train.loop.fit_prior", lambda *given: fit_prior(*given[:3], steps=20))
-        train(run, Autoencoder(config), recipe, pixels[:200], pixels[200:], torch.device("cpu"))
+    train(run, Autoencoder(config), recipe, pixels[:200], pixels[200:], torch.device("cpu"))
     return run
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME, _checksum
+from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME, manifest_checksum
 
 
 def rewrite(bundle, change, checksum=True):
@@ -11,5 +11,5 @@ def rewrite(bundle, change, checksum=True):
     content = json.loads(path.read_text())
     change(content)
     if checksum:
-        content["checksum"] = _checksum(content)
+        content["checksum"] = manifest_checksum(content)
     path.write_text(json.dumps(content))

@@ -22,7 +22,7 @@ from fmae_edge.commands.console import is_quiet
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError
-from fmae_edge.runtime.fmae_coder import DEFAULT_QUALITY
+from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import dump_latents

@@ -51,8 +51,8 @@ def export(
     import torch
 
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.export.build import ExportOptions
-    from fmae_edge.export.bundle import export_bundle
+    from fmae_edge.export.bundle_graphs import ExportOptions
+    from fmae_edge.export.bundle_writer import export_bundle
     from fmae_edge.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(run)

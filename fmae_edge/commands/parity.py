@@ -34,7 +34,7 @@ def parity(
     import torch
 
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.export.bundle import require_geometry
+    from fmae_edge.export.bundle_writer import require_geometry
     from fmae_edge.export.errors import ParityError
     from fmae_edge.export.parity import measure_parity
     from fmae_edge.model.checkpoint import load_checkpoint

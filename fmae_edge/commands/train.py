@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -71,9 +72,10 @@ def train(
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.model.autoencoder import Autoencoder
     from fmae_edge.model.checkpoint import start_run
+    from fmae_edge.model.recipe import ImageSet
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
-    from fmae_edge.train.pictures import RunPictures
+    from fmae_edge.train.run_pictures import RunPictures
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     options["rate_distortion"] = rate_distortion
@@ -83,6 +85,7 @@ def train(
     images = load_fashion_mnist(data)
     train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     if not resume:
+        recipe = replace(recipe, train_images=ImageSet.of(images.train), test_images=ImageSet.of(images.test))
         start_run(run, config, recipe)
     torch.manual_seed(recipe.seed)
     model = Autoencoder(config)

@@ -19,7 +19,7 @@ from fmae_edge.runtime.bundle.safetensors_file import read_tensors
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL
 from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.fmae_coder import LatentCoder
+from fmae_edge.runtime.fmae_writer import LatentCoder
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
 
 GOLDEN_QUALITY = 5

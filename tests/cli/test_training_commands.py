@@ -1,6 +1,7 @@
 """`train`, `export` and `parity` as functions, on a few images in place of the whole data set."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -13,6 +14,7 @@ from fmae_edge.commands.parity import parity
 from fmae_edge.commands.train import train, training_progress
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
+from fmae_edge.model.checkpoint import RunError
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.bundle.manifest import FileEntry, Manifest
 from fmae_edge.train.prior_fit import fit_prior
@@ -29,8 +31,11 @@ def few_images(images, monkeypatch):
 def test_train_follows_its_options(tmp_path, capsys):
     run = tmp_path / "run"
     train(run, epochs=1, batch_size=100, lr=0.001, seed=5, device="cpu")
-    recipe = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5, "rate_distortion": None}
-    assert json.loads((run / "recipe.json").read_text()) == recipe
+    options = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5, "rate_distortion": None}
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe | options == recipe
+    assert recipe["train_images"]["shape"] == [200, 28, 28]
+    assert recipe["test_images"]["shape"] == [56, 28, 28]
     out = capsys.readouterr().out
     assert "epoch   1  train loss " in out
     assert "SSIM" in out
@@ -42,6 +47,17 @@ def test_train_follows_its_options(tmp_path, capsys):
         json.loads((tmp_path / name / "metrics.jsonl").read_text())["train_loss"] for name in ("run", "other")
     ]
     assert losses[0] != losses[1]
+
+
+def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
+    run = tmp_path / "run"
+    train(run, epochs=1, batch_size=100, device="cpu")
+    before = (run / "model.safetensors").read_bytes()
+    other = FashionMnist(images[1:201].copy(), images[200:].copy(), Path("other"))
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: other)
+    with pytest.raises(RunError, match=r"other training images: .* 200 images of 28x28 pixels with SHA-256"):
+        train(run, resume=True, device="cpu")
+    assert (run / "model.safetensors").read_bytes() == before
 
 
 def follow_fit(steps, json=False):
@@ -95,8 +111,12 @@ def test_training_says_each_line_at_once(tmp_path, monkeypatch):
             assert '"train_loss"' in (tmp_path / "log").read_text()
 
 
+def short_fit(prior, latents, settings, *rest):
+    return fit_prior(prior, latents, replace(settings, steps=3), *rest)
+
+
 def test_train_tells_of_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", lambda *given: fit_prior(*given, steps=3))
+    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", short_fit)
     train(tmp_path / "run", epochs=1, batch_size=100, rate_distortion=0.003, device="cpu")
     said = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert said == ["training", "epoch", "fitting", "fitted", "1"]

@@ -7,9 +7,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from fmae_edge.model.checkpoint import CONFIG, METRICS, MODEL, RECIPE, load_checkpoint, read_config, start_run
+from fmae_edge.model.checkpoint import (
+    CONFIG,
+    METRICS,
+    MODEL,
+    RECIPE,
+    RunError,
+    load_checkpoint,
+    read_config,
+    start_run,
+)
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.model.errors import RunError
 from fmae_edge.model.recipe import Recipe
 from tests.conftest import CHECKPOINT
 
@@ -82,7 +90,7 @@ def test_a_config_that_is_no_json_object(run, text):
 def test_damaged_weights(run, change):
     path = run / MODEL
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(RunError, match="not a whole safetensors file"):
+    with pytest.raises(RunError, match="damaged or not a safetensors file"):
         load_checkpoint(run)
 
 
@@ -104,7 +112,7 @@ def test_a_missing_weight(run):
 
 def test_a_run_is_never_started_over_another(run):
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    with pytest.raises(RunError, match="exists already; continue with --resume"):
+    with pytest.raises(RunError, match="already exists; continue it with --resume"):
         start_run(run, ModelConfig(), Recipe())
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 

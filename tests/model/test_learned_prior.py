@@ -8,9 +8,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from fmae_edge.model.learned_prior import FIRST_LOG2_WIDTH, MEAN_SCALE, QUALITY_STEPS, UNITS, PackedPrior, Prior
+from fmae_edge.model.learned_prior import FIRST_LOG2_WIDTH, MEAN_SCALE, PackedPrior, Prior
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, PriorFit
+from fmae_edge.train.objective import quantise
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.rate import quantise
 from tests.conftest import CHECKPOINT
 
 
@@ -87,14 +88,13 @@ def fit_group_by_group(prior, latents, seed, steps):
 
 
 @pytest.mark.parametrize("threads", [1, 3, 50])
-def test_the_fit_is_that_of_each_group_however_many_threads(prior, threads, monkeypatch):
-    monkeypatch.setattr("fmae_edge.train.prior_fit._WARM_UP", 5)
+def test_the_fit_is_that_of_each_group_however_many_threads(prior, threads):
     latents = draw(len(prior.pack().mean_rows))[0] / UNITS
     expected = fit_group_by_group(prior, latents, seed=5, steps=20).state_dict()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        fitted = fit_prior(prior, latents, seed=5, steps=20).state_dict()
+        fitted = fit_prior(prior, latents, PriorFit(steps=20, warm_up=5), seed=5).state_dict()
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -123,14 +123,14 @@ def test_progress_is_of_steps_and_a_stop_ends_all_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        fit_prior(prior, draw(8)[0] / UNITS, 0, lambda *step: seen.append(step), steps=5)
+        fit_prior(prior, draw(8)[0] / UNITS, PriorFit(steps=5), 0, lambda *step: seen.append(step))
 
         def interrupt(done, total):
             if done == 2:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            fit_prior(prior, draw(8)[0] / UNITS, 0, interrupt, steps=10**9)
+            fit_prior(prior, draw(8)[0] / UNITS, PriorFit(steps=10**9), 0, interrupt)
     finally:
         torch.set_num_threads(before)
     assert seen == [(done, 5) for done in range(1, 6)]

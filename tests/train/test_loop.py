@@ -1,15 +1,25 @@
 """Training on a few images: it learns, it resumes to the same result, and it keeps what it has."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+from fmae_edge.model import checkpoint
 from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.model.checkpoint import METRICS, MODEL, RESUME, load_checkpoint, read_config, start_run
+from fmae_edge.model.checkpoint import (
+    METRICS,
+    MODEL,
+    RESUME,
+    RunError,
+    load_checkpoint,
+    read_config,
+    read_recipe,
+    start_run,
+)
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.model.errors import RunError
-from fmae_edge.model.recipe import Recipe
+from fmae_edge.model.recipe import ImageSet, Recipe
 from fmae_edge.train.loop import epoch_order, measure_model, train
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
@@ -68,6 +78,34 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path, tensors):
     before = (tmp_path / "run" / MODEL).read_bytes()
     assert run_once(tmp_path / "run", tensors) == expected
     assert (tmp_path / "run" / MODEL).read_bytes() == before
+
+
+def test_an_old_run_without_constants_and_hashes_resumes_to_the_same_result(tmp_path, tensors):
+    for name in ("new", "old"):
+        start_run(tmp_path / name, CONFIG, RECIPE)
+        with pytest.raises(KeyboardInterrupt):
+            run_once(tmp_path / name, tensors, stop_after=2)
+    options = {"epochs": 4, "batch_size": 32, "lr": 0.01, "seed": 3, "rate_distortion": None}
+    (tmp_path / "old" / checkpoint.RECIPE).write_text(json.dumps(options))  # as version 0.1.0 wrote it
+    for name in ("new", "old"):
+        run_once(tmp_path / name, tensors, recipe=read_recipe(tmp_path / name))
+    assert (tmp_path / "old" / MODEL).read_bytes() == (tmp_path / "new" / MODEL).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["training", "test"])
+def test_other_images_than_the_recipe_records_are_refused(tmp_path, tensors, kind):
+    train_set, test_set = (ImageSet.of(each.numpy()) for each in tensors)
+    recipe = replace(RECIPE, train_images=train_set, test_images=test_set)
+    start_run(tmp_path / "run", CONFIG, recipe)
+    with pytest.raises(KeyboardInterrupt):
+        run_once(tmp_path / "run", tensors, stop_after=1, recipe=recipe)
+    before = (tmp_path / "run" / RESUME).read_bytes()
+    first, second = tensors
+    other = (first.flip(0), second) if kind == "training" else (first, second[:-1])
+    with pytest.raises(RunError, match=f"other {kind} images: it has recorded .* and got .*--data"):
+        run_once(tmp_path / "run", other, recipe=recipe)
+    assert (tmp_path / "run" / RESUME).read_bytes() == before
+    run_once(tmp_path / "run", tensors, recipe=recipe)
 
 
 def test_a_model_without_its_progress_is_not_trained_over(tmp_path, tensors):
@@ -144,7 +182,7 @@ def test_a_diverging_run_stops(tmp_path, tensors):
     start_run(tmp_path / "run", CONFIG, RECIPE)
     model = Autoencoder(CONFIG)
     torch.nn.init.constant_(model.encoder.dense.bias, float("nan"))
-    with pytest.raises(RunError, match="loss became nan.*lower --lr"):
+    with pytest.raises(RunError, match="loss is nan in epoch 1.*lower --lr"):
         train(tmp_path / "run", model, RECIPE, *tensors, CPU)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.fmae_coder import DEFAULT_QUALITY
+from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -125,7 +125,7 @@ class Manifest:
             "files": {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()},
             "record": dict(self.record),
         }
-        content["checksum"] = _checksum(content)
+        content["checksum"] = manifest_checksum(content)
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
     @classmethod
@@ -152,7 +152,7 @@ class Manifest:
                 f"{where}: its format version is {version}, and this fmae-edge reads up to {FORMAT_VERSION}: "
                 "upgrade fmae-edge"
             )
-        if content.get("checksum") != _checksum(content):
+        if content.get("checksum") != manifest_checksum(content):
             raise BundleError(
                 f"{where}: {MANIFEST_NAME} does not match its own checksum, so it was altered or damaged: "
                 "export the bundle again or get a fresh copy"
@@ -238,6 +238,7 @@ def _canonical(content: object) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _checksum(content: dict[str, Any]) -> str:
+def manifest_checksum(content: dict[str, Any]) -> str:
+    """Return the SHA-256 (hex) of all of a manifest but its own `checksum`."""
     rest = {key: value for key, value in content.items() if key != "checksum"}
     return hashlib.sha256(_canonical(rest)).hexdigest()

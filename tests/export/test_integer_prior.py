@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from fmae_edge.export.prior import build_prior
+from fmae_edge.export.integer_prior import build_prior
 from fmae_edge.export.prior_tables import COLUMNS, WIDTHS_PER_OCTAVE, logistic_masses, to_starts, widths_below
-from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, Prior
+from fmae_edge.model.learned_prior import Prior
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, PriorFit
 from fmae_edge.runtime.entropy.prior import FRACTIONS, NetworkPrior, TablePrior, read_prior
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits
 from fmae_edge.train.prior_fit import fit_prior
@@ -25,9 +26,8 @@ def latents():
 @pytest.fixture(scope="module")
 def fitted(latents):
     torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fmae_edge.train.prior_fit._WARM_UP", 20)
-        return fit_prior(Prior(SIZE, hidden=32), torch.from_numpy(latents[:2000]), seed=0, steps=150)
+    settings = PriorFit(steps=150, warm_up=20)
+    return fit_prior(Prior(SIZE, hidden=32), torch.from_numpy(latents[:2000]), settings, seed=0)
 
 
 def mean_bits(content, latents, unit, quality):

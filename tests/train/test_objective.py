@@ -4,24 +4,18 @@ import pytest
 import torch
 
 from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.model.checkpoint import PRIOR, RESUME, load_checkpoint, read_config, start_run
+from fmae_edge.model.checkpoint import PRIOR, RESUME, RunError, load_checkpoint, read_config, start_run
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.model.errors import RunError
 from fmae_edge.model.fast_pass import encode_all
-from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, Prior, group_sizes
-from fmae_edge.model.recipe import Recipe
+from fmae_edge.model.learned_prior import Prior, group_sizes
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, PriorFit, Recipe
 from fmae_edge.train.loop import train
+from fmae_edge.train.objective import quantise, rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.rate import quantise, rate_distortion
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
-RECIPE = Recipe(epochs=3, batch_size=32, lr=0.01, seed=3, rate_distortion=0.003)
+RECIPE = Recipe(3, batch_size=32, lr=0.01, seed=3, rate_distortion=0.003, prior_fit=PriorFit(steps=20))
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def short_fit(monkeypatch):
-    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", lambda *a: fit_prior(*a[:3], steps=20))
 
 
 @pytest.fixture
@@ -139,13 +133,12 @@ def test_a_finished_run_is_not_fitted_again(tmp_path, tensors, monkeypatch):
     assert (tmp_path / "run" / PRIOR).read_bytes() == before
 
 
-def test_fitting_lowers_the_bits_and_leaves_the_prior_alone(monkeypatch):
-    monkeypatch.setattr("fmae_edge.train.prior_fit._WARM_UP", 20)
+def test_fitting_lowers_the_bits_and_leaves_the_prior_alone():
     torch.manual_seed(0)
     latents = torch.randn(400, 1).expand(400, 8) * torch.linspace(0.1, 1, 8)  # each tells all others
     prior = Prior(8)
     before = bits_of(prior, latents * UNITS, 4).mean()
-    fitted = fit_prior(prior, latents, seed=0, steps=50)
+    fitted = fit_prior(prior, latents, PriorFit(steps=50, warm_up=20), seed=0)
     assert bits_of(fitted, latents * UNITS, 4).mean() < 0.6 * before
     assert bits_of(prior, latents * UNITS, 4).mean() == before
 
@@ -157,7 +150,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, tensors):
     assert metrics[-1]["train_bytes"] > 0
     with pytest.raises(KeyboardInterrupt):
         run_once(tmp_path / "parts", tensors, stop_after=2)
-    with pytest.raises(RunError, match=rf"{PRIOR}: is missing"):
+    with pytest.raises(RunError, match=rf"{PRIOR}: missing"):
         load_checkpoint(tmp_path / "parts")
     run_once(tmp_path / "parts", tensors)
     for name in (PRIOR, "model.safetensors"):

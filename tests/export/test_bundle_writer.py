@@ -9,7 +9,7 @@ import safetensors.numpy
 import torch
 
 from fmae_edge import Codec
-from fmae_edge.export.bundle import export_bundle
+from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.model.checkpoint import MODEL, load_checkpoint
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle

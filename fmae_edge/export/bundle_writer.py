@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.export.build import DEFAULT_OPTIONS, ExportOptions, build_graphs
+from fmae_edge.export.bundle_figures import measure_bit_costs, measure_rate
+from fmae_edge.export.bundle_graphs import DEFAULT_OPTIONS, ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError, ParityError
+from fmae_edge.export.integer_prior import build_prior
 from fmae_edge.export.parity import Parity, measure_parity
-from fmae_edge.export.prior import build_prior
-from fmae_edge.export.rate import measure_bit_costs, measure_rate
 from fmae_edge.measure.quality import measure_quality
 from fmae_edge.model.checkpoint import MODEL, Checkpoint
 from fmae_edge.model.config import ModelConfig

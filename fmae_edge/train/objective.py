@@ -1,4 +1,4 @@
-"""The loss with a rate: train for bits and distortion together, at every quality of the codec."""
+"""The loss with a rate: bits and distortion together, at every quality of the codec."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,15 @@ from torch.nn.functional import mse_loss
 
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.fast_pass import fast_decode, fast_encode
-from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS, Prior
+from fmae_edge.model.learned_prior import Prior
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
 
-# The share of the steps in which the autoencoder learns alone: from random weights, the noise of a coarse
-# quantiser hides the little information in the latents.
-START = 0.1
 _MIDDLE = QUALITY_STEPS[len(QUALITY_STEPS) // 2]
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The cost of a batch: the loss to minimise, and the mean squared error and mean bits in it."""
+    """The loss of a batch, which training minimises, with its mean squared error and its mean bits per image."""
 
     loss: Tensor
     error: Tensor
@@ -31,11 +29,11 @@ def rate_distortion(
     """Return the rate-distortion costs of pixels (N, channels, size, size) in [0, 1].
 
     Each image gets a random quality. `weight` is the lambda of the middle quality, where the loss is
-    MSE + bits per pixel / (weight x 255^2). At the others the bits are weighted by the square of the step, as the
-    distortion grows.
+    MSE + bits per pixel / (weight x 255^2). At other qualities the weight of the bits grows with the square of the
+    quantiser step, as the distortion does.
 
-    The decoder gets rounded latents, with the gradient of the identity. The prior gives the bits of latents with
-    uniform noise instead of rounding (Minnen and Singh, ICIP 2020).
+    The decoder gets rounded latents, whose gradient is that of the identity. The prior gives the bits of latents
+    with uniform noise in place of the rounding (Minnen and Singh, ICIP 2020).
     """
     quality = torch.randint(len(QUALITY_STEPS), (len(batch),), generator=generator).to(batch.device)
     noise = torch.rand((len(batch), model.config.latent_size), generator=generator).to(batch.device) - 0.5

@@ -18,11 +18,10 @@ from fmae_edge.model.learned_prior import (
     FIRST_LOG2_WIDTH,
     INPUT_SCALE,
     MEAN_SCALE,
-    QUALITY_STEPS,
-    UNITS,
     GroupPrior,
     Prior,
 )
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
 from fmae_edge.runtime.bundle.manifest import Qualities
 from fmae_edge.runtime.entropy.prior import (
     EXACT,

@@ -11,14 +11,12 @@ import torch
 from PIL import Image
 
 from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.model.checkpoint import MODEL, load_checkpoint, read_config, start_run
+from fmae_edge.model.checkpoint import MODEL, RunError, load_checkpoint, read_config, start_run
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.model.errors import RunError
 from fmae_edge.model.recipe import Recipe
-from fmae_edge.train import pictures
-from fmae_edge.train.curves import plot_curves
+from fmae_edge.train import run_pictures
 from fmae_edge.train.loop import train
-from fmae_edge.train.pictures import CURVES, EVENTS, IMAGES, RECONSTRUCTIONS, RunPictures
+from fmae_edge.train.run_pictures import CURVES, EVENTS, IMAGES, RECONSTRUCTIONS, RunPictures, plot_curves
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
 RECIPE = Recipe(epochs=3, batch_size=32, lr=0.01, seed=3)
@@ -198,7 +196,7 @@ def test_tensorboard_is_not_needed(tmp_path, tensors, monkeypatch, capfd):
     for name in [name for name in sys.modules if name.startswith(("tensorboard", "torch.utils.tensorboard"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    spec = importlib.util.spec_from_file_location("pictures_without_tensorboard", pictures.__file__)
+    spec = importlib.util.spec_from_file_location("pictures_without_tensorboard", run_pictures.__file__)
     without = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(without)
     start_run(tmp_path / "run", CONFIG, RECIPE)
@@ -215,5 +213,5 @@ def test_a_folder_with_pictures_is_not_started_in(tmp_path, tensors):
     metrics = [{"epoch": 1, "train_loss": 0.1, "test_mse": 0.1, "test_psnr_pooled": 10, "test_psnr_per_image": 10}]
     with RunPictures(run, tensors[1]) as made:
         made.on_measured(metrics, np.zeros((50, 28, 28), np.float32))
-    with pytest.raises(RunError, match="exists already"):
+    with pytest.raises(RunError, match="already exists"):
         start_run(run, CONFIG, RECIPE)

@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 
 from fmae_edge.export import int8_network
-from fmae_edge.export.build import ExportOptions, build_graphs
+from fmae_edge.export.bundle_graphs import ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.config import ModelConfig
@@ -43,7 +43,7 @@ def test_layers_are_chosen_on_images_that_calibrate_nothing(model, train_images,
             used["held out"] = images
             return super().measure_on(images)
 
-    monkeypatch.setattr("fmae_edge.export.build.Int8Network", Noting)
+    monkeypatch.setattr("fmae_edge.export.bundle_graphs.Int8Network", Noting)
     built = build_graphs(model, train_images, STEPS, ExportOptions(calibration_images=4000))
     rows = {name: {image.numpy().tobytes() for image in images} for name, images in used.items()}
     assert not rows["calibration"] & rows["held out"]
