@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Packages that a command imports, and the extras that install them
 _EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
-    (
+    [
         "matplotlib",
         "imagecodecs",
         "webp",
@@ -32,10 +32,13 @@ _EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
         "onnx",
         "onnxscript",
         "safetensors",
-    ),
+    ],
     "train,evaluate",
 )
-
+_COMMANDS = (
+    *("compress", "decompress", "compare", "reconstruct", "info", "doctor"),
+    *("train", "export", "parity", "bench", "evaluate", "report"),
+)
 # Commands that multiply large matrices. Others are no faster with more threads, so OpenBLAS starts none for them
 _BLAS_THREADS = ("train", "export", "parity", "bench", "evaluate", "report")
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
@@ -152,24 +155,13 @@ def _convert(command: str, files: Sequence[str], output: str, force: bool) -> No
 
 def build_app() -> "Typer":
     """Return the Typer app with all commands. A command imports what it needs when it runs."""
+    from importlib import import_module
     from typing import Annotated
 
     import typer
 
     from fmae_edge import __version__
-    from fmae_edge.commands.bench import bench
-    from fmae_edge.commands.compare import compare
-    from fmae_edge.commands.compress import compress
-    from fmae_edge.commands.decompress import decompress
-    from fmae_edge.commands.doctor import doctor
-    from fmae_edge.commands.evaluate import evaluate
-    from fmae_edge.commands.export import export
-    from fmae_edge.commands.info import info
     from fmae_edge.commands.options import add_command
-    from fmae_edge.commands.parity import parity
-    from fmae_edge.commands.reconstruct import reconstruct
-    from fmae_edge.commands.report import report
-    from fmae_edge.commands.train import train
 
     app = typer.Typer(
         help="Compress 28x28 grayscale images with a convolutional autoencoder, or train your own codec.\n\n"
@@ -182,11 +174,8 @@ def build_app() -> "Typer":
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for command in (
-        *(compress, decompress, compare, reconstruct, info, doctor),
-        *(train, export, parity, bench, evaluate, report),
-    ):
-        add_command(app, command)
+    for name in _COMMANDS:
+        add_command(app, getattr(import_module(f"fmae_edge.commands.{name}"), name))
 
     def print_version(wanted: bool) -> None:
         if wanted:

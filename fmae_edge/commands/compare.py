@@ -1,7 +1,5 @@
 """`fmae-edge compare`, and what `reconstruct` does in the same way."""
 
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +11,7 @@ import typer
 
 from fmae_edge.bulk.sources import STREAM, Source, expand
 from fmae_edge.bulk.usage import UsageError
+from fmae_edge.commands import options
 from fmae_edge.commands.console import (
     ClosedOutput,
     format_table,
@@ -24,52 +23,41 @@ from fmae_edge.commands.console import (
     say,
     say_error,
 )
-from fmae_edge.commands.options import (
-    BundleOption,
-    Fit,
-    Force,
-    Images,
-    Json,
-    PrecisionOption,
-    Recursive,
-    file_option,
-    integer_option,
-)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from fmae_edge.bulk.outputs import Outputs
-    from fmae_edge.measure.comparison import Comparison
     from fmae_edge.measure.quality import Quality
     from fmae_edge.runtime.bundle.manifest import Manifest
 
 _PICTURE = Path("comparison.png")
-_UNLIMITED = 10_000  # columns, if the stream is not a terminal
 
 
 def compare(
-    images: Images,
+    images: options.Images,
     output: Annotated[
         Path | None,
-        file_option(
+        options.file_option(
             "-o",
             "--output",
             help="PNG file to write, or - for stdout. [default: comparison.png, or no file with --show]",
         ),
     ] = None,
     quality: Annotated[
-        int, integer_option("--quality", "1-9", 1, 9, help="1 for the fewest bytes, 9 for the best image.")
+        int, options.integer_option("--quality", "1-9", 1, 9, help="1 for the fewest bytes, 9 for the best image.")
     ] = 5,
-    effort: Annotated[int, integer_option("--effort", "0-9", 0, 9, help="Rounds of search for fewer bytes.")] = 0,
+    effort: Annotated[
+        int, options.integer_option("--effort", "0-9", 0, 9, help="Rounds of search for fewer bytes.")
+    ] = 0,
     show: Annotated[bool, typer.Option("--show", help="Draw the images in the terminal.")] = False,
-    precision: PrecisionOption = "int8",
-    fit: Fit = None,
-    bundle: BundleOption = None,
-    recursive: Recursive = False,
-    force: Force = False,
-    json: Json = False,
+    precision: options.PrecisionOption = "int8",
+    fit: options.Fit = None,
+    bundle: options.BundleOption = None,
+    recursive: options.Recursive = False,
+    force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Draw images beside their reconstructions and the difference.
 
@@ -88,7 +76,7 @@ def compare(
     codec = Codec(bundle, precision=precision)
     names, originals = load_images(sources, codec.manifest, fit)
     if names:
-        from fmae_edge.measure.comparison import Comparison, draw_comparisons
+        from fmae_edge.measure.comparison import Comparison, comparison_text, draw_comparisons
         from fmae_edge.measure.figure import to_png
         from fmae_edge.measure.quality import measure_each
 
@@ -105,7 +93,10 @@ def compare(
             settings = f"quality {quality}" + (f", effort {effort}" if effort else "")
             outputs.write(target, to_png(draw_comparisons(comparisons, settings)))
         if show:
-            _show(comparisons, sys.stderr if json else stream_beside(target))
+            stream = sys.stderr if json else stream_beside(target)
+            for each in comparisons:
+                text = comparison_text(each, stream, has_colours(stream))
+                print(f"{printable(each.name)}: {text}\n", file=stream)
         lists = len(names) > 1 or not show  # for a single image, --show prints the same figures
         print_qualities(names, qualities, target, json, sizes, table=lists)
     if len(names) < len(sources):
@@ -129,7 +120,7 @@ def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "O
 
 
 def load_images(
-    sources: Sequence[Source], manifest: "Manifest", fit: Fit
+    sources: Sequence[Source], manifest: "Manifest", fit: options.Fit
 ) -> "tuple[list[str], NDArray[np.uint8]]":
     """Return the names of the images that can be read, and the images (N, height, width) of the bundle's size.
 
@@ -193,29 +184,3 @@ def print_qualities(
         print_line(format_table(list(columns), list(zip(*columns.values(), strict=True))), stream)
     if target not in (None, STREAM):
         say(f"wrote {target}", stream)
-
-
-def _show(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
-    """Draw on a terminal, or with shaded characters if `stream` is not a terminal or has no colours."""
-    from fmae_edge.measure.comparison import DIFFERENCE_FACTOR
-    from fmae_edge.measure.half_blocks import choose_style, side_by_side
-
-    style = choose_style(stream.encoding, has_colours(stream))
-    width = _columns(stream)
-    for each in comparisons:
-        pictures = [
-            ("original", each.original),
-            ("reconstruction", each.reconstruction),
-            (f"difference, {DIFFERENCE_FACTOR} times", each.difference),
-        ]
-        figures = f"{each.file_bytes} bytes, PSNR {each.quality.psnr_pooled:.2f} dB, SSIM {each.quality.ssim:.4f}"
-        print(f"{printable(each.name)}: {figures}\n{side_by_side(pictures, style, width)}\n", file=stream)
-
-
-def _columns(stream: TextIO) -> int:
-    """Return the width of the terminal: COLUMNS, or the size that the terminal reports."""
-    try:
-        own = os.get_terminal_size(stream.fileno())
-    except OSError:
-        own = os.terminal_size((_UNLIMITED, 1))
-    return shutil.get_terminal_size(own).columns or _UNLIMITED

@@ -6,34 +6,24 @@ from typing import Annotated
 import typer
 
 from fmae_edge.bulk.sources import expand
+from fmae_edge.commands import options
 from fmae_edge.commands.compare import claim_picture, load_images, print_qualities
-from fmae_edge.commands.options import (
-    BundleOption,
-    Data,
-    Fit,
-    Force,
-    Json,
-    PrecisionOption,
-    Recursive,
-    file_option,
-    image_argument,
-)
 
 _TEST_IMAGES = 5
 
 
 def reconstruct(
-    images: Annotated[list[Path] | None, image_argument(" [default: the first five test images]")] = None,
-    output: Annotated[Path, file_option("-o", "--output", help="PNG file to write, or - for stdout.")] = Path(
-        "reconstructions.png"
-    ),
-    precision: PrecisionOption = "int8",
-    fit: Fit = None,
-    data: Data = None,
-    bundle: BundleOption = None,
-    recursive: Recursive = False,
-    force: Force = False,
-    json: Json = False,
+    images: Annotated[list[Path] | None, options.image_argument(" [default: the first five test images]")] = None,
+    output: Annotated[
+        Path, options.file_option("-o", "--output", help="PNG file to write, or - for stdout.")
+    ] = Path("reconstructions.png"),
+    precision: options.PrecisionOption = "int8",
+    fit: options.Fit = None,
+    data: options.Data = None,
+    bundle: options.BundleOption = None,
+    recursive: options.Recursive = False,
+    force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Draw images above their reconstructions.
 

@@ -15,8 +15,6 @@ from fmae_edge.commands.console import json_line, print_line, progress_bar, say,
 from fmae_edge.commands.options import Data, Json, integer_option
 
 if TYPE_CHECKING:
-    from fmae_edge.model.config import ModelConfig
-    from fmae_edge.model.recipe import Recipe
     from fmae_edge.train.loop import Step
 
 _SECONDS_BETWEEN_LINES = 20
@@ -71,8 +69,10 @@ def train(
 
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.model.autoencoder import Autoencoder
-    from fmae_edge.model.checkpoint import start_run
-    from fmae_edge.model.recipe import ImageSet
+    from fmae_edge.model.checkpoint import resume_run, start_run
+    from fmae_edge.model.config import ModelConfig
+    from fmae_edge.model.recipe import ImageSet, Recipe
+    from fmae_edge.runtime.errors import ArgumentError
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
     from fmae_edge.train.run_pictures import RunPictures
@@ -81,7 +81,10 @@ def train(
     options["rate_distortion"] = rate_distortion
     given = {name: value for name, value in options.items() if value is not None}
     where = resolve_device(device)
-    config, recipe = _settings_of(run, given) if resume else _new_settings(given)
+    try:
+        config, recipe = resume_run(run, given) if resume else (ModelConfig(), Recipe(**given))
+    except ArgumentError as error:
+        raise UsageError(as_option(error)) from None
     images = load_fashion_mnist(data)
     train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     if not resume:
@@ -115,33 +118,6 @@ def train(
     except KeyboardInterrupt:
         say_error(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
-
-
-def _new_settings(given: dict[str, Any]) -> "tuple[ModelConfig, Recipe]":
-    """Return the model and recipe of a new run. Raises UsageError for an option that the recipe refuses."""
-    from fmae_edge.model.config import ModelConfig
-    from fmae_edge.model.recipe import Recipe
-    from fmae_edge.runtime.errors import ArgumentError
-
-    try:
-        return ModelConfig(), Recipe(**given)
-    except ArgumentError as error:
-        raise UsageError(as_option(error)) from None
-
-
-def _settings_of(run: Path, given: dict[str, Any]) -> "tuple[ModelConfig, Recipe]":
-    """Return the model and recipe of an existing run. Raises UsageError if a `given` option contradicts it."""
-    from fmae_edge.model.checkpoint import read_config, read_recipe
-
-    config, recipe = read_config(run), read_recipe(run)
-    for name, value in given.items():
-        if value != getattr(recipe, name):
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(
-                f"the run was started with {option} {getattr(recipe, name)}, and another value would not "
-                f"continue it; leave {option} out, or start a new run"
-            )
-    return config, recipe
 
 
 @contextmanager

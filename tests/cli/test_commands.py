@@ -133,7 +133,7 @@ def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
 def test_resume_keeps_the_recipe(cli):
     done = cli("train", "-o", CHECKPOINT, "--resume", "--lr", "0.1")
     assert done.returncode == 2
-    assert "started with --lr 0.004" in done.stderr
+    assert "--lr is 0.1, but the run was started with 0.004" in done.stderr
 
 
 def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
