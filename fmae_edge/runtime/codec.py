@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.arrays import BytesLike, ImageLike, LatentLike, as_index, slices
-from fmae_edge.runtime.bundle.bundle import as_bundle_folder, as_expected_id, read_bundle
-from fmae_edge.runtime.bundle.manifest import Manifest
+from fmae_edge.runtime.bundle.bundle import Bundle, as_bundle_folder, as_expected_id, read_bundle
+from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
 from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.errors import InputError, shown
@@ -23,7 +24,7 @@ from fmae_edge.runtime.fmae_coder import (
     as_options,
     as_quality,
 )
-from fmae_edge.runtime.format.fmae_file import MAX_IMAGES, FmaeFile, as_bytes, unpack
+from fmae_edge.runtime.format.fmae_file import MAX_IMAGES, FmaeFile, FmaeLike, as_bytes, require_few, unpack
 from fmae_edge.runtime.format.fmae_info import FmaeInfo, describe
 from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.images import as_batch, as_one
@@ -66,32 +67,52 @@ class Codec:
         threads: int | None = None,
         expect_id: str | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
+        _require_precision(precision)
         path = as_bundle_folder(bundle)
         # The graphs of the other precision are not run, so they are not read either
-        self._bundle = read_bundle(path, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
+        read = read_bundle(path, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
+        self._start(read, precision, threads)
+        # Whoever unpickles the codec reads the bundle again, which has to be the same
+        given, same = None if bundle is None else path, read.sha256
+        self._again = partial(type(self), given, precision=precision, threads=threads, expect_id=same)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, precision: Precision = "int8", threads: int | None = None) -> "Codec":
+        """Return a codec of a bundle in memory, as `read_bundle` and `Bundle.of` return it.
+
+        It needs no folder, and neither does a pickle of it: that carries the bundle's files, about a megabyte with
+        int8 graphs. `precision` and `threads` are those of `Codec`.
+
+        Raises BundleError if a file that was left out is no longer in the bundle's folder, InputError if
+        an argument is wrong.
+        """
+        if not isinstance(bundle, Bundle):
+            raise InputError(f"bundle is {shown(bundle)}; expected a Bundle, or use Codec(folder)")
+        _require_precision(precision)
+        needed = (*GRAPHS[precision], *((PRIOR_NAME,) if bundle.manifest.qualities else ()))
+        kept = replace(bundle, files={name: bundle.file(name) for name in needed})
+        codec = cls.__new__(cls)
+        codec._start(kept, precision, threads)
+        codec._again = partial(cls.from_bundle, kept, precision=precision, threads=threads)
+        return codec
+
+    def _start(self, bundle: Bundle, precision: Precision, threads: int | None) -> None:
+        self._bundle = bundle
+        self._precision = precision
         self._threads = choose_threads(threads)[0]
-        self._graphs = Graphs(self._bundle, precision, self._threads)
-        self._coder = LatentCoder(self._bundle, self._graphs)
-        self._bundle_id = self.manifest.bundle_id  # a hash that takes as long as coding an image
+        self._graphs = Graphs(bundle, precision, self._threads)
+        self._coder = LatentCoder(bundle, self._graphs)
+        self._bundle_id = bundle.manifest.bundle_id  # a hash that takes as long as coding an image
         self._writer = FmaeWriter(self._coder, self._bundle_id)
-        # What pickling keeps: whoever unpickles it reads the bundle again, which has to be the same
-        self._options: dict[str, Any] = {
-            "bundle": None if bundle is None else path,
-            "precision": precision,
-            "threads": threads,
-            "expect_id": self._bundle.sha256,
-        }
 
     def __reduce__(self) -> tuple[partial["Codec"], tuple[()]]:
-        return partial(type(self), **self._options), ()
+        return self._again, ()
 
     def __repr__(self) -> str:
         manifest = self.manifest
         return (
             f"<Codec {manifest.name!r} {self._bundle_id}: images {manifest.image_shape}, "
-            f"latents ({manifest.latent_size},), {self._options['precision']}, threads={self._threads}>"
+            f"latents ({manifest.latent_size},), {self._precision}, threads={self._threads}>"
         )
 
     @property
@@ -172,18 +193,28 @@ class Codec:
             raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
         return self._writer.stack(batch, options, None if names is None else as_names(names, len(batch)))
 
+    def parse(self, content: BytesLike, *, max_images: int | None = None) -> FmaeFile:
+        """Check the bytes of a .fmae file once; the methods below take the result in place of the bytes.
+
+        It says whether the file holds a `single` image or a stack, its `quality`, its `names` and its number of
+        images, `len(file.payloads)`. `max_images` bounds time and memory, for 130 kB may claim a million images.
+
+        Raises InputError if the bytes are not a whole .fmae file of this bundle, or it claims more than
+        `max_images` images.
+        """
+        return self._parsed(content, max_images)
+
     def decompress(
-        self, content: BytesLike, index: int | None = None, *, max_images: int | None = None
+        self, content: FmaeLike, index: int | None = None, *, max_images: int | None = None
     ) -> NDArray[np.uint8]:
         """Return the image (28, 28) of a .fmae file's bytes, or the stack (N, 28, 28) that the file holds.
 
-        With `index`, return that image (28, 28) of a stack; no other is decoded. `max_images` bounds time and
-        memory, for 130 kB may claim a million images.
+        With `index`, return that image (28, 28) of a stack; no other is decoded. `max_images` is that of `parse`.
 
-        Raises InputError if the bytes are not a whole .fmae file of this bundle, it claims more than `max_images`
-        images, or there is no image `index`.
+        Raises InputError as `parse` does, or if there is no image `index` or the file was parsed by a codec of
+        another bundle.
         """
-        file = self._unpack(content, max_images)
+        file = self._parsed(content, max_images)
         if index is None:
             images = self._coder.images(file.payloads, file.quality)
             return images[0] if file.single else images
@@ -191,36 +222,36 @@ class Codec:
         image: NDArray[np.uint8] = self._coder.images(file.payloads[number : number + 1], file.quality)[0]
         return image
 
-    def decompress_batch(self, content: BytesLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
-        """Return the images of a .fmae file's bytes as a stack (N, 28, 28), which one image is too.
+    def decompress_batch(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
+        """Return the images of a .fmae file as a stack (N, 28, 28), also if it holds a single image.
 
         Raises as `decompress` does.
         """
-        file = self._unpack(content, max_images)
+        file = self._parsed(content, max_images)
         return self._coder.images(file.payloads, file.quality)
 
-    def inspect(self, content: BytesLike) -> FmaeInfo:
-        """Describe a .fmae file's bytes, and decode no image: how many, quality, names, bytes per image.
+    def inspect(self, content: FmaeLike) -> FmaeInfo:
+        """Describe a .fmae file without decoding an image: how many, quality, names, bytes per image.
 
-        Raises InputError if the bytes are not a whole .fmae file of this bundle.
+        Raises as `decompress` does.
         """
-        return describe(self._unpack(content), self._bundle_id, memoryview(content).nbytes)
+        return describe(self._parsed(content))
 
-    def symbols(self, content: BytesLike, *, max_images: int | None = None) -> NDArray[np.int64]:
-        """Return the quantised latents (N, 64) in a .fmae file's bytes, as whole steps of the file's quality.
+    def symbols(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.int64]:
+        """Return the quantised latents (N, 64) in a .fmae file, as whole steps of the file's quality.
 
-        They are the same on every machine. `max_images` is that of `decompress`. Raises as `decompress` does.
+        They are the same on every machine. Raises as `decompress` does.
         """
-        file = self._unpack(content, max_images)
+        file = self._parsed(content, max_images)
         return self._coder.symbols(file.payloads, file.quality)
 
-    def names(self, content: BytesLike) -> tuple[str, ...] | None:
+    def names(self, content: FmaeLike) -> tuple[str, ...] | None:
         """Return the images' names in a .fmae file, None if it has none.
 
         Raises as `decompress` does, and InputError if docs/format.md refuses the names; the images can be decoded
         all the same.
         """
-        return self._unpack(content).names
+        return self._parsed(content).names
 
     def compress_iter(
         self,
@@ -253,7 +284,7 @@ class Codec:
         return files()
 
     def decompress_iter(
-        self, contents: Iterable[BytesLike], *, batch_size: int = 64, max_images: int | None = None
+        self, contents: Iterable[FmaeLike], *, batch_size: int = 64, max_images: int | None = None
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield the images (28, 28) in .fmae files, every one of a stack; at most `batch_size` are taken ahead.
 
@@ -266,7 +297,7 @@ class Codec:
         def payloads() -> Iterator[tuple[int, bytes]]:
             for number, content in enumerate(iterator):
                 with numbered("file", number):
-                    file = self._unpack(content, most)
+                    file = self._parsed(content, most)
                 yield from ((file.quality, payload) for payload in file.payloads)
 
         def images() -> Iterator[NDArray[np.uint8]]:
@@ -275,8 +306,23 @@ class Codec:
 
         return images()
 
-    def _unpack(self, content: BytesLike, max_images: int | None = None) -> FmaeFile:
-        """Return what the bytes of a file of this bundle hold, with payloads that are short enough to decode."""
-        file = unpack(as_bytes(content), self._bundle_id, as_max_images(max_images))
+    def _parsed(self, content: FmaeLike, max_images: int | None = None) -> FmaeFile:
+        """Return a file of this bundle, parsed if it is not yet, with payloads that are short enough to decode."""
+        most = as_max_images(max_images)
+        if not isinstance(content, FmaeFile):
+            file = unpack(as_bytes(content), self._bundle_id, most)
+        else:
+            file = content
+            if file.bundle_id != self._bundle_id:
+                raise InputError(
+                    f"was parsed with bundle {file.bundle_id}, but this codec has bundle {self._bundle_id}: "
+                    "decompress it with the codec that parsed it"
+                )
+            require_few(len(file.payloads), most)
         self._coder.require_short(file.payloads)
         return file
+
+
+def _require_precision(precision: object) -> None:
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")

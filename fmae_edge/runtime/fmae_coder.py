@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.arrays import Stack, as_integer, slices
-from fmae_edge.runtime.bundle.bundle import Bundle, read_checked
+from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, QUALITIES, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
@@ -150,17 +150,16 @@ class LatentCoder:
         qualities = self._bundle.manifest.qualities
         if qualities is None:
             raise BundleError(
-                f"{self._bundle.path}: has no prior, which .fmae files need; export the bundle again"
+                f"{self._bundle.where}: has no prior, which .fmae files need; export the bundle again"
             )
         return qualities
 
     @property
     def _prior(self) -> Prior:
         if self._read_prior is None:  # two threads may both read it: no harm, and no lock to be held in a fork
-            manifest, path = self._bundle.manifest, self._bundle.path
-            steps = self._qualities.steps
-            content = read_checked(path, PRIOR_NAME, manifest)
-            self._read_prior = read_prior(content, manifest.latent_size, steps, f"{path}: {PRIOR_NAME}")
+            bundle, steps = self._bundle, self._qualities.steps
+            where = f"{bundle.where}: {PRIOR_NAME}"
+            self._read_prior = read_prior(bundle.file(PRIOR_NAME), bundle.manifest.latent_size, steps, where)
         return self._read_prior
 
 

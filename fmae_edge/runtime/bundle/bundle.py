@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,46 @@ DEFAULT_BUNDLE = Path(__file__).parents[2] / "bundles" / "default"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory: its manifest and the bytes of the files that were asked for.
+    """A bundle in memory: its manifest and the bytes of its files, all checked.
 
-    `sha256` is that of manifest.json, which has those of all other files: it stands for the whole bundle.
+    `path` is the folder it was read from, None if it was made in memory. `files` may be some of the files only.
+    `sha256` is that of manifest.json, which lists those of all other files, so it stands for the whole bundle.
     """
 
-    path: Path
+    path: Path | None
     manifest: Manifest
     sha256: str
-    files: dict[str, bytes]
+    files: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, manifest: Manifest, files: Mapping[str, bytes]) -> "Bundle":
+        """Make a bundle of `files`, checked as `read_bundle` checks those of a folder.
+
+        Raises BundleError if a file is missing, does not match its entry in the manifest, or is refused.
+        """
+        where = _where(None, manifest)
+        content = manifest.to_json().encode()
+        manifest = Manifest.from_json(content, where)  # as it will be read
+        _require_reasonable_sizes(manifest, where)
+        for name in manifest.files:
+            if name not in files:
+                raise BundleError(f"{where}: {name} is missing")
+            _check_file(files[name], name, manifest, where)
+        return cls(None, manifest, _sha256(content), {name: bytes(files[name]) for name in manifest.files})
+
+    @property
+    def where(self) -> str:
+        """The bundle's folder or name, as messages begin with it."""
+        return _where(self.path, self.manifest)
+
+    def file(self, name: str) -> bytes:
+        """Return the bytes of a file, from the folder if it was left out.
+
+        Raises BundleError as `read_bundle` does.
+        """
+        if name in self.files or self.path is None:
+            return self.files[name]
+        return _read_checked(self.path, name, self.manifest)
 
 
 def as_bundle_folder(bundle: object) -> Path:
@@ -69,28 +100,37 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     content = _read(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
     if len(content) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path}: {MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES} bytes")
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = _sha256(content)
     manifest = Manifest.from_json(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
         raise BundleError(
             f"{path}: expected bundle {shown(expect_id)}, "
             f"but its id is {manifest.bundle_id} and the SHA-256 of its manifest {sha256}"
         )
-    _require_reasonable_sizes(manifest, path)
+    _require_reasonable_sizes(manifest, str(path))
     wanted = manifest.files if only is None else only
-    return Bundle(path, manifest, sha256, {name: read_checked(path, name, manifest) for name in wanted})
+    return Bundle(path, manifest, sha256, {name: _read_checked(path, name, manifest) for name in wanted})
 
 
-def read_checked(path: Path, name: str, manifest: Manifest) -> bytes:
-    """Return the file `name` of the bundle in folder `path`; of a graph, onnxruntime can be given what it holds.
+def _where(path: Path | None, manifest: Manifest) -> str:
+    return f"bundle {shown(manifest.name)}" if path is None else str(path)
 
-    Raises BundleError as `read_bundle` does.
-    """
-    entry = manifest.files[name]
-    content = _read(path, name, entry.size)
-    if FileEntry.of(content) != entry:
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_checked(path: Path, name: str, manifest: Manifest) -> bytes:
+    content = _read(path, name, manifest.files[name].size)
+    _check_file(content, name, manifest, str(path))
+    return content
+
+
+def _check_file(content: bytes, name: str, manifest: Manifest, where: str) -> None:
+    """Raise BundleError unless a file matches the manifest and, if it is a graph, onnxruntime may load it."""
+    if FileEntry.of(content) != manifest.files[name]:
         raise BundleError(
-            f"{path}: {name} does not match the SHA-256 in the manifest, so it was altered or damaged: "
+            f"{where}: {name} does not match the SHA-256 in the manifest, so it was altered or damaged: "
             "export the bundle again or get a fresh copy"
         )
     if name in GRAPH_NAMES:
@@ -98,23 +138,22 @@ def read_checked(path: Path, name: str, manifest: Manifest) -> bytes:
         latent = ("latent", (manifest.latent_size,))
         takes, gives = (image, latent) if name.startswith("encoder") else (latent, image)
         most = most_needs(math.prod(manifest.image_shape), manifest.latent_size)
-        check_graph(content, f"{path}: {name}", takes, gives, most)
-    return content
+        check_graph(content, f"{where}: {name}", takes, gives, most)
 
 
-def _require_reasonable_sizes(manifest: Manifest, path: Path) -> None:
+def _require_reasonable_sizes(manifest: Manifest, where: str) -> None:
     """Raise BundleError if the files of a bundle are more or larger than its geometry explains."""
     if len(manifest.files) > MAX_FILES:
-        raise BundleError(f"{path}: has {len(manifest.files)} files; a bundle may have at most {MAX_FILES}")
+        raise BundleError(f"{where}: has {len(manifest.files)} files; a bundle may have at most {MAX_FILES}")
     for name, entry in manifest.files.items():
         most = most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
         if entry.size > most:
             raise BundleError(
-                f"{path}: {name} has {entry.size} bytes, more than the {most} allowed for images of this size"
+                f"{where}: {name} has {entry.size} bytes, more than the {most} allowed for images of this size"
             )
     total = sum(entry.size for entry in manifest.files.values())
     if total > MAX_BUNDLE_BYTES:
-        raise BundleError(f"{path}: its files have {total} bytes; a bundle may have at most {MAX_BUNDLE_BYTES}")
+        raise BundleError(f"{where}: its files have {total} bytes; a bundle may have at most {MAX_BUNDLE_BYTES}")
 
 
 def _read(path: Path, name: str, limit: int) -> bytes:

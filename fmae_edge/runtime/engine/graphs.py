@@ -109,7 +109,7 @@ class Graphs:
             pixels = to_pixels(images[part], manifest.image_channels)
             values[part] = encoder.run("image", pixels)
         if not np.isfinite(values).all():
-            raise BundleError(f"{self._bundle.path}: its encoder returns latents that are NaN or infinite")
+            raise BundleError(f"{self._bundle.where}: its encoder returns latents that are NaN or infinite")
         return values
 
     def decode(self, latents: Stack) -> NDArray[np.uint8]:
@@ -145,7 +145,7 @@ class Graphs:
         image = (manifest.image_channels, manifest.image_height, manifest.image_width)
         encoder, decoder = GRAPHS[self._precision]
         name, gives = (encoder, (manifest.latent_size,)) if half == "encoder" else (decoder, image)
-        where = f"{self._bundle.path}: {name}"
+        where = f"{self._bundle.where}: {name}"
         with at_work():
             session = open_session(self._bundle.files[name], where, threads)
         return _Graph(session, where, gives)

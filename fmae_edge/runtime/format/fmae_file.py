@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.arrays import BytesLike, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.image_names import read_names
@@ -38,12 +38,18 @@ _BYTES_AT_ONCE = 1 << 16  # of unary numbers, eight times as much when unpacked
 
 @dataclass(frozen=True)
 class FmaeFile:
-    """What a .fmae file holds: one image if `single`, else a stack. `listed` are its names, not checked yet."""
+    """A .fmae file that was parsed and checked for one bundle: one image if `single`, else a stack.
+
+    `bundle_id` is that bundle's whole id, `file_bytes` the size of the file. `listed` are the names as the file
+    has them, not checked yet.
+    """
 
     version: int
+    bundle_id: str
     quality: int
     payloads: Payloads
     single: bool
+    file_bytes: int
     listed: memoryview | None = None
 
     @property
@@ -58,6 +64,9 @@ class FmaeFile:
             return read_names(bytes(self.listed), len(self.payloads), paths=self.version >= _PATHS_VERSION)
         except InputError as error:
             raise InputError(f"contains invalid image names: {error}") from None
+
+
+FmaeLike = BytesLike | FmaeFile
 
 
 def is_fmae(content: bytes) -> bool:
@@ -118,7 +127,7 @@ def pack_many(
 
 
 def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> FmaeFile:
-    """Return what the bytes of a file hold, for the bundle with `bundle_id`.
+    """Parse and check the bytes of a file, for the bundle with `bundle_id`.
 
     Raises InputError, each with its own sentence, if they are not a .fmae file, of a newer version, made by
     another bundle, truncated, corrupted, or claim more than `max_images` images: no memory is taken for those.
@@ -144,7 +153,7 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
             "decompress it with the bundle that compressed it"
         )
     if not many:
-        _require_few(1, max_images)
+        require_few(1, max_images)
         return _unpack_one(content, id_end, bundle_id)
     return _unpack_many(content, id_end, bundle_id, max_images)
 
@@ -159,7 +168,7 @@ def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
     if content[id_end:check_end] != _check(content[:id_end], bundle_id, payload):
         raise InputError("corrupted: its check code does not match")
     payloads = Payloads(payload, np.array([len(payload)]))
-    return FmaeFile(content[1] & 15, quality, payloads, single=True)
+    return FmaeFile(content[1] & 15, bundle_id, quality, payloads, single=True, file_bytes=len(content))
 
 
 def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -> FmaeFile:
@@ -181,7 +190,15 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -
         raise InputError("corrupted: the check code of its payloads does not match")
     if len(body) > needed:
         raise InputError(f"corrupted: it has {len(body) - needed} bytes after its payloads")
-    return FmaeFile(content[1] & 15, content[2] & 15, Payloads(body, lengths), single=False, listed=listed)
+    return FmaeFile(
+        content[1] & 15,
+        bundle_id,
+        content[2] & 15,
+        Payloads(body, lengths),
+        single=False,
+        file_bytes=len(content),
+        listed=listed,
+    )
 
 
 def _require_length(payload_bytes: int) -> None:
@@ -189,7 +206,8 @@ def _require_length(payload_bytes: int) -> None:
         raise InputError(f"a payload has {payload_bytes} bytes; a .fmae file allows {_MAX_PAYLOAD_BYTES}")
 
 
-def _require_few(images: int, max_images: int) -> None:
+def require_few(images: int, max_images: int) -> None:
+    """Raise InputError if a file has more than `max_images` images."""
     if images > max_images:
         raise InputError(f"claims {images} images, more than max_images={max_images}")
 
@@ -274,7 +292,7 @@ def _read_lengths(reader: _Reader, max_images: int = MAX_IMAGES) -> NDArray[np.i
     count = reader.varint()
     if count > MAX_IMAGES:
         raise EOFError
-    _require_few(count, max_images)
+    require_few(count, max_images)
     if not count:
         return np.empty(0, np.int64)
     shortest = reader.varint()

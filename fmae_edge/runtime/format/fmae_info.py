@@ -25,8 +25,8 @@ class FmaeInfo:
     names_error: str | None
 
 
-def describe(file: FmaeFile, bundle_id: str, file_bytes: int) -> FmaeInfo:
-    """Describe a file of `file_bytes` bytes, made by the bundle with `bundle_id`."""
+def describe(file: FmaeFile) -> FmaeInfo:
+    """Describe a parsed file."""
     names, names_error = None, None
     try:
         names = file.names
@@ -34,11 +34,11 @@ def describe(file: FmaeFile, bundle_id: str, file_bytes: int) -> FmaeInfo:
         names_error = str(error)
     return FmaeInfo(
         format_version=file.version,
-        bundle_id=bundle_id,
+        bundle_id=file.bundle_id,
         quality=file.quality,
         images=len(file.payloads),
         single=file.single,
-        file_bytes=file_bytes,
+        file_bytes=file.file_bytes,
         payload_bytes=tuple(file.payloads.lengths.tolist()),
         names=names,
         names_error=names_error,
