@@ -96,7 +96,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _run() -> None:
     gc.disable()  # imports leave no garbage to collect
-    from fmae_edge.bulk.usage import UsageError
+    from fmae_edge.commands.console import UsageError
     from fmae_edge.commands.direct import direct_call
     from fmae_edge.runtime.errors import FmaeError
 

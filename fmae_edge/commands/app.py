@@ -10,10 +10,11 @@ import typer
 from typer.core import TyperCommand
 
 from fmae_edge import __version__
-from fmae_edge.bulk.usage import UsageError
 from fmae_edge.commands.bench import bench
-from fmae_edge.commands.options import compress, decompress
 from fmae_edge.commands.compare import compare
+from fmae_edge.commands.compress import compress
+from fmae_edge.commands.console import UsageError
+from fmae_edge.commands.decompress import decompress
 from fmae_edge.commands.doctor import doctor
 from fmae_edge.commands.evaluate import evaluate
 from fmae_edge.commands.export import export, parity

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge.bulk.sources import STREAM, as_path
-from fmae_edge.commands.options import BundleArgument
 from fmae_edge.commands.console import say
 from fmae_edge.commands.integers import integer
+from fmae_edge.commands.options import BundleArgument
 
 if TYPE_CHECKING:
     from fmae_edge.evaluate.bench import Bench

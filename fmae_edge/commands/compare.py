@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from fmae_edge.bulk.sources import STREAM, Source, as_path, expand
-from fmae_edge.commands.options import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.commands.console import ClosedOutput, has_colours, json_line, printable, say
 from fmae_edge.commands.integers import integer
+from fmae_edge.commands.options import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.commands.table import format_table
 
 if TYPE_CHECKING:
@@ -67,12 +67,12 @@ def compare(
 
     Example: fmae-edge compare img.png --show
     """
-    from fmae_edge.bulk.options import gray_image_size
+    from fmae_edge.bulk.gray_images import gray_image_size
     from fmae_edge.commands.pictures import load_pictures, picture_output
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images, recursive, SUFFIXES).sources
+    sources, _ = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
     outputs = None if target is None else picture_output(target, force, sources)
     codec = Codec(bundle, precision=precision)

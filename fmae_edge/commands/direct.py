@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from fmae_edge import __version__
-from fmae_edge.bulk.sources import as_path
 
 
 def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
@@ -18,7 +16,7 @@ def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
         return partial(print, f"fmae-edge {__version__}")
     if not arguments or arguments[0] not in ("compress", "decompress"):
         return None
-    files: list[Path] = []
+    files: list[str] = []
     output, force = "", False
     rest = iter(arguments[1:])
     for argument in rest:
@@ -30,20 +28,14 @@ def direct_call(arguments: Sequence[str]) -> Callable[[], None] | None:
         elif argument == "--force":
             force = True
         elif argument and (argument == "-" or not argument.startswith("-")):
-            files.append(as_path(argument))
+            files.append(argument)
         else:
             return None
     if not files:
         return None
     from fmae_edge.bulk.compress import compress_files
     from fmae_edge.bulk.decompress import decompress_files
-    from fmae_edge.bulk.destination import Destination
-    from fmae_edge.bulk.options import FileOptions
+    from fmae_edge.commands.print_outcomes import convert_and_print
 
-    command = compress_files if arguments[0] == "compress" else decompress_files
-
-    def call() -> None:
-        destination = Destination.parse(output) if output else None
-        command(files, FileOptions(destination, force=force))
-
-    return call
+    convert = compress_files if arguments[0] == "compress" else decompress_files
+    return partial(convert_and_print, convert, files, output or None, force=force)

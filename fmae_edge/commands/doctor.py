@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from fmae_edge.commands.options import BundleArgument, Json
 from fmae_edge.commands.console import json_line, printable
+from fmae_edge.commands.options import BundleArgument, Json
 
 
 def doctor(bundle: BundleArgument = None, json: Json = False) -> None:

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.options import BundleArgument, Data, Force, Json
-from fmae_edge.commands.console import json_line, say
+from fmae_edge.commands.console import UsageError, json_line, say
 from fmae_edge.commands.integers import integer
+from fmae_edge.commands.options import BundleArgument, Data, Force, Json
 
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
 _PLOT_RANGE = (17.0, 27.0)  # dB

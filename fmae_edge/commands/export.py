@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fmae_edge.commands.options import Data, Json
 from fmae_edge.commands.console import json_line, say
 from fmae_edge.commands.integers import integer
+from fmae_edge.commands.options import Data, Json
 
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity

@@ -7,9 +7,8 @@ import typer
 
 from fmae_edge import __version__
 from fmae_edge.bulk.sources import as_path
-from fmae_edge.bulk.usage import UsageError
+from fmae_edge.commands.console import UsageError, json_line, printable
 from fmae_edge.commands.options import BundleOption
-from fmae_edge.commands.console import json_line, printable
 from fmae_edge.commands.table import format_table
 
 if TYPE_CHECKING:
@@ -63,8 +62,7 @@ def _is_file(target: Path) -> bool:
 
 
 def _describe_file(path: Path, bundle: Path | None, json: bool) -> None:
-    from fmae_edge.bulk.compressed import read_compressed
-    from fmae_edge.bulk.sources import Source, named
+    from fmae_edge.bulk.sources import Source, named, read_compressed
     from fmae_edge.runtime.codec import Codec
 
     source = Source(path)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from fmae_edge.bulk.usage import UsageError
+from fmae_edge.commands.console import UsageError
 from fmae_edge.runtime.errors import shown
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]+)")

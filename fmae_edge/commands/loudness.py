@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.console import set_loudness
+from fmae_edge.commands.console import UsageError, set_loudness
 
 _OPTIONS = {
     "quiet": typer.Option("-q", "--quiet", help="Print only results and errors."),

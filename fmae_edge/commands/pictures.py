@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.bulk.destination import Destination
-from fmae_edge.bulk.images import read_image
-from fmae_edge.bulk.outcome import Outcome
+from fmae_edge.bulk.gray_images import read_image
+from fmae_edge.bulk.outcomes import Outcome, settle
 from fmae_edge.bulk.outputs import Outputs
-from fmae_edge.bulk.pipeline import settle
 from fmae_edge.bulk.sources import STREAM, Source
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.console import say, say_error
+from fmae_edge.commands.console import UsageError, say, say_error
 from fmae_edge.data.image_file import Fit
 
 
@@ -26,7 +23,7 @@ def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Output
     """
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
         raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
-    outputs = Outputs(Destination(path), ".png", force, sources, joined=True)
+    outputs = Outputs(path, ".png", sources, join=True, force=force)
     outputs.claim(path)
     outputs.rehearse(path)
     return outputs

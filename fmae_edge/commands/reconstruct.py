@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge.bulk.sources import STREAM, as_path, expand
-from fmae_edge.commands.options import BundleOption, Data, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.commands.console import json_line, say
+from fmae_edge.commands.options import BundleOption, Data, Fit, Force, Json, PrecisionOption, Recursive
 from fmae_edge.commands.table import format_table
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ def reconstruct(
     """
     import numpy as np
 
-    from fmae_edge.bulk.options import gray_image_size
+    from fmae_edge.bulk.gray_images import gray_image_size
     from fmae_edge.commands.pictures import load_pictures, picture_output
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.measure.figure import draw_reconstructions, to_png
     from fmae_edge.measure.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images or [], recursive, SUFFIXES).sources
+    sources, _ = expand(images or [], recursive, SUFFIXES)
     outputs = picture_output(output, force, sources)
     codec = Codec(bundle, precision=precision)
     if sources:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge.bulk.sources import STREAM, Source, as_path, read
-from fmae_edge.commands.options import BundleArgument, Data, Force, Json
 from fmae_edge.commands.console import say
+from fmae_edge.commands.options import BundleArgument, Data, Force, Json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fmae_edge.bulk.usage import UsageError, as_option
-from fmae_edge.commands.options import Data, Json
-from fmae_edge.commands.console import say_error
+from fmae_edge.commands.console import UsageError, as_option, say_error
 from fmae_edge.commands.integers import integer
+from fmae_edge.commands.options import Data, Json
 
 if TYPE_CHECKING:
     from fmae_edge.model.recipe import Recipe

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fmae_edge.bulk.destination import Destination
+from fmae_edge.bulk.options import FileOptions
+from fmae_edge.bulk.usage import UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmae_edge import cli as command_line
 from fmae_edge.bulk import compress, decompress
-from fmae_edge.bulk.destination import Destination
-from fmae_edge.bulk.options import FileOptions
-from fmae_edge.bulk.usage import UsageError
 from fmae_edge.commands.app import app
 from fmae_edge.commands.direct import direct_call
 

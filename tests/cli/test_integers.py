@@ -1,10 +1,10 @@
 """Integers are read as typed, at any length, and what is not one is named."""
 
 import pytest
+from fmae_edge.bulk.usage import UsageError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmae_edge.bulk.usage import UsageError
 from fmae_edge.commands.integers import integer
 
 AT_MOST = 2**63 - 1
