@@ -76,7 +76,7 @@ def _prepare_streams() -> None:
 
 def _run(arguments: Sequence[str]) -> None:
     gc.disable()  # imports leave no garbage to collect
-    from fmae_edge.bulk.usage import UsageError
+    from fmae_edge.commands.console import UsageError
     from fmae_edge.runtime.errors import FmaeError
 
     needs_blas = arguments[:1] != [] and arguments[0] in _BLAS_THREADS
@@ -138,19 +138,15 @@ def fast_path(arguments: Sequence[str]) -> Callable[[], None] | None:
             files.append(argument)
         else:
             return None
-    return partial(_convert, arguments[0], files, output, force) if files else None
+    return partial(_convert, arguments[0], files, output or None, force) if files else None
 
 
-def _convert(command: str, files: Sequence[str], output: str, force: bool) -> None:
+def _convert(command: str, files: list[str], output: str | None, force: bool) -> None:
     from fmae_edge.bulk.compress import compress_files
     from fmae_edge.bulk.decompress import decompress_files
-    from fmae_edge.bulk.destination import Destination
-    from fmae_edge.bulk.options import FileOptions
-    from fmae_edge.bulk.sources import as_path
+    from fmae_edge.commands.print_outcomes import convert_and_print
 
-    run = compress_files if command == "compress" else decompress_files
-    destination = Destination.parse(output) if output else None
-    run([as_path(file) for file in files], FileOptions(destination, force=force))
+    convert_and_print(compress_files if command == "compress" else decompress_files, files, output, force=force)
 
 
 def build_app() -> "Typer":

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from fmae_edge.bulk.sources import STREAM, Source, expand
-from fmae_edge.bulk.usage import UsageError
 from fmae_edge.commands import options
 from fmae_edge.commands.console import (
     ClosedOutput,
+    UsageError,
     format_table,
     has_colours,
     json_line,
@@ -70,7 +70,7 @@ def compare(
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images, recursive, SUFFIXES).sources
+    sources, _ = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
     outputs = None if target is None else claim_picture(target, force, sources)
     codec = Codec(bundle, precision=precision)
@@ -108,12 +108,11 @@ def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "O
 
     Raises OutputError if it exists, unless `force` is set, or cannot be written.
     """
-    from fmae_edge.bulk.destination import Destination
     from fmae_edge.bulk.outputs import Outputs
 
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
         raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
-    outputs = Outputs(Destination(path), ".png", force, sources, joined=True)
+    outputs = Outputs(path, ".png", sources, join=True, force=force)
     outputs.claim(path)
     outputs.rehearse(path)
     return outputs
@@ -128,10 +127,8 @@ def load_images(
     """
     import numpy as np
 
-    from fmae_edge.bulk.images import read_image
-    from fmae_edge.bulk.options import gray_image_size
-    from fmae_edge.bulk.outcome import Outcome
-    from fmae_edge.bulk.pipeline import settle
+    from fmae_edge.bulk.gray_images import gray_image_size, read_image
+    from fmae_edge.bulk.outcomes import Outcome, settle
 
     size = gray_image_size(manifest)
     names, images = [], []

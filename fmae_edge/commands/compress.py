@@ -1,12 +1,9 @@
 """`fmae-edge compress`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from fmae_edge.bulk.sources import as_path
-from fmae_edge.bulk.usage import UsageError
 from fmae_edge.commands.options import (
     BundleOption,
     DryRun,
@@ -25,8 +22,7 @@ from fmae_edge.commands.options import (
 
 def compress(
     images: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.", parser=as_path),
+        list[str], typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.")
     ],
     output: Output = None,
     quality: Annotated[
@@ -82,13 +78,26 @@ def compress(
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
     Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
     """
-    from fmae_edge.bulk.compress import FmaeOptions, compress_files
-    from fmae_edge.bulk.options import FileOptions
+    from fmae_edge.bulk.compress import compress_files
+    from fmae_edge.commands.print_outcomes import convert_and_print
 
-    if quality is not None and max_bytes is not None:
-        raise UsageError("--max-bytes chooses the quality; give it or --quality, not both")
-    fmae = FmaeOptions(quality, effort, max_bytes, names)
-    options = FileOptions(
-        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
+    convert_and_print(
+        compress_files,
+        images,
+        output,
+        quality=quality,
+        effort=effort,
+        max_bytes=max_bytes,
+        names=names,
+        dtype=dtype,
+        precision=precision,
+        fit=fit,
+        bundle=bundle,
+        recursive=recursive,
+        force=force,
+        skip_existing=skip_existing,
+        dry_run=dry_run,
+        jobs=jobs,
+        keep_going=keep_going,
+        json=json,
     )
-    compress_files(images, options, dtype, fit, fmae)

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from io import TextIOBase
 from typing import Any, TextIO
 
-from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.errors import ArgumentError, FmaeError, OutputError
+
+_SPELLINGS = {"output": "-o", "inputs": "the inputs"}  # of arguments that are not options of the same name
+
+
+class UsageError(FmaeError):
+    """Options that are wrong or contradict each other: exit code 2."""
+
+
+def as_option(error: ArgumentError) -> str:
+    """Return the message of `error` with the option that the user typed: --max-bytes, not max_bytes."""
+    name = _SPELLINGS.get(error.argument, f"--{error.argument.replace('_', '-')}")
+    return f"{name} {error.problem}"
 
 
 @dataclass
@@ -61,6 +73,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def as_argument(path: object) -> str:
+    """Return a path as it can be given to a command: one that starts with - would be read as options."""
+    text = str(path)
+    return f"./{text}" if text.startswith("-") and text != "-" else text
 
 
 def print_line(line: str, stream: TextIO | None = None) -> None:

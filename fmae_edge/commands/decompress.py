@@ -1,11 +1,9 @@
 """`fmae-edge decompress`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fmae_edge.bulk.sources import as_path
 from fmae_edge.commands.options import (
     BundleOption,
     DryRun,
@@ -23,10 +21,8 @@ from fmae_edge.commands.options import (
 
 def decompress(
     files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE", help=".npy and .fmae files, folders (with -r), or - for stdin.", parser=as_path
-        ),
+        list[str],
+        typer.Argument(metavar="FILE", help=".npy and .fmae files, folders (with -r), or - for stdin."),
     ],
     output: Output = None,
     precision: PrecisionOption = "int8",
@@ -57,9 +53,20 @@ def decompress(
     Example: fmae-edge decompress -r latents -o 'decoded/{path}.webp'
     """
     from fmae_edge.bulk.decompress import decompress_files
-    from fmae_edge.bulk.options import FileOptions
+    from fmae_edge.commands.print_outcomes import convert_and_print
 
-    options = FileOptions(
-        output, precision, bundle, recursive, force, skip_existing, dry_run, jobs, json, keep_going
+    convert_and_print(
+        decompress_files,
+        files,
+        output,
+        index=index,
+        precision=precision,
+        bundle=bundle,
+        recursive=recursive,
+        force=force,
+        skip_existing=skip_existing,
+        dry_run=dry_run,
+        jobs=jobs,
+        keep_going=keep_going,
+        json=json,
     )
-    decompress_files(files, options, index)

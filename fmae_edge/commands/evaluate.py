@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.console import json_line, print_line, progress_bar, say
+from fmae_edge.commands.console import UsageError, json_line, print_line, progress_bar, say
 from fmae_edge.commands.options import BundleArgument, Data, Force, Json, integer_option
 
 

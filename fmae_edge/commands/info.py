@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge import __version__
-from fmae_edge.bulk.sources import STREAM, Source, as_path, named
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.console import format_table, json_line, print_line, printable
+from fmae_edge.bulk.sources import STREAM, Source, as_path, named, read_compressed
+from fmae_edge.commands.console import UsageError, format_table, json_line, print_line, printable
 from fmae_edge.commands.options import BundleOption
 
 if TYPE_CHECKING:
@@ -77,7 +76,6 @@ def _is_file(target: Path) -> bool:
 
 
 def _inspect(source: Source, bundle: Path | None) -> "FmaeInfo":
-    from fmae_edge.bulk.compressed import read_compressed
     from fmae_edge.runtime.codec import Codec
 
     content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)

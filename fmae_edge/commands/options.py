@@ -11,10 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from fmae_edge.bulk.destination import Destination
 from fmae_edge.bulk.sources import as_path
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.console import set_verbosity
+from fmae_edge.commands.console import UsageError, set_verbosity
 from fmae_edge.runtime.errors import shown
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
@@ -57,12 +55,11 @@ def image_argument(default: str = "") -> Any:
 
 
 Output = Annotated[
-    Destination | None,
+    str | None,
     typer.Option(
         "-o",
         "--output",
         metavar="PATH",
-        parser=Destination.parse,
         help="Where to write: a file, a folder, - for stdout, or a pattern with {stem} (the name of the input), "
         "{path} (the same with its folders below the one given with -r) or {folder} (the folder of the input). "
         "[default: next to the input]",

@@ -38,7 +38,7 @@ def reconstruct(
     from fmae_edge.measure.quality import measure_each
     from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images or [], recursive, SUFFIXES).sources
+    sources, _ = expand(images or [], recursive, SUFFIXES)
     outputs = claim_picture(output, force, sources)
     codec = Codec(bundle, precision=precision)
     if sources:

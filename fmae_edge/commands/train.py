@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fmae_edge.bulk.usage import UsageError, as_option
-from fmae_edge.commands.console import json_line, print_line, progress_bar, say, say_error, shows_bars
+from fmae_edge.commands.console import (
+    UsageError,
+    as_option,
+    json_line,
+    print_line,
+    progress_bar,
+    say,
+    say_error,
+    shows_bars,
+)
 from fmae_edge.commands.options import Data, Json, integer_option
 
 if TYPE_CHECKING:

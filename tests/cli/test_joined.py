@@ -9,12 +9,12 @@ import types
 
 import numpy as np
 import pytest
-from PIL import Image
-
-from fmae_edge import Codec
 from fmae_edge.bulk.destination import Destination
 from fmae_edge.bulk.joined import Part, join_files
 from fmae_edge.bulk.options import FileOptions
+from PIL import Image
+
+from fmae_edge import Codec
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.sources import Inputs, Source
 from fmae_edge.data.image_file import png_bytes

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fmae_edge.bulk.outcome import Outcome, Tally
 
 from fmae_edge import Codec
-from fmae_edge.bulk.outcome import Outcome, Tally
 from fmae_edge.bulk.sources import Inputs, Source
 from fmae_edge.data.image_file import SUFFIXES, png_bytes
 from fmae_edge.runtime.errors import DiskError
@@ -84,6 +84,7 @@ def test_lines_are_not_mixed_with_the_result_of_standard_input(cli, picture, ima
 def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
     from fmae_edge.bulk.many import Conversion, convert_files
     from fmae_edge.bulk.options import FileOptions
+
     from fmae_edge.bulk.outputs import Outputs
 
     def load(source):

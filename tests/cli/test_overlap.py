@@ -7,9 +7,9 @@ import threading
 import time
 
 import pytest
-
 from fmae_edge.bulk.many import Conversion, Product, convert_files
 from fmae_edge.bulk.options import FileOptions
+
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.pipeline import groups_of, interruptible, run_ahead, threads
 from fmae_edge.bulk.sources import Inputs, Source

@@ -1,0 +1,119 @@
+"""The outcome of each input, and the run that yields them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeVar
+
+from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.sources import Source
+from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
+
+Result = TypeVar("Result")
+Status = Literal["done", "skipped", "failed", "planned"]
+
+# An input with several outcomes counts as the first of these
+_PRECEDENCE: tuple[Status, ...] = ("failed", "done", "planned", "skipped")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of an input, or of one image in it: its output, size in bytes, and notes on conversions.
+
+    `error` says why it failed, and `cause` is the exception. `fmae_bytes` returns the size of a .fmae file of the
+    image, if it is a single image that became a latent file; the call takes milliseconds.
+    """
+
+    input: str
+    output: str | None
+    status: Status
+    bytes: int | None = None
+    notes: Sequence[str] = ()
+    error: str | None = None
+    cause: BaseException | None = None
+    fmae_bytes: Callable[[], int] | None = None
+
+
+class Outcomes:
+    """A run over many inputs: iterate over it, once, to do it. It yields one Outcome per input, in order.
+
+    An input that becomes several files has one Outcome per file. Whatever ends a run early is raised after the
+    outcomes of the inputs that are done: DiskError for a full disk, ResourceError for a lack of threads,
+    OutputError for one file of all inputs that is not written because some failed, KeyboardInterrupt for Ctrl-C.
+    Ctrl-C finishes the current files; a second one does not.
+
+    While it runs, `counts` has the number of inputs by status, `converted` how many of them have notes, and
+    `handled` how many were read; `on_progress` is called with that number. `passed_over` is the number of files in
+    folders that do not end in `suffixes`. With `to_stdout`, results go to standard output, so text should not.
+    With `one_file`, all inputs become one file.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Callable[[int], None]], Iterator[Sequence[Sequence[Outcome]]]],
+        sources: Sequence[Source],
+        passed_over: int,
+        suffixes: Sequence[str],
+        outputs: Outputs,
+    ) -> None:
+        self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
+        self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
+        self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
+        self.counts: Counter[Status] = Counter()
+        self.converted = self.handled = 0
+        self.on_progress: Callable[[int], None] | None = None
+
+    @property
+    def not_tried(self) -> int:
+        """The number of inputs without an outcome."""
+        return self.inputs - self.counts.total()
+
+    def __iter__(self) -> Iterator[Outcome]:
+        ended_by: BaseException | None = None
+        for group in self._work(self._advance):
+            for outcomes in group:
+                found = {outcome.status for outcome in outcomes}
+                self.counts[next(status for status in _PRECEDENCE if status in found)] += 1
+                self.converted += any(outcome.notes for outcome in outcomes)
+                for outcome in outcomes:
+                    if ended_by is None and isinstance(outcome.cause, DiskError | ResourceError):
+                        ended_by = outcome.cause
+                    yield outcome
+        if ended_by is not None:
+            raise ended_by
+
+    def _advance(self, inputs: int) -> None:
+        self.handled += inputs
+        if self.on_progress is not None:
+            self.on_progress(self.handled)
+
+
+def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
+    """Return the result of `step`, or how it failed."""
+    try:
+        return step()
+    except (BrokenPipeError, ResourceError):  # not this source's fault, and the others would fail as well
+        raise
+    except (FmaeError, MemoryError, OSError) as error:
+        return failed(source, error)
+
+
+def settle_all(
+    step: Callable[[Source], Result], sources: Sequence[Source]
+) -> list[tuple[Source, Result | Outcome]]:
+    """Return the result of `step` for each of `sources`, or how it failed."""
+    return [(source, settle(source, partial(step, source))) for source in sources]
+
+
+def failed(source: Source, error: Exception) -> Outcome:
+    """Return the outcome of a failed `source`, with the reason in a sentence."""
+    if isinstance(error, OutputError):
+        sentence = f"{source} -> {error}"
+    elif isinstance(error, MemoryError):
+        sentence = f"{source}: needs more memory than is available"
+    elif isinstance(error, OSError):  # a folder that may not be searched, a name that is too long, ...
+        sentence = f"{source}: {error.strerror or error}"
+    else:
+        sentence = str(error)
+    return Outcome(str(source), None, "failed", error=sentence, cause=error)
