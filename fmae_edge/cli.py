@@ -48,7 +48,7 @@ def main() -> None:
     """Run `fmae-edge`: errors become one sentence on stderr and exit code 1, wrong usage exit code 2."""
     try:
         _prepare_streams()
-        _run(sys.argv[1:])
+        _run()
     except BrokenPipeError:  # the program that reads the output has ended
         from fmae_edge.commands.console import drop_unwritten
 
@@ -74,11 +74,12 @@ def _prepare_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
 
 
-def _run(arguments: Sequence[str]) -> None:
+def _run() -> None:
     gc.disable()  # imports leave no garbage to collect
     from fmae_edge.commands.console import UsageError
     from fmae_edge.runtime.errors import FmaeError
 
+    arguments = sys.argv[1:]
     needs_blas = arguments[:1] != [] and arguments[0] in _BLAS_THREADS
     if not needs_blas:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
