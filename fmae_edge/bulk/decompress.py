@@ -56,16 +56,8 @@ def decompress_files(
     """
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
     asked = output_suffix(output)
-    outputs = Outputs(
-        output,
-        asked if asked in _ENCODERS else ".png",
-        sources,
-        suffixes=tuple(_ENCODERS),
-        join=asked == _ARRAY and len(sources) > 1,
-        force=force,
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-    )
+    suffix, joins = asked if asked in _ENCODERS else ".png", asked == _ARRAY and len(sources) > 1
+    outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
     codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1)
     most = None if outputs.suffix == _ARRAY or index is not None else _MOST_FILES
     load = partial(_load, codec, index, most)
@@ -81,15 +73,14 @@ def decompress_files(
     def load_stack(source: Source) -> tuple[Pixels, tuple[()]]:
         file = load(source)
         with named(source):
-            (images,) = _decode(codec, [file], index)
-        return images, ()
+            return _decode(codec, [file], index)[0], ()
 
-    def encode_stack(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
         return npy_bytes(np.concatenate([images for _, images in loaded]))
 
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:
-            return join_files(sources, load_stack, encode_stack, outputs, jobs, keep_going, advance)
+            return join_files(sources, load_stack, join, outputs, jobs, keep_going, advance)
         return convert_files(sources, load, convert, outputs, jobs, FILES_AT_ONCE, advance)
 
     return Outcomes(work, sources, passed_over, SUFFIXES, outputs)

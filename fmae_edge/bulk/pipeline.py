@@ -81,8 +81,8 @@ def convert_files(
 
 def join_files(
     sources: Sequence[Source],
-    load: Callable[[Source], tuple[NDArray[np.uint8], Sequence[str]]],
-    make: Callable[[Sequence[tuple[Source, NDArray[np.uint8]]]], bytes],
+    load: Callable[[Source], tuple[NDArray[np.uint8], Sequence[str]] | Outcome],
+    join: Callable[[Sequence[tuple[Source, NDArray[np.uint8]]]], bytes],
     outputs: Outputs,
     jobs: int,
     keep_going: bool,
@@ -91,7 +91,7 @@ def join_files(
     """Write one file of all `sources`, or no file if one of them fails: the rows of the others would move.
 
     `load` reads the images (N, height, width) of a source, and notes on conversions, in any of `jobs` threads.
-    `make` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
+    `join` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
     called with the number of sources that were read. The outcomes are yielded once all is done.
 
     Then raises OutputError if the file is not written because sources failed, DiskError or ResourceError if the
@@ -112,7 +112,7 @@ def join_files(
             if bad and not (keep_going and parts):
                 ended_by = OutputError(f"{target}: not written, because {bad} of its {len(found)} inputs failed")
             else:
-                rest = replace(rest, output=str(target), status=outputs.write(target, make(parts)))
+                rest = replace(rest, output=str(target), status=outputs.write(target, join(parts)))
         else:
             rest = replace(rest, output=str(target))
     except (DiskError, ResourceError) as error:
@@ -210,24 +210,17 @@ def _store_all(
     for source, files in group:
         if disk_is_full.is_set():
             break
-        stored.append(_store(outputs, source, files))
-        if any(isinstance(outcome.cause, DiskError) for outcome in stored[-1]):
+        outcomes: list[Outcome] = []
+        for file in files:
+            outcomes.append(file if isinstance(file, Outcome) else settle(source, partial(_write, outputs, file)))
+            if outcomes[-1].status == "failed":  # the rest would fail in the same way
+                break
+        if isinstance(outcomes[-1].cause, DiskError):
             disk_is_full.set()
-    return stored
-
-
-def _store(outputs: Outputs, source: Source, files: Sequence[FileToWrite | Outcome]) -> list[Outcome]:
-    stored = []
-    for file in files:
-        if isinstance(file, Outcome):
-            stored.append(file)
-            continue
-        stored.append(settle(source, partial(_write, outputs, file)))
-        if stored[-1].status == "failed":  # the rest would fail in the same way
-            if isinstance(stored[-1].cause, DiskError) and len(files) > 1:
-                left = f"{len(files) - len(stored) + 1} of its {len(files)} images not written"
-                stored[-1] = replace(stored[-1], error=f"{stored[-1].error}; {left}")
-            break
+            if len(files) > 1:
+                left = f"{len(files) - len(outcomes) + 1} of its {len(files)} images not written"
+                outcomes[-1] = replace(outcomes[-1], error=f"{outcomes[-1].error}; {left}")
+        stored.append(outcomes)
     return stored
 
 

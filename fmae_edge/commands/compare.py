@@ -67,17 +67,15 @@ def compare(
 
     Example: fmae-edge compare img.png --show
     """
-    from fmae_edge.bulk.gray_images import gray_image_size
+    from fmae_edge.bulk.gray_images import open_gray_codec
     from fmae_edge.commands.pictures import load_pictures, picture_output
     from fmae_edge.data.image_file import SUFFIXES
-    from fmae_edge.runtime.codec import Codec
 
     sources, _ = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
     outputs = None if target is None else picture_output(target, force, sources)
-    codec = Codec(bundle, precision=precision)
-    size = gray_image_size(codec.manifest)
-    loaded = load_pictures(sources, size, fit)
+    codec = open_gray_codec(bundle, precision)
+    loaded = load_pictures(sources, codec, fit)
     if loaded:
         comparisons = _compress_all(codec, loaded, quality, effort)
         closed = isinstance(sys.stdout, ClosedOutput)

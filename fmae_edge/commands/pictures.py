@@ -14,6 +14,7 @@ from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.sources import STREAM, Source
 from fmae_edge.commands.console import UsageError, say, say_error
 from fmae_edge.data.image_file import Fit
+from fmae_edge.runtime.codec import Codec
 
 
 def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Outputs:
@@ -23,19 +24,19 @@ def picture_output(path: Path, force: bool, sources: Sequence[Source]) -> Output
     """
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
         raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
-    outputs = Outputs(path, ".png", sources, join=True, force=force)
+    outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force)
     outputs.claim(path)
     outputs.rehearse(path)
     return outputs
 
 
 def load_pictures(
-    sources: Sequence[Source], size: tuple[int, int], fit: Fit | None
+    sources: Sequence[Source], codec: Codec, fit: Fit | None
 ) -> list[tuple[Source, NDArray[np.uint8]]]:
-    """Load image files, or standard input for `-`, as (height, width) = `size`. Print an error for bad ones."""
+    """Load image files, or standard input for `-`, of the size of `codec`. Print an error for bad ones."""
     loaded: list[tuple[Source, NDArray[np.uint8]]] = []
     for source in sources:
-        found = settle(source, partial(_load, source, size, fit))
+        found = settle(source, partial(_load, source, codec, fit))
         if isinstance(found, Outcome):
             say_error(str(found.error), found.cause)
         else:
@@ -43,8 +44,8 @@ def load_pictures(
     return loaded
 
 
-def _load(source: Source, size: tuple[int, int], fit: Fit | None) -> NDArray[np.uint8]:
-    pixels, notes = read_image(source, size, fit)
+def _load(source: Source, codec: Codec, fit: Fit | None) -> NDArray[np.uint8]:
+    pixels, notes = read_image(source, codec, fit)
     if notes:
         say(f"{source}: {'; '.join(notes)}", sys.stderr)
     return pixels

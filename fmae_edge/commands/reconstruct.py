@@ -47,19 +47,17 @@ def reconstruct(
     """
     import numpy as np
 
-    from fmae_edge.bulk.gray_images import gray_image_size
+    from fmae_edge.bulk.gray_images import open_gray_codec
     from fmae_edge.commands.pictures import load_pictures, picture_output
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.measure.figure import draw_reconstructions, to_png
     from fmae_edge.measure.quality import measure_each
-    from fmae_edge.runtime.codec import Codec
 
     sources, _ = expand(images or [], recursive, SUFFIXES)
     outputs = picture_output(output, force, sources)
-    codec = Codec(bundle, precision=precision)
+    codec = open_gray_codec(bundle, precision)
     if sources:
-        size = gray_image_size(codec.manifest)
-        loaded = load_pictures(sources, size, fit)
+        loaded = load_pictures(sources, codec, fit)
         if not loaded:
             raise typer.Exit(1)
         originals = np.stack([pixels for _, pixels in loaded])

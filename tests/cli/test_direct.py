@@ -2,19 +2,16 @@
 
 import inspect
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fmae_edge.bulk.destination import Destination
-from fmae_edge.bulk.options import FileOptions
-from fmae_edge.bulk.usage import UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmae_edge import cli as command_line
-from fmae_edge.bulk import compress, decompress
+from fmae_edge.commands import print_outcomes
 from fmae_edge.commands.app import app
+from fmae_edge.commands.console import UsageError
 from fmae_edge.commands.direct import direct_call
 
 DIRECT = [
@@ -48,18 +45,16 @@ TYPER = [
 
 @pytest.fixture(scope="module")
 def asked():
-    """Return the arguments that a call passes to `compress_files` or `decompress_files`, or how it is refused."""
+    """Return the function that a call runs and all its arguments, or how the call is refused."""
     calls = []
+
+    def note(convert, inputs, output=None, *, json=False, **options):
+        bound = inspect.signature(convert).bind(inputs, output, **options)
+        bound.apply_defaults()
+        calls.append((convert.__name__, {**bound.arguments, "json": json}))
+
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((compress, "compress_files"), (decompress, "decompress_files")):
-            signature = inspect.signature(getattr(module, name))
-
-            def note(*given, name=name, signature=signature, **named):
-                bound = signature.bind(*given, **named)
-                bound.apply_defaults()
-                calls.append((name, bound.arguments))
-
-            patch.setattr(module, name, note)
+        patch.setattr(print_outcomes, "convert_and_print", note)
 
         def run(call):
             calls.clear()
@@ -76,9 +71,7 @@ def asked():
 @pytest.mark.parametrize("line", DIRECT)
 def test_a_direct_call_is_the_call_that_typer_makes(line, asked):
     words = line.split()
-    direct = asked(direct_call(words))
-    assert direct == asked(lambda: app(words, standalone_mode=False))
-    assert all(isinstance(path, Path) for path in next(iter(direct[1].values())))
+    assert asked(direct_call(words)) == asked(lambda: app(words, standalone_mode=False))
 
 
 WORDS = ("a.png", "b c.npy", "-", "./-", ".//-", "-/", "-o", "--output", "out/", "x.npy", "--force", "{stem}.npy")
@@ -99,9 +92,9 @@ def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, word
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 @pytest.mark.parametrize(
-    ("words", "field", "value"),
+    ("words", "argument", "value"),
     [
-        ("-o x/", "output", Destination(Path("x"), said_folder=True)),
+        ("-o x/", "output", "x/"),
         ("--precision fp32", "precision", "fp32"),
         ("--bundle folder", "bundle", Path("folder")),
         ("-r", "recursive", True),
@@ -112,9 +105,10 @@ def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, word
         ("--json", "json", True),
     ],
 )
-def test_each_option_changes_its_own_field_alone(asked, command, words, field, value):
+def test_each_option_changes_its_own_argument_only(asked, command, words, argument, value):
+    _, without = asked(lambda: app([command, "a"], standalone_mode=False))
     _, arguments = asked(lambda: app([command, "a", *words.split()], standalone_mode=False))
-    assert arguments["options"] == replace(FileOptions(), **{field: value})
+    assert arguments == {**without, argument: value}
 
 
 @pytest.mark.parametrize("line", TYPER)
