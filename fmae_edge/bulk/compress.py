@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.gray_images import open_gray_codec, read_image
-from fmae_edge.bulk.outcomes import Outcome, Outcomes, failed, settle
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.run import BulkRun, Outcome, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
@@ -46,7 +46,7 @@ def compress_files(
     dry_run: bool = False,
     jobs: int = 1,
     keep_going: bool = False,
-) -> Outcomes:
+) -> BulkRun:
     """Compress image files; iterate over the result to do so. The arguments are those of `fmae-edge compress`.
 
     Raises ArgumentError if they are wrong or contradict each other, InputError, BundleError or OutputError if no
@@ -113,7 +113,7 @@ def compress_files(
         at_once = _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
-    return Outcomes(work, sources, passed_over, SUFFIXES, outputs)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
 
 
 def _skipped(sources: Sequence[Source], outputs: Outputs) -> dict[Source, Outcome]:

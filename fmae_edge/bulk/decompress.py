@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.gray_images import open_gray_codec
-from fmae_edge.bulk.outcomes import Outcome, Outcomes
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.run import BulkRun, Outcome
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
 from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
@@ -49,7 +49,7 @@ def decompress_files(
     dry_run: bool = False,
     jobs: int = 1,
     keep_going: bool = False,
-) -> Outcomes:
+) -> BulkRun:
     """Decompress latent and .fmae files; iterate over the result to do so.
 
     The arguments are those of `fmae-edge decompress`. Raises as `compress_files` does.
@@ -83,7 +83,7 @@ def decompress_files(
             return join_files(sources, load_stack, join, outputs, jobs, keep_going, advance)
         return convert_files(sources, load, convert, outputs, jobs, FILES_AT_ONCE, advance)
 
-    return Outcomes(work, sources, passed_over, SUFFIXES, outputs)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
 
 
 def _load(codec: Codec, index: int | None, most: int | None, source: Source) -> FmaeFile | NDArray[Any]:

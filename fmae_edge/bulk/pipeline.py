@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.bulk.outcomes import Outcome, failed, settle, settle_all
 from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.run import Outcome, failed, settle, settle_all
 from fmae_edge.bulk.sources import Source, groups_of, needs_one_thread
 from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
 

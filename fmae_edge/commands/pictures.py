@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.gray_images import read_image
-from fmae_edge.bulk.outcomes import Outcome, settle
 from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.run import Outcome, settle
 from fmae_edge.bulk.sources import STREAM, Source
 from fmae_edge.commands.console import UsageError, say, say_error
 from fmae_edge.data.image_file import Fit

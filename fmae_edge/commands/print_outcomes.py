@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fmae_edge.bulk.outcomes import Outcome, Outcomes
+from fmae_edge.bulk.run import BulkRun, Outcome
 from fmae_edge.commands import console
 from fmae_edge.commands.console import UsageError, as_argument, as_option, print_line, printable, say, say_error
 from fmae_edge.runtime.errors import ArgumentError, DiskError, FmaeError, ResourceError
@@ -17,7 +17,7 @@ _MANY = 20  # inputs: with more than that, a terminal shows a bar instead of lin
 
 
 def convert_and_print(
-    convert: Callable[..., Outcomes],
+    convert: Callable[..., BulkRun],
     inputs: list[str],
     output: str | None = None,
     *,
@@ -42,7 +42,7 @@ def convert_and_print(
         print_outcomes(run, json, lists, f"to go on, run the same command{way_on}")
 
 
-def print_outcomes(run: Outcomes, json: bool = False, lists: bool = True, way_on: str = "") -> None:
+def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, way_on: str = "") -> None:
     """Print the outcomes of a run as they come, one line each if it `lists`, and a summary.
 
     `way_on` tells how to do what a run that ends early has left. Exits with 1 if an input failed or was not tried,
@@ -88,7 +88,7 @@ def print_outcomes(run: Outcomes, json: bool = False, lists: bool = True, way_on
 
 
 @contextmanager
-def _bar(run: Outcomes, json: bool) -> Iterator[bool]:
+def _bar(run: BulkRun, json: bool) -> Iterator[bool]:
     """Show a bar if the inputs are many and stderr is a terminal. Yields whether it does."""
     shows = run.inputs > _MANY and sys.stderr.isatty() and not (json and sys.stdout.isatty())
     if not shows or console.is_quiet():
@@ -134,7 +134,7 @@ def _line_of(outcome: Outcome) -> str:
     return printable(f"{line}  ({'; '.join(notes)})" if notes else line)
 
 
-def _rest_of(run: Outcomes, printed: int, way_on: str) -> str:
+def _rest_of(run: BulkRun, printed: int, way_on: str) -> str:
     """Return what a run that ended early has left, and how to do it."""
     rest = f"; {run.not_tried} of {run.inputs} inputs not tried" if run.not_tried else ""
     if isinstance(run.ended_by, DiskError | ResourceError):
@@ -142,7 +142,7 @@ def _rest_of(run: Outcomes, printed: int, way_on: str) -> str:
     return f"{rest}; --keep-going writes the others" if run.counts["skipped"] else rest
 
 
-def _summary_record(run: Outcomes, seconds: float) -> dict[str, Any]:
+def _summary_record(run: BulkRun, seconds: float) -> dict[str, Any]:
     return {
         "inputs": run.inputs,
         **{status: run.counts[status] for status in ("done", "skipped", "failed", "planned")},
@@ -152,7 +152,7 @@ def _summary_record(run: Outcomes, seconds: float) -> dict[str, Any]:
     }
 
 
-def _summary(run: Outcomes, lists: bool, seconds: float) -> str:
+def _summary(run: BulkRun, lists: bool, seconds: float) -> str:
     """Return the last line for people: how many inputs had which outcome, and how many files were passed over."""
     counts = run.counts
     done = f"{counts['planned']} would be done" if counts["planned"] else f"{counts['done']} done"

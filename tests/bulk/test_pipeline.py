@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 
-from fmae_edge.bulk.outcomes import Outcomes
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.pipeline import FileToWrite, convert_files, interruptible, run_ahead, threads
+from fmae_edge.bulk.run import BulkRun
 from fmae_edge.bulk.sources import Source, groups_of
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.runtime.errors import ResourceError
@@ -44,7 +44,7 @@ class Work:
     def outcomes(self, jobs=1, force=False):
         outputs = Outputs(None, ".npy", self.sources, (".npy",), force=force)
         work = partial(convert_files, self.sources, self.load, self.convert, outputs, jobs, 1)
-        return Outcomes(work, self.sources, 0, (".npy",), outputs)
+        return BulkRun(work, self.sources, 0, (".npy",), outputs)
 
     def run(self, jobs=1, force=False):
         """Do it as the command line does, which prints what happens."""
@@ -192,7 +192,7 @@ def test_a_disk_that_is_full_within_a_stack_tells_how_many_of_its_images_are_lef
     outputs = Outputs(None, ".png", sources, (".png",))
     work = partial(convert_files, sources, lambda source: source, convert, outputs, 1, 1)
     with pytest.raises(SystemExit, match="1"):
-        convert_and_print(lambda *_, **__: Outcomes(work, sources, 0, (".png",), outputs), [])
+        convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".png",), outputs), [])
     (sentence,) = capsys.readouterr().err.splitlines()
     way_on = "to go on, run the same command with --skip-existing"
     assert sentence.endswith(f"; 3 of its 5 images not written; {way_on}")

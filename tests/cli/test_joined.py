@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.bulk.outcomes import Outcomes
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.pipeline import join_files
+from fmae_edge.bulk.run import BulkRun
 from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.data.image_file import png_bytes
@@ -225,7 +225,7 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
     outputs = Outputs(target, ".npy", sources, (".npy",), join=True)
     work = partial(join_files, sources, load, lambda _: b"all", outputs, 1, False)
     with pytest.raises(SystemExit, match="130"):
-        convert_and_print(lambda *_, **__: Outcomes(work, sources, 0, (".npy",), outputs), [], json=True)
+        convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
     told = capsys.readouterr()
     assert re.match(r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", told.err)
     assert json.loads(told.out)["summary"]["not_tried"] == 100

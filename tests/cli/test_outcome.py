@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.bulk.outcomes import Outcome, Outcomes
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.pipeline import convert_files
+from fmae_edge.bulk.run import BulkRun, Outcome
 from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print, print_outcomes
 from fmae_edge.data.image_file import SUFFIXES, png_bytes
@@ -22,7 +22,7 @@ from tests.cli.results import records, summary
 def run_of(*inputs, names=("x",)):
     """Return a run over inputs of these names that has the outcomes of `inputs`."""
     sources = [Source(Path(name)) for name in names]
-    return Outcomes(lambda _: iter([inputs]), sources, 0, (), Outputs(None, ".npy", sources, (".npy",)))
+    return BulkRun(lambda _: iter([inputs]), sources, 0, (), Outputs(None, ".npy", sources, (".npy",)))
 
 
 def test_an_input_of_which_one_image_failed_has_failed(capsys):
@@ -94,7 +94,7 @@ def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
     outputs = Outputs(None, ".npy", sources, (".npy",))
     work = partial(convert_files, sources, load, list, outputs, 1, 1)
     with pytest.raises(SystemExit, match="130"):
-        convert_and_print(lambda *_, **__: Outcomes(work, sources, 0, (".npy",), outputs), [], json=True)
+        convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
     told = capsys.readouterr()
     lines = [json.loads(line) for line in told.out.splitlines()]
     counts = lines.pop()["summary"]

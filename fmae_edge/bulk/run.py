@@ -36,7 +36,7 @@ class Outcome:
     fmae_bytes: Callable[[], int] | None = None
 
 
-class Outcomes:
+class BulkRun:
     """A run over many inputs: iterate over it, once, to do it. It yields one Outcome per input, in order.
 
     An input that becomes several files has one Outcome per file. Ctrl-C finishes the current files and raises
