@@ -62,6 +62,8 @@ def compress_files(
     suffix = _result_suffix(output, asked, dtype, [name for name, value in for_fmae.items() if value is not None])
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; give it or a quality, not both")
+    if jobs < 1:
+        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
     settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
     as_options(*settings)
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
@@ -73,16 +75,18 @@ def compress_files(
     searches = bool(effort or max_bytes)
     codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1 and not searches)
     image_names = _names_of(sources, keep_going) if names else {}
-    settled = {source: failed(source, name) for source, name in image_names.items() if not isinstance(name, str)}
+    settled: dict[Source, Outcome | None] = {
+        source: failed(source, name) for source, name in image_names.items() if isinstance(name, InputError)
+    }
     if skip_existing and outputs.one_file is None:
         # Checked before anything is written: otherwise the order in which threads finish would decide
-        settled |= _skipped(sources, outputs)
+        settled = {source: settle(source, partial(_skip, outputs, source)) for source in dict.fromkeys(sources)}
     # Only for a single image, because it takes a few milliseconds
     compares = len(sources) == 1 and suffix == LATENT_SUFFIX and not asked and dtype is None
 
     def load(source: Source) -> tuple[Pixels, list[str]] | Outcome:
-        if source in settled:
-            return settled[source]
+        if (outcome := settled.get(source)) is not None:
+            return outcome
         image, notes = read_image(source, codec, fit)
         return image[None], notes
 
@@ -116,17 +120,12 @@ def compress_files(
     return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
 
 
-def _skipped(sources: Sequence[Source], outputs: Outputs) -> dict[Source, Outcome]:
-    """Return the outcomes of sources whose results exist and are skipped, and claim those results."""
-
-    def skip(source: Source) -> Outcome | None:
-        target = outputs.path(source)
-        if outputs.skips(target) and not outputs.claim(target, str(source)):
-            return Outcome(str(source), str(target), "skipped")
-        return None
-
-    outcomes = {source: settle(source, partial(skip, source)) for source in dict.fromkeys(sources)}
-    return {source: outcome for source, outcome in outcomes.items() if outcome is not None}
+def _skip(outputs: Outputs, source: Source) -> Outcome | None:
+    """Claim the result of `source`, and return its outcome if the result exists and is skipped."""
+    target = outputs.path(source)
+    if outputs.skips(target) and not outputs.claim(target, str(source)):
+        return Outcome(str(source), str(target), "skipped")
+    return None
 
 
 def _fmae_bytes(codec: Codec, pixels: Pixels) -> int:
@@ -191,7 +190,6 @@ def _problem_of(
         return f"{source}: {problem}; rename it, or leave out --names"
     for folder in above:
         if folder in taken:
-            return (
-                f"{source}: {folder!r} in its name is the name of {taken[folder]}; rename it, or leave out --names"
-            )
+            problem = f"{folder!r} in its name is the name of {taken[folder]}"
+            return f"{source}: {problem}; rename it, or leave out --names"
     return ""

@@ -18,7 +18,7 @@ from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.arrays import as_index
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.fmae_file import FmaeFile, is_fmae
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
@@ -54,6 +54,8 @@ def decompress_files(
 
     The arguments are those of `fmae-edge decompress`. Raises as `compress_files` does.
     """
+    if jobs < 1:
+        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
     asked = output_suffix(output)
     suffix, joins = asked if asked in _ENCODERS else ".png", asked == _ARRAY and len(sources) > 1
@@ -65,10 +67,8 @@ def decompress_files(
     def convert(loaded: Sequence[tuple[Source, Any]]) -> list[list[FileToWrite]]:
         with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
             decoded = _decode(codec, [file for _, file in loaded], index)
-        return [
-            _files_of(outputs, source, file, images, index)
-            for (source, file), images in zip(loaded, decoded, strict=True)
-        ]
+        each = zip(loaded, decoded, strict=True)
+        return [_files_of(outputs, source, file, images, index) for (source, file), images in each]
 
     def load_stack(source: Source) -> tuple[Pixels, tuple[()]]:
         file = load(source)
@@ -173,11 +173,9 @@ def _files_of(
     digits = len(str(len(images) - 1))
     files = []
     for row, image in enumerate(images):
-        target, twin = (
-            outputs.path_aside(source, names[row])
-            if names
-            else (outputs.path(source, f"{stem}.{row:0{digits}d}"), None)
-        )
+        target, twin = outputs.path(source, f"{stem}.{row:0{digits}d}"), None
+        if names:
+            target, twin = outputs.path_aside(source, names[row])
         files.append(FileToWrite(f"{source}[{row}]", target, partial(encode, image), notes, twin))
     if len({file.target for file in files}) < len(files):
         raise InputError(

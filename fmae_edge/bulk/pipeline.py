@@ -106,7 +106,14 @@ def join_files(
     try:
         if outputs.claim(target):
             outputs.rehearse(target)  # before all are read
-            found = _load_all(sources, load, jobs, advance)
+            here, jobs, loaded = needs_one_thread(sources), min(jobs, len(sources)), []
+            with threads(here, jobs) as pool, interruptible(here) as interrupted:
+                for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
+                    if interrupted():
+                        raise KeyboardInterrupt
+                    loaded += group
+                    advance(len(group))
+            found = loaded
             parts = [(source, part[0]) for source, part in found if isinstance(part, tuple)]
             bad = len(found) - len(parts)
             if bad and not (keep_going and parts):
@@ -135,21 +142,6 @@ def join_files(
         raise ended_by
 
 
-def _load_all(
-    sources: Sequence[Source], load: Callable[[Source], Result], jobs: int, advance: Callable[[int], None]
-) -> list[tuple[Source, Result | Outcome]]:
-    """Return the result of `load` for each of `sources`, or how it failed."""
-    here, jobs = needs_one_thread(sources), min(jobs, len(sources))
-    found: list[tuple[Source, Result | Outcome]] = []
-    with threads(here, jobs) as pool, interruptible(here) as interrupted:
-        for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
-            if interrupted():
-                raise KeyboardInterrupt
-            found += group
-            advance(len(group))
-    return found
-
-
 def _convert_groups(
     convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
     outputs: Outputs,
@@ -159,45 +151,42 @@ def _convert_groups(
     for group in groups:
         todo = [(source, loaded) for source, loaded in group if not isinstance(loaded, Outcome)]
         try:
-            made = iter(_convert_or_each_alone(convert, todo))
+            made = iter(_convert(convert, todo))
         except ResourceError as error:
             yield [(todo[0][0], [failed(todo[0][0], error)])]
             return
         results = [(source, loaded if isinstance(loaded, Outcome) else next(made)) for source, loaded in group]
-        yield [(source, _claim(outputs, source, result)) for source, result in results]
+        yield [(source, _claim_all(outputs, source, result)) for source, result in results]
 
 
-def _convert_or_each_alone(
+def _convert(
     convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
     todo: Sequence[tuple[Source, Loaded]],
 ) -> Sequence[Sequence[FileToWrite] | Outcome]:
-    if not todo:
-        return []
+    """Convert sources together, or each alone if that fails."""
     try:
-        return convert(todo)
+        return convert(todo) if todo else []
     except ResourceError:
         raise
     except (FmaeError, MemoryError) as error:
         if len(todo) == 1:
             return [failed(todo[0][0], error)]
-        return [made for one in todo for made in _convert_or_each_alone(convert, [one])]
+        return [made for one in todo for made in _convert(convert, [one])]
 
 
-def _claim(
+def _claim_all(
     outputs: Outputs, source: Source, files: Sequence[FileToWrite] | Outcome
 ) -> Sequence[FileToWrite | Outcome]:
     """Return the files to write, once all files of a source are claimed, and the outcomes of the others."""
     if isinstance(files, Outcome):
         return [files]
-
-    def claim_all() -> Sequence[FileToWrite | Outcome]:
-        return [
-            file if outputs.claim(file.target, str(source)) else Outcome(file.label, str(file.target), "skipped")
-            for file in files
-        ]
-
-    claimed = settle(source, claim_all)
+    claimed = settle(source, lambda: [_claim(outputs, source, file) for file in files])
     return [claimed] if isinstance(claimed, Outcome) else claimed
+
+
+def _claim(outputs: Outputs, source: Source, file: FileToWrite) -> FileToWrite | Outcome:
+    claimed = outputs.claim(file.target, str(source))
+    return file if claimed else Outcome(file.label, str(file.target), "skipped")
 
 
 def _store_all(

@@ -12,10 +12,12 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
 
 Result = TypeVar("Result")
-Status = Literal["done", "skipped", "failed", "planned"]
-
-# An input with several outcomes counts as the first of these
-_PRECEDENCE: tuple[Status, ...] = ("failed", "done", "planned", "skipped")
+_PRECEDENCE = (
+    "failed",
+    "done",
+    "planned",
+    "skipped",
+)  # an input with several outcomes counts as the first of these
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Outcome:
 
     input: str
     output: str | None
-    status: Status
+    status: Literal["done", "skipped", "failed", "planned"]
     bytes: int | None = None
     notes: Sequence[str] = ()
     error: str | None = None
@@ -61,7 +63,7 @@ class BulkRun:
         self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
         self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
         self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
-        self.counts: Counter[Status] = Counter()
+        self.counts: Counter[str] = Counter()
         self.converted = self.handled = 0
         self.ended_by: FmaeError | None = None
         self.on_progress: Callable[[int], None] | None = None

@@ -32,9 +32,7 @@ def compress(
     max_bytes: Annotated[
         int | None,
         typer.Option(
-            metavar="N",
-            parser=integer("--max-bytes", 1),
-            help=".fmae: the best PSNR in at most N bytes per file.",
+            metavar="N", parser=integer("--max-bytes", 1), help=".fmae: the best PSNR in at most N bytes per file."
         ),
     ] = None,
     names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,

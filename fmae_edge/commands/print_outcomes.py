@@ -13,6 +13,7 @@ from fmae_edge.commands.console import UsageError, as_argument, as_option, print
 from fmae_edge.runtime.errors import ArgumentError, DiskError, FmaeError, ResourceError
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 
+_RECORDED = ("input", "output", "status", "bytes", "notes")  # and the error
 _MANY = 20  # inputs: with more than that, a terminal shows a bar instead of lines
 
 
@@ -54,17 +55,13 @@ def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, way_on:
     try:
         for outcome in run:
             printed += 1
-            error = _error_of(outcome)
-            # An error that several inputs share is printed once, and one that ends the run last
-            if (
-                error is not None
-                and error not in said
-                and not isinstance(outcome.cause, DiskError | ResourceError)
-            ):
+            error, ends = _error_of(outcome), isinstance(outcome.cause, DiskError | ResourceError)
+            if error is not None and error not in said and not ends:  # what ends the run is printed last
                 said.add(error)
                 say_error(error, outcome.cause)
             if json:
-                print_line(console.json_line(_record_of(outcome, error)), stream)
+                record = {**{name: getattr(outcome, name) for name in _RECORDED}, "error": error}
+                print_line(console.json_line(record), stream)
             elif lists and outcome.output is not None and (outcome.notes or outcome.output != "-"):
                 say(_line_of(outcome), stream)
     except KeyboardInterrupt:
@@ -77,7 +74,9 @@ def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, way_on:
         say_error(f"{error}{_rest_of(run, printed, way_on)}", error)
     seconds = time.monotonic() - began
     if json:
-        print_line(console.json_line({"summary": _summary_record(run, seconds)}), stream)
+        counts = {status: run.counts[status] for status in ("done", "skipped", "failed", "planned")}
+        record = {"inputs": run.inputs, **counts, "not_tried": run.not_tried, "passed_over": run.passed_over}
+        print_line(console.json_line({"summary": {**record, "seconds": round(seconds, 3)}}), stream)
     elif not exit_code and (run.inputs > 1 or run.passed_over):
         say(_summary(run, lists, seconds), sys.stderr)
     if not exit_code and not (run.counts["failed"] or run.not_tried or run.ended_by):
@@ -109,17 +108,6 @@ def _error_of(outcome: Outcome) -> str | None:
     return outcome.error
 
 
-def _record_of(outcome: Outcome, error: str | None) -> dict[str, Any]:
-    return {
-        "input": outcome.input,
-        "output": outcome.output,
-        "status": outcome.status,
-        "bytes": outcome.bytes,
-        "notes": list(outcome.notes),
-        "error": error,
-    }
-
-
 def _line_of(outcome: Outcome) -> str:
     """Return the line for people."""
     notes, hint = [*outcome.notes], []
@@ -140,16 +128,6 @@ def _rest_of(run: BulkRun, printed: int, way_on: str) -> str:
     if isinstance(run.ended_by, DiskError | ResourceError):
         return f"{rest}; {way_on}" if run.not_tried or printed > 1 else rest
     return f"{rest}; --keep-going writes the others" if run.counts["skipped"] else rest
-
-
-def _summary_record(run: BulkRun, seconds: float) -> dict[str, Any]:
-    return {
-        "inputs": run.inputs,
-        **{status: run.counts[status] for status in ("done", "skipped", "failed", "planned")},
-        "not_tried": run.not_tried,
-        "passed_over": run.passed_over,
-        "seconds": round(seconds, 3),
-    }
 
 
 def _summary(run: BulkRun, lists: bool, seconds: float) -> str:
