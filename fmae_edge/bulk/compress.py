@@ -71,7 +71,7 @@ def compress_files(
     suffixes = (LATENT_SUFFIX, FMAE_SUFFIX)
     outputs = Outputs(output, suffix, sources, suffixes, joins, force, skip_existing, dry_run)
     if names and outputs.one_file is None:
-        raise ArgumentError("names", f"needs one file for all images: an output FILE{FMAE_SUFFIX}")
+        raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
     searches = bool(effort or max_bytes)
     codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1 and not searches)
     image_names = _names_of(sources, keep_going) if names else {}

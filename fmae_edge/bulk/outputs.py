@@ -78,7 +78,7 @@ class Outputs:
             refuse_special(self._path)
         problem = ""
         if len(sources) > 1 and not (join or self._makes_folders):
-            problem = f"one file or stream, but {len(sources)} inputs need a folder or a pattern with {{stem}}"
+            problem = f"{len(sources)} inputs need a folder or a pattern with {{stem}}"
         elif not self._is_folder and self._path != STREAM and asked != suffix:
             problem = f"the name of a file must end in {' or '.join(suffixes)}, and of a folder in /"
         elif self._path.name.lower() == suffix and not self._is_folder:

@@ -219,13 +219,13 @@ def test_several_images_to_one_file(cli, tmp_path):
         (tmp_path / name).write_bytes(PNG)
     refused(
         cli("compress", "a.png", "b.png", "-o", "out.png"),
-        "-o is out.png; one file or stream, but 2 inputs need",
+        "-o is out.png; 2 inputs need a folder or a pattern",
         tmp_path,
         ["a.png", "b.png"],
         code=2,
     )
     said = cli("compress", "a.png", "b.png", "-o", "-")
-    refused(said, "-o is -; one file or stream, but 2 inputs need", tmp_path, ["a.png", "b.png"], code=2)
+    refused(said, "-o is -; 2 inputs need a folder or a pattern", tmp_path, ["a.png", "b.png"], code=2)
     said = cli("compress", "-", "-", "-o", "out")
     refused(said, "the inputs contain - twice", tmp_path, ["a.png", "b.png"], code=2)
 
