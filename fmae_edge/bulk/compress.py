@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.bulk.gray_images import gray_image_size, open_gray_codec, read_image
-from fmae_edge.bulk.outcomes import Outcome, Outcomes, settle
+from fmae_edge.bulk.gray_images import open_gray_codec, read_image
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.run import BulkRun, Outcome, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
@@ -46,7 +46,7 @@ def compress_files(
     dry_run: bool = False,
     jobs: int = 1,
     keep_going: bool = False,
-) -> Outcomes:
+) -> BulkRun:
     """Compress image files; iterate over the result to do so. The arguments are those of `fmae-edge compress`.
 
     Raises ArgumentError if they are wrong or contradict each other, InputError, BundleError or OutputError if no
@@ -62,78 +62,70 @@ def compress_files(
     suffix = _result_suffix(output, asked, dtype, [name for name, value in for_fmae.items() if value is not None])
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; give it or a quality, not both")
-    coding = as_options(DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
+    if jobs < 1:
+        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
+    settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
+    as_options(*settings)
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
-    outputs = Outputs(
-        output,
-        suffix,
-        sources,
-        suffixes=(LATENT_SUFFIX, FMAE_SUFFIX),
-        join=asked == suffix and (len(sources) > 1 or names),
-        force=force,
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-    )
+    joins = asked == suffix and (len(sources) > 1 or names)
+    suffixes = (LATENT_SUFFIX, FMAE_SUFFIX)
+    outputs = Outputs(output, suffix, sources, suffixes, joins, force, skip_existing, dry_run)
     if names and outputs.one_file is None:
-        raise ArgumentError("names", f"needs one file for all images: an output FILE{FMAE_SUFFIX}")
+        raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
     searches = bool(effort or max_bytes)
     codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1 and not searches)
-    settings = (coding.quality, coding.effort, coding.max_bytes)
-    load = partial(read_image, size=gray_image_size(codec.manifest), fit=fit)
-
-    names_by_source = _names_of(sources, keep_going) if names else {}
-
-    def encode_each(pixels: list[Pixels]) -> list[bytes]:
-        if suffix == LATENT_SUFFIX:
-            return [dump_latents(latent) for latent in codec.encode(np.stack(pixels), dtype or "float32")]
-        return list(codec.compress_iter(pixels, *settings, batch_size=FILES_AT_ONCE))
-
-    def encode_stack(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
-        pixels = np.concatenate([images for _, images in loaded])
-        if suffix == LATENT_SUFFIX:
-            return dump_latents(codec.encode(pixels, dtype or "float32"))
-        listed = [str(names_by_source[source]) for source, _ in loaded] if names else None
-        return codec.compress_batch(pixels, *settings, listed)
-
-    def load_stack(source: Source) -> tuple[Pixels, list[str]]:
-        if isinstance(refused := names_by_source.get(source), InputError):
-            raise refused
-        image, notes = load(source)
-        return image[None], notes
-
+    image_names = _names_of(sources, keep_going) if names else {}
+    settled: dict[Source, Outcome | None] = {
+        source: failed(source, name) for source, name in image_names.items() if isinstance(name, InputError)
+    }
+    if skip_existing and outputs.one_file is None:
+        # Checked before anything is written: otherwise the order in which threads finish would decide
+        settled = {source: settle(source, partial(_skip, outputs, source)) for source in dict.fromkeys(sources)}
     # Only for a single image, because it takes a few milliseconds
     compares = len(sources) == 1 and suffix == LATENT_SUFFIX and not asked and dtype is None
 
-    # Checked before anything is written: otherwise the outcome would depend on the order in which threads finish
-    def skip(source: Source) -> Outcome | None:
-        target = outputs.path(source)
-        if outputs.skips(target) and not outputs.claim(target, str(source)):
-            return Outcome(str(source), str(target), "skipped")
-        return None
-
-    apart = sources if skip_existing and outputs.one_file is None else ()
-    skipped = {source: settle(source, partial(skip, source)) for source in dict.fromkeys(apart)}
-
-    def load_unless_skipped(source: Source) -> tuple[Pixels, list[str]] | Outcome:
-        return skipped.get(source) or load(source)
+    def load(source: Source) -> tuple[Pixels, list[str]] | Outcome:
+        if (outcome := settled.get(source)) is not None:
+            return outcome
+        image, notes = read_image(source, codec, fit)
+        return image[None], notes
 
     def convert(loaded: Sequence[tuple[Source, tuple[Pixels, list[str]]]]) -> list[list[FileToWrite]]:
+        images = np.concatenate([image for _, (image, _) in loaded])
         with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
-            contents = encode_each([pixels for _, (pixels, _) in loaded])
+            if suffix == LATENT_SUFFIX:
+                contents = [dump_latents(latent) for latent in codec.encode(images, dtype or "float32")]
+            else:
+                contents = list(codec.compress_iter(images, *settings, batch_size=FILES_AT_ONCE))
         files = []
-        for (source, (pixels, notes)), content in zip(loaded, contents, strict=True):
+        for (source, (image, notes)), content in zip(loaded, contents, strict=True):
             target = outputs.path(source)
-            measure = partial(_fmae_bytes, codec, pixels) if compares and target != STREAM else None
+            measure = partial(_fmae_bytes, codec, image) if compares and target != STREAM else None
             files.append([FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure)])
         return files
 
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+        images = np.concatenate([image for _, image in loaded])
+        if suffix == LATENT_SUFFIX:
+            return dump_latents(codec.encode(images, dtype or "float32"))
+        listed = [str(image_names[source]) for source, _ in loaded] if names else None
+        return codec.compress_batch(images, *settings, listed)
+
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:
-            return join_files(sources, load_stack, encode_stack, outputs, jobs, keep_going, advance)
+            return join_files(sources, load, join, outputs, jobs, keep_going, advance)
         at_once = _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE
-        return convert_files(sources, load_unless_skipped, convert, outputs, jobs, at_once, advance)
+        return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
-    return Outcomes(work, sources, passed_over, SUFFIXES, outputs)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
+
+
+def _skip(outputs: Outputs, source: Source) -> Outcome | None:
+    """Claim the result of `source`, and return its outcome if the result exists and is skipped."""
+    target = outputs.path(source)
+    if outputs.skips(target) and not outputs.claim(target, str(source)):
+        return Outcome(str(source), str(target), "skipped")
+    return None
 
 
 def _fmae_bytes(codec: Codec, pixels: Pixels) -> int:
@@ -198,7 +190,6 @@ def _problem_of(
         return f"{source}: {problem}; rename it, or leave out --names"
     for folder in above:
         if folder in taken:
-            return (
-                f"{source}: {folder!r} in its name is the name of {taken[folder]}; rename it, or leave out --names"
-            )
+            problem = f"{folder!r} in its name is the name of {taken[folder]}"
+            return f"{source}: {problem}; rename it, or leave out --names"
     return ""

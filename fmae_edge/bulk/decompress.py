@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.gray_images import open_gray_codec
-from fmae_edge.bulk.outcomes import Outcome, Outcomes
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.run import BulkRun, Outcome
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
 from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.arrays import as_index
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.fmae_file import FmaeFile, is_fmae
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
@@ -49,23 +49,17 @@ def decompress_files(
     dry_run: bool = False,
     jobs: int = 1,
     keep_going: bool = False,
-) -> Outcomes:
+) -> BulkRun:
     """Decompress latent and .fmae files; iterate over the result to do so.
 
     The arguments are those of `fmae-edge decompress`. Raises as `compress_files` does.
     """
+    if jobs < 1:
+        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
     asked = output_suffix(output)
-    outputs = Outputs(
-        output,
-        asked if asked in _ENCODERS else ".png",
-        sources,
-        suffixes=tuple(_ENCODERS),
-        join=asked == _ARRAY and len(sources) > 1,
-        force=force,
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-    )
+    suffix, joins = asked if asked in _ENCODERS else ".png", asked == _ARRAY and len(sources) > 1
+    outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
     codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1)
     most = None if outputs.suffix == _ARRAY or index is not None else _MOST_FILES
     load = partial(_load, codec, index, most)
@@ -73,26 +67,23 @@ def decompress_files(
     def convert(loaded: Sequence[tuple[Source, Any]]) -> list[list[FileToWrite]]:
         with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
             decoded = _decode(codec, [file for _, file in loaded], index)
-        return [
-            _files_of(outputs, source, file, images, index)
-            for (source, file), images in zip(loaded, decoded, strict=True)
-        ]
+        each = zip(loaded, decoded, strict=True)
+        return [_files_of(outputs, source, file, images, index) for (source, file), images in each]
 
     def load_stack(source: Source) -> tuple[Pixels, tuple[()]]:
         file = load(source)
         with named(source):
-            (images,) = _decode(codec, [file], index)
-        return images, ()
+            return _decode(codec, [file], index)[0], ()
 
-    def encode_stack(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
         return npy_bytes(np.concatenate([images for _, images in loaded]))
 
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:
-            return join_files(sources, load_stack, encode_stack, outputs, jobs, keep_going, advance)
+            return join_files(sources, load_stack, join, outputs, jobs, keep_going, advance)
         return convert_files(sources, load, convert, outputs, jobs, FILES_AT_ONCE, advance)
 
-    return Outcomes(work, sources, passed_over, SUFFIXES, outputs)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
 
 
 def _load(codec: Codec, index: int | None, most: int | None, source: Source) -> FmaeFile | NDArray[Any]:
@@ -182,11 +173,9 @@ def _files_of(
     digits = len(str(len(images) - 1))
     files = []
     for row, image in enumerate(images):
-        target, twin = (
-            outputs.path_aside(source, names[row])
-            if names
-            else (outputs.path(source, f"{stem}.{row:0{digits}d}"), None)
-        )
+        target, twin = outputs.path(source, f"{stem}.{row:0{digits}d}"), None
+        if names:
+            target, twin = outputs.path_aside(source, names[row])
         files.append(FileToWrite(f"{source}[{row}]", target, partial(encode, image), notes, twin))
     if len({file.target for file in files}) < len(files):
         raise InputError(

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from fmae_edge.bulk.sources import Source, TooLargeError, read
 from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_image_bytes
-from fmae_edge.runtime.bundle.manifest import Manifest
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.cpus import VARIABLE
 from fmae_edge.runtime.engine.graphs import Precision
@@ -17,7 +16,7 @@ from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import MAGIC
 
 
-def open_gray_codec(bundle: str | Path | None, precision: Precision, beside_files: bool) -> Codec:
+def open_gray_codec(bundle: str | Path | None, precision: Precision, beside_files: bool = False) -> Codec:
     """Return the codec of a bundle. Raises BundleError, and InputError if its images are not grayscale.
 
     With `beside_files`, many files are read and written meanwhile, so the graphs get one thread. With two, a run
@@ -25,25 +24,20 @@ def open_gray_codec(bundle: str | Path | None, precision: Precision, beside_file
     """
     threads = 1 if beside_files and VARIABLE not in os.environ else None
     codec = Codec(bundle, precision=precision, threads=threads)
-    gray_image_size(codec.manifest)
+    if codec.manifest.image_channels != 1:
+        raise InputError(
+            f"bundle {codec.manifest.name} is for images of {codec.manifest.image_channels} channels; "
+            "the command line handles only grayscale, use fmae_edge.Codec"
+        )
     return codec
 
 
-def gray_image_size(manifest: Manifest) -> tuple[int, int]:
-    """Return (height, width) of a bundle's images. Raises InputError if they are not grayscale."""
-    if manifest.image_channels != 1:
-        raise InputError(
-            f"bundle {manifest.name} is for images of {manifest.image_channels} channels; "
-            "the command line handles only grayscale, use fmae_edge.Codec"
-        )
-    return manifest.image_height, manifest.image_width
-
-
-def read_image(source: Source, size: tuple[int, int], fit: Fit | None) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return a grayscale image (height, width) = `size`, and notes on what had to be converted.
+def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return a grayscale image (height, width) of the size of `codec`, and notes on what had to be converted.
 
     Raises InputError if `source` is not an image, has too many bytes, or has another size and `fit` is not set.
     """
+    size = (codec.manifest.image_height, codec.manifest.image_width)
     try:
         content = read(source, max_image_bytes(size, fit))
     except TooLargeError as error:

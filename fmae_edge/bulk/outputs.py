@@ -25,9 +25,11 @@ def output_suffix(output: str | Path | None) -> str:
     return path.suffix.lower() or (name if name.startswith(".") else "")
 
 
-def _is_folder(output: str | Path) -> bool:
+def _is_folder(output: str | Path | None) -> bool:
     """Whether an output ends in / or exists as a folder."""
-    return str(output).endswith(("/", os.sep)) or (as_path(output) != STREAM and Path(output).is_dir())
+    if output is None or as_path(output) == STREAM:
+        return False
+    return str(output).endswith(("/", os.sep)) or Path(output).is_dir()
 
 
 class Outputs:
@@ -48,8 +50,7 @@ class Outputs:
         output: str | Path | None,
         suffix: str,
         sources: Sequence[Source],
-        *,
-        suffixes: Sequence[str] = (),
+        suffixes: Sequence[str],
         join: bool = False,
         force: bool = False,
         skip_existing: bool = False,
@@ -63,37 +64,27 @@ class Outputs:
         self._found: set[Path] = set()
         self._inputs = {_identity(source.path) for source in sources} - {None}
         self._path = None if output is None else as_path(output)
-        self._is_pattern = False
         if output is not None:
-            in_folder = _is_folder(output)
-            self._is_pattern = not in_folder and _FIELD.search(str(output)) is not None
             _require_fields(output)
         asked = output_suffix(output)
+        self._is_pattern = _FIELD.search(str(output)) is not None and not _is_folder(output)
         self._is_folder = not (output is None or self._path == STREAM or self._is_pattern or asked)
         self._makes_folders = output is None or self._is_folder or self._is_pattern
-        is_file = not self._makes_folders
-        self.one_file = self._path if join and is_file else None
+        self.one_file = self._path if join and not self._makes_folders else None
         self.to_stdout = self._path == STREAM or (output is None and any(each.path == STREAM for each in sources))
-        if self._path is not None and self._path != STREAM:
-            refuse_special(self._path)
-        if output is None or self._is_folder:
+        if self._path is None:
             return
-        if len(sources) > 1 and is_file and self.one_file is None:
-            if self._path == STREAM:
-                raise ArgumentError(
-                    "output", f"is -; standard output takes one result, but there are {len(sources)} inputs"
-                )
-            raise ArgumentError(
-                "output",
-                f"is {output}; {len(sources)} inputs need a folder or a pattern with {{stem}}",
-            )
-        if self._path != STREAM and asked != suffix:
-            allowed = " or ".join(suffixes or [suffix])
-            raise ArgumentError(
-                "output", f"is {output}; the name of a file must end in {allowed}, and of a folder in /"
-            )
-        if self._path is not None and self._path.name.lower() == suffix:
-            raise ArgumentError("output", f"is {output}, which has no name before its {suffix}")
+        if self._path != STREAM:
+            refuse_special(self._path)
+        problem = ""
+        if len(sources) > 1 and not (join or self._makes_folders):
+            problem = f"{len(sources)} inputs need a folder or a pattern with {{stem}}"
+        elif not self._is_folder and self._path != STREAM and asked != suffix:
+            problem = f"the name of a file must end in {' or '.join(suffixes)}, and of a folder in /"
+        elif self._path.name.lower() == suffix and not self._is_folder:
+            problem = f"it has no name before its {suffix}"
+        if problem:
+            raise ArgumentError("output", f"is {output}; {problem}")
 
     def path(self, source: Source, stem: str | None = None) -> Path:
         """Return the path of a result of `source`, with `stem` as its name if it is not that of the input.
@@ -212,17 +203,18 @@ class Outputs:
 
 def _require_fields(output: str | Path) -> None:
     """Raise ArgumentError for a pattern with unknown fields, an unmatched brace or no file name."""
-    text = str(output)
+    text, fields = str(output), f"{{{'}, {'.join(_FIELDS)}}}"
     if Path(text).is_dir():
         return
+    problem = ""
     if text.endswith(("/", os.sep)) and _FIELD.search(text):
-        raise ArgumentError("output", f"is {text}, a pattern without a file name; end it in {{stem}} and a suffix")
-    fields = f"{{{'}, {'.join(_FIELDS)}}}"
-    for field in _FIELD.findall(text):
-        if field not in _FIELDS:
-            raise ArgumentError("output", f"is {text}: unknown field {{{field}}}; use {fields}")
-    if set("{}") & set(_FIELD.sub("", text)):
-        raise ArgumentError("output", f"is {text}, which has an unmatched brace; the fields are {fields}")
+        problem = "a pattern needs a file name; end it with {stem} and a suffix"
+    elif unknown := [field for field in _FIELD.findall(text) if field not in _FIELDS]:
+        problem = f"unknown field {{{unknown[0]}}}; use {fields}"
+    elif set("{}") & set(_FIELD.sub("", text)):
+        problem = f"it has an unmatched brace; the fields are {fields}"
+    if problem:
+        raise ArgumentError("output", f"is {text}; {problem}")
 
 
 def _is_read_only(folder: Path) -> bool:

@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.bulk.outcomes import Outcome, failed, settle, settle_all
 from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.run import Outcome, failed, settle, settle_all
 from fmae_edge.bulk.sources import Source, groups_of, needs_one_thread
 from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
 
@@ -81,8 +81,8 @@ def convert_files(
 
 def join_files(
     sources: Sequence[Source],
-    load: Callable[[Source], tuple[NDArray[np.uint8], Sequence[str]]],
-    make: Callable[[Sequence[tuple[Source, NDArray[np.uint8]]]], bytes],
+    load: Callable[[Source], tuple[NDArray[np.uint8], Sequence[str]] | Outcome],
+    join: Callable[[Sequence[tuple[Source, NDArray[np.uint8]]]], bytes],
     outputs: Outputs,
     jobs: int,
     keep_going: bool,
@@ -91,7 +91,7 @@ def join_files(
     """Write one file of all `sources`, or no file if one of them fails: the rows of the others would move.
 
     `load` reads the images (N, height, width) of a source, and notes on conversions, in any of `jobs` threads.
-    `make` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
+    `join` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
     called with the number of sources that were read. The outcomes are yielded once all is done.
 
     Then raises OutputError if the file is not written because sources failed, DiskError or ResourceError if the
@@ -106,13 +106,20 @@ def join_files(
     try:
         if outputs.claim(target):
             outputs.rehearse(target)  # before all are read
-            found = _load_all(sources, load, jobs, advance)
+            here, jobs, loaded = needs_one_thread(sources), min(jobs, len(sources)), []
+            with threads(here, jobs) as pool, interruptible(here) as interrupted:
+                for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
+                    if interrupted():
+                        raise KeyboardInterrupt
+                    loaded += group
+                    advance(len(group))
+            found = loaded
             parts = [(source, part[0]) for source, part in found if isinstance(part, tuple)]
             bad = len(found) - len(parts)
             if bad and not (keep_going and parts):
                 ended_by = OutputError(f"{target}: not written, because {bad} of its {len(found)} inputs failed")
             else:
-                rest = replace(rest, output=str(target), status=outputs.write(target, make(parts)))
+                rest = replace(rest, output=str(target), status=outputs.write(target, join(parts)))
         else:
             rest = replace(rest, output=str(target))
     except (DiskError, ResourceError) as error:
@@ -135,21 +142,6 @@ def join_files(
         raise ended_by
 
 
-def _load_all(
-    sources: Sequence[Source], load: Callable[[Source], Result], jobs: int, advance: Callable[[int], None]
-) -> list[tuple[Source, Result | Outcome]]:
-    """Return the result of `load` for each of `sources`, or how it failed."""
-    here, jobs = needs_one_thread(sources), min(jobs, len(sources))
-    found: list[tuple[Source, Result | Outcome]] = []
-    with threads(here, jobs) as pool, interruptible(here) as interrupted:
-        for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
-            if interrupted():
-                raise KeyboardInterrupt
-            found += group
-            advance(len(group))
-    return found
-
-
 def _convert_groups(
     convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
     outputs: Outputs,
@@ -159,45 +151,42 @@ def _convert_groups(
     for group in groups:
         todo = [(source, loaded) for source, loaded in group if not isinstance(loaded, Outcome)]
         try:
-            made = iter(_convert_or_each_alone(convert, todo))
+            made = iter(_convert(convert, todo))
         except ResourceError as error:
             yield [(todo[0][0], [failed(todo[0][0], error)])]
             return
         results = [(source, loaded if isinstance(loaded, Outcome) else next(made)) for source, loaded in group]
-        yield [(source, _claim(outputs, source, result)) for source, result in results]
+        yield [(source, _claim_all(outputs, source, result)) for source, result in results]
 
 
-def _convert_or_each_alone(
+def _convert(
     convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
     todo: Sequence[tuple[Source, Loaded]],
 ) -> Sequence[Sequence[FileToWrite] | Outcome]:
-    if not todo:
-        return []
+    """Convert sources together, or each alone if that fails."""
     try:
-        return convert(todo)
+        return convert(todo) if todo else []
     except ResourceError:
         raise
     except (FmaeError, MemoryError) as error:
         if len(todo) == 1:
             return [failed(todo[0][0], error)]
-        return [made for one in todo for made in _convert_or_each_alone(convert, [one])]
+        return [made for one in todo for made in _convert(convert, [one])]
 
 
-def _claim(
+def _claim_all(
     outputs: Outputs, source: Source, files: Sequence[FileToWrite] | Outcome
 ) -> Sequence[FileToWrite | Outcome]:
     """Return the files to write, once all files of a source are claimed, and the outcomes of the others."""
     if isinstance(files, Outcome):
         return [files]
-
-    def claim_all() -> Sequence[FileToWrite | Outcome]:
-        return [
-            file if outputs.claim(file.target, str(source)) else Outcome(file.label, str(file.target), "skipped")
-            for file in files
-        ]
-
-    claimed = settle(source, claim_all)
+    claimed = settle(source, lambda: [_claim(outputs, source, file) for file in files])
     return [claimed] if isinstance(claimed, Outcome) else claimed
+
+
+def _claim(outputs: Outputs, source: Source, file: FileToWrite) -> FileToWrite | Outcome:
+    claimed = outputs.claim(file.target, str(source))
+    return file if claimed else Outcome(file.label, str(file.target), "skipped")
 
 
 def _store_all(
@@ -210,24 +199,17 @@ def _store_all(
     for source, files in group:
         if disk_is_full.is_set():
             break
-        stored.append(_store(outputs, source, files))
-        if any(isinstance(outcome.cause, DiskError) for outcome in stored[-1]):
+        outcomes: list[Outcome] = []
+        for file in files:
+            outcomes.append(file if isinstance(file, Outcome) else settle(source, partial(_write, outputs, file)))
+            if outcomes[-1].status == "failed":  # the rest would fail in the same way
+                break
+        if isinstance(outcomes[-1].cause, DiskError):
             disk_is_full.set()
-    return stored
-
-
-def _store(outputs: Outputs, source: Source, files: Sequence[FileToWrite | Outcome]) -> list[Outcome]:
-    stored = []
-    for file in files:
-        if isinstance(file, Outcome):
-            stored.append(file)
-            continue
-        stored.append(settle(source, partial(_write, outputs, file)))
-        if stored[-1].status == "failed":  # the rest would fail in the same way
-            if isinstance(stored[-1].cause, DiskError) and len(files) > 1:
-                left = f"{len(files) - len(stored) + 1} of its {len(files)} images not written"
-                stored[-1] = replace(stored[-1], error=f"{stored[-1].error}; {left}")
-            break
+            if len(files) > 1:
+                left = f"{len(files) - len(outcomes) + 1} of its {len(files)} images not written"
+                outcomes[-1] = replace(outcomes[-1], error=f"{outcomes[-1].error}; {left}")
+        stored.append(outcomes)
     return stored
 
 

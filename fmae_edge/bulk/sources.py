@@ -64,14 +64,10 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
     place = place_finder()
     sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
-    passed: set[tuple[str, str]] = set()
-
-    def pass_over(path: Path) -> None:
-        passed.add(place(path))
-
+    passed_over: list[Path] = []
     for path in paths:
         try:
-            found = _expanded(path, recursive, suffixes, pass_over)
+            found = _expanded(path, recursive, suffixes, passed_over)
         except OSError as error:  # a name that is too long, a folder that may not be searched, ...
             found = [Source(path, problem=error.strerror or str(error))]
         if found is None:
@@ -82,7 +78,7 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
             if place(source.path) not in seen:  # several links may lead to the same file
                 sources.append(source)
                 seen.add(place(source.path))
-    return sources, len(passed - seen)
+    return sources, len({place(path) for path in passed_over} - seen)
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
@@ -92,19 +88,17 @@ def place_finder() -> Callable[[Path], tuple[str, str]]:
 
 
 def _expanded(
-    argument: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+    argument: Path, recursive: bool, suffixes: Sequence[str], passed_over: list[Path]
 ) -> list[Source] | None:
-    """Return the files in a folder or of a pattern, or None if `argument` is neither."""
+    """Return the files in a folder or of a pattern, or None if `argument` is neither. Extends `passed_over`."""
     if recursive and argument.is_dir():
-        return _files_in(argument, Path(), suffixes, pass_over)
+        return _files_in(argument, Path(), suffixes, passed_over)
     if has_magic(str(argument)) and not argument.exists():
-        return _matching(argument, recursive, suffixes, pass_over)
+        return _matching(argument, recursive, suffixes, passed_over)
     return None
 
 
-def _files_in(
-    folder: Path, below: Path, suffixes: Sequence[str], pass_over: Callable[[Path], None]
-) -> list[Source]:
+def _files_in(folder: Path, below: Path, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
     """Return the files in `folder`, which lies `below` the given folder. Links to folders are not followed."""
     found: list[Source] = []
 
@@ -118,13 +112,11 @@ def _files_in(
             if name.lower().endswith(tuple(suffixes)):
                 found.append(Source(parent / name, place))
             else:
-                pass_over(parent / name)
+                passed_over.append(parent / name)
     return found or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
 
 
-def _matching(
-    pattern: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
-) -> list[Source]:
+def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
     """Return the files that match a pattern, below the folders that it names without a wildcard.
 
     As in a shell, * does not match names that begin with a dot. ** does not follow links to folders.
@@ -144,13 +136,13 @@ def _matching(
         if not match.is_dir():
             found.append(Source(_as_file(match), below.parent))
         elif recursive:
-            found += _files_in(match, below, suffixes, pass_over)
+            found += _files_in(match, below, suffixes, passed_over)
     return found or [Source(pattern, problem="no file matches")]
 
 
 def needs_one_thread(sources: Sequence[Source]) -> bool:
     """Whether threads do not help, or would keep reading standard input after a Ctrl-C."""
-    return len(sources) == 1 or any(source.path == STREAM for source in sources)
+    return len(sources) < 2 or any(source.path == STREAM for source in sources)
 
 
 def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:

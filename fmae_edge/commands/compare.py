@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fmae_edge.bulk.outputs import Outputs
     from fmae_edge.measure.quality import Quality
-    from fmae_edge.runtime.bundle.manifest import Manifest
+    from fmae_edge.runtime.codec import Codec
 
 _PICTURE = Path("comparison.png")
 
@@ -67,14 +67,14 @@ def compare(
     """
     import numpy as np
 
+    from fmae_edge.bulk.gray_images import open_gray_codec
     from fmae_edge.data.image_file import SUFFIXES
-    from fmae_edge.runtime.codec import Codec
 
     sources, _ = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
     outputs = None if target is None else claim_picture(target, force, sources)
-    codec = Codec(bundle, precision=precision)
-    names, originals = load_images(sources, codec.manifest, fit)
+    codec = open_gray_codec(bundle, precision)
+    names, originals = load_images(sources, codec, fit)
     if names:
         from fmae_edge.measure.comparison import Comparison, comparison_text, draw_comparisons
         from fmae_edge.measure.figure import to_png
@@ -112,28 +112,27 @@ def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "O
 
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
         raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
-    outputs = Outputs(path, ".png", sources, join=True, force=force)
+    outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force)
     outputs.claim(path)
     outputs.rehearse(path)
     return outputs
 
 
 def load_images(
-    sources: Sequence[Source], manifest: "Manifest", fit: options.Fit
+    sources: Sequence[Source], codec: "Codec", fit: options.Fit
 ) -> "tuple[list[str], NDArray[np.uint8]]":
-    """Return the names of the images that can be read, and the images (N, height, width) of the bundle's size.
+    """Return the names of the images that can be read, and the images (N, height, width) of the codec's size.
 
     Prints an error for each of the others, and a line for each image that had to be converted.
     """
     import numpy as np
 
-    from fmae_edge.bulk.gray_images import gray_image_size, read_image
-    from fmae_edge.bulk.outcomes import Outcome, settle
+    from fmae_edge.bulk.gray_images import read_image
+    from fmae_edge.bulk.run import Outcome, settle
 
-    size = gray_image_size(manifest)
     names, images = [], []
     for source in sources:
-        found = settle(source, partial(read_image, source, size, fit))
+        found = settle(source, partial(read_image, source, codec, fit))
         if isinstance(found, Outcome):
             say_error(str(found.error), found.cause)
             continue

@@ -4,50 +4,33 @@ from typing import Annotated, Literal
 
 import typer
 
-from fmae_edge.commands.options import (
-    BundleOption,
-    DryRun,
-    Fit,
-    Force,
-    Jobs,
-    Json,
-    KeepGoing,
-    Output,
-    PrecisionOption,
-    Recursive,
-    SkipExisting,
-    integer,
-)
+from fmae_edge.commands import options
 
 
 def compress(
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.")
     ],
-    output: Output = None,
+    output: options.Output = None,
     quality: Annotated[
         int | None,
-        typer.Option(
-            metavar="1-9",
-            parser=integer("--quality", 1, 9),
-            help=".fmae: 1 for the fewest bytes, 9 for the best image. [default: 5]",
+        options.integer_option(
+            "--quality", "1-9", 1, 9, help=".fmae: 1 for the fewest bytes, 9 for the best image. [default: 5]"
         ),
     ] = None,
     effort: Annotated[
         int | None,
-        typer.Option(
-            metavar="0-9",
-            parser=integer("--effort", 0, 9),
+        options.integer_option(
+            "--effort",
+            "0-9",
+            0,
+            9,
             help=".fmae: rounds of search for fewer bytes, each of some milliseconds per image. [default: 0]",
         ),
     ] = None,
     max_bytes: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            parser=integer("--max-bytes", 1),
-            help=".fmae: the best PSNR in at most N bytes per file.",
-        ),
+        options.integer_option("--max-bytes", "N", 1, help=".fmae: the best PSNR in at most N bytes per file."),
     ] = None,
     names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,
     dtype: Annotated[
@@ -57,16 +40,16 @@ def compress(
             "[default: float32]"
         ),
     ] = None,
-    precision: PrecisionOption = "int8",
-    fit: Fit = None,
-    bundle: BundleOption = None,
-    recursive: Recursive = False,
-    force: Force = False,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    jobs: Jobs = 1,
-    keep_going: KeepGoing = False,
-    json: Json = False,
+    precision: options.PrecisionOption = "int8",
+    fit: options.Fit = None,
+    bundle: options.BundleOption = None,
+    recursive: options.Recursive = False,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    dry_run: options.DryRun = False,
+    jobs: options.Jobs = 1,
+    keep_going: options.KeepGoing = False,
+    json: options.Json = False,
 ) -> None:
     """Compress images to latents or to files of about 30 bytes.
 
@@ -78,26 +61,8 @@ def compress(
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
     Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
     """
+    given = locals()
     from fmae_edge.bulk.compress import compress_files
     from fmae_edge.commands.print_outcomes import convert_and_print
 
-    convert_and_print(
-        compress_files,
-        images,
-        output,
-        quality=quality,
-        effort=effort,
-        max_bytes=max_bytes,
-        names=names,
-        dtype=dtype,
-        precision=precision,
-        fit=fit,
-        bundle=bundle,
-        recursive=recursive,
-        force=force,
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-        jobs=jobs,
-        keep_going=keep_going,
-        json=json,
-    )
+    convert_and_print(compress_files, given.pop("images"), **given)

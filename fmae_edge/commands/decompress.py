@@ -4,19 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fmae_edge.commands.options import (
-    BundleOption,
-    DryRun,
-    Force,
-    Jobs,
-    Json,
-    KeepGoing,
-    Output,
-    PrecisionOption,
-    Recursive,
-    SkipExisting,
-    integer,
-)
+from fmae_edge.commands import options
 
 
 def decompress(
@@ -24,22 +12,20 @@ def decompress(
         list[str],
         typer.Argument(metavar="FILE", help=".npy and .fmae files, folders (with -r), or - for stdin."),
     ],
-    output: Output = None,
-    precision: PrecisionOption = "int8",
-    bundle: BundleOption = None,
-    recursive: Recursive = False,
-    force: Force = False,
-    skip_existing: SkipExisting = False,
-    dry_run: DryRun = False,
-    jobs: Jobs = 1,
-    keep_going: KeepGoing = False,
-    json: Json = False,
+    output: options.Output = None,
+    precision: options.PrecisionOption = "int8",
+    bundle: options.BundleOption = None,
+    recursive: options.Recursive = False,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    dry_run: options.DryRun = False,
+    jobs: options.Jobs = 1,
+    keep_going: options.KeepGoing = False,
+    json: options.Json = False,
     index: Annotated[
         int | None,
-        typer.Option(
-            metavar="K",
-            parser=integer("--index", 0),
-            help="Decompress only image K of a file with several. The first one is 0.",
+        options.integer_option(
+            "--index", "K", 0, help="Decompress only image K of a file with several. The first one is 0."
         ),
     ] = None,
 ) -> None:
@@ -52,21 +38,8 @@ def decompress(
     Example: fmae-edge decompress img.fmae -o decoded.png
     Example: fmae-edge decompress -r latents -o 'decoded/{path}.webp'
     """
+    given = locals()
     from fmae_edge.bulk.decompress import decompress_files
     from fmae_edge.commands.print_outcomes import convert_and_print
 
-    convert_and_print(
-        decompress_files,
-        files,
-        output,
-        index=index,
-        precision=precision,
-        bundle=bundle,
-        recursive=recursive,
-        force=force,
-        skip_existing=skip_existing,
-        dry_run=dry_run,
-        jobs=jobs,
-        keep_going=keep_going,
-        json=json,
-    )
+    convert_and_print(decompress_files, given.pop("files"), **given)

@@ -32,17 +32,17 @@ def reconstruct(
 
     Example: fmae-edge reconstruct img.png -o reconstructions.png
     """
+    from fmae_edge.bulk.gray_images import open_gray_codec
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.measure.figure import draw_reconstructions, to_png
     from fmae_edge.measure.quality import measure_each
-    from fmae_edge.runtime.codec import Codec
 
     sources, _ = expand(images or [], recursive, SUFFIXES)
     outputs = claim_picture(output, force, sources)
-    codec = Codec(bundle, precision=precision)
+    codec = open_gray_codec(bundle, precision)
     if sources:
-        names, originals = load_images(sources, codec.manifest, fit)
+        names, originals = load_images(sources, codec, fit)
         if not names:
             raise typer.Exit(1)
     else:

@@ -166,7 +166,7 @@ def test_pipes(cli, folder):
             "--quality needs an output that ends in .fmae, got x.npy",
         ),
         (["-o", "x.fmae", "--dtype", "int8"], "--dtype needs an output that ends in .npy"),
-        (["--names"], "--names needs one file for all images: an output FILE.fmae"),
+        (["--names"], "--names needs an output FILE.fmae that holds all images"),
     ],
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Literal, TypeVar
 
 from fmae_edge.bulk.outputs import Outputs
@@ -11,10 +12,12 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
 
 Result = TypeVar("Result")
-Status = Literal["done", "skipped", "failed", "planned"]
-
-# An input with several outcomes counts as the first of these
-_PRECEDENCE: tuple[Status, ...] = ("failed", "done", "planned", "skipped")
+_PRECEDENCE = (
+    "failed",
+    "done",
+    "planned",
+    "skipped",
+)  # an input with several outcomes counts as the first of these
 
 
 @dataclass(frozen=True)
@@ -27,26 +30,26 @@ class Outcome:
 
     input: str
     output: str | None
-    status: Status
+    status: Literal["done", "skipped", "failed", "planned"]
     bytes: int | None = None
     notes: Sequence[str] = ()
     error: str | None = None
-    cause: BaseException | None = None
+    cause: Exception | None = None
     fmae_bytes: Callable[[], int] | None = None
 
 
-class Outcomes:
+class BulkRun:
     """A run over many inputs: iterate over it, once, to do it. It yields one Outcome per input, in order.
 
-    An input that becomes several files has one Outcome per file. Whatever ends a run early is raised after the
-    outcomes of the inputs that are done: DiskError for a full disk, ResourceError for a lack of threads,
-    OutputError for one file of all inputs that is not written because some failed, KeyboardInterrupt for Ctrl-C.
-    Ctrl-C finishes the current files; a second one does not.
+    An input that becomes several files has one Outcome per file. Ctrl-C finishes the current files and raises
+    KeyboardInterrupt; a second one does not wait. Whatever else ends a run early is raised after the outcomes so
+    far, and is in `ended_by`: DiskError for a full disk, ResourceError for a lack of threads, OutputError for one
+    file of all inputs that is not written because some of them failed.
 
-    While it runs, `counts` has the number of inputs by status, `converted` how many of them have notes, and
-    `handled` how many were read; `on_progress` is called with that number. `passed_over` is the number of files in
-    folders that do not end in `suffixes`. With `to_stdout`, results go to standard output, so text should not.
-    With `one_file`, all inputs become one file.
+    `counts` has the number of inputs by status so far, `converted` how many have notes, `handled` how many were
+    read; `on_progress` is called with that number. `passed_over` is the number of files in folders that do not end
+    in `suffixes`. With `to_stdout`, results go to standard output, so text should not. With `one_file`, all inputs
+    become one file.
     """
 
     def __init__(
@@ -60,8 +63,9 @@ class Outcomes:
         self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
         self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
         self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
-        self.counts: Counter[Status] = Counter()
+        self.counts: Counter[str] = Counter()
         self.converted = self.handled = 0
+        self.ended_by: FmaeError | None = None
         self.on_progress: Callable[[int], None] | None = None
 
     @property
@@ -70,18 +74,21 @@ class Outcomes:
         return self.inputs - self.counts.total()
 
     def __iter__(self) -> Iterator[Outcome]:
-        ended_by: BaseException | None = None
-        for group in self._work(self._advance):
-            for outcomes in group:
+        last: Outcome | None = None
+        try:
+            for outcomes in chain.from_iterable(self._work(self._advance)):
                 found = {outcome.status for outcome in outcomes}
                 self.counts[next(status for status in _PRECEDENCE if status in found)] += 1
                 self.converted += any(outcome.notes for outcome in outcomes)
                 for outcome in outcomes:
-                    if ended_by is None and isinstance(outcome.cause, DiskError | ResourceError):
-                        ended_by = outcome.cause
+                    if last is None and isinstance(outcome.cause, DiskError | ResourceError):
+                        last = outcome
                     yield outcome
-        if ended_by is not None:
-            raise ended_by
+            if last is not None:
+                raise last.cause if isinstance(last.cause, ResourceError) else DiskError(last.error)
+        except FmaeError as error:
+            self.ended_by = error
+            raise
 
     def _advance(self, inputs: int) -> None:
         self.handled += inputs
