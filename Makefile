@@ -5,7 +5,7 @@ DEMO := .venv/demo
 DEV := .venv/dev
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test docs lint data fuzz clean
+.PHONY: demo test docs installs lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -21,6 +21,10 @@ test: $(DEV)/installed
 # Every command that the README and the tutorial show, in a copy of the repository: ten minutes, one trains a model.
 docs: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m docs tests/test_docs.py
+
+# The commands that need only the extra [evaluate], in a new environment with that extra alone: five minutes.
+installs: $(DEV)/installed
+	$(DEV)/bin/python -m pytest -m installs tests/test_evaluate_extra.py
 
 lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .

@@ -57,7 +57,7 @@ def main() -> None:
     from engine_floor import floors, peak_calls, peaks, work_of
     from engine_list import ENGINES
 
-    from fmae_edge.evaluate.timing import interleave
+    from fmae_edge.evaluate.bench import interleave
 
     if unknown := set(args.skip) - {engine.name for engine in ENGINES}:
         names = ", ".join(engine.name for engine in ENGINES)

@@ -15,7 +15,7 @@ import torch
 
 from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
-from fmae_edge.evaluate.timing import interleave
+from fmae_edge.evaluate.bench import interleave
 from fmae_edge.export.bundle_graphs import ExportOptions
 from fmae_edge.export.bundle_writer import latent_steps
 from fmae_edge.export.int8_network import Int8Network

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from fmae_edge.commands.console import format_table
-from fmae_edge.evaluate.timing import interleave
+from fmae_edge.evaluate.bench import interleave
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 
 BATCHES = (1, 4, 8, 16, 32, 64, 256)

@@ -1,4 +1,4 @@
-"""Whether the real data set is there: `.ci/run` installs it, another machine may not have it."""
+"""Mark tests that need the whole data set, which `.ci/run` installs and other machines may not have."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a report is made of, in tests: figures of a benchmark that nobody ran, and the elements of a page."""
+"""Build and take apart reports in tests: the figures of an invented benchmark, and the elements of a page."""
 
 from html.parser import HTMLParser
 
@@ -8,7 +8,7 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS
 
 
 def bench_of(bundle_id=None):
-    """A benchmark with times that a test can tell apart."""
+    """Return a benchmark whose times are all different."""
     speeds = [
         Speed(
             task, precision, threads, batch, 9, 100.0 + batch * threads, 200.0 + batch, 1e6 * batch / (100 + batch)
@@ -18,7 +18,7 @@ def bench_of(bundle_id=None):
         for threads in (1, 2)
         for batch in BATCHES
     ]
-    machine = {"cpu": "a CPU of nobody", "cpus": 2, "system": "none"}
+    machine = {"cpu": "an invented CPU", "cpus": 2, "system": "none"}
     load = {"int8": 10.0, "fp32": 20.0}
     bundle_id = bundle_id or read_bundle(DEFAULT_BUNDLE, only=()).manifest.bundle_id
     return Bench(bundle_id, machine, speeds, load, None, {"python": 30.0})
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 
 def at(figures, path):
-    """The figure at a path such as measured.passes.0.ssim."""
+    """Return the figure at a path such as measured.passes.0.ssim."""
     for step in path.split("."):
         figures = figures[int(step)] if isinstance(figures, list) else figures[step]
     return figures

@@ -41,7 +41,7 @@ def bench(
     path = bundle or DEFAULT_BUNDLE
     read_bundle(path)
     if plot is not None:  # before minutes of measuring
-        from fmae_edge.evaluate.bench_plot import plot_bench
+        from fmae_edge.evaluate.plots import plot_bench
         from fmae_edge.measure.figure import plot_to_png
 
         if plot == STREAM or not plot.parent.is_dir():

@@ -47,9 +47,10 @@ def evaluate(
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.evaluation import evaluate as measure
     from fmae_edge.evaluate.evaluation import prepare_results, to_markdown, write_results
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
 
-    codec = Codec(bundle, threads=1)
+    codec = Codec.from_bundle(read_bundle(bundle or DEFAULT_BUNDLE), threads=1)
     targets = prepare_results(output, force)  # before an hour of measuring
     loaded = load_fashion_mnist(data)
     with progress_bar("measuring") as on_progress:
