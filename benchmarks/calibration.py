@@ -15,7 +15,7 @@ from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.export.bundle_graphs import ExportOptions, build_graphs
 from fmae_edge.export.bundle_writer import latent_steps
-from fmae_edge.export.calibration import CALIBRATION_METHODS
+from fmae_edge.export.quantise import CALIBRATION_METHODS
 from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all

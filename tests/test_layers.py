@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ LAYERS = {
     "commands": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
+# What each folder of the runtime may import of the runtime: folders, and modules beside them
+RUNTIME_FOLDERS = {
+    "bundle": ("errors",),
+    "entropy": ("bundle", "arguments", "errors"),
+    "format": ("bundle", "arguments", "latents", "errors"),
+    "engine": ("bundle", "arguments", "images", "latents", "errors"),
+}
 
 
 def imported(path):
@@ -52,6 +60,49 @@ def test_imports_go_one_way(layer):
 def test_the_runtime_imports_numpy_and_onnxruntime_only():
     for path, name in modules("runtime"):
         assert name[0] in sys.stdlib_module_names | RUNTIME_MAY_IMPORT | {"fmae_edge"}, path
+
+
+def test_the_table_names_every_folder_of_the_runtime():
+    assert {path.parent.name for path in (PACKAGE / "runtime").glob("*/*.py")} == set(RUNTIME_FOLDERS)
+
+
+@pytest.mark.parametrize("folder", RUNTIME_FOLDERS)
+def test_folders_of_the_runtime_import_what_the_table_says(folder):
+    for path, name in modules(f"runtime/{folder}"):
+        if name[0] == "fmae_edge":
+            assert name[1] == "runtime", path
+            assert name[2] in (folder, *RUNTIME_FOLDERS[folder]), f"{path} imports {'.'.join(name)}"
+
+
+def imported_at_once(path):
+    """Yield what a module imports while it is imported itself: not in a function, not for type checkers only."""
+    statements = list(ast.parse(path.read_text()).body)
+    while statements:
+        node = statements.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            statements += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        statements += ast.iter_child_nodes(node)
+
+
+def test_no_module_imports_itself_through_others():
+    names = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = ("fmae_edge", *path.relative_to(PACKAGE).with_suffix("").parts)
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph = {name: names.keys() & set(imported_at_once(path)) for name, path in names.items()}
+    assert "fmae_edge.runtime.errors" in graph["fmae_edge.runtime.codec"]
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import circle: {' <- '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""Export the graphs of a model by PyTorch without rewriting, as the reference for parity and speed."""
+"""Export the graphs of a model with PyTorch, not rewritten, as a reference for parity and speed."""
 
 import io
 import logging
@@ -48,9 +48,9 @@ def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.
 
 
 def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `model` without metadata, as the exporter writes source paths.
+    """Return `model` without metadata, in which the exporter writes paths of source files.
 
-    The shapes of results are left out too, because the runtime refuses them.
+    Shapes of intermediate results are removed too, because the runtime refuses them.
     """
     stripped = onnx.ModelProto()
     stripped.CopyFrom(model)

@@ -55,7 +55,7 @@ def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
     before = (run / "model.safetensors").read_bytes()
     other = FashionMnist(images[1:201].copy(), images[200:].copy(), Path("other"))
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: other)
-    with pytest.raises(RunError, match=r"other training images: .* 200 images of 28x28 pixels with SHA-256"):
+    with pytest.raises(RunError, match=r"other training images .recorded: 200 images of 28x28 pixels"):
         train(run, resume=True, device="cpu")
     assert (run / "model.safetensors").read_bytes() == before
 
@@ -123,9 +123,9 @@ def test_train_tells_of_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypat
 
 
 def test_export_refuses_a_loss_unless_told(tmp_path, small_run, monkeypatch, capsys):
-    # Ranges of which the real activations need ten times as much: they saturate
+    # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
+    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
     with pytest.raises(ParityError, match="no bundle was written"):
         export(small_run, tmp_path / "made")
     assert not (tmp_path / "made").exists()

@@ -21,7 +21,7 @@ MILLION = pack_many([b""] * (1 << 20), 5, ID)  # 131,090 bytes
 def test_a_file_is_described_and_no_image_decoded(images, monkeypatch):
     single = CODEC.compress(images[0], 3)
     stack = CODEC.compress_batch(images[:5], 7, names=["a", "b", "c", "d/e", "f"])
-    monkeypatch.setattr("fmae_edge.runtime.fmae_writer.LatentCoder.symbols", None)
+    monkeypatch.setattr("fmae_edge.runtime.latent_coder.LatentCoder.symbols", None)
     info = CODEC.inspect(single)
     assert (info.images, info.single, info.quality, info.names, info.format_version) == (1, True, 3, None, 1)
     assert (info.file_bytes, info.payload_bytes, info.bundle_id) == (len(single), (len(single) - 7,), ID)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec, InputError
-from fmae_edge.runtime.fmae_writer import IMAGES_AT_ONCE, LatentCoder
 from fmae_edge.runtime.format.fmae_file import unpack
+from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
 
 CODEC = Codec()
 LEVELS = range(1, 10)

@@ -83,7 +83,7 @@ def test_folders_that_cannot_be_reached(tmp_path, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(BundleError, match="is relative to a folder that is gone"):
+    with pytest.raises(BundleError, match="is relative, but the current folder was deleted"):
         Codec("bundle")
 
 

@@ -14,8 +14,7 @@ from onnx import helper, numpy_helper
 
 from fmae_edge import BundleError
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fuzz.hostile_graphs import heavy_decoders, hostile_decoders
 from fuzz.onnx_chains import LATENTS, SIDE, chain, harmless_decoder, reshape, resize
@@ -163,13 +162,13 @@ def set_width(graph):
         (lambda graph: graph.node[0].output.append("more"), "and have one output"),
         (lambda graph: graph.node[1].output.__setitem__(0, "flat"), "its output name is already used"),
         (lambda graph: graph.node[1].output.__setitem__(0, "other"), "expected 'image'"),
-        (lambda graph: graph.node.pop(), "no operator takes"),
+        (lambda graph: graph.node.pop(), "no operator uses"),
         (lambda graph: graph.node.reverse(), "must take the result of the operator before it"),
         (other_constant("bias", (1,)), "its constants"),  # onnxruntime would read behind it
         (other_constant("bias", (784,), "int32"), "its constants"),
         (other_constant("weight", (64, 783)), "its constants"),
         (other_constant("shape", (4,), "int64"), "does not keep the batch"),
-        (unread_constant, "no operator takes"),
+        (unread_constant, "no operator uses"),
         (lambda graph: graph.node[0].attribute.append(helper.make_attribute("alpha", 2.0)), "'alpha' is 2.0"),
     ],
 )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, INT64, UINT8, Constant
-from fmae_edge.runtime.bundle.operators import Value, apply
+from fmae_edge.runtime.bundle.operator_call import Value
+from fmae_edge.runtime.bundle.operators import apply
 
 IMAGE = Value(FLOAT, (4, 7, 7))
 LEVELS = Value(UINT8, (7, 7, 4))
@@ -71,7 +72,7 @@ def test_attributes_whose_default_is_another_are_needed(operator, missing):
 
 @pytest.mark.parametrize("given", [[None, None], [constant(1), constant(1)], [None, constant(1, "int8")]])
 def test_a_resize_has_scales_alone(given):
-    with pytest.raises(ValueError, match="its constants are not scales alone"):
+    with pytest.raises(ValueError, match="its only constant must be its scales"):
         apply("Resize", IMAGE, given, NEEDED["Resize"])
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fmae_edge.runtime.engine import sessions as onnxruntime_calls
-from fmae_edge.runtime.engine.sessions import Calls
+from fmae_edge.runtime.engine.sessions import RunningCalls
 
 # What an application registers before it imports the codec runs after what the codec registers
 _DRAINING_A_QUEUE = """
@@ -45,7 +45,7 @@ def test_a_daemon_thread_finishes_what_a_later_handler_waits_for():
 @pytest.fixture
 def calls(monkeypatch):
     monkeypatch.setattr(onnxruntime_calls, "_LONGEST_WAIT", 10)
-    return Calls()
+    return RunningCalls()
 
 
 def test_the_end_waits_for_a_call_and_goes_on_when_it_returns(calls):

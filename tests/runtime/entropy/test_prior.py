@@ -97,7 +97,7 @@ def test_rows_are_the_same_in_float64_and_for_one_image_and_many():
 
 def test_files_are_the_same_with_one_blas_thread_and_many():
     program = (
-        "import hashlib; from tests.runtime.test_prior import *\n"
+        "import hashlib; from tests.runtime.entropy.test_prior import *\n"
         "files = encode_symbols(PRIOR, some_symbols(3000), 4)\n"
         "assert (decode_symbols(PRIOR, files, 64, 4) == some_symbols(3000)).all()\n"
         "print(hashlib.sha256(b'|'.join(files)).hexdigest())"
