@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.export.bundle_graphs import ExportOptions, build_graphs
 from fmae_edge.export.bundle_writer import latent_steps

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from fmae_edge import Codec
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
 QUALITY = 5

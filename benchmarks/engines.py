@@ -32,7 +32,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 from fmae_edge.runtime.engine.cpus import available_cpus
 
 if TYPE_CHECKING:

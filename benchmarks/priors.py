@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.export.integer_prior import table_prior
 from fmae_edge.model.checkpoint import load_checkpoint

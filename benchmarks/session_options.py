@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime as ort
 
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 from fmae_edge.evaluate.bench import interleave
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 

@@ -11,7 +11,6 @@ would block all others. Here an idle connection costs only a file descriptor. On
 front that closes idle connections. For more CPUs, add --workers.
 """
 
-import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -27,7 +26,7 @@ from starlette.requests import ClientDisconnect
 
 from fmae_edge import Codec, InputError
 from fmae_edge.data.image_file import load_gray, png_bytes
-from fmae_edge.runtime.format.npy_file import MAGIC, load_latents
+from fmae_edge.runtime.format.npy_file import MAGIC, dump_latents, load_latents
 
 MAX_BODY_BYTES = 64 * 1024  # an image of 28x28 is a few kilobytes as PNG or JPEG
 MAX_IMAGES = 10_000  # per .fmae file: 64 KB can claim half a million empty images
@@ -115,9 +114,7 @@ def compress(
     image, _ = load_gray(body, "the file", (codec.manifest.image_height, codec.manifest.image_width))
     if format == "fmae":
         return download(codec.compress(image, quality), "image.fmae")
-    file = io.BytesIO()
-    np.save(file, codec.encode(image))
-    return download(file.getvalue(), "image.npy")
+    return download(dump_latents(codec.encode(image)), "image.npy")
 
 
 @app.post("/decompress", response_class=Response, openapi_extra=FILE_BODY)

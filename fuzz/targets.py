@@ -12,7 +12,6 @@ from random import Random
 import numpy as np
 
 from fmae_edge import Codec
-from fmae_edge.commands.doctor import _bundle as diagnose_bundle
 from fmae_edge.data.image_file import load_gray
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
@@ -21,6 +20,7 @@ from fmae_edge.runtime.entropy.prior import Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_coder import decode_symbols
 from fmae_edge.runtime.format.fmae_file import unpack
 from fmae_edge.runtime.format.npy_file import load_latents
+from fmae_edge.runtime.self_test import diagnose_bundle
 from fuzz.containers import mutate_image
 from fuzz.headers import mutate_fmae, mutate_npy
 from fuzz.mutators import (

@@ -11,7 +11,7 @@ import typer
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
-from fmae_edge.commands.app import app
+from fmae_edge.cli import build_app
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 _INTRODUCTION = """\
@@ -22,7 +22,7 @@ _INTRODUCTION = """\
 
 def reference() -> str:
     """Return the page."""
-    group = get_command(app)
+    group = get_command(build_app())
     with typer.Context(group, info_name="fmae-edge") as context:
         page = get_docs_for_click(obj=group, ctx=context, name="fmae-edge", title="fmae-edge: the commands")
     page = re.sub(r"\x08\n(Example:)\n((?:  .+\n)+)", _example, page)

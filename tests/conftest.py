@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fmae_edge.cli import main
-from fmae_edge.commands.console import set_loudness
+from fmae_edge.commands.console import set_verbosity
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 
 # Two pytest workers whose PyTorch has one thread per CPU would wait for each other
@@ -41,9 +41,9 @@ def fashion_mnist():
 
 
 @pytest.fixture(autouse=True)
-def usual_loudness() -> None:
+def usual_verbosity() -> None:
     """Undo the --quiet and --verbose of the previous test."""
-    set_loudness()
+    set_verbosity()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ LAYERS = {
     "evaluate": ("data", "measure", "runtime"),
     "train": ("model", "data", "measure", "runtime"),
     "export": ("model", "data", "measure", "runtime"),
-    "bulk": ("data", "measure", "runtime", "commands"),
+    "bulk": ("data", "measure", "runtime"),
     "commands": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}

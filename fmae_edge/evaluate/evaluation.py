@@ -1,8 +1,10 @@
 """Compare the files of a bundle with those of other codecs: all measured points, and who needs fewer bytes."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from fmae_edge.evaluate.bench import describe_machine, read_machine
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
 from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
-from fmae_edge.evaluate.plots import MAX_CURVES, Curve
+from fmae_edge.evaluate.plots import MAX_CURVES, Curve, plot_rate
 from fmae_edge.evaluate.rate_points import (
     OURS,
     Packing,
@@ -23,12 +25,17 @@ from fmae_edge.evaluate.rate_points import (
     measure_single,
 )
 from fmae_edge.evaluate.records import read_results, require_same_bundle, text
+from fmae_edge.measure.figure import plot_to_png
+from fmae_edge.runtime.atomic_write import refuse_existing, write_file
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.errors import OutputError
 
 PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
 # The bytes of codecs are compared at this PSNR: general codecs reach it, and the bundle can exceed it
 REFERENCE_DB = 22.0
+RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
+_PLOT_RANGE = (17.0, 27.0)  # dB
 
 
 @dataclass(frozen=True)
@@ -238,3 +245,34 @@ def _difference(difference: RateDifference | None) -> str:
     if difference is None:
         return "-"
     return f"{difference.percent:+.1f} % ({difference.low_db:.1f} to {difference.high_db:.1f} dB)"
+
+
+def prepare_results(folder: Path, force: bool) -> list[Path]:
+    """Make `folder` and return the paths of RESULTS in it.
+
+    Raises OutputError if the folder cannot be made, or if one of the files exists and `force` is not set.
+    """
+    paths = [folder / name for name in RESULTS]
+    for path in paths:
+        refuse_existing(path, force)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder ({error.strerror})") from None
+    return paths
+
+
+def write_results(evaluation: Evaluation, paths: Sequence[Path], force: bool) -> None:
+    """Write the record, the tables and the plot of rate and distortion to `paths`, in the order of RESULTS.
+
+    Raises OutputError as `write_file` does.
+    """
+    record, tables, plot = paths
+    write_file(record, json.dumps(evaluation.to_record(), indent=1, allow_nan=False).encode() + b"\n", force)
+    write_file(tables, to_markdown(evaluation).encode(), force)
+    single, amortised = (
+        [curve for name in evaluation.codecs() if (curve := evaluation.curve(name, packing)).points]
+        for packing in PACKINGS
+    )
+    # The plot comes last, because it can be drawn again from the record
+    write_file(plot, plot_to_png(plot_rate(single, amortised, _PLOT_RANGE)), force)

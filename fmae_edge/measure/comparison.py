@@ -1,20 +1,25 @@
 """Draw images beside their reconstructions and the differences, as one picture."""
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from fmae_edge.measure.figure import Column, draw_columns, quality_captions
+from fmae_edge.measure.half_blocks import choose_style, side_by_side
 from fmae_edge.measure.quality import Quality
 
 # At quality 5, 1.3 % of the pixels of the first 256 test images differ by 64 levels or more, which a factor of 2
 # shows as black or white. A factor of 4 would clip 6.4 %, and hide whether a reconstruction is good or bad.
 DIFFERENCE_FACTOR = 2
 _MIDDLE = 128
+_UNLIMITED = 10_000  # columns, if the stream is not a terminal
 
 
 @dataclass(frozen=True)
@@ -63,3 +68,24 @@ def draw_comparisons(comparisons: Sequence[Comparison], settings: str) -> Image.
         ],
         labels,
     )
+
+
+def comparison_text(comparison: Comparison, stream: TextIO, colours: bool) -> str:
+    """Return a comparison as text in the encoding and width of `stream`, shaded characters without `colours`."""
+    images = [
+        ("original", comparison.original),
+        ("reconstruction", comparison.reconstruction),
+        (f"difference, {DIFFERENCE_FACTOR} times", comparison.difference),
+    ]
+    quality = comparison.quality
+    figures = f"{comparison.file_bytes} bytes, PSNR {quality.psnr_pooled:.2f} dB, SSIM {quality.ssim:.4f}"
+    return f"{figures}\n{side_by_side(images, choose_style(stream.encoding, colours), _columns(stream))}"
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the width of the terminal: COLUMNS, or the size that the terminal reports."""
+    try:
+        own = os.get_terminal_size(stream.fileno())
+    except OSError:
+        own = os.terminal_size((_UNLIMITED, 1))
+    return shutil.get_terminal_size(own).columns or _UNLIMITED

@@ -19,6 +19,7 @@ Only safetensors and JSON files are read: loading a run cannot execute code.
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import Recipe
 from fmae_edge.runtime.atomic_write import write_file
-from fmae_edge.runtime.errors import FmaeError
+from fmae_edge.runtime.errors import ArgumentError, FmaeError
 
 CONFIG, RECIPE, METRICS = "config.json", "recipe.json", "metrics.jsonl"
 MODEL, PRIOR, RESUME = "model.safetensors", "prior.safetensors", "resume.safetensors"
@@ -125,6 +126,20 @@ def read_config(run: Path) -> ModelConfig:
 def read_recipe(run: Path) -> Recipe:
     """Return the recipe of `run`. Raises RunError if recipe.json is missing or wrong."""
     return _read_dataclass(run / RECIPE, Recipe)
+
+
+def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, Recipe]:
+    """Return the architecture and the recipe of `run`, to continue it.
+
+    Raises ArgumentError if `options` has another value of the recipe than the run: it would not continue it.
+    """
+    config, recipe = read_config(run), read_recipe(run)
+    for name, value in options.items():
+        if value != (started := getattr(recipe, name)):
+            raise ArgumentError(
+                name, f"is {value}, but the run was started with {started}; leave it out, or start a new run"
+            )
+    return config, recipe
 
 
 def load_checkpoint(run: Path) -> Checkpoint:

@@ -126,14 +126,14 @@ def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: exists already; continue with --resume" in done.stderr
+    assert "run: already exists; continue it with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 
 def test_resume_keeps_the_recipe(cli):
     done = cli("train", "-o", CHECKPOINT, "--resume", "--lr", "0.1")
     assert done.returncode == 2
-    assert "started with --lr 0.004" in done.stderr
+    assert "--lr is 0.1, but the run was started with 0.004" in done.stderr
 
 
 def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):

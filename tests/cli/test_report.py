@@ -197,8 +197,8 @@ def test_results_that_are_not_given_are_measured(cli, tmp_path, data, monkeypatc
         asked["codecs"] = {codec.name for codec in general}
         return Evaluation.from_record(json.loads(EVALUATION.read_text()))
 
-    monkeypatch.setattr("fmae_edge.evaluate.evaluation.evaluate", evaluate)
-    monkeypatch.setattr("fmae_edge.evaluate.bench.run_bench", lambda path, rounds, on_round: bench_of())
+    monkeypatch.setattr("fmae_edge.evaluate.report.page.evaluate", evaluate)
+    monkeypatch.setattr("fmae_edge.evaluate.report.page.run_bench", lambda path, rounds, on_round: bench_of())
     done = cli("report", "-o", "page.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote page.html\n")
     assert asked == {"images": 200, "codecs": {"JPEG", "WebP"}}

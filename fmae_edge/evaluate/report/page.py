@@ -3,21 +3,36 @@
 import base64
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
+from threadpoolctl import threadpool_limits
 
-from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.data.fashion_mnist import FashionMnist
+from fmae_edge.evaluate.bench import Bench, run_bench
+from fmae_edge.evaluate.evaluation import Evaluation, evaluate
+from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
+from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
 from fmae_edge.evaluate.report import charts, data_uris
-from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map
-from fmae_edge.evaluate.report.reconstructions import Measured
+from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map, map_latents
+from fmae_edge.evaluate.report.page_data import build_figures
+from fmae_edge.evaluate.report.reconstructions import Measured, measure_reconstructions
 from fmae_edge.measure.equal_rows import merge_equal_rows
+from fmae_edge.runtime.bundle.manifest import Manifest
+from fmae_edge.runtime.codec import Codec
 
 ABSENT = "\N{EN DASH}"
+_IMAGES_COMPARED = 500
+_ROUNDS = 10
+
+ProgressBar = Callable[[str], AbstractContextManager[Callable[..., None]]]
 
 
 def render_page(
@@ -139,3 +154,40 @@ def _pictures(figures: dict[str, Any], measured: Measured, latent_map: LatentMap
             "psnr_scale": data_uris.psnr_scale(),
         }
     return drawn
+
+
+def make_report(
+    bundle: Path,
+    manifest: Manifest,
+    images: FashionMnist,
+    evaluation: Evaluation | None,
+    bench: Bench | None,
+    progress_bar: ProgressBar,
+) -> tuple[dict[str, Any], bytes]:
+    """Measure a bundle and return the figures of the report and its page.
+
+    Without an `evaluation`, fewer codecs are compared on 500 images; without a `bench`, speed is measured in fewer
+    rounds. `progress_bar` is called with a description and yields a function to call with (done, total).
+    """
+    measured = latent_map = None
+    if manifest.image_shape == images.test.shape[1:]:
+        # One thread: the many small products of the prior are slower with two
+        with progress_bar("test images and map") as on_progress, threadpool_limits(1):
+            measured = measure_reconstructions(Codec(bundle), images.test)
+            on_progress(1, 2)
+            latent_map = map_latents(measured.latents)
+    sources = {
+        "rate": "fmae-edge evaluate" if evaluation else "fmae-edge report",
+        "speed": "fmae-edge bench" if bench else "fmae-edge report",
+    }
+    count = min(_IMAGES_COMPARED, len(images.test)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
+    if evaluation is None and measured is not None and manifest.qualities is not None and count:
+        quick = [each for each in LOSSY_CODECS if each.name in ("JPEG", "WebP")]  # the others take minutes
+        with progress_bar("other codecs") as on_progress, threadpool_limits(1):  # times are those of one CPU
+            codec = Codec(bundle, threads=1)
+            evaluation = evaluate(codec, images.train, images.test[:count], 0, on_progress, quick)
+    if bench is None:
+        with progress_bar("speed") as on_progress:
+            bench = run_bench(bundle, _ROUNDS, on_progress)
+    figures = build_figures(manifest, measured, latent_map, evaluation, bench)
+    return figures, render_page(figures, measured, latent_map, evaluation, sources)

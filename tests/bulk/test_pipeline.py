@@ -5,18 +5,17 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
-from fmae_edge.bulk.many import Conversion, Product, convert_files
-from fmae_edge.bulk.options import FileOptions
 from fmae_edge.bulk.outputs import Outputs
-from fmae_edge.bulk.pipeline import groups_of, interruptible, run_ahead, threads
-from fmae_edge.bulk.sources import Inputs, Source
+from fmae_edge.bulk.pipeline import FileToWrite, convert_files, interruptible, run_ahead, threads
+from fmae_edge.bulk.run import BulkRun
+from fmae_edge.bulk.sources import Source, groups_of
+from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.runtime.errors import ResourceError
 from tests.cli.results import found
-
-DEFAULTS = FileOptions()
 
 
 class Work:
@@ -40,12 +39,16 @@ class Work:
             self.begun["write", number].set()
             return b"content"
 
-        return [[Product(str(source), source.path.with_suffix(".npy"), content)]]
+        return [[FileToWrite(str(source), source.path.with_suffix(".npy"), content)]]
 
-    def run(self, options=DEFAULTS):
-        outputs = Outputs(None, ".npy", options.force, self.sources)
-        work = Conversion(self.load, self.convert)
-        convert_files(Inputs(self.sources), work, outputs, options, files_at_once=1)
+    def outcomes(self, jobs=1, force=False):
+        outputs = Outputs(None, ".npy", self.sources, (".npy",), force=force)
+        work = partial(convert_files, self.sources, self.load, self.convert, outputs, jobs, 1)
+        return BulkRun(work, self.sources, 0, (".npy",), outputs)
+
+    def run(self, jobs=1, force=False):
+        """Do it as the command line does, which prints what happens."""
+        convert_and_print(lambda _inputs, _output, force: self.outcomes(jobs, force), [], force=force)
 
 
 def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
@@ -76,10 +79,10 @@ def test_what_is_not_begun_at_a_ctrl_c_is_not_even_read(tmp_path, capsys):
 def test_outcomes_are_told_in_the_order_of_the_inputs_whichever_is_done_first(tmp_path, capsys, monkeypatch):
     def write(self, path, content):
         time.sleep(0.002 * (int(path.stem) % 3))
-        return True
+        return "done"
 
     monkeypatch.setattr(Outputs, "write", write)
-    Work(tmp_path, 30, lambda *_: None).run(FileOptions(jobs=4))
+    Work(tmp_path, 30, lambda *_: None).run(jobs=4)
     told = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
     assert told == [str(tmp_path / str(number)) for number in range(30)]
 
@@ -139,7 +142,7 @@ def test_a_full_disk_ends_it_with_one_sentence_and_how_to_go_on(tmp_path, capsys
     disk = Disk(monkeypatch, number, room=10)
     work = Work(tmp_path, 500, lambda *_: None)
     with pytest.raises(SystemExit, match="1"):
-        work.run(FileOptions(jobs=jobs))
+        work.run(jobs=jobs)
     assert len(found(tmp_path)) == 10
     assert disk.refused <= jobs
     assert sum(work.begun["load", number].is_set() for number in range(500)) < 50
@@ -157,7 +160,7 @@ def test_after_a_full_disk_force_is_not_to_be_changed_for_skip_existing(tmp_path
     """Old files that have not been replaced yet would be skipped."""
     Disk(monkeypatch, errno.ENOSPC, room=3)
     with pytest.raises(SystemExit, match="1"):
-        Work(tmp_path, 20, lambda *_: None).run(FileOptions(force=True))
+        Work(tmp_path, 20, lambda *_: None).run(force=True)
     assert capsys.readouterr().err.splitlines()[0].endswith("; to go on, run the same command")
 
 
@@ -183,12 +186,13 @@ def test_a_disk_that_is_full_within_a_stack_tells_how_many_of_its_images_are_lef
     Disk(monkeypatch, errno.ENOSPC, room=2)
 
     def convert(_):
-        return [[Product(f"x[{row}]", tmp_path / f"x.{row}.png", lambda: b"content") for row in range(5)]]
+        return [[FileToWrite(f"x[{row}]", tmp_path / f"x.{row}.png", lambda: b"content") for row in range(5)]]
 
     sources = [Source(tmp_path / "x.fmae")]
-    outputs = Outputs(None, ".png", False, sources)
+    outputs = Outputs(None, ".png", sources, (".png",))
+    work = partial(convert_files, sources, lambda source: source, convert, outputs, 1, 1)
     with pytest.raises(SystemExit, match="1"):
-        convert_files(Inputs(sources), Conversion(lambda source: source, convert), outputs, DEFAULTS)
+        convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".png",), outputs), [])
     (sentence,) = capsys.readouterr().err.splitlines()
     way_on = "to go on, run the same command with --skip-existing"
     assert sentence.endswith(f"; 3 of its 5 images not written; {way_on}")
@@ -201,7 +205,7 @@ def test_a_lack_of_threads_in_a_conversion_ends_it_after_what_is_done(tmp_path, 
             raise ResourceError("encoder.onnx cannot be loaded")
 
     with pytest.raises(SystemExit, match="1"):
-        Work(tmp_path, 500, lack).run(FileOptions(jobs=jobs))
+        Work(tmp_path, 500, lack).run(jobs=jobs)
     assert len(found(tmp_path)) == 10
     told = capsys.readouterr()
     assert told.out.count("->") == 10
@@ -239,7 +243,7 @@ def test_threads_that_cannot_be_started_are_told_before_anything_is_done(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     work = Work(tmp_path, 20, lambda *_: None)
     with pytest.raises(SystemExit, match="1"):
-        work.run(FileOptions(jobs=jobs))
+        work.run(jobs=jobs)
     for thread in started:
         thread.join(10)
         assert not thread.is_alive()

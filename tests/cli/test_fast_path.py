@@ -1,8 +1,7 @@
-"""The calls that are run without Typer are those that Typer would make, and it makes all others."""
+"""The calls that run without Typer are those that Typer would make, and Typer makes all others."""
 
 import inspect
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmae_edge import cli as command_line
-from fmae_edge.bulk import compress, decompress
-from fmae_edge.bulk.destination import Destination
-from fmae_edge.bulk.options import FileOptions
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.app import app
-from fmae_edge.commands.direct import direct_call
+from fmae_edge.cli import build_app, fast_path
+from fmae_edge.commands import print_outcomes
+from fmae_edge.commands.console import UsageError
 
-DIRECT = [
+APP = build_app()
+FAST = [
     "compress a.png",
     "compress a.png b.png -o out",
     "compress -o out.npy --force a.png b.png",
@@ -48,18 +45,16 @@ TYPER = [
 
 @pytest.fixture(scope="module")
 def asked():
-    """Return the arguments that a call passes to `compress_files` or `decompress_files`, or how it is refused."""
+    """Return the function that a call runs and all its arguments, or how the call is refused."""
     calls = []
+
+    def note(convert, inputs, output=None, *, json=False, **options):
+        bound = inspect.signature(convert).bind(inputs, output, **options)
+        bound.apply_defaults()
+        calls.append((convert.__name__, {**bound.arguments, "json": json}))
+
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((compress, "compress_files"), (decompress, "decompress_files")):
-            signature = inspect.signature(getattr(module, name))
-
-            def note(*given, name=name, signature=signature, **named):
-                bound = signature.bind(*given, **named)
-                bound.apply_defaults()
-                calls.append((name, bound.arguments))
-
-            patch.setattr(module, name, note)
+        patch.setattr(print_outcomes, "convert_and_print", note)
 
         def run(call):
             calls.clear()
@@ -73,12 +68,10 @@ def asked():
         yield run
 
 
-@pytest.mark.parametrize("line", DIRECT)
-def test_a_direct_call_is_the_call_that_typer_makes(line, asked):
+@pytest.mark.parametrize("line", FAST)
+def test_the_fast_path_makes_the_call_that_typer_makes(line, asked):
     words = line.split()
-    direct = asked(direct_call(words))
-    assert direct == asked(lambda: app(words, standalone_mode=False))
-    assert all(isinstance(path, Path) for path in next(iter(direct[1].values())))
+    assert asked(fast_path(words)) == asked(lambda: APP(words, standalone_mode=False))
 
 
 WORDS = ("a.png", "b c.npy", "-", "./-", ".//-", "-/", "-o", "--output", "out/", "x.npy", "--force", "{stem}.npy")
@@ -92,34 +85,37 @@ ODD_WORDS = ("-a.png", "--", "-r", "-ox.npy", "--output=y", "--forc", "-o=", "{s
 )
 def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, words):
     words = [command, *words]
-    call = direct_call(words)
+    call = fast_path(words)
     if call is not None:
-        assert asked(call) == asked(lambda: app(words, standalone_mode=False))
+        assert asked(call) == asked(lambda: APP(words, standalone_mode=False))
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])
 @pytest.mark.parametrize(
-    ("words", "field", "value"),
+    ("words", "name", "value"),
     [
-        ("-o x/", "output", Destination(Path("x"), said_folder=True)),
+        ("-o x/", "output", "x/"),
         ("--precision fp32", "precision", "fp32"),
         ("--bundle folder", "bundle", Path("folder")),
         ("-r", "recursive", True),
         ("--force", "force", True),
         ("--skip-existing", "skip_existing", True),
         ("--dry-run", "dry_run", True),
+        ("--keep-going", "keep_going", True),
         ("-j 7", "jobs", 7),
         ("--json", "json", True),
     ],
 )
-def test_each_option_changes_its_own_field_alone(asked, command, words, field, value):
-    _, arguments = asked(lambda: app([command, "a", *words.split()], standalone_mode=False))
-    assert arguments["options"] == replace(FileOptions(), **{field: value})
+def test_each_option_changes_its_own_argument_only(asked, command, words, name, value):
+    _, usual = asked(lambda: APP([command, "a"], standalone_mode=False))
+    _, arguments = asked(lambda: APP([command, "a", *words.split()], standalone_mode=False))
+    assert arguments == {**usual, name: value}
+    assert usual[name] != value
 
 
 @pytest.mark.parametrize("line", TYPER)
-def test_all_else_is_left_to_typer(line):
-    assert direct_call(line.split()) is None
+def test_typer_gets_all_other_calls(line):
+    assert fast_path(line.split()) is None
 
 
 def test_the_version_needs_no_typer(capsys, monkeypatch):
@@ -145,7 +141,7 @@ def test_compress_does_not_load_typer(tmp_path, images):
 
 @pytest.mark.parametrize("extra", [[], ["--precision", "int8"]])
 def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path, images, extra):
-    """`fmae-edge compress *.png | head -1`, with and without Typer."""
+    """`fmae-edge compress *.png | head -1`, on the fast path and with Typer."""
     import subprocess
 
     from PIL import Image
