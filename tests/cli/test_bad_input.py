@@ -182,9 +182,9 @@ def test_numbers_that_an_option_does_not_take(cli, tmp_path, command, option, mo
 
 
 def test_every_number_is_tried():
-    from fmae_edge.commands.app import app
+    from fmae_edge.cli import build_app
 
-    commands = get_command(app).commands.values()
+    commands = get_command(build_app()).commands.values()
     found = {
         (command.name, option)
         for command in commands
