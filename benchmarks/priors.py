@@ -1,9 +1,8 @@
-"""What the latents of the default bundle cost under each prior, and how long coding them takes.
+"""Measure the bytes per image under each prior, and the time of coding: `python benchmarks/priors.py`.
 
-    python benchmarks/priors.py
-
-A table for each latent, the trained network in float32, and the same network in integers as the bundle has it:
-bytes an image as cross-entropy, then as coded. Test images; the table is counted on training images.
+The priors are a table per latent, the trained network in float32, and the same network in integers, as in the
+default bundle. The first table has the cross-entropy under each of them, and the coded bytes under the last. The
+images are the test images; the prior of tables is counted on the training images.
 """
 
 import statistics
@@ -14,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
-from fmae_edge.export.prior import table_prior
+from fmae_edge.export.integer_prior import table_prior
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all
-from fmae_edge.model.learned_prior import QUALITY_STEPS, UNITS
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from fmae_edge.runtime.entropy.prior import read_prior
@@ -31,7 +30,7 @@ MIDDLE = len(QUALITY_STEPS) // 2
 
 
 def microseconds(call: Callable[[], object], repetitions: int) -> float:
-    """Return the median of what a call takes."""
+    """Return the median time of a call in microseconds."""
     seconds = []
     for _ in range(repetitions):
         started = time.perf_counter()
@@ -66,7 +65,7 @@ def main() -> None:
             count_bits(network, symbols, quality).mean(),
         )
         rows.append((f"quality {quality + 1}", *(f"{bits / 8:.2f}" for bits in costs), f"{coded:.2f}"))
-    print(format_table(("bytes an image", "tables", "network, float32", "network, integers", "coded"), rows))
+    print(format_table(("bytes per image", "tables", "network, float32", "network, integers", "coded"), rows))
     symbols = clip_symbols(np.rint(test / QUALITY_STEPS[MIDDLE]))
     payloads = encode_symbols(network, symbols, MIDDLE)
     times = []
@@ -78,7 +77,7 @@ def main() -> None:
             (f"{count} images" if count > 1 else "one image", f"{encode / count:.0f}", f"{decode / count:.0f}")
         )
     print()
-    print(format_table(("microseconds an image", "symbols to bytes", "bytes to symbols"), times))
+    print(format_table(("microseconds per image", "symbols to bytes", "bytes to symbols"), times))
 
 
 if __name__ == "__main__":

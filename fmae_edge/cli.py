@@ -1,4 +1,4 @@
-"""The command line: parse, call, print.
+"""The entry point of `fmae-edge`: the Typer app, a fast path without it, and errors as exit codes.
 
 Few modules are imported here, because a Ctrl-C during these imports ends in a traceback.
 """
@@ -8,32 +8,30 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from typer import Typer
 
 # Packages that a command imports, and the extras that install them
-_EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
-    (
-        "matplotlib",
-        "imagecodecs",
-        "webp",
-        "bjontegaard",
-        "jinja2",
-        "markupsafe",
-        "sklearn",
-        "threadpoolctl",
-        "torch",
-        "torchvision",
-        "onnx",
-        "onnxscript",
-        "safetensors",
+_EXTRAS = {
+    **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
+    **dict.fromkeys(("torch", "safetensors"), "train,export"),
+    "torchvision": "train",
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
+    "matplotlib": "evaluate,train",
+    **dict.fromkeys(
+        ("imagecodecs", "webp", "bjontegaard", "jinja2", "markupsafe", "sklearn", "threadpoolctl"), "evaluate"
     ),
-    "train,evaluate",
+}
+_COMMANDS = (
+    *("compress", "decompress", "compare", "reconstruct", "info", "doctor"),
+    *("train", "export", "parity", "bench", "evaluate", "report"),
 )
-
-# Commands that multiply large matrices. Others are no faster with more threads, so they need not get them
+# Commands that multiply large matrices. Others are no faster with more threads, so OpenBLAS starts none for them
 _BLAS_THREADS = ("train", "export", "parity", "bench", "evaluate", "report")
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
@@ -60,12 +58,148 @@ def _prepare_streams() -> None:
     # Imported before an error can occur: there may be no memory for it later
     from fmae_edge.commands.console import ClosedOutput
 
-    if isinstance(sys.stdout, TextIOWrapper):  # the bytes of a file name need not be text
+    if isinstance(sys.stdout, TextIOWrapper):  # a file name may contain bytes that are not text
         sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stdout is None:  # the caller closed it: print would drop the results without an error
         sys.stdout = ClosedOutput()
     if sys.stderr is None:  # the caller closed it: print would write to standard output, where results may go
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+
+
+def _run() -> None:
+    gc.disable()  # imports leave no garbage to collect
+    from fmae_edge.commands.console import UsageError
+    from fmae_edge.runtime.errors import FmaeError
+
+    arguments = sys.argv[1:]
+    needs_blas = arguments[:1] != [] and arguments[0] in _BLAS_THREADS
+    if not needs_blas:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        if "" in arguments:  # as a path it would be the current folder
+            raise UsageError("an argument is empty: check for a shell variable that is not set")
+        if needs_blas and not {"-h", "--help"} & set(arguments):
+            _import_numpy()
+        call = fast_path(arguments) or partial(build_app(), prog_name="fmae-edge")
+        gc.enable()
+        try:
+            call()
+        except SystemExit as end:
+            if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None  # Typer exits with 130 and prints nothing
+            raise
+        finally:  # Typer raises SystemExit; a failed write must be reported before Python exits
+            sys.stdout.flush()
+    except UsageError as error:
+        _fail(str(error), error, exit_code=2)
+    except FmaeError as error:
+        _fail(str(error), error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a folder that may not be searched, a name that is too long, a full disk, ...
+        if error.filename:
+            _fail(f"{error.filename}: {error.strerror}", error)
+        if error.errno in _FAILED_WRITES:  # an error about a file has a filename
+            _fail(f"standard output cannot be written ({error.strerror})", error)
+        _fail(error.strerror or str(error), error)
+
+
+def fast_path(arguments: Sequence[str]) -> Callable[[], None] | None:
+    """Return the call that common `arguments` ask for, or None if Typer has to parse them.
+
+    Typer is not imported for `--version`, nor for `compress FILE...` and `decompress FILE...` with no option but
+    `-o OUTPUT` and `--force`. docs/measured.md has the time that this saves.
+    """
+    if list(arguments) == ["--version"]:
+        from fmae_edge import __version__
+
+        return partial(print, f"fmae-edge {__version__}")
+    if not arguments or arguments[0] not in ("compress", "decompress"):
+        return None
+    files: list[str] = []
+    output, force = "", False
+    rest = iter(arguments[1:])
+    for argument in rest:
+        if argument in ("-o", "--output"):
+            value = next(rest, "")
+            if output or not value or value.startswith("--"):
+                return None
+            output = value
+        elif argument == "--force":
+            force = True
+        elif argument and (argument == "-" or not argument.startswith("-")):
+            files.append(argument)
+        else:
+            return None
+    return partial(_convert, arguments[0], files, output or None, force) if files else None
+
+
+def _convert(command: str, files: list[str], output: str | None, force: bool) -> None:
+    from fmae_edge.bulk.compress import compress_files
+    from fmae_edge.bulk.decompress import decompress_files
+    from fmae_edge.commands.print_outcomes import convert_and_print
+
+    convert_and_print(compress_files if command == "compress" else decompress_files, files, output, force=force)
+
+
+def build_app() -> "Typer":
+    """Return the Typer app with all commands. A command imports what it needs when it runs."""
+    from importlib import import_module
+    from typing import Annotated
+
+    import typer
+
+    from fmae_edge import __version__
+    from fmae_edge.commands.options import add_command
+
+    app = typer.Typer(
+        help="Compress 28x28 grayscale images with a convolutional autoencoder, or train your own codec.\n\n"
+        "\b\nExample:\n  fmae-edge compress img.png -o img.fmae\n  fmae-edge decompress img.fmae",
+        epilog="Run fmae-edge COMMAND --help for the options of a command. Exit codes: 0 success, 1 something "
+        "failed, 2 wrong usage, 130 Ctrl-C. Environment: FMAE_EDGE_THREADS, else OMP_NUM_THREADS, sets the number "
+        "of threads; NO_COLOR turns colours off.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name in _COMMANDS:
+        add_command(app, getattr(import_module(f"fmae_edge.commands.{name}"), name))
+
+    def print_version(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"fmae-edge {__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def _(
+        version: Annotated[
+            bool,
+            typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit."),
+        ] = False,
+    ) -> None:
+        pass
+
+    return app
+
+
+def _import_numpy() -> None:
+    """Import numpy. Raises ResourceError where OpenBLAS gets no threads: it sends SIGINT then, as Ctrl-C does."""
+    if sys.platform != "linux":  # only Linux tells which process sent a signal
+        return
+    from fmae_edge.runtime.errors import ResourceError
+
+    interrupt, old = {signal.SIGINT}, signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        import numpy as np  # noqa: F401
+
+        sent = signal.sigtimedwait(interrupt, 0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+    if sent is not None and sent.si_pid == os.getpid():
+        raise ResourceError("numpy cannot be loaded")
+    if sent is not None:
+        raise KeyboardInterrupt
 
 
 def _sentence(error: Exception) -> str:
@@ -82,8 +216,8 @@ def _sentence(error: Exception) -> str:
             return "out of memory"
         if lacks_resources(cause):
             return OUT_OF_RESOURCES
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"unexpected error ({what}); run again with --debug and attach the output of fmae-edge doctor"
+    found = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"unexpected error ({found}); run again with --debug and attach the output of fmae-edge doctor"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -92,66 +226,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-def _run() -> None:
-    gc.disable()  # imports leave no garbage to collect
-    from fmae_edge.bulk.usage import UsageError
-    from fmae_edge.commands.direct import direct_call
-    from fmae_edge.runtime.errors import FmaeError
-
-    if not sys.argv[1:] or sys.argv[1] not in _BLAS_THREADS:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        if "" in sys.argv[1:]:  # as a path it would be the current folder
-            raise UsageError("an argument is empty: check for a shell variable that is not set")
-        if sys.argv[1:2] and sys.argv[1] in _BLAS_THREADS and not {"-h", "--help"} & set(sys.argv):
-            _import_numpy()
-        call = direct_call(sys.argv[1:])
-        if call is None:
-            from fmae_edge.commands.app import app
-
-            call = partial(app, prog_name="fmae-edge")
-        gc.enable()
-        try:
-            call()
-        except SystemExit as end:
-            if end.__context__ is not None and isinstance(end.__context__.__cause__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None  # Typer exits with 130 and no word
-            raise
-        finally:  # Typer raises SystemExit; a failed write must be reported before Python exits
-            sys.stdout.flush()
-    except UsageError as error:
-        _fail(str(error), error, exit_code=2)
-    except FmaeError as error:
-        _fail(str(error), error)
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # a folder that may not be searched, a name that is too long, a full disk, ...
-        if error.filename:
-            _fail(f"{error.filename}: {error.strerror}", error)
-        if error.errno in _FAILED_WRITES:  # an error of a file has a filename
-            _fail(f"standard output cannot be written ({error.strerror})", error)
-        _fail(error.strerror or str(error), error)
-
-
-def _import_numpy() -> None:
-    """Import numpy. Raises ResourceError where OpenBLAS gets no threads: it sends SIGINT then, as Ctrl-C does."""
-    if sys.platform != "linux":  # which tells who has sent a signal
-        return
-    from fmae_edge.runtime.errors import ResourceError
-
-    interrupt, old = {signal.SIGINT}, signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        import numpy as np  # noqa: F401
-
-        sent = signal.sigtimedwait(interrupt, 0)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-    if sent is not None and sent.si_pid == os.getpid():
-        raise ResourceError("numpy cannot be loaded")
-    if sent is not None:
-        raise KeyboardInterrupt
 
 
 def _fail(sentence: str, error: BaseException, exit_code: int = 1) -> NoReturn:

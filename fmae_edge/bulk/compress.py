@@ -1,171 +1,195 @@
-"""Run `fmae-edge compress`, without Typer, which takes longer to import than compressing an image takes."""
+"""Compress image files to latent or .fmae files."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.bulk.image_names import names_of
-from fmae_edge.bulk.images import read_image
-from fmae_edge.bulk.joined import Part, join_files
-from fmae_edge.bulk.many import FILES_AT_ONCE, Conversion, Product, convert_files
-from fmae_edge.bulk.options import FileOptions, gray_image_size
-from fmae_edge.bulk.outcome import Outcome
-from fmae_edge.bulk.pipeline import settle
-from fmae_edge.bulk.sources import STREAM, Source, as_argument, expand, named
-from fmae_edge.bulk.usage import UsageError, options_named
-from fmae_edge.commands.console import is_quiet
+from fmae_edge.bulk.gray_images import open_gray_codec, read_image
+from fmae_edge.bulk.outputs import Outputs, output_suffix
+from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.run import BulkRun, Outcome, failed, settle
+from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.errors import FmaeError, InputError
-from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY
+from fmae_edge.runtime.engine.graphs import Precision
+from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, as_options
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
+from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import dump_latents
 from fmae_edge.runtime.latents import LatentDtype
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and a Ctrl-C waits for the current group
 
-Gray = tuple[NDArray[np.uint8], list[str]]  # an image and what had to be converted
-
-
-@dataclass(frozen=True)
-class FmaeOptions:
-    """The options of `fmae-edge compress` for .fmae files; None or False if they are not given."""
-
-    quality: int | None = None
-    effort: int | None = None
-    max_bytes: int | None = None
-    names: bool = False
-
-
-NOTHING_SAID = FmaeOptions()
-DEFAULTS = FileOptions()
+Pixels = NDArray[np.uint8]
 
 
 def compress_files(
-    images: Sequence[Path],
-    options: FileOptions = DEFAULTS,
+    inputs: Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    quality: int | None = None,
+    effort: int | None = None,
+    max_bytes: int | None = None,
+    names: bool = False,
     dtype: LatentDtype | None = None,
     fit: Fit | None = None,
-    fmae: FmaeOptions = NOTHING_SAID,
-) -> None:
-    """Compress image files to latent or .fmae files; the options are those of `fmae-edge compress`."""
-    suffix = _result_suffix(options, dtype, fmae)
-    inputs = expand(images, options.recursive, SUFFIXES)
-    sources = inputs.sources
-    one_file = options.output is not None and options.output.names_one(suffix)
-    joined = (len(sources) > 1 or fmae.names) and one_file
-    if fmae.names and not joined:
-        raise UsageError(f"--names needs -o FILE{FMAE_SUFFIX}")
-    searches = bool(fmae.effort or fmae.max_bytes)
-    codec = options.open_codec(beside_files=len(sources) > 1 and not searches)
-    size = gray_image_size(codec.manifest)
-    outputs = options.place(suffix, (LATENT_SUFFIX, FMAE_SUFFIX), sources, joined)
+    precision: Precision = "int8",
+    bundle: str | Path | None = None,
+    recursive: bool = False,
+    force: bool = False,
+    skip_existing: bool = False,
+    dry_run: bool = False,
+    jobs: int = 1,
+    keep_going: bool = False,
+) -> BulkRun:
+    """Compress image files; iterate over the result to do so. The arguments are those of `fmae-edge compress`.
 
-    def load(source: Source) -> Gray:
-        return read_image(source, size, fit)
+    Raises ArgumentError if they are wrong or contradict each other, InputError, BundleError or OutputError if no
+    input could be compressed. What is wrong with one input is in its outcome.
 
-    encoder = _Encoder(codec, suffix, dtype or "float32", fmae)
-    if joined and options.output is not None:
-        names = names_of(sources, options.keep_going) if fmae.names else None
+    Example::
 
-        def load_part(source: Source) -> Part[NDArray[np.uint8]]:
-            if names is not None and isinstance(refused := names[source], InputError):
-                raise refused
-            return Part(*load(source))
+        for outcome in compress_files(["photos"], "latents/{path}.fmae", recursive=True, quality=5, jobs=4):
+            print(outcome.input, outcome.status, outcome.error)
+    """
+    asked = output_suffix(output)
+    for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "names": names or None}
+    suffix = _result_suffix(output, asked, dtype, [name for name, value in for_fmae.items() if value is not None])
+    if quality is not None and max_bytes is not None:
+        raise ArgumentError("max_bytes", "chooses the quality; give it or a quality, not both")
+    if jobs < 1:
+        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
+    settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
+    as_options(*settings)
+    sources, passed_over = expand(inputs, recursive, SUFFIXES)
+    joins = asked == suffix and (len(sources) > 1 or names)
+    suffixes = (LATENT_SUFFIX, FMAE_SUFFIX)
+    outputs = Outputs(output, suffix, sources, suffixes, joins, force, skip_existing, dry_run)
+    if names and outputs.one_file is None:
+        raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
+    searches = bool(effort or max_bytes)
+    codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1 and not searches)
+    image_names = _names_of(sources, keep_going) if names else {}
+    settled: dict[Source, Outcome | None] = {
+        source: failed(source, name) for source, name in image_names.items() if isinstance(name, InputError)
+    }
+    if skip_existing and outputs.one_file is None:
+        # Checked before anything is written: otherwise the order in which threads finish would decide
+        settled = {source: settle(source, partial(_skip, outputs, source)) for source in dict.fromkeys(sources)}
+    # Only for a single image, because it takes a few milliseconds
+    compares = len(sources) == 1 and suffix == LATENT_SUFFIX and not asked and dtype is None
 
-        join_files(inputs, load_part, partial(encoder.stack, names), options.output.path, outputs, options)
-        return
+    def load(source: Source) -> tuple[Pixels, list[str]] | Outcome:
+        if (outcome := settled.get(source)) is not None:
+            return outcome
+        image, notes = read_image(source, codec, fit)
+        return image[None], notes
 
-    # Only for a single input, because it takes a few milliseconds
-    says_fmae_size = (
-        suffix == LATENT_SUFFIX
-        and not options.suffix
-        and dtype is None
-        and len(sources) == 1
-        and not (options.json or is_quiet())
-    )
-
-    def hint(target: Path, pixels: NDArray[np.uint8]) -> str:
-        if not says_fmae_size or target == STREAM:
-            return ""
-        with suppress(FmaeError):  # a bundle without a prior cannot make .fmae files
-            return f"-o {as_argument(target.with_suffix(FMAE_SUFFIX))} would take {len(codec.compress(pixels))}"
-        return ""
-
-    # Checked before anything is written: otherwise the outcome would depend on the order in which threads finish
-    def skip_existing(source: Source) -> Outcome | None:
-        target = outputs.path(source)
-        if not outputs.is_taken(target) or outputs.claim(target, str(source)):
-            return None
-        return Outcome(str(source), str(target), "skipped")
-
-    asked = dict.fromkeys(sources if options.skip_existing else ())  # once for inputs given twice
-    skipped = {source: settle(source, partial(skip_existing, source)) for source in asked}
-
-    def load_if_needed(source: Source) -> Gray | Outcome:
-        return skipped.get(source) or load(source)
-
-    def convert(loaded: Sequence[tuple[Source, Gray]]) -> list[list[Product]]:
+    def convert(loaded: Sequence[tuple[Source, tuple[Pixels, list[str]]]]) -> list[list[FileToWrite]]:
+        images = np.concatenate([image for _, (image, _) in loaded])
         with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
-            contents = encoder.each([pixels for _, (pixels, _) in loaded])
-        products = []
-        for (source, (pixels, notes)), content in zip(loaded, contents, strict=True):
+            if suffix == LATENT_SUFFIX:
+                contents = [dump_latents(latent) for latent in codec.encode(images, dtype or "float32")]
+            else:
+                contents = list(codec.compress_iter(images, *settings, batch_size=FILES_AT_ONCE))
+        files = []
+        for (source, (image, notes)), content in zip(loaded, contents, strict=True):
             target = outputs.path(source)
-            write = partial(bytes, content)
-            products.append([Product(str(source), target, write, notes, hint=partial(hint, target, pixels))])
-        return products
+            measure = partial(_fmae_bytes, codec, image) if compares and target != STREAM else None
+            files.append([FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure)])
+        return files
 
-    at_once = _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE
-    convert_files(inputs, Conversion(load_if_needed, convert), outputs, options, at_once)
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+        images = np.concatenate([image for _, image in loaded])
+        if suffix == LATENT_SUFFIX:
+            return dump_latents(codec.encode(images, dtype or "float32"))
+        listed = [str(image_names[source]) for source, _ in loaded] if names else None
+        return codec.compress_batch(images, *settings, listed)
 
+    def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
+        if outputs.one_file is not None:
+            return join_files(sources, load, join, outputs, jobs, keep_going, advance)
+        at_once = _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE
+        return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
-@dataclass(frozen=True)
-class _Encoder:
-    """Encode images as files of one format."""
-
-    codec: Codec
-    suffix: str
-    dtype: LatentDtype
-    fmae: FmaeOptions
-
-    @options_named()
-    def each(self, pixels: list[NDArray[np.uint8]]) -> list[bytes]:
-        """Return the content of one file per image (height, width)."""
-        if self.suffix == LATENT_SUFFIX:
-            return [dump_latents(latent) for latent in self.codec.encode(np.stack(pixels), self.dtype)]
-        return list(self.codec.compress_iter(pixels, *self._settings(), batch_size=FILES_AT_ONCE))
-
-    @options_named()
-    def stack(
-        self, names: Mapping[Source, object] | None, loaded: Sequence[tuple[Source, NDArray[np.uint8]]]
-    ) -> bytes:
-        """Return the content of one file with all images, and their `names` if given."""
-        pixels = np.stack([image for _, image in loaded])
-        if self.suffix == LATENT_SUFFIX:
-            return dump_latents(self.codec.encode(pixels, self.dtype))
-        listed = None if names is None else [str(names[source]) for source, _ in loaded]
-        return self.codec.compress_batch(pixels, *self._settings(), listed)
-
-    def _settings(self) -> tuple[int, int, int | None]:
-        quality = DEFAULT_QUALITY if self.fmae.quality is None else self.fmae.quality
-        return quality, self.fmae.effort or 0, self.fmae.max_bytes
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
 
 
-def _result_suffix(options: FileOptions, dtype: LatentDtype | None, fmae: FmaeOptions) -> str:
-    """Return the suffix of results. An option that only one of the formats has selects this format."""
-    if fmae == NOTHING_SAID and options.suffix != FMAE_SUFFIX:
+def _skip(outputs: Outputs, source: Source) -> Outcome | None:
+    """Claim the result of `source`, and return its outcome if the result exists and is skipped."""
+    target = outputs.path(source)
+    if outputs.skips(target) and not outputs.claim(target, str(source)):
+        return Outcome(str(source), str(target), "skipped")
+    return None
+
+
+def _fmae_bytes(codec: Codec, pixels: Pixels) -> int:
+    return len(codec.compress(pixels))
+
+
+def _result_suffix(
+    output: str | Path | None, asked: str, dtype: LatentDtype | None, for_fmae: Sequence[str]
+) -> str:
+    """Return the suffix of results. An argument that only one of the formats has selects this format."""
+    if not for_fmae and asked != FMAE_SUFFIX:
         return LATENT_SUFFIX
-    if options.suffix == LATENT_SUFFIX:
-        told = "--quality, --effort, --max-bytes and --names"
-        raise UsageError(f"{options.output}: {told} need an output that ends in {FMAE_SUFFIX}")
+    if asked == LATENT_SUFFIX:
+        raise ArgumentError(for_fmae[0], f"needs an output that ends in {FMAE_SUFFIX}, got {output}")
     if dtype is not None:
-        raise UsageError(
-            f"--dtype needs an output that ends in {LATENT_SUFFIX}; {FMAE_SUFFIX} files have --quality"
+        raise ArgumentError(
+            "dtype", f"needs an output that ends in {LATENT_SUFFIX}; {FMAE_SUFFIX} files have a quality"
         )
     return FMAE_SUFFIX
+
+
+def _names_of(sources: Sequence[Source], keep_going: bool) -> dict[Source, str | InputError]:
+    """Return the name of each input, or the reason why it cannot have one.
+
+    In a folder given with -r, the name is the path below it, without the suffix. Of two inputs whose names exclude
+    each other, the first gets its name. Raises InputError if an input is given twice, or without `keep_going` if
+    one cannot have a name: no image need be read then.
+    """
+    found: dict[Source, str | InputError] = {}
+    taken: dict[str, Source] = {}
+    folders: dict[str, Source] = {}  # that names are in
+    for source in sources:
+        name = (source.below / source.path.stem).as_posix()
+        if name in taken and taken[name].path == source.path:
+            raise InputError(f"{source} is given twice")
+        above = [str(folder) for folder in PurePosixPath(name).parents]
+        problem = _problem_of(source, name, above, taken, folders)
+        if problem and not keep_going:
+            raise InputError(problem)
+        found[source] = InputError(problem) if problem else name
+        if not problem:
+            taken[name] = source
+            folders |= dict.fromkeys(above, source)
+    return found
+
+
+def _problem_of(
+    source: Source, name: str, above: Sequence[str], taken: dict[str, Source], folders: dict[str, Source]
+) -> str:
+    """Return why an input cannot have a name that lies in the folders `above`, or nothing."""
+    try:
+        as_names([name], 1)
+    except InputError as error:
+        return f"{source}: {error}; rename it, or leave out --names"
+    if name in taken:
+        return (
+            f"{taken[name]} and {source}: both would have the name {name!r}; rename one, leave out --names, or "
+            "give the folder that holds both with -r, which keeps the folders in it as a part of the names"
+        )
+    if name in folders:
+        problem = f"its name {name!r} is a folder in the name of {folders[name]}"
+        return f"{source}: {problem}; rename it, or leave out --names"
+    for folder in above:
+        if folder in taken:
+            problem = f"{folder!r} in its name is the name of {taken[folder]}"
+            return f"{source}: {problem}; rename it, or leave out --names"
+    return ""

@@ -1,64 +1,90 @@
-"""Choose and write the outputs of a command: next to the inputs, a file, a folder, a pattern, or stdout."""
+"""Choose and write the outputs of a run: next to the inputs, a file, a folder, a pattern, or standard output."""
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Literal
 
-from fmae_edge.bulk.destination import Destination
-from fmae_edge.bulk.sources import STREAM, Source, place_finder
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.console import ClosedOutput, drop_unwritten
+from fmae_edge.bulk.sources import STREAM, Source, as_path, place_finder
 from fmae_edge.runtime.atomic_write import final_path, refuse_existing, refuse_special, write_error, write_file
-from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.errors import ArgumentError, OutputError
+
+_FIELD = re.compile(r"\{(\w*)\}")
+_FIELDS = ("folder", "path", "stem")
+
+
+def output_suffix(output: str | Path | None) -> str:
+    """Return the suffix that an output asks for in lower case, or an empty string for a folder and `-`."""
+    if output is None or _is_folder(output):
+        return ""
+    path = Path(output)
+    name = path.name.lower()
+    return path.suffix.lower() or (name if name.startswith(".") else "")
+
+
+def _is_folder(output: str | Path | None) -> bool:
+    """Whether an output ends in / or exists as a folder."""
+    if output is None or as_path(output) == STREAM:
+        return False
+    return str(output).endswith(("/", os.sep)) or Path(output).is_dir()
 
 
 class Outputs:
-    """The outputs of one command.
+    """The outputs of a run.
 
-    `output` is what the user gave, or None to write next to the inputs. Results in a folder keep the subfolders
-    below the folder given with -r. With `joined`, all inputs make one file. Names end in `suffix`, which is one of
-    `suffixes`. Missing folders are made, but not for a file that was named. Existing results are skipped with
-    `skip_existing`, overwritten with `force`, else refused. Messages go to `stream`.
+    `output` is a file, `-`, a folder, or a pattern with fields for parts of an input's name; None writes next to
+    the inputs. A folder is one that exists, a name without a suffix, or a name that ends in /. Results in a folder
+    keep the subfolders below the folder given with -r. Names end in `suffix`, which is one of `suffixes`. With
+    `join`, all inputs become one file unless `output` is a pattern; `one_file` is its path. Missing folders are
+    made, but not for a file that was named. Existing results are skipped with `skip_existing`, overwritten with
+    `force`, else refused. With `dry_run`, nothing is written.
 
-    Raises UsageError if the results of `inputs` cannot go to `output`, OutputError if it is a pipe or a device.
+    Raises ArgumentError if the results of `sources` cannot go to `output`, OutputError for a pipe or a device.
     """
 
     def __init__(
         self,
-        output: Destination | None,
+        output: str | Path | None,
         suffix: str,
-        force: bool,
-        inputs: Sequence[Source],
-        joined: bool = False,
+        sources: Sequence[Source],
+        suffixes: Sequence[str],
+        join: bool = False,
+        force: bool = False,
         skip_existing: bool = False,
-        suffixes: Sequence[str] = (),
+        dry_run: bool = False,
     ) -> None:
-        self._output, self.suffix, self._force, self._skip = output, suffix, force, skip_existing
+        if force and skip_existing:
+            raise ArgumentError("skip_existing", "keeps files that force would overwrite; give only one of them")
+        self.suffix, self._force, self._skip, self._dry_run = suffix, force, skip_existing, dry_run
         self._claimed: dict[tuple[str, str], str] = {}
         self._place = place_finder()
         self._found: set[Path] = set()
-        self._inputs = {_identity(source.path) for source in inputs} - {None}
-        to_stdout = any(source.path == STREAM for source in inputs) if output is None else output.path == STREAM
-        self.stream: TextIO = sys.stderr if to_stdout else sys.stdout
-        self._makes_folders = output is None or output.is_folder or output.is_pattern
-        if output is not None and output.path != STREAM:
-            refuse_special(output.path)
-        if output is None or output.is_folder:
+        self._inputs = {_identity(source.path) for source in sources} - {None}
+        self._path = None if output is None else as_path(output)
+        if output is not None:
+            _require_fields(output)
+        asked = output_suffix(output)
+        self._is_pattern = _FIELD.search(str(output)) is not None and not _is_folder(output)
+        self._is_folder = not (output is None or self._path == STREAM or self._is_pattern or asked)
+        self._makes_folders = output is None or self._is_folder or self._is_pattern
+        self.one_file = self._path if join and not self._makes_folders else None
+        self.to_stdout = self._path == STREAM or (output is None and any(each.path == STREAM for each in sources))
+        if self._path is None:
             return
-        if len(inputs) > 1 and not (joined or output.is_pattern):
-            if output.path == STREAM:
-                raise UsageError(f"-: standard output takes one result, but there are {len(inputs)} inputs")
-            raise UsageError(
-                f"{output}: is one file, but {len(inputs)} inputs need a folder or a pattern with {{stem}}"
-            )
-        if output.path != STREAM and output.suffix != suffix:
-            allowed = " or ".join(suffixes or [suffix])
-            raise UsageError(f"{output}: the name of a file must end in {allowed}, and of a folder in /")
-        if output.path.name.lower() == suffix:
-            raise UsageError(f"{output}: has no name before its {suffix}")
+        if self._path != STREAM:
+            refuse_special(self._path)
+        problem = ""
+        if len(sources) > 1 and not (join or self._makes_folders):
+            problem = f"{len(sources)} inputs need a folder or a pattern with {{stem}}"
+        elif not self._is_folder and self._path != STREAM and asked != suffix:
+            problem = f"the name of a file must end in {' or '.join(suffixes)}, and of a folder in /"
+        elif self._path.name.lower() == suffix and not self._is_folder:
+            problem = f"it has no name before its {suffix}"
+        if problem:
+            raise ArgumentError("output", f"is {output}; {problem}")
 
     def path(self, source: Source, stem: str | None = None) -> Path:
         """Return the path of a result of `source`, with `stem` as its name if it is not that of the input.
@@ -66,22 +92,42 @@ class Outputs:
         Raises OutputError if a pattern leads out of the folder that it begins with.
         """
         if source.path == STREAM:
-            if self._output is None:
+            if self._path is None:
                 return STREAM
             source = Source(Path("stdin"))
         stem = source.path.stem if stem is None else stem
-        if self._output is None:
+        if self._path is None:
             return source.path.parent / (stem + self.suffix)
-        if self._output.is_folder:
-            return self._output.path / source.below / (stem + self.suffix)
-        filled = self._output.fill({"folder": source.path.parent, "path": source.below / stem, "stem": stem})
-        if filled.parts.count("..") > self._output.path.parts.count(".."):
-            raise OutputError(f"{filled}: is not in the folder of {self._output}; use {{path}} or {{stem}}")
+        if self._is_folder:
+            return self._path / source.below / (stem + self.suffix)
+        if not self._is_pattern:
+            return self._path
+        values = {"folder": source.path.parent, "path": source.below / stem, "stem": stem}
+        filled = Path(_FIELD.sub(lambda field: str(values[field[1]]), str(self._path)))
+        if filled.parts.count("..") > self._path.parts.count(".."):
+            raise OutputError(f"{filled}: is not in the folder of {self._path}; use {{path}} or {{stem}}")
         return filled
 
-    def is_taken(self, path: Path) -> bool:
-        """Whether `path` exists and is not a result of this command."""
-        return path != STREAM and self._place_of(path) not in self._claimed and os.path.lexists(path)
+    def path_aside(self, source: Source, stem: str) -> tuple[Path, Path | None]:
+        """Return the path of a result named `stem` that does not replace what it may have been made from.
+
+        Next to the inputs, a result whose path is taken is named `stem.decoded`. The taken path is returned too.
+        """
+        plain = self.path(source, stem)
+        taken = plain != STREAM and self._place_of(plain) not in self._claimed and os.path.lexists(plain)
+        if self._path is not None or not taken:
+            return plain, None
+        return self.path(source, f"{stem}.decoded"), plain
+
+    def skips(self, path: Path, content: bytes | None = None) -> bool:
+        """Whether a result is skipped because `path` exists, with `content` only if the file has that content.
+
+        Raises OutputError if `path` is a pipe, a socket or a device.
+        """
+        if not self._skip or path == STREAM or not os.path.lexists(path) or path.is_dir():
+            return False
+        refuse_special(path)
+        return content is None or path.read_bytes() == content
 
     def claim(self, path: Path, who: str = "") -> bool:
         """Reserve `path` for a result of `who` and return True, or False to skip it because it exists.
@@ -96,11 +142,8 @@ class Outputs:
                 f"{path}: {self._claimed[place]} is already written to this path; use separate runs, or "
                 "{path} or {folder} in -o"
             )
-        exists = os.path.lexists(path)
-        skipped = exists and self._skip and not path.is_dir()
-        if skipped:
-            refuse_special(path)
-        elif exists:
+        skipped = self.skips(path)
+        if not skipped and os.path.lexists(path):
             if _identity(path) in self._inputs:
                 raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
             refuse_existing(path, self._force)
@@ -115,15 +158,18 @@ class Outputs:
                 reason = errno.EROFS if _is_read_only(folder) else errno.EACCES
                 raise write_error(f"{path}: {folder} cannot be written to", OSError(reason, os.strerror(reason)))
 
-    def write(self, path: Path, content: bytes) -> bool:
-        """Write a claimed result, whole or not at all, and return True.
+    def write(self, path: Path, content: bytes) -> Literal["done", "planned", "skipped"]:
+        """Write a claimed result, whole or not at all; with `dry_run`, check that it could be written.
 
-        Returns False if another process has made it meanwhile and existing results are skipped. Raises OutputError
-        if it cannot be written.
+        Returns "skipped" if another process has made it meanwhile and existing results are skipped. Raises
+        OutputError if it cannot be written.
         """
+        if self._dry_run:
+            self.rehearse(path)
+            return "planned"
         if path == STREAM:
             _write_to_stdout(content)
-            return True
+            return "done"
         if self._makes_folders and path.parent not in self._found:
             self._find_folder(path)
             try:
@@ -134,10 +180,10 @@ class Outputs:
         try:
             write_file(path, content, self._force)
         except OutputError:
-            if self._skip and path.is_file():
-                return False
+            if self.skips(path):
+                return "skipped"
             raise
-        return True
+        return "done"
 
     def _place_of(self, path: Path) -> tuple[str, str]:
         """Return a key of the file that is written. With --force, two links to one file have the same key."""
@@ -155,25 +201,41 @@ class Outputs:
         return nearest
 
 
+def _require_fields(output: str | Path) -> None:
+    """Raise ArgumentError for a pattern with unknown fields, an unmatched brace or no file name."""
+    text, fields = str(output), f"{{{'}, {'.join(_FIELDS)}}}"
+    if Path(text).is_dir():
+        return
+    problem = ""
+    if text.endswith(("/", os.sep)) and _FIELD.search(text):
+        problem = "a pattern needs a file name; end it with {stem} and a suffix"
+    elif unknown := [field for field in _FIELD.findall(text) if field not in _FIELDS]:
+        problem = f"unknown field {{{unknown[0]}}}; use {fields}"
+    elif set("{}") & set(_FIELD.sub("", text)):
+        problem = f"it has an unmatched brace; the fields are {fields}"
+    if problem:
+        raise ArgumentError("output", f"is {text}; {problem}")
+
+
 def _is_read_only(folder: Path) -> bool:
     """Whether a folder is on a file system that takes no files from anybody."""
     return sys.platform != "win32" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def _write_to_stdout(content: bytes) -> None:
-    if isinstance(sys.stdout, ClosedOutput):
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
         raise OutputError("-: standard output is closed")
     if sys.stdout.isatty():
         raise OutputError(
             "-: standard output is a terminal, but the result is binary; redirect it to a file or a pipe"
         )
     try:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        stream.write(content)
+        stream.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        drop_unwritten()
         raise OutputError(f"-: standard output cannot be written ({error.strerror})") from None
 
 

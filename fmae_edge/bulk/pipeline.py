@@ -1,4 +1,7 @@
-"""Building blocks for many files: groups of inputs, threads that work ahead, separate failures, Ctrl-C."""
+"""Convert many inputs: reading, converting and writing overlap, and each input gets its outcome.
+
+The steps are functions that the caller gives. Ctrl-C and a full disk leave inputs that have not begun unread.
+"""
 
 import signal
 import threading
@@ -6,75 +9,218 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
-from fmae_edge.bulk.outcome import Outcome
-from fmae_edge.bulk.sources import STREAM, Source
-from fmae_edge.runtime.errors import FmaeError, OutputError, ResourceError
+import numpy as np
+from numpy.typing import NDArray
 
-_BYTES_AT_ONCE = 1 << 20  # bounds memory where one file holds many images
+from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.run import Outcome, failed, settle, settle_all
+from fmae_edge.bulk.sources import Source, groups_of, needs_one_thread
+from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
+
+FILES_AT_ONCE = 256  # converting more in one call gains little
 _GROUPS_AHEAD = 2  # for each thread
 
 Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
 
-def needs_one_thread(sources: Sequence[Source]) -> bool:
-    """Whether threads do not help, or would keep reading standard input after a Ctrl-C."""
-    return len(sources) == 1 or any(source.path == STREAM for source in sources)
+@dataclass(frozen=True)
+class FileToWrite:
+    """A result: the label of its input, its path, its content, and notes on conversions.
+
+    It is skipped if existing results are, and the existing file `twin` has the same content. `fmae_bytes` is that
+    of the outcome.
+    """
+
+    label: str
+    target: Path
+    content: Callable[[], bytes]
+    notes: Sequence[str] = ()
+    twin: Path | None = None
+    fmae_bytes: Callable[[], int] | None = None
 
 
-def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
-    """Yield `sources` in lists of at most `most`, fewer if the files are large."""
-    group: list[Source] = []
-    size = 0
-    for source in sources:
-        group.append(source)
-        size += _size(source.path)
-        if len(group) == most or size > _BYTES_AT_ONCE:
+def convert_files(
+    sources: Sequence[Source],
+    load: Callable[[Source], Loaded | Outcome],
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    outputs: Outputs,
+    jobs: int,
+    files_at_once: int,
+    advance: Callable[[int], None],
+) -> Iterator[list[list[Outcome]]]:
+    """Yield the outcomes of each of `sources` in order, several sources at a time.
+
+    `load` reads a source in any of `jobs` threads, or returns an outcome if there is nothing to do. `convert`
+    makes the results of several sources, in order, in one thread; if it fails, it is tried again with each alone.
+    `advance` is called with the number of sources whose outcomes were yielded.
+
+    A full disk and a lack of threads end the iteration after the outcome that says so. Raises ResourceError if the
+    threads cannot be started, KeyboardInterrupt after Ctrl-C once the current files are done.
+    """
+    here, jobs = needs_one_thread(sources), min(jobs, len(sources))
+    disk_is_full = threading.Event()
+    with threads(here, jobs) as pool, interruptible(here) as interrupted:
+        groups = groups_of(sources, 1 if here else files_at_once)
+        loaded = run_ahead(pool, jobs, partial(settle_all, load), groups)
+        going = takewhile(lambda _: not (interrupted() or disk_is_full.is_set()), loaded)
+        converted = _convert_groups(convert, outputs, going)
+        for group in run_ahead(pool, jobs, partial(_store_all, outputs, disk_is_full), converted):
             yield group
-            group, size = [], 0
-    if group:
-        yield group
+            advance(len(group))
+        if interrupted():
+            raise KeyboardInterrupt
 
 
-def _size(path: Path) -> int:
+def join_files(
+    sources: Sequence[Source],
+    load: Callable[[Source], tuple[NDArray[np.uint8], Sequence[str]] | Outcome],
+    join: Callable[[Sequence[tuple[Source, NDArray[np.uint8]]]], bytes],
+    outputs: Outputs,
+    jobs: int,
+    keep_going: bool,
+    advance: Callable[[int], None],
+) -> Iterator[list[list[Outcome]]]:
+    """Write one file of all `sources`, or no file if one of them fails: the rows of the others would move.
+
+    `load` reads the images (N, height, width) of a source, and notes on conversions, in any of `jobs` threads.
+    `join` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
+    called with the number of sources that were read. The outcomes are yielded once all is done.
+
+    Then raises OutputError if the file is not written because sources failed, DiskError or ResourceError if the
+    disk is full or threads are lacking. Raises KeyboardInterrupt after Ctrl-C, when nothing is written.
+    """
+    target = outputs.one_file
+    assert target is not None
+    found: Sequence[tuple[Source, tuple[NDArray[np.uint8], Sequence[str]] | Outcome | None]]
+    found = [(source, None) for source in sources]
+    rest = Outcome("", None, "skipped")  # the outcome of sources that did not fail themselves
+    ended_by: FmaeError | None = None
     try:
-        return path.stat().st_size
-    except OSError:  # reading it will say why
-        return 0
+        if outputs.claim(target):
+            outputs.rehearse(target)  # before all are read
+            here, jobs, loaded = needs_one_thread(sources), min(jobs, len(sources)), []
+            with threads(here, jobs) as pool, interruptible(here) as interrupted:
+                for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
+                    if interrupted():
+                        raise KeyboardInterrupt
+                    loaded += group
+                    advance(len(group))
+            found = loaded
+            parts = [(source, part[0]) for source, part in found if isinstance(part, tuple)]
+            bad = len(found) - len(parts)
+            if bad and not (keep_going and parts):
+                ended_by = OutputError(f"{target}: not written, because {bad} of its {len(found)} inputs failed")
+            else:
+                rest = replace(rest, output=str(target), status=outputs.write(target, join(parts)))
+        else:
+            rest = replace(rest, output=str(target))
+    except (DiskError, ResourceError) as error:
+        ended_by = error
+    except (FmaeError, MemoryError) as error:
+        rest = Outcome("", None, "failed", error=str(error) or "out of memory", cause=error)
+    outcomes, end = [], 0
+    for source, part in found:
+        outcome = replace(rest, input=str(source))
+        if isinstance(part, Outcome):
+            outcome = part
+        elif part is not None and rest.status in ("done", "planned"):
+            images, notes = part
+            end += len(images)
+            rows = str(end - 1) if len(images) == 1 else f"{end - len(images)}:{end}"
+            outcome = replace(outcome, output=f"{target}[{rows}]", notes=notes)
+        outcomes.append([outcome])
+    yield outcomes
+    if ended_by is not None:
+        raise ended_by
 
 
-def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
-    """Return the result of `step`, or how it failed."""
+def _convert_groups(
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    outputs: Outputs,
+    groups: Iterable[Sequence[tuple[Source, Loaded | Outcome]]],
+) -> Iterator[list[tuple[Source, Sequence[FileToWrite | Outcome]]]]:
+    """Yield the claimed results of each source in each group, up to the first source that lacks threads."""
+    for group in groups:
+        todo = [(source, loaded) for source, loaded in group if not isinstance(loaded, Outcome)]
+        try:
+            made = iter(_convert(convert, todo))
+        except ResourceError as error:
+            yield [(todo[0][0], [failed(todo[0][0], error)])]
+            return
+        results = [(source, loaded if isinstance(loaded, Outcome) else next(made)) for source, loaded in group]
+        yield [(source, _claim_all(outputs, source, result)) for source, result in results]
+
+
+def _convert(
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    todo: Sequence[tuple[Source, Loaded]],
+) -> Sequence[Sequence[FileToWrite] | Outcome]:
+    """Convert sources together, or each alone if that fails."""
     try:
-        return step()
-    except (BrokenPipeError, ResourceError):  # not this source's fault, and the others would fail as well
+        return convert(todo) if todo else []
+    except ResourceError:
         raise
-    except (FmaeError, MemoryError, OSError) as error:
-        return failed(source, error)
+    except (FmaeError, MemoryError) as error:
+        if len(todo) == 1:
+            return [failed(todo[0][0], error)]
+        return [made for one in todo for made in _convert(convert, [one])]
 
 
-def settle_all(
-    step: Callable[[Source], Result], sources: Sequence[Source]
-) -> list[tuple[Source, Result | Outcome]]:
-    """Return the result of `step` for each of `sources`, or how it failed."""
-    return [(source, settle(source, partial(step, source))) for source in sources]
+def _claim_all(
+    outputs: Outputs, source: Source, files: Sequence[FileToWrite] | Outcome
+) -> Sequence[FileToWrite | Outcome]:
+    """Return the files to write, once all files of a source are claimed, and the outcomes of the others."""
+    if isinstance(files, Outcome):
+        return [files]
+    claimed = settle(source, lambda: [_claim(outputs, source, file) for file in files])
+    return [claimed] if isinstance(claimed, Outcome) else claimed
 
 
-def failed(source: Source, error: Exception) -> Outcome:
-    """Return the outcome of a failed `source`, with the reason in a sentence."""
-    if isinstance(error, OutputError):
-        sentence = f"{source} -> {error}"
-    elif isinstance(error, MemoryError):
-        sentence = f"{source}: needs more memory than is available"
-    elif isinstance(error, OSError):  # a folder that may not be searched, a name that is too long, ...
-        sentence = f"{source}: {error.strerror or error}"
-    else:
-        sentence = str(error)
-    return Outcome(str(source), None, "failed", error=sentence, cause=error)
+def _claim(outputs: Outputs, source: Source, file: FileToWrite) -> FileToWrite | Outcome:
+    claimed = outputs.claim(file.target, str(source))
+    return file if claimed else Outcome(file.label, str(file.target), "skipped")
+
+
+def _store_all(
+    outputs: Outputs,
+    disk_is_full: threading.Event,
+    group: Sequence[tuple[Source, Sequence[FileToWrite | Outcome]]],
+) -> list[list[Outcome]]:
+    """Write results, and return the outcomes of the sources that were written before the disk was full."""
+    stored = []
+    for source, files in group:
+        if disk_is_full.is_set():
+            break
+        outcomes: list[Outcome] = []
+        for file in files:
+            outcomes.append(file if isinstance(file, Outcome) else settle(source, partial(_write, outputs, file)))
+            if outcomes[-1].status == "failed":  # the rest would fail in the same way
+                break
+        if isinstance(outcomes[-1].cause, DiskError):
+            disk_is_full.set()
+            if len(files) > 1:
+                left = f"{len(files) - len(outcomes) + 1} of its {len(files)} images not written"
+                outcomes[-1] = replace(outcomes[-1], error=f"{outcomes[-1].error}; {left}")
+        stored.append(outcomes)
+    return stored
+
+
+def _write(outputs: Outputs, file: FileToWrite) -> Outcome:
+    content = file.content()
+    if file.twin is not None and outputs.skips(file.twin, content):
+        return Outcome(file.label, str(file.twin), "skipped")
+    status = outputs.write(file.target, content)
+    if status == "skipped":
+        return Outcome(file.label, str(file.target), status)
+    return Outcome(file.label, str(file.target), status, len(content), file.notes, fmae_bytes=file.fmae_bytes)
 
 
 def run_ahead(

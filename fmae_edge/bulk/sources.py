@@ -1,4 +1,4 @@
-"""Find and read the input files of a command."""
+"""Find and read the input files of a run."""
 
 import io
 import os
@@ -12,12 +12,12 @@ from glob import has_magic
 from pathlib import Path
 from typing import BinaryIO
 
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import ArgumentError, InputError
 
 STREAM = Path("-")  # standard input or output; a file of this name has an absolute path, see `as_path`
 _START_BYTES = 1 << 16
 _BYTES_AT_ONCE = 1 << 20
+_BYTES_PER_GROUP = 1 << 20  # bounds memory where one file holds many images
 
 
 class TooLargeError(InputError):
@@ -39,61 +39,46 @@ class Source:
         return str(self.path)
 
 
-def as_path(text: str) -> Path:
-    """Return the path that an argument names: `-` is STREAM, and `./-` a file."""
+def as_path(text: str | Path) -> Path:
+    """Return the path that an argument names: `-` is STREAM, and `./-` a file. A Path is returned as it is."""
+    if isinstance(text, Path):
+        return text
     return STREAM if text == "-" else _as_file(Path(text))
-
-
-def as_argument(path: Path | str | None) -> str:
-    """Return a path as it can be given to a command: one that starts with - would be read as options."""
-    text = str(path)
-    return f"./{text}" if text.startswith("-") and text != str(STREAM) else text
 
 
 def _as_file(path: Path) -> Path:
     return path.absolute() if path == STREAM else path
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of a command, and how many files in folders were left out because of their `suffixes`."""
-
-    sources: list[Source]
-    suffixes: Sequence[str] = ()
-    passed_over: int = 0
-
-
-def expand(arguments: Sequence[Path], recursive: bool, suffixes: Sequence[str]) -> Inputs:
+def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[str]) -> tuple[list[Source], int]:
     """Return the files that `arguments` name; with `recursive`, also files in folders that end in `suffixes`.
 
-    Without `recursive`, reading a folder is an error. A quoted pattern, which the shell does not expand, gives the
-    files that match. Folders and patterns do not repeat files that are already in the list. A folder or pattern
-    without files gives a source with a problem. Raises UsageError if standard input is given twice.
+    Without `recursive`, reading a folder is an error. A pattern, which the shell does not expand if it is quoted,
+    gives the files that match. Folders and patterns do not repeat files that are already in the list. A folder or
+    pattern without files gives a source with a problem. Also returns how many files in folders are passed over
+    because of their suffix. Raises ArgumentError if standard input is given twice.
     """
-    if arguments.count(STREAM) > 1:
-        raise UsageError("-: is given twice, but there is only one standard input")
+    paths = [as_path(argument) for argument in arguments]
+    if paths.count(STREAM) > 1:
+        raise ArgumentError("inputs", "contain - twice, but there is only one standard input")
     place = place_finder()
     sources: list[Source] = []
     seen: set[tuple[str, str]] = set()
-    passed: set[tuple[str, str]] = set()
-
-    def pass_over(path: Path) -> None:
-        passed.add(place(path))
-
-    for argument in arguments:
+    passed_over: list[Path] = []
+    for path in paths:
         try:
-            found = _expanded(argument, recursive, suffixes, pass_over)
+            found = _expanded(path, recursive, suffixes, passed_over)
         except OSError as error:  # a name that is too long, a folder that may not be searched, ...
-            found = [Source(argument, problem=error.strerror or str(error))]
+            found = [Source(path, problem=error.strerror or str(error))]
         if found is None:
-            sources.append(Source(argument))
-            seen.add(place(argument))
+            sources.append(Source(path))
+            seen.add(place(path))
             continue
         for source in sorted(found, key=lambda source: source.path):
             if place(source.path) not in seen:  # several links may lead to the same file
                 sources.append(source)
                 seen.add(place(source.path))
-    return Inputs(sources, suffixes, len(passed - seen))
+    return sources, len({place(path) for path in passed_over} - seen)
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
@@ -103,19 +88,17 @@ def place_finder() -> Callable[[Path], tuple[str, str]]:
 
 
 def _expanded(
-    argument: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
+    argument: Path, recursive: bool, suffixes: Sequence[str], passed_over: list[Path]
 ) -> list[Source] | None:
-    """Return the files in a folder or of a pattern, or None if `argument` is neither."""
+    """Return the files in a folder or of a pattern, or None if `argument` is neither. Extends `passed_over`."""
     if recursive and argument.is_dir():
-        return _files_in(argument, Path(), suffixes, pass_over)
+        return _files_in(argument, Path(), suffixes, passed_over)
     if has_magic(str(argument)) and not argument.exists():
-        return _matching(argument, recursive, suffixes, pass_over)
+        return _matching(argument, recursive, suffixes, passed_over)
     return None
 
 
-def _files_in(
-    folder: Path, below: Path, suffixes: Sequence[str], pass_over: Callable[[Path], None]
-) -> list[Source]:
+def _files_in(folder: Path, below: Path, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
     """Return the files in `folder`, which lies `below` the given folder. Links to folders are not followed."""
     found: list[Source] = []
 
@@ -129,13 +112,11 @@ def _files_in(
             if name.lower().endswith(tuple(suffixes)):
                 found.append(Source(parent / name, place))
             else:
-                pass_over(parent / name)
+                passed_over.append(parent / name)
     return found or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
 
 
-def _matching(
-    pattern: Path, recursive: bool, suffixes: Sequence[str], pass_over: Callable[[Path], None]
-) -> list[Source]:
+def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
     """Return the files that match a pattern, below the folders that it names without a wildcard.
 
     As in a shell, * does not match names that begin with a dot. ** does not follow links to folders.
@@ -155,8 +136,34 @@ def _matching(
         if not match.is_dir():
             found.append(Source(_as_file(match), below.parent))
         elif recursive:
-            found += _files_in(match, below, suffixes, pass_over)
+            found += _files_in(match, below, suffixes, passed_over)
     return found or [Source(pattern, problem="no file matches")]
+
+
+def needs_one_thread(sources: Sequence[Source]) -> bool:
+    """Whether threads do not help, or would keep reading standard input after a Ctrl-C."""
+    return len(sources) < 2 or any(source.path == STREAM for source in sources)
+
+
+def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
+    """Yield `sources` in lists of at most `most`, fewer if the files are large."""
+    group: list[Source] = []
+    size = 0
+    for source in sources:
+        group.append(source)
+        size += _size(source.path)
+        if len(group) == most or size > _BYTES_PER_GROUP:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # reading it will say why
+        return 0
 
 
 def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> bytes:
@@ -193,6 +200,25 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
     return content
 
 
+def read_compressed(source: Source, refusal: str, latents: bool = True) -> bytes:
+    """Return the content of a .fmae file or, with `latents`, of a .npy file.
+
+    The first bytes tell which it is and how long it may be. Raises InputError with `refusal` if it is neither.
+    """
+    # They need numpy, without which this module can be imported to parse arguments
+    from fmae_edge.runtime.format.fmae_file import is_fmae, max_file_bytes
+    from fmae_edge.runtime.format.npy_file import MAGIC, file_bytes
+
+    def most(start: bytes) -> int:
+        if is_fmae(start):
+            return max_file_bytes(start)
+        if latents and start.startswith(MAGIC):
+            return max(file_bytes(start, str(source)), len(start))
+        raise InputError(f"{source}: {refusal}")
+
+    return read(source, most)
+
+
 def _copy(file: BinaryIO, to: BinaryIO, count: int) -> None:
     """Copy the next `count` bytes, or those up to the end: memory grows with what there is, not with `count`."""
     while count > 0 and (part := file.read(min(count, _BYTES_AT_ONCE))):
@@ -225,4 +251,4 @@ def named(source: Source) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+        raise InputError(f"{source}: {error}") from error

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmae_edge.bulk.sources import STREAM, as_path
-from fmae_edge.commands.codec import BundleArgument
-from fmae_edge.commands.console import say
-from fmae_edge.commands.integers import integer
+from fmae_edge.bulk.sources import STREAM
+from fmae_edge.commands.compare import claim_picture
+from fmae_edge.commands.console import format_table, json_line, print_line, progress_bar, say
+from fmae_edge.commands.options import BundleArgument, file_option, integer_option
 
 if TYPE_CHECKING:
     from fmae_edge.evaluate.bench import Bench
@@ -19,16 +19,11 @@ def bench(
     bundle: BundleArgument = None,
     rounds: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            parser=integer("--rounds", 1),
-            help="Number of measurements of each case. More rounds give steadier figures.",
+        integer_option(
+            "--rounds", "N", 1, help="Number of measurements of each case. More rounds give steadier figures."
         ),
     ] = 20,
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", parser=as_path, help="Draw the throughput into this PNG file."),
-    ] = None,
+    plot: Annotated[Path | None, file_option("--plot", help="Draw the throughput into this PNG file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
 ) -> None:
@@ -39,8 +34,6 @@ def bench(
 
     Example: fmae-edge bench --plot speed.png
     """
-    from fmae_edge.commands.pictures import picture_output
-    from fmae_edge.commands.progress import progress_bar
     from fmae_edge.evaluate.bench import run_bench
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.errors import OutputError
@@ -48,35 +41,23 @@ def bench(
     path = bundle or DEFAULT_BUNDLE
     read_bundle(path)
     if plot is not None:  # before minutes of measuring
-        from fmae_edge.evaluate.bench_plot import plot_bench
-        from fmae_edge.measure.plots import png_of
+        from fmae_edge.evaluate.plots import plot_bench
+        from fmae_edge.measure.figure import plot_to_png
 
         if plot == STREAM or not plot.parent.is_dir():
             raise OutputError(f"{plot}: the picture must be a file in an existing folder")
-        outputs = picture_output(plot, force, [])
+        outputs = claim_picture(plot, force)
     with progress_bar("measuring") as on_round:
         measured = run_bench(path, rounds, on_round)
-    if json:
-        from json import dumps
-
-        typer.echo(dumps(measured.to_record()))
-    else:
-        _print(measured)
+    print_line(json_line(measured.to_record()) if json else _describe(measured))
     if plot is not None:
-        outputs.write(plot, png_of(plot_bench(measured)))
+        outputs.write(plot, plot_to_png(plot_bench(measured)))
         say(f"wrote {plot}", sys.stderr)
 
 
-def _print(bench: "Bench") -> None:
-    from fmae_edge.commands.table import format_table
-
+def _describe(bench: "Bench") -> str:
     machine = bench.machine
-    typer.echo(f"bundle {bench.bundle_id} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}")
-    typer.echo(
-        f"onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']}, Python {machine['python']}, "
-        f"fmae-edge {machine['fmae-edge']}\n"
-    )
-    rows = [
+    speeds = [
         (
             f"{one.task}, {one.precision}, {one.threads} thread{'s' * (one.threads > 1)}",
             f"{one.p50_us:.0f} us",
@@ -89,9 +70,11 @@ def _print(bench: "Bench") -> None:
         for one, best in bench.summary()
     ]
     header = ("", "one image p50", "p95", "best batch", "per image p50", "p95", "images/s")
-    typer.echo(format_table(header, rows))
-    typer.echo("")
     others = [(f"load, {name}, and the first image", f"{ms:.1f} ms") for name, ms in bench.load_ms.items()]
     others += [(f"resident memory, {name}", f"{mb:.0f} MB") for name, mb in (bench.memory_mb or {}).items()]
     others += [(f"process: {name}", f"{ms:.0f} ms") for name, ms in bench.cold_start_ms.items()]
-    typer.echo(format_table(("", ""), others))
+    return (
+        f"bundle {bench.bundle_id} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}\n"
+        f"onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']}, Python {machine['python']}, "
+        f"fmae-edge {machine['fmae-edge']}\n\n{format_table(header, speeds)}\n\n{format_table(('', ''), others)}"
+    )

@@ -1,65 +1,63 @@
-"""`fmae-edge compare`."""
+"""`fmae-edge compare`, and what `reconstruct` does in the same way."""
 
-import os
-import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from fmae_edge.bulk.sources import STREAM, Source, as_path, expand
-from fmae_edge.commands.codec import BundleOption, Fit, Force, Json, PrecisionOption, Recursive
-from fmae_edge.commands.console import ClosedOutput, has_colours, json_line, printable, say
-from fmae_edge.commands.integers import integer
-from fmae_edge.commands.table import format_table
+from fmae_edge.bulk.sources import STREAM, Source, expand
+from fmae_edge.commands import options
+from fmae_edge.commands.console import (
+    ClosedOutput,
+    UsageError,
+    format_table,
+    has_colours,
+    json_line,
+    print_line,
+    printable,
+    progress_bar,
+    say,
+    say_error,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fmae_edge.measure.comparison import Comparison
+    from fmae_edge.bulk.outputs import Outputs
+    from fmae_edge.measure.quality import Quality
     from fmae_edge.runtime.codec import Codec
 
 _PICTURE = Path("comparison.png")
-_UNLIMITED = 10_000  # columns, if the stream is not a terminal
 
 
 def compare(
-    images: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.", parser=as_path),
-    ],
+    images: options.Images,
     output: Annotated[
         Path | None,
-        typer.Option(
+        options.file_option(
             "-o",
             "--output",
-            metavar="PATH",
-            parser=as_path,
             help="PNG file to write, or - for stdout. [default: comparison.png, or no file with --show]",
         ),
     ] = None,
     quality: Annotated[
-        int,
-        typer.Option(
-            metavar="1-9",
-            parser=integer("--quality", 1, 9),
-            help="1 for the fewest bytes, 9 for the best image.",
-        ),
+        int, options.integer_option("--quality", "1-9", 1, 9, help="1 for the fewest bytes, 9 for the best image.")
     ] = 5,
     effort: Annotated[
-        int,
-        typer.Option(metavar="0-9", parser=integer("--effort", 0, 9), help="Rounds of search for fewer bytes."),
+        int, options.integer_option("--effort", "0-9", 0, 9, help="Rounds of search for fewer bytes.")
     ] = 0,
     show: Annotated[bool, typer.Option("--show", help="Draw the images in the terminal.")] = False,
-    precision: PrecisionOption = "int8",
-    fit: Fit = None,
-    bundle: BundleOption = None,
-    recursive: Recursive = False,
-    force: Force = False,
-    json: Json = False,
+    precision: options.PrecisionOption = "int8",
+    fit: options.Fit = None,
+    bundle: options.BundleOption = None,
+    recursive: options.Recursive = False,
+    force: options.Force = False,
+    json: options.Json = False,
 ) -> None:
     """Draw images beside their reconstructions and the difference.
 
@@ -67,106 +65,118 @@ def compare(
 
     Example: fmae-edge compare img.png --show
     """
-    from fmae_edge.bulk.options import gray_image_size
-    from fmae_edge.commands.pictures import load_pictures, picture_output
+    import numpy as np
+
+    from fmae_edge.bulk.gray_images import open_gray_codec
     from fmae_edge.data.image_file import SUFFIXES
-    from fmae_edge.runtime.codec import Codec
 
-    sources = expand(images, recursive, SUFFIXES).sources
+    sources, _ = expand(images, recursive, SUFFIXES)
     target = _PICTURE if output is None and not show else output
-    outputs = None if target is None else picture_output(target, force, sources)
-    codec = Codec(bundle, precision=precision)
-    size = gray_image_size(codec.manifest)
-    loaded = load_pictures(sources, size, fit)
-    if loaded:
-        comparisons = _compress_all(codec, loaded, quality, effort)
-        closed = isinstance(sys.stdout, ClosedOutput)
-        people = sys.stderr if target == STREAM or closed else sys.stdout
-        if outputs is not None and target is not None:
-            from fmae_edge.measure.comparison import draw_comparisons
-            from fmae_edge.measure.figure import to_png
+    outputs = None if target is None else claim_picture(target, force, sources)
+    codec = open_gray_codec(bundle, precision)
+    names, originals = load_images(sources, codec, fit)
+    if names:
+        from fmae_edge.measure.comparison import Comparison, comparison_text, draw_comparisons
+        from fmae_edge.measure.figure import to_png
+        from fmae_edge.measure.quality import measure_each
 
-            said = f"quality {quality}" + (f", effort {effort}" if effort else "")
-            outputs.write(target, to_png(draw_comparisons(comparisons, said)))
+        contents = []
+        with progress_bar("comparing") as on_progress:
+            for content in codec.compress_iter(originals, quality, effort):
+                contents.append(content)
+                on_progress(len(contents), len(names))
+        decoded = np.stack(list(codec.decompress_iter(contents)))
+        qualities = measure_each(originals, decoded)
+        sizes = [len(content) for content in contents]
+        comparisons = list(map(Comparison, names, originals, decoded, sizes, qualities))
+        if outputs is not None and target is not None:
+            settings = f"quality {quality}" + (f", effort {effort}" if effort else "")
+            outputs.write(target, to_png(draw_comparisons(comparisons, settings)))
         if show:
-            _show(comparisons, sys.stderr if json else people)
-        if json:
-            _print_json(comparisons, target, people)
-        elif len(comparisons) > 1 or not show:  # for a single image the caption has the same figures
-            _print_table(comparisons, people)
-        if target not in (None, STREAM) and not json:
-            say(f"wrote {target}", people)
-    if len(loaded) < len(sources):
+            stream = sys.stderr if json else stream_beside(target)
+            for each in comparisons:
+                text = comparison_text(each, stream, has_colours(stream))
+                print(f"{printable(each.name)}: {text}\n", file=stream)
+        lists = len(names) > 1 or not show  # for a single image, --show prints the same figures
+        print_qualities(names, qualities, target, json, sizes, table=lists)
+    if len(names) < len(sources):
         raise typer.Exit(1)
 
 
-def _compress_all(
-    codec: "Codec", loaded: "Sequence[tuple[Source, NDArray[np.uint8]]]", quality: int, effort: int
-) -> "list[Comparison]":
-    """Compress and decompress each image as a .fmae file. Raises BundleError if the bundle has no prior."""
+def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "Outputs":
+    """Claim the file for a picture of `sources`. Raises UsageError if `path` is not a .png file or `-`.
+
+    Raises OutputError if it exists, unless `force` is set, or cannot be written.
+    """
+    from fmae_edge.bulk.outputs import Outputs
+
+    if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
+        raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
+    outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force)
+    outputs.claim(path)
+    outputs.rehearse(path)
+    return outputs
+
+
+def load_images(
+    sources: Sequence[Source], codec: "Codec", fit: options.Fit
+) -> "tuple[list[str], NDArray[np.uint8]]":
+    """Return the names of the images that can be read, and the images (N, height, width) of the codec's size.
+
+    Prints an error for each of the others, and a line for each image that had to be converted.
+    """
     import numpy as np
 
-    from fmae_edge.commands.progress import progress_bar
-    from fmae_edge.measure.comparison import Comparison
-    from fmae_edge.measure.quality import measure_each
+    from fmae_edge.bulk.gray_images import read_image
+    from fmae_edge.bulk.run import Outcome, settle
 
-    pixels = [pixels for _, pixels in loaded]
-    contents = []
-    with progress_bar("comparing") as on_progress:
-        for content in codec.compress_iter(pixels, quality, effort):
-            contents.append(content)
-            on_progress(len(contents), len(pixels))
-    decoded = list(codec.decompress_iter(contents))
-    qualities = measure_each(np.stack(pixels), np.stack(decoded))
-    return [
-        Comparison(str(source), original, reconstruction, len(content), measured)
-        for (source, original), content, reconstruction, measured in zip(
-            loaded, contents, decoded, qualities, strict=True
-        )
-    ]
+    names, images = [], []
+    for source in sources:
+        found = settle(source, partial(read_image, source, codec, fit))
+        if isinstance(found, Outcome):
+            say_error(str(found.error), found.cause)
+            continue
+        pixels, notes = found
+        if notes:
+            say(f"{source}: {'; '.join(notes)}", sys.stderr)
+        names.append(str(source))
+        images.append(pixels)
+    return names, np.array(images)
 
 
-def _show(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
-    """Draw on a terminal, or with shaded characters if `stream` is not a terminal or has no colours."""
-    from fmae_edge.measure.comparison import DIFFERENCE_FACTOR
-    from fmae_edge.measure.half_blocks import choose_style, side_by_side
-
-    style = choose_style(stream.encoding, has_colours(stream))
-    width = _columns(stream)
-    for each in comparisons:
-        pictures = [
-            ("original", each.original),
-            ("reconstruction", each.reconstruction),
-            (f"difference, {DIFFERENCE_FACTOR} times", each.difference),
-        ]
-        said = f"{each.file_bytes} bytes, PSNR {each.quality.psnr_pooled:.2f} dB, SSIM {each.quality.ssim:.4f}"
-        print(f"{printable(each.name)}: {said}\n{side_by_side(pictures, style, width)}\n", file=stream)
+def stream_beside(target: Path | None) -> TextIO:
+    """Return the stream for text when the picture goes to `target`: standard error if standard output is taken."""
+    return sys.stderr if target == STREAM or isinstance(sys.stdout, ClosedOutput) else sys.stdout
 
 
-def _columns(stream: TextIO) -> int:
-    """Return the width of the terminal: COLUMNS, or the size that the terminal reports."""
-    try:
-        own = os.get_terminal_size(stream.fileno())
-    except OSError:
-        own = os.terminal_size((_UNLIMITED, 1))
-    return shutil.get_terminal_size(own).columns or _UNLIMITED
-
-
-def _print_json(comparisons: "Sequence[Comparison]", target: Path | None, stream: TextIO) -> None:
-    for each in comparisons:
-        record = {
-            "image": each.name,
-            "bytes": each.file_bytes,
-            "psnr": None if each.quality.mse == 0 else each.quality.psnr_pooled,
-            "ssim": each.quality.ssim,
-            "output": None if target is None else str(target),
+def print_qualities(
+    names: Sequence[str],
+    qualities: "Sequence[Quality]",
+    target: Path | None,
+    json: bool,
+    sizes: Sequence[int] | None = None,
+    table: bool = True,
+) -> None:
+    """Print the quality of each image, and its `sizes` in bytes if given, as JSON or as a table."""
+    stream = stream_beside(target)
+    if json:
+        for name, quality, size in zip(names, qualities, sizes or repeat(None), strict=False):
+            record = {
+                "image": name,
+                **({} if size is None else {"bytes": size}),
+                "psnr": None if quality.mse == 0 else quality.psnr_pooled,
+                "ssim": quality.ssim,
+                "output": None if target is None else str(target),
+            }
+            print_line(json_line(record), stream)
+        return
+    if table:
+        columns = {
+            "image": names,
+            **({} if sizes is None else {"bytes": list(map(str, sizes))}),
+            "PSNR": [f"{quality.psnr_pooled:.2f} dB" for quality in qualities],
+            "SSIM": [f"{quality.ssim:.4f}" for quality in qualities],
         }
-        print(json_line(record), file=stream)
-
-
-def _print_table(comparisons: "Sequence[Comparison]", stream: TextIO) -> None:
-    rows = [
-        (each.name, str(each.file_bytes), f"{each.quality.psnr_pooled:.2f} dB", f"{each.quality.ssim:.4f}")
-        for each in comparisons
-    ]
-    print(format_table(("image", "bytes", "PSNR", "SSIM"), rows), file=stream)
+        print_line(format_table(list(columns), list(zip(*columns.values(), strict=True))), stream)
+    if target not in (None, STREAM):
+        say(f"wrote {target}", stream)

@@ -1,31 +1,44 @@
-"""Print lines, errors and JSON as --quiet, --verbose, --debug and the terminal ask for it."""
+"""Print for people and programs: lines, errors, JSON, tables and progress bars."""
 
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOBase
 from typing import Any, TextIO
 
-from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.errors import ArgumentError, FmaeError, OutputError
+
+_SPELLINGS = {"output": "-o", "inputs": "the inputs"}  # of arguments that are not options of the same name
+
+
+class UsageError(FmaeError):
+    """Options that are wrong or contradict each other: exit code 2."""
+
+
+def as_option(error: ArgumentError) -> str:
+    """Return the message of `error` with the option that the user typed: --max-bytes, not max_bytes."""
+    name = _SPELLINGS.get(error.argument, f"--{error.argument.replace('_', '-')}")
+    return f"{name} {error.problem}"
 
 
 @dataclass
-class _Loudness:
+class _Verbosity:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
     print_above: Callable[[str], None] | None = None  # prints above the progress bar, if there is one
 
 
-_loudness = _Loudness()
+_verbosity = _Verbosity()
 
 
-def set_loudness(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
+def set_verbosity(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
     """Set how much this process prints: with `quiet` only results and errors, with `debug` tracebacks too."""
-    _loudness.quiet, _loudness.verbose, _loudness.debug = quiet, verbose, debug
+    _verbosity.quiet, _verbosity.verbose, _verbosity.debug = quiet, verbose, debug
 
 
 class ClosedOutput(TextIOBase):
@@ -46,13 +59,13 @@ def drop_unwritten() -> None:
 
 
 def is_quiet() -> bool:
-    """Whether only results and errors are wanted."""
-    return _loudness.quiet
+    """Whether the user wants only results and errors."""
+    return _verbosity.quiet
 
 
 def is_verbose() -> bool:
-    """Whether a line for every file is wanted, however many there are."""
-    return _loudness.verbose
+    """Whether the user wants a line for every file, however many there are."""
+    return _verbosity.verbose
 
 
 def printable(text: str) -> str:
@@ -62,15 +75,17 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def print_above(bar: Callable[[str], None] | None) -> None:
-    """Send lines for a terminal to `bar` from now on, or print them as usual if it is None."""
-    _loudness.print_above = bar
+def as_argument(path: object) -> str:
+    """Return a path as it can be given to a command: one that starts with - would be read as options."""
+    text = str(path)
+    return f"./{text}" if text.startswith("-") and text != "-" else text
 
 
-def print_line(line: str, stream: TextIO) -> None:
-    """Print a line, on a terminal above the progress bar if there is one."""
-    if _loudness.print_above is not None and stream.isatty():
-        _loudness.print_above(line)
+def print_line(line: str, stream: TextIO | None = None) -> None:
+    """Print a line, by default to standard output; on a terminal, above the progress bar if there is one."""
+    stream = stream or sys.stdout
+    if _verbosity.print_above is not None and stream.isatty():
+        _verbosity.print_above(line)
     else:
         print(line, file=stream, flush=True)  # a program that reads a pipe follows a long run
 
@@ -81,15 +96,16 @@ def say(line: str, stream: TextIO | None = None) -> None:
     It is not a result, so it is dropped if standard output is closed. Control characters are escaped.
     """
     stream = stream or sys.stdout
-    if not _loudness.quiet and not isinstance(stream, ClosedOutput):
+    if not _verbosity.quiet and not isinstance(stream, ClosedOutput):
         print_line(printable(line), stream)
 
 
 def say_error(sentence: str, error: BaseException | None = None) -> None:
     """Print `fmae-edge: SENTENCE` on standard error, and with --debug the traceback of `error` before it."""
-    if _loudness.debug and error is not None:
+    if _verbosity.debug and error is not None:
         traceback.print_exception(error)
-    print_line(f"{_red('fmae-edge:')} {printable(sentence)}", sys.stderr)
+    name = "\x1b[31mfmae-edge:\x1b[0m" if has_colours(sys.stderr) else "fmae-edge:"
+    print_line(f"{name} {printable(sentence)}", sys.stderr)
 
 
 def json_line(record: dict[str, Any]) -> str:
@@ -102,5 +118,57 @@ def has_colours(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _red(text: str) -> str:
-    return f"\x1b[31m{text}\x1b[0m" if has_colours(sys.stderr) else text
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return lines with aligned columns: the first to the left, the others to the right."""
+    header, *rows = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = []
+    for first, *rest in (header, ["-" * width for width in widths], *rows):
+        right = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
+    return "\n".join(lines)
+
+
+def shows_bars() -> bool:
+    """Whether progress bars are shown: on stderr, if it is a terminal and the user is not --quiet."""
+    return not _verbosity.quiet and sys.stderr.isatty()
+
+
+@contextmanager
+def progress_bar(description: str, rate: bool = False, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show a progress bar below the other output, with `rate` also the number per second.
+
+    Yields a function to call with (done, total), and with a new `description` and `details` if they change.
+    """
+    if not shows_bars():
+        yield lambda done, total, description="", details="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[details]}"),
+        TimeRemainingColumn(),
+        console=console,
+        redirect_stdout=False,  # results may use the streams
+        redirect_stderr=False,
+        transient=True,
+    )
+    task = bar.add_task(description, total=total, details="")
+
+    def update(done: int, total: int, description: str = description, details: str = "") -> None:
+        bar.update(task, completed=done, total=total, description=description, details=details)
+        if rate and (speed := bar.tasks[0].speed):
+            bar.update(task, details=f"{speed:,.0f}/s")
+
+    with bar:
+        _verbosity.print_above = lambda line: console.print(Text.from_ansi(line), soft_wrap=True)
+        try:
+            yield update
+        finally:
+            _verbosity.print_above = None

@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.codec import BundleArgument, Data, Force, Json
-from fmae_edge.commands.console import json_line, say
-from fmae_edge.commands.integers import integer
-
-RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
-_PLOT_RANGE = (17.0, 27.0)  # dB
+from fmae_edge.commands.console import UsageError, json_line, print_line, progress_bar, say
+from fmae_edge.commands.options import BundleArgument, Data, Force, Json, integer_option
 
 
 def evaluate(
@@ -30,17 +25,10 @@ def evaluate(
     data: Data = None,
     effort: Annotated[
         int,
-        typer.Option(
-            metavar="0-9",
-            parser=integer("--effort", 0, 9),
-            help="Measure the bundle with this effort too. 9 takes hours.",
-        ),
+        integer_option("--effort", "0-9", 0, 9, help="Measure the bundle with this effort too. 9 takes hours."),
     ] = 0,
     images: Annotated[
-        int,
-        typer.Option(
-            metavar="N", parser=integer("--images", 100, 10000), help="Number of test images, a multiple of 100."
-        ),
+        int, integer_option("--images", "N", 100, 10000, help="Number of test images, a multiple of 100.")
     ] = 10000,
     force: Force = False,
     json: Json = False,
@@ -55,35 +43,18 @@ def evaluate(
     """
     if images % 100:
         raise UsageError(f"--images is {images}; expected a multiple of 100")
-    from json import dumps
 
-    from fmae_edge.commands.progress import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.evaluate.evaluation import PACKINGS, to_markdown
     from fmae_edge.evaluate.evaluation import evaluate as measure
-    from fmae_edge.evaluate.rate_plot import plot_rate
-    from fmae_edge.measure.plots import png_of
-    from fmae_edge.runtime.atomic_write import refuse_existing, write_file
+    from fmae_edge.evaluate.evaluation import prepare_results, to_markdown, write_results
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
-    from fmae_edge.runtime.errors import OutputError
 
-    codec = Codec(bundle, threads=1)
-    targets = [output / name for name in RESULTS]
-    for target in targets:  # before an hour of measuring
-        refuse_existing(target, force)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot make this folder ({error.strerror})") from None
+    codec = Codec.from_bundle(read_bundle(bundle or DEFAULT_BUNDLE), threads=1)
+    targets = prepare_results(output, force)  # before an hour of measuring
     loaded = load_fashion_mnist(data)
     with progress_bar("measuring") as on_progress:
         done = measure(codec, loaded.train, loaded.test[:images], effort, on_progress)
-    curves = [[done.curve(name, packing) for name in done.codecs()] for packing in PACKINGS]
-    single, amortised = ([curve for curve in panel if curve.points] for panel in curves)
-    markdown = to_markdown(done)
-    json_file, table, picture = targets  # the picture last: it can be drawn again from the figures
-    write_file(json_file, dumps(done.to_record(), indent=1, allow_nan=False).encode() + b"\n", force)
-    write_file(table, markdown.encode(), force)
-    write_file(picture, png_of(plot_rate(single, amortised, _PLOT_RANGE)), force)
-    typer.echo(json_line(done.to_record()) if json else markdown)
+    write_results(done, targets, force)
+    print_line(json_line(done.to_record()) if json else to_markdown(done))
     say(f"wrote {', '.join(map(str, targets))}", sys.stderr)

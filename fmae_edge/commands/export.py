@@ -1,18 +1,13 @@
-"""`fmae-edge export` and `fmae-edge parity`."""
+"""`fmae-edge export`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from fmae_edge.commands.codec import Data, Json
-from fmae_edge.commands.console import json_line, say
-from fmae_edge.commands.integers import integer
-
-if TYPE_CHECKING:
-    from fmae_edge.export.parity import Parity
-
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
+from fmae_edge.commands.console import json_line, print_line, progress_bar, say
+from fmae_edge.commands.options import Data, Json, Run, integer_option
+from fmae_edge.commands.parity import parity_table
 
 
 def export(
@@ -36,10 +31,8 @@ def export(
     ] = "min-max",
     calibration_images: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            parser=integer("--calibration-images", 1, 4096),
-            help="Number of training images for the calibration.",
+        integer_option(
+            "--calibration-images", "N", 1, 4096, help="Number of training images for the calibration."
         ),
     ] = 512,
     allow_parity_loss: Annotated[
@@ -57,10 +50,9 @@ def export(
     """
     import torch
 
-    from fmae_edge.commands.progress import progress_bar
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.export.build import ExportOptions
-    from fmae_edge.export.bundle import export_bundle
+    from fmae_edge.export.bundle_graphs import ExportOptions
+    from fmae_edge.export.bundle_writer import export_bundle
     from fmae_edge.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(run)
@@ -78,86 +70,12 @@ def export(
             force=force,
             on_progress=on_progress,
         )
+    sizes = {file_name: entry.size for file_name, entry in manifest.files.items()}
     if json:
         record = {"output": str(output), "name": manifest.name, "bundle_id": manifest.bundle_id}
-        files = {file_name: entry.size for file_name, entry in manifest.files.items()}
-        typer.echo(json_line({**record, "files": files, "parity": parity.to_record()}))
+        print_line(json_line({**record, "files": sizes, "parity": parity.to_record()}))
         return
-    _print_parity(parity)
-    for file_name, entry in manifest.files.items():
-        typer.echo(f"{output / file_name}  {entry.size} bytes")
-    say(f"wrote bundle {manifest.name} ({manifest.bundle_id}) to {output}")
-
-
-def parity(
-    run: Run,
-    bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="Bundle folder that fmae-edge export wrote.", readable=False)
-    ],
-    data: Data = None,
-    json: Json = False,
-) -> None:
-    """Compare a bundle with PyTorch on the whole test set.
-
-    Runs every graph at several batch sizes, with the optimisations of onnxruntime on and off. Exits with 1 if a
-    parity gate fails.
-
-    Example: fmae-edge parity runs/fashion-mnist bundle
-    """
-    from fmae_edge.runtime.bundle.bundle import read_bundle
-
-    read = read_bundle(bundle)  # before PyTorch is imported, which takes seconds
-
-    import torch
-
-    from fmae_edge.commands.progress import progress_bar
-    from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.export.bundle import require_geometry
-    from fmae_edge.export.errors import ParityError
-    from fmae_edge.export.parity import measure_parity
-    from fmae_edge.model.checkpoint import load_checkpoint
-
-    model = load_checkpoint(run).model
-    require_geometry(model.config, read.manifest.image_shape)
-    if model.config.latent_size != read.manifest.latent_size:
-        raise ParityError(
-            f"the model has {model.config.latent_size} latents and the bundle {read.manifest.latent_size}: "
-            f"{bundle} was not exported from {run}"
-        )
-    images = load_fashion_mnist(data)
-    require_geometry(model.config, tuple(images.test.shape[1:]))
-    with progress_bar("parity") as on_progress:
-        measured = measure_parity(model, read.files, torch.from_numpy(images.test), on_progress)
-    if json:
-        typer.echo(json_line(measured.to_record()))
-    else:
-        _print_parity(measured)
-    if measured.failures():
-        raise ParityError("; ".join(["parity gates failed", *measured.failures()]))
-
-
-def _print_parity(parity: "Parity") -> None:
-    from fmae_edge.commands.table import format_table
-    from fmae_edge.evaluate.equal_rows import merge_equal_rows
-
-    rows = [
-        {
-            "graphs": each.precision,
-            "batch": str(each.batch),
-            "optimised": "yes" if each.optimised else "no",
-            "latents max": f"{each.latent_max:.1e}",
-            "latents mean": f"{each.latent_mean:.1e}",
-            "pixels max": f"{each.pixel_max:.1e}",
-            "pixels mean": f"{each.pixel_mean:.1e}",
-            "PSNR": f"{each.psnr:.3f} dB",
-            "vs PyTorch": f"{each.psnr_against_torch:.2f} dB",
-            "lost": f"{each.loss_db:+.4f} dB",
-        }
-        for each in parity.comparisons
-    ]
-    merged = merge_equal_rows(rows, ("batch", "optimised"))
-    typer.echo(format_table(list(rows[0]), [list(row.values()) for row in merged]))
-    typer.echo(
-        f"{parity.images} images; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
-        "shares of their range, pixels lie in [0, 1]."
+    print_line(
+        "\n".join([parity_table(parity), *(f"{output / file}  {size} bytes" for file, size in sizes.items())])
     )
+    say(f"wrote bundle {manifest.name} ({manifest.bundle_id}) to {output}")

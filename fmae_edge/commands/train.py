@@ -1,17 +1,31 @@
 """`fmae-edge train`."""
 
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fmae_edge.bulk.usage import UsageError, as_option
-from fmae_edge.commands.codec import Data, Json
-from fmae_edge.commands.console import say_error
-from fmae_edge.commands.integers import integer
+from fmae_edge.commands.console import (
+    UsageError,
+    as_option,
+    json_line,
+    print_line,
+    progress_bar,
+    say,
+    say_error,
+    shows_bars,
+)
+from fmae_edge.commands.options import Data, Json, integer_option
 
 if TYPE_CHECKING:
-    from fmae_edge.model.recipe import Recipe
+    from fmae_edge.train.loop import Step
+
+_SECONDS_BETWEEN_LINES = 20
 
 
 def train(
@@ -28,23 +42,15 @@ def train(
     data: Data = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last epoch of the run.")] = False,
     epochs: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", parser=integer("--epochs", 1), help="Passes over the training images. [default: 10]"
-        ),
+        int | None, integer_option("--epochs", "N", 1, help="Passes over the training images. [default: 10]")
     ] = None,
     batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", parser=integer("--batch-size", 1), help="Images per step. [default: 256]"),
+        int | None, integer_option("--batch-size", "N", 1, help="Images per step. [default: 256]")
     ] = None,
     lr: Annotated[float | None, typer.Option(metavar="RATE", help="Peak learning rate. [default: 0.004]")] = None,
     seed: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            parser=integer("--seed", 0),
-            help="Seed of the weights and of the order of images. [default: 0]",
-        ),
+        integer_option("--seed", "N", 0, help="Seed of the weights and of the order of images. [default: 0]"),
     ] = None,
     rate_distortion: Annotated[
         float | None,
@@ -69,48 +75,40 @@ def train(
     """
     import torch
 
-    from fmae_edge.commands.progress import TrainingProgress
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.model.autoencoder import Autoencoder
-    from fmae_edge.model.checkpoint import read_config, read_recipe, start_run
+    from fmae_edge.model.checkpoint import resume_run, start_run
     from fmae_edge.model.config import ModelConfig
-    from fmae_edge.model.recipe import Recipe
+    from fmae_edge.model.recipe import ImageSet, Recipe
     from fmae_edge.runtime.errors import ArgumentError
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
     from fmae_edge.train.loop import train as train_model
-    from fmae_edge.train.pictures import RunPictures
+    from fmae_edge.train.run_pictures import RunPictures
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     options["rate_distortion"] = rate_distortion
     given = {name: value for name, value in options.items() if value is not None}
     where = resolve_device(device)
-    if resume:
-        config, recipe = read_config(run), read_recipe(run)
-        for name, value in given.items():
-            if value != getattr(recipe, name):
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(
-                    f"the run was started with {option} {getattr(recipe, name)}, and another value would not "
-                    f"continue it; leave {option} out, or start a new run"
-                )
-    else:
-        try:
-            config, recipe = ModelConfig(), Recipe(**given)
-        except ArgumentError as error:
-            raise UsageError(as_option(error)) from None
+    try:
+        config, recipe = resume_run(run, given) if resume else (ModelConfig(), Recipe(**given))
+    except ArgumentError as error:
+        raise UsageError(as_option(error)) from None
     images = load_fashion_mnist(data)
     train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     if not resume:
+        recipe = replace(recipe, train_images=ImageSet.of(images.train), test_images=ImageSet.of(images.test))
         start_run(run, config, recipe)
-    precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
     torch.manual_seed(recipe.seed)
     model = Autoencoder(config)
+    rate = recipe.rate_distortion
+    objective = "MSE" if rate is None else f"rate and distortion with lambda {rate}"
+    precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
     try:
-        with TrainingProgress(json) as progress, RunPictures(run, test_images) as pictures:
+        with training_progress(json) as progress, RunPictures(run, test_images) as pictures:
             progress.say(
                 f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
-                f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, "
-                f"{_objective(recipe)}, {where.type}, {precision}"
+                f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, loss: {objective}, {where.type}, "
+                f"{precision}"
             )
             metrics = train_model(
                 run,
@@ -130,7 +128,59 @@ def train(
         raise typer.Exit(130) from None
 
 
-def _objective(recipe: "Recipe") -> str:
-    if recipe.rate_distortion is None:
-        return "loss: MSE"
-    return f"loss: rate and distortion with lambda {recipe.rate_distortion}"
+@contextmanager
+def training_progress(json: bool) -> "Iterator[TrainingProgress]":
+    """Show a bar with loss, PSNR and speed during training. Yields the callbacks of the training loop."""
+    with progress_bar("") as update:
+        yield TrainingProgress(json, update)
+
+
+class TrainingProgress:
+    """The callbacks of the training loop: they move the bar, and print one line per epoch.
+
+    Without a bar, lines report the progress of fitting the prior. With `json`, standard output has only epochs,
+    and lines for people go to standard error.
+    """
+
+    def __init__(self, json: bool, update: Callable[..., None]) -> None:
+        self._json, self._update = json, update
+        self._fit_began: float | None = None
+        self._last_said = 0.0
+
+    def on_step(self, step: "Step") -> None:
+        """Move the bar."""
+        details = f"loss {step.loss:.5f}  {step.psnr:.2f} dB {step.images_per_second:.0f} images/s"
+        self._update(step.step, step.steps, f"epoch {step.epoch}", details)
+
+    def on_fit(self, done: int, total: int) -> None:
+        """Move the bar while the prior is fitted; print when the fit begins and when it ends."""
+        now = time.monotonic()
+        if self._fit_began is None:
+            self._fit_began = self._last_said = now
+            self.say(f"fitting the prior to the trained encoder: {total} steps")
+        self._update(done, total, "fitting the prior")
+        seconds = now - self._fit_began
+        if done == total:
+            self.say(f"fitted the prior in {seconds:.1f} s")
+        elif not shows_bars() and now - self._last_said >= _SECONDS_BETWEEN_LINES:
+            self._last_said = now
+            left = seconds / (done - 1) * (total - done)  # the clock began after the first step
+            self.say(f"fitting the prior: {done} of {total} steps, about {left:.0f} s left")
+
+    def on_epoch(self, metrics: dict[str, Any]) -> None:
+        """Print the line of an epoch."""
+        if self._json:
+            print_line(json_line(metrics))
+            return
+        line = (
+            "epoch {epoch:3d}  train loss {train_loss:.5f}  "
+            + ("{train_bytes:.2f} bytes  " if "train_bytes" in metrics else "")
+            + "test MSE {test_mse:.5f}  "
+            "PSNR {test_psnr_pooled:.2f} dB pooled, {test_psnr_per_image:.2f} dB per image  "
+            "SSIM {test_ssim:.4f}  {seconds:.1f} s, {images_per_second:.0f} images/s"
+        ).format(**metrics)
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line for people."""
+        say(line, sys.stderr if self._json else sys.stdout)

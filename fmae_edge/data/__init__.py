@@ -1,1 +1,1 @@
-"""Where images come from: image files, folders, Fashion-MNIST."""
+"""Read image files and Fashion-MNIST into arrays, with numpy and Pillow."""

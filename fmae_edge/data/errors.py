@@ -1,7 +1,7 @@
-"""The errors of data sets."""
+"""Errors of data sets."""
 
 from fmae_edge.runtime.errors import FmaeError
 
 
 class DataError(FmaeError):
-    """A data set that is missing, too short, or not the one that was asked for."""
+    """A data set is missing, truncated, or not the expected one."""

@@ -1,4 +1,4 @@
-"""Find, check and read Fashion-MNIST: 60,000 training and 10,000 test images. Its labels are not used.
+"""Find, check and read the images of Fashion-MNIST: 60,000 for training and 10,000 for testing.
 
 Xiao et al., "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms", 2017.
 """
@@ -20,7 +20,7 @@ from fmae_edge.data.errors import DataError
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _TORCHVISION_FOLDER = Path("FashionMNIST", "raw")
 _ADVICE = (
-    "get the real one with `make data`, `apt-get install dataset-fashion-mnist`, "
+    "get Fashion-MNIST with `make data`, with `apt-get install dataset-fashion-mnist`, "
     "or from https://github.com/zalandoresearch/fashion-mnist"
 )
 
@@ -29,7 +29,7 @@ _ADVICE = (
 class _IdxFile:
     """An IDX file of images: its name, their shape (N, height, width), and the SHA-256 of its unpacked content.
 
-    The packed content differs: Debian's .gz files are not the published ones byte for byte.
+    The packed content is not hashed, because Debian's .gz files differ from the published ones.
     """
 
     name: str
@@ -60,7 +60,7 @@ _FILES = (_TRAIN, _TEST)
 
 @dataclass(frozen=True)
 class FashionMnist:
-    """The images as uint8 arrays, train (60000, 28, 28) and test (10000, 28, 28), and their folder."""
+    """The images as uint8 arrays: train (60000, 28, 28), test (10000, 28, 28), and the folder of their files."""
 
     train: NDArray[np.uint8]
     test: NDArray[np.uint8]
@@ -68,10 +68,10 @@ class FashionMnist:
 
 
 def load_fashion_mnist(data: Path | None = None) -> FashionMnist:
-    """Load Fashion-MNIST from folder `data`, or from where Debian puts it, or by downloading it once.
+    """Load Fashion-MNIST from folder `data`, by default from the Debian package, else by downloading it once.
 
-    `data` holds the two IDX files of images, unpacked or as .gz, itself or under FashionMNIST/raw as torchvision
-    keeps them. Raises DataError, naming the file, if one is missing, too short, or not Fashion-MNIST.
+    `data` or its subfolder FashionMNIST/raw, where torchvision puts them, holds the two IDX files of images,
+    unpacked or as .gz. Raises DataError, naming the file, if one is missing, truncated or of another data set.
     """
     folder = _find(data)
     train, test = (_read_checked(folder, file) for file in _FILES)
@@ -81,19 +81,19 @@ def load_fashion_mnist(data: Path | None = None) -> FashionMnist:
 def _find(data: Path | None) -> Path:
     if data is not None:
         if not data.is_dir():
-            raise DataError(f"{data}: no such folder; give the one that holds the Fashion-MNIST files")
+            raise DataError(f"{data}: no such folder; expected a folder with the Fashion-MNIST files")
         for folder in (data / _TORCHVISION_FOLDER, data):
             if any(_path(folder, file) for file in _FILES):
                 return folder
-        raise DataError(f"{data}: contains no Fashion-MNIST files; {_ADVICE}")
+        raise DataError(f"{data}: has no Fashion-MNIST files; {_ADVICE}")
     if DEBIAN_FOLDER.is_dir():
         return DEBIAN_FOLDER
     return _download()
 
 
 def _download() -> Path:
-    """Let torchvision download the files, with its progress bar, into the user's cache folder."""
-    from fmae_edge.data.torchvision_import import fashion_mnist_class  # only here: it imports PyTorch
+    """Download the files with torchvision, which shows a progress bar, into the cache folder of the user."""
+    from fmae_edge.data.torchvision_import import fashion_mnist_class  # not at the top, because it imports PyTorch
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmae-edge"
     try:
@@ -118,16 +118,16 @@ def _read_checked(folder: Path, file: _IdxFile) -> NDArray[np.uint8]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             content = stream.read(file.size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be unpacked ({error}), so it is short or damaged; {_ADVICE}") from None
+        raise DataError(f"{path}: cannot be unpacked ({error}); it is truncated or damaged; {_ADVICE}") from None
     if not content.startswith(file.header):
         raise DataError(f"{path}: does not start with the IDX header of {file.name}; {_ADVICE}")
     if len(content) != file.size:
-        found = f"{len(content)} bytes" if len(content) < file.size else "more"
-        raise DataError(f"{path}: needs {file.size} bytes when unpacked and has {found}; {_ADVICE}")
+        found = str(len(content)) if len(content) < file.size else "more"
+        raise DataError(f"{path}: expected {file.size} bytes when unpacked, found {found}; {_ADVICE}")
     if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise DataError(f"{path}: its images are not those of Fashion-MNIST (another SHA-256); {_ADVICE}")
+        raise DataError(f"{path}: its images are not those of Fashion-MNIST (wrong SHA-256); {_ADVICE}")
     pixels = np.frombuffer(content, np.uint8, offset=len(file.header))
-    return pixels.reshape(file.shape).copy()  # PyTorch wants memory that may be written to
+    return pixels.reshape(file.shape).copy()  # PyTorch warns of memory that is read-only
 
 
 if __name__ == "__main__":  # `make data`

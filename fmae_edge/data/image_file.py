@@ -1,6 +1,6 @@
-"""Image files to the arrays that the codec takes, and back to PNG, with Pillow.
+"""Decode image files to the arrays that the codec takes, and encode arrays as image files, with Pillow.
 
-Files may come from strangers. What could cost more than the pixels is checked before Pillow sees it.
+Files may come from strangers, so anything that could cost more than the pixels is checked before Pillow sees it.
 """
 
 import io
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from fmae_edge.data import gif_check, jpeg_check, png_check, tiff_check
+from fmae_edge.data import image_checks, tiff_check
 from fmae_edge.data.image_limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
 
@@ -25,11 +25,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 _PNM_HEADER_BYTES = 1 << 16  # Pillow reads the header byte by byte
 # Pillow decodes some files in Python: text, run lengths of BMP, PNM with unusual levels. Real ones are small.
 _MAX_SLOW_PIXELS, _MAX_SLOW_BYTES, _MAX_SLOW_COMMENTS = 4_000_000, 1 << 24, 100
-# At import, because threads share these settings. The errors raised here say what is wrong with a file
+# Set at import, because threads share these settings. The errors raised here say what is wrong with a file
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and the first value that swaps width and height
-# Not `ImageOps.exif_transpose`: it writes all EXIF anew, with directories that nothing has checked
+# `ImageOps.exif_transpose` is not used: it rewrites all EXIF, with directories that nothing has checked
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,33 +42,33 @@ _TURNS = {
 
 
 class SizeError(InputError):
-    """The image has another size than the codec takes, and could be resized."""
+    """The size of the image is not the one that the codec takes; the image could be resized."""
 
 
 def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
-    """Return the most bytes that an image file for `load_gray` may have; `size` is (height, width)."""
+    """Return the largest file size in bytes that `load_gray` accepts; `size` is (height, width) in pixels."""
     return max_bytes(*size) if fit is None else max_bytes(MAX_PIXELS, 1)
 
 
 def load_gray(
     content: bytes, where: str, size: tuple[int, int], fit: Fit | None = None
 ) -> tuple[NDArray[np.uint8], list[str]]:
-    """Decode an image file to (height, width) uint8, and return notes on what was converted.
+    """Decode an image file to (height, width) uint8, and return it with notes on the conversions that were made.
 
-    `size` is (height, width); an image of another size is resized if `fit` says so. `where` names the
-    file in messages. Raises SizeError for another size without `fit`, and InputError if the file is damaged,
-    not an image, or would take far more time and memory than an image of its size does.
+    `size` is (height, width); an image of another size is resized if `fit` is "resize". `where` names the file in
+    messages. Raises SizeError for another size without `fit`. Raises InputError if the file is damaged, is not an
+    image, or would take far more time or memory than images of its size do.
     """
     try:
         _check_parts(content, where)
         image = _open(content)
         orientation = _orientation(image, where)
-        # Pillow gives the size of a TIFF with its orientation applied
+        # Pillow returns the size of a TIFF with the orientation applied
         sideways = orientation >= _ON_ITS_SIDE and image.format != "TIFF"
         _check_size(image.size[::-1] if sideways else image.size, where, size, fit)
         _check_bytes(content, image, where)
         if image.format == "PNG":
-            png_check.check_png(content, where)
+            image_checks.check_png(content, where)
             _scale_transparency(image, content)
         image.load()
         if image.format == "PNG":
@@ -78,7 +78,7 @@ def load_gray(
             notes.append("only the first frame is used")
         if orientation != 1:
             notes.append("EXIF orientation applied")
-            if image.format != "TIFF":  # Pillow has applied it to a TIFF
+            if image.format != "TIFF":  # which Pillow has already turned
                 image = image.transpose(_TURNS[orientation])
             _check_size(image.size, where, size, fit)
         gray = _to_gray(image, where, notes)
@@ -100,22 +100,22 @@ def load_gray(
 
 
 def _check_parts(content: bytes, where: str) -> None:
-    """Raise InputError for a file that Pillow would take long to open, as it handles each part in Python."""
-    if content.startswith(jpeg_check.START):
-        jpeg_check.check_jpeg(content, where)
-    elif content.startswith(gif_check.STARTS):
-        gif_check.check_gif(content, where)
-    elif content.startswith(tiff_check.STARTS):
+    """Raise InputError for a file of so many parts that Pillow, which handles each in Python, would take long."""
+    if content.startswith(image_checks.JPEG_START):
+        image_checks.check_jpeg(content, where)
+    elif content.startswith(image_checks.GIF_STARTS):
+        image_checks.check_gif(content, where)
+    elif content.startswith(tiff_check.TIFF_STARTS):
         tiff_check.check_tiff(content, where)
         tiff_check.silence_libtiff()
-    elif content.startswith(png_check.START):
-        png_check.check_parts(content, where)
+    elif content.startswith(image_checks.PNG_START):
+        image_checks.check_png_parts(content, where)
     elif content.startswith(b"P") and len(content) > _PNM_HEADER_BYTES:
         _open(content[:_PNM_HEADER_BYTES])
 
 
 def _check_bytes(content: bytes, image: Image.Image, where: str) -> None:
-    """Raise InputError for a file that is too large for its image, or that Pillow would take long to decode."""
+    """Raise InputError for a file that is too large for its image or that Pillow would take long to decode."""
     most, pixels = max_bytes(*image.size), image.width * image.height
     if len(content) > most:
         raise InputError(
@@ -132,12 +132,12 @@ def _check_bytes(content: bytes, image: Image.Image, where: str) -> None:
 
 
 def _open(content: bytes) -> Image.Image:
-    """Open a PNG with its own class: `Image.open` imports those of many formats first."""
-    if content.startswith(png_check.START):
+    """Open an image, a PNG with its own class: `Image.open` would first import the classes of many formats."""
+    if content.startswith(image_checks.PNG_START):
         try:
             return PngImageFile(io.BytesIO(content))
-        except ValueError:  # Pillow limits text and colour profiles, which are not needed here
-            return PngImageFile(io.BytesIO(png_check.without_text(content)))
+        except ValueError:  # too much text or too large a colour profile, neither of which is needed
+            return PngImageFile(io.BytesIO(image_checks.png_without_text(content)))
         except (SyntaxError, IndexError, TypeError, KeyError, struct.error) as error:
             raise UnidentifiedImageError from error  # as Image.open does
     return Image.open(io.BytesIO(content), formats=_FORMATS)
@@ -167,15 +167,15 @@ def npy_bytes(images: NDArray[np.uint8]) -> bytes:
 def _scale_transparency(image: Image.Image, content: bytes) -> None:
     """Scale the transparent gray level of a PNG to 8 bits, as Pillow scales pixels of 1, 2 and 4 bits.
 
-    Newer versions of Pillow do so for 1 bit.
+    Newer versions of Pillow already do so for 1 bit.
     """
-    level, depth = image.info.get("transparency"), content[png_check.DEPTH_AT]
+    level, depth = image.info.get("transparency"), content[image_checks.PNG_DEPTH_AT]
     if image.mode in ("1", "L") and isinstance(level, int) and depth < 8:
         image.info["transparency"] = min(level * (255 // (2**depth - 1)), 255)
 
 
 def _orientation(image: Image.Image, where: str) -> int:
-    """Return the EXIF orientation, 1 to 8: 1 (upright) also without EXIF, and for damaged or hostile EXIF."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) without EXIF and for damaged or hostile EXIF."""
     try:
         if image.format == "TIFF":
             found = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
@@ -184,13 +184,13 @@ def _orientation(image: Image.Image, where: str) -> int:
             found = image.getexif().get(_ORIENTATION, 1)
         else:
             return 1
-    except Exception:  # bad metadata is no reason to refuse the image
+    except Exception:  # bad metadata does not make the image unreadable
         return 1
     return found if found in range(1, 9) else 1
 
 
 def _exif_block(image: Image.Image) -> bytes:
-    """Return the bytes that Pillow's `getexif` reads: a text of a PNG may hold them in hexadecimal digits."""
+    """Return the bytes that Pillow's `getexif` reads; a text chunk of a PNG may hold them as hex digits."""
     text: str = image.info.get("Raw profile type exif", "")
     block: bytes = image.info["exif"] if "exif" in image.info else bytes.fromhex("".join(text.split("\n")[3:]))
     return block
@@ -211,10 +211,10 @@ def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: 
 
 
 def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
-    """Return `image` in mode L: ITU-R 601 luma of colours, on black where transparent, as in the data set."""
+    """Convert `image` to mode L: ITU-R 601 luma, with black where it is transparent, as in Fashion-MNIST."""
     if image.mode == "L" and not image.has_transparency_data:
         return image
-    if image.mode == "I" and image.format == "PPM":  # Pillow scales the levels to 16 bits
+    if image.mode == "I" and image.format == "PPM":  # whose levels Pillow scales to 16 bits
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode in ("I;16", "I;16L", "I;16B"):
         levels = np.asarray(image).astype(np.uint32)

@@ -1,26 +1,26 @@
-"""Limits on the bytes and the parts of an image file, by the size of its image. Real files stay far below."""
+"""Limit the bytes and the parts of an image file by the size of its image. Real files stay far below."""
 
 from fmae_edge.runtime.errors import InputError
 
-MAX_PIXELS, MAX_SIDE = 64_000_000, 65_535  # of an image to resize: a few bytes of PNG can claim gigabytes
+MAX_PIXELS, MAX_SIDE = 64_000_000, 65_535  # of images to resize: a few bytes of PNG can claim gigabytes
 _BYTES, _BYTES_PER_PIXEL = 1 << 25, 8  # metadata and other frames, and four channels of 16 bits
 _PARTS, _PIXELS_PER_PART = 10_000, 128  # a GIF has a block for every 255 bytes
 
 
 def max_bytes(width: int, height: int) -> int:
-    """Return the most bytes that the file of an image of this size may have: 32 MB plus 8 bytes per pixel."""
+    """Return the largest allowed file size for an image of this size in pixels: 32 MB plus 8 bytes per pixel."""
     return _BYTES + _BYTES_PER_PIXEL * min(width * height, MAX_PIXELS)
 
 
 class Parts:
-    """Counts what a decoder handles one by one: chunks, segments, blocks, tags, strips and tiles."""
+    """Count what a decoder handles one by one: chunks, segments, blocks, tags, strips and tiles."""
 
     def __init__(self, where: str, width: int = 0, height: int = 0) -> None:
         self._where = where
         self._most = self._left = _PARTS + min(width * height, MAX_PIXELS) // _PIXELS_PER_PART
 
     def take(self, count: int = 1) -> None:
-        """Count `count` more. Raises InputError once there are more than an image of this size needs."""
+        """Count `count` more parts. Raises InputError once there are more than an image of this size needs."""
         self._left -= count
         if self._left < 0:
             raise InputError(

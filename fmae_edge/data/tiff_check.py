@@ -1,4 +1,4 @@
-"""Limits on the tags, strips and tiles of a TIFF file, and on the tags of EXIF, checked before Pillow opens it."""
+"""Limit the tags, strips and tiles of TIFF files, and the tags of EXIF, before Pillow reads them."""
 
 import struct
 from contextlib import suppress
@@ -9,10 +9,10 @@ from typing import Literal
 from fmae_edge.data.image_limits import Parts
 from fmae_edge.runtime.errors import InputError
 
-STARTS = (b"II", b"MM")
+TIFF_STARTS = (b"II", b"MM")
 _BIG = 43
 _WIDTH, _HEIGHT, _STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 256, 257, 273, 278, 322, 323, 324
-_SAMPLES, _MOST_SAMPLES = 277, 6  # per pixel; Pillow takes no more
+_SAMPLES, _MOST_SAMPLES = 277, 6  # per pixel; Pillow accepts no more
 _BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES = 258, 259, 262, 284, 338
 _LAYOUT = {_WIDTH, _HEIGHT, _STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _SAMPLES}
 _LAYOUT |= {_BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES}
@@ -37,9 +37,9 @@ _KIND_BYTES = {
     18: 8,
 }
 _NUMBERS = _KIND_BYTES.keys() - {1, 2, 7}
-_FRACTIONS, _FRACTION_NUMBERS = (5, 10), 16  # Pillow takes so much longer for them
+_FRACTIONS, _FRACTION_NUMBERS = (5, 10), 16  # Pillow takes as long for a fraction as for 16 numbers
 _MOST_NUMBERS = 1 << 20
-_TAG_PARTS = 4  # libtiff sorts all tags again for each one that it does not know
+_TAG_PARTS = 4  # libtiff sorts all tags again for each tag that it does not know
 # A tile may be larger than its image: many programs write 256x256 and 512x512
 _MOST_TILE_SIDE, _MOST_TILE_PIXELS = 1 << 11, 1 << 22
 _JPEG, _MOST_JPEG_TILE_PIXELS = (6, 7), 1 << 20  # libtiff decodes up to 100 scans of each
@@ -58,7 +58,7 @@ class _Tag:
 
     @property
     def numbers(self) -> int:
-        """Pillow makes a Python object of each."""
+        """Count the Python objects that Pillow makes of the tag; a fraction counts as 16."""
         return self.count * (_FRACTION_NUMBERS if self.kind in _FRACTIONS else int(self.kind in _NUMBERS))
 
 
@@ -73,16 +73,16 @@ def check_tiff(content: bytes, where: str) -> None:
     except struct.error:
         return
     layout = {tag.number: tag for tag in tags if tag.number in _LAYOUT}
-    # Of a tag that comes twice, Pillow may take one and libtiff the other
+    # If a tag appears twice, Pillow may read one and libtiff the other
     if len(layout) < sum(tag.number in _LAYOUT for tag in tags):
-        raise InputError(f"{where}: a tag for the layout of its pixels comes twice; save the image again")
+        raise InputError(f"{where}: a tag for the pixel layout appears twice; save the image again")
     width, height, strip_height, tile_width, tile_height, samples, compression = (
         tiff.number(layout[tag]) if tag in layout else 0
         for tag in (_WIDTH, _HEIGHT, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _COMPRESSION)
     )
     strips, tiles = (layout[tag].count if tag in layout else 0 for tag in (_STRIPS, _TILES))
     Parts(where, width, height).take(max(strips, tiles))
-    # Pillow decodes each that is listed, those that the image does not need over the others
+    # Pillow decodes all that are listed, even those that the image does not need
     most_strips = 2 * _parts(height, strip_height) * max(samples, 1)
     most_tiles = 2 * _parts(width, tile_width) * _parts(height, tile_height) * max(samples, 1)
     if strips > most_strips or tiles > most_tiles:
@@ -108,14 +108,14 @@ def check_tiff(content: bytes, where: str) -> None:
 
 
 def _parts(length: int, part: int) -> int:
-    """Return how many parts cover a length. Where a file does not say how long they are, each may be 1."""
+    """Return the number of parts that cover a length; a part is 1 long if the file does not give its length."""
     return -(-length // max(part, 1))
 
 
 def check_exif(content: bytes, where: str) -> None:
     """Raise InputError if EXIF has more tags, or more data in them, than real files; `where` names the file.
 
-    It looks at the first directory only: nothing here may let Pillow read the others.
+    Only the first directory is checked, so callers must not let Pillow read the others.
     """
     for _ in range(_MOST_EXIF_STARTS):
         content = content.removeprefix(_EXIF_START)
@@ -126,7 +126,7 @@ def check_exif(content: bytes, where: str) -> None:
 
 
 class _Tiff:
-    """Reads directories of tags, and counts what Pillow would copy and make of all of them together."""
+    """Read directories of tags, and count the bytes and objects that Pillow would make of all of them together."""
 
     def __init__(self, content: bytes, where: str) -> None:
         self._content, self._where = content, where
@@ -152,7 +152,7 @@ class _Tiff:
             (elsewhere,) = offset.unpack_from(self._content, data_at)
             tag = _Tag(number, kind, values, data_at)
             tags.append(tag if tag.data_bytes <= offset.size else replace(tag, at=elsewhere))
-        # Tags may share their data, and Pillow copies the data for each tag, unless they end behind the file
+        # Tags may share their data. Pillow copies the data for each tag, unless it ends behind the end of the file
         held = [tag for tag in tags if tag.at + tag.data_bytes <= len(self._content)]
         self._copied += sum(tag.data_bytes for tag in held)
         self._numbers += sum(tag.numbers for tag in held)
@@ -163,7 +163,7 @@ class _Tiff:
         return tags
 
     def number(self, tag: _Tag) -> int:
-        """Return the first number of a tag, whatever its type and count: Pillow and libtiff read many of them."""
+        """Return the first number of a tag of any type and count, because Pillow and libtiff accept many types."""
         return int.from_bytes(self._content[tag.at : tag.at + _KIND_BYTES.get(tag.kind, 0)], self._order)
 
     def _struct(self, layout: str) -> struct.Struct:
@@ -172,16 +172,16 @@ class _Tiff:
 
 @cache
 def silence_libtiff() -> None:
-    """Stop libtiff from writing errors to standard error; Pillow raises them too.
+    """Stop libtiff from printing errors to standard error, because Pillow raises them too.
 
-    Pillow has no setting for this. Where libtiff cannot be reached, as on Windows, it keeps writing.
+    Pillow has no setting for this. On systems where libtiff cannot be reached, such as Windows, it keeps printing.
     """
     import ctypes
 
     from PIL import _imaging
 
     try:
-        libtiff = ctypes.CDLL(_imaging.__file__)  # whose symbols are found through the library that uses it
+        libtiff = ctypes.CDLL(_imaging.__file__)  # the library that uses libtiff gives access to its symbols
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
             getattr(libtiff, name)(None)
     except (AttributeError, OSError):

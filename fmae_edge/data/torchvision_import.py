@@ -1,9 +1,9 @@
-"""Import torchvision's Fashion-MNIST also where torchvision and torch come from different builds.
+"""Import torchvision's data sets even if torchvision and torch come from different builds.
 
-The torchvision wheel is built against CUDA. With a CPU build of torch its compiled operators do not
-load, and `import torchvision` dies with "operator torchvision::nms does not exist" because it registers
-Python parts of two operators. Declaring their schemas first is enough for data sets to work; the
-operators themselves, which nothing here uses, stay unavailable.
+The torchvision wheel is built against CUDA. With a CPU build of torch its compiled operators do not load, and
+`import torchvision` fails with "operator torchvision::nms does not exist", because it registers Python parts of
+two operators. Declaring their schemas first is enough for data sets to work. The operators themselves stay
+unavailable; nothing here uses them.
 """
 
 import torch
@@ -16,7 +16,7 @@ def fashion_mnist_class() -> type:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-    # The library must outlive the import: its declarations go when it is collected.
+    # The library must outlive the import: its declarations end when it is collected
     global _declarations
     _declarations = torch.library.Library("torchvision", "DEF")
     _declarations.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -1,1 +1,1 @@
-"""Measure quality and draw images: what training, evaluation and commands share."""
+"""Measure quality and draw images, for training, export, evaluation and the commands."""

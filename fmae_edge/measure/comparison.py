@@ -1,25 +1,30 @@
-"""Images beside what a file of them gives back, and how the two differ, as one picture."""
+"""Draw images beside their reconstructions and the differences, as one picture."""
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from fmae_edge.measure.figure import Column, draw_columns, quality_captions
+from fmae_edge.measure.half_blocks import choose_style, side_by_side
 from fmae_edge.measure.quality import Quality
 
-# 1.3 % of the pixels of the first 256 test images, at quality 5, differ by the 64 levels that this shows as black
-# or white. With a factor of 4 it would be 6.4 %: good and bad reconstructions are harder to tell apart then.
+# At quality 5, 1.3 % of the pixels of the first 256 test images differ by 64 levels or more, which a factor of 2
+# shows as black or white. A factor of 4 would clip 6.4 %, and hide whether a reconstruction is good or bad.
 DIFFERENCE_FACTOR = 2
 _MIDDLE = 128
+_UNLIMITED = 10_000  # columns, if the stream is not a terminal
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """An image file and its reconstruction, (height, width) uint8, through a file of so many bytes."""
+    """An image and its reconstruction, both (height, width) uint8, from a compressed file of `file_bytes`."""
 
     name: str
     original: NDArray[np.uint8]
@@ -29,26 +34,29 @@ class Comparison:
 
     @property
     def difference(self) -> NDArray[np.uint8]:
-        """The enlarged difference, (height, width)."""
+        """Return the enlarged difference, (height, width) uint8."""
         return enlarged_difference(self.original, self.reconstruction)
 
 
 def enlarged_difference(original: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 128 + 2 (reconstruction - original), cut off at 0 and 255, in the shape of both; all are uint8.
+    """Return 128 + 2 (reconstruction - original), clipped to 0 and 255; all three are uint8 of one shape.
 
-    Gray is equal, lighter is too bright, darker too dark; from 64 levels on it is white or black.
+    Equal pixels are gray, too bright ones lighter, too dark ones darker; 64 levels or more are white or black.
     """
     difference = reconstruction.astype(np.int64) - original
     enlarged: NDArray[np.uint8] = np.clip(_MIDDLE + DIFFERENCE_FACTOR * difference, 0, 255).astype(np.uint8)
     return enlarged
 
 
-def draw_comparisons(comparisons: Sequence[Comparison], said_of_reconstructions: str) -> Image.Image:
-    """Return the picture: originals, reconstructions and enlarged differences, with bytes, PSNR and SSIM."""
+def draw_comparisons(comparisons: Sequence[Comparison], settings: str) -> Image.Image:
+    """Draw originals, reconstructions and enlarged differences, with bytes, PSNR and SSIM.
+
+    `settings` is written below the label of the reconstructions, for example "quality 5".
+    """
     labels = (
         "original",
-        f"reconstruction,\n{said_of_reconstructions}",
-        f"difference,\n{DIFFERENCE_FACTOR} times; gray\nis no difference",
+        f"reconstruction,\n{settings}",
+        f"difference,\n{DIFFERENCE_FACTOR} times; gray\nmeans equal",
     )
     return draw_columns(
         [
@@ -60,3 +68,24 @@ def draw_comparisons(comparisons: Sequence[Comparison], said_of_reconstructions:
         ],
         labels,
     )
+
+
+def comparison_text(comparison: Comparison, stream: TextIO, colours: bool) -> str:
+    """Return a comparison as text in the encoding and width of `stream`, shaded characters without `colours`."""
+    images = [
+        ("original", comparison.original),
+        ("reconstruction", comparison.reconstruction),
+        (f"difference, {DIFFERENCE_FACTOR} times", comparison.difference),
+    ]
+    quality = comparison.quality
+    figures = f"{comparison.file_bytes} bytes, PSNR {quality.psnr_pooled:.2f} dB, SSIM {quality.ssim:.4f}"
+    return f"{figures}\n{side_by_side(images, choose_style(stream.encoding, colours), _columns(stream))}"
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the width of the terminal: COLUMNS, or the size that the terminal reports."""
+    try:
+        own = os.get_terminal_size(stream.fileno())
+    except OSError:
+        own = os.terminal_size((_UNLIMITED, 1))
+    return shutil.get_terminal_size(own).columns or _UNLIMITED

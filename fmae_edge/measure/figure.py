@@ -1,10 +1,11 @@
-"""Pictures of images: columns with captions under them, enlarged pixel by pixel. Drawn with Pillow."""
+"""Draw images as columns with captions, enlarged pixel by pixel, and turn pictures and plots into PNG files."""
 
 import io
 import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fmae_edge.measure.quality import Quality
 
+if TYPE_CHECKING:  # matplotlib is only installed where something is plotted
+    from matplotlib.figure import Figure
+
 _MARGIN = 12
 _TEXT_SIZE, _TEXT_HEIGHT = 12, 15
 _BACKGROUND, _INK = 255, 40
 _LABEL_WIDTH = 100
-# Up to so many columns are enlarged 5 times, more 3 times: "PSNR 23.40 dB" still fits under 28 pixels
+# Up to 20 columns are enlarged 5 times, more columns 3 times: "PSNR 23.40 dB" still fits under 28 pixels
 _LARGE, _SCALE, _SMALL_SCALE = 20, 5, 3
 _ONE_ROW = 10  # columns that stay side by side
 _BETWEEN_ROWS = 18
@@ -25,17 +29,18 @@ _ASPECT = 1.5  # width over height that many columns are wrapped to
 
 @dataclass(frozen=True)
 class Column:
-    """Images one under another, (height, width) uint8, and the lines of text under them."""
+    """Images stacked from top to bottom, (height, width) uint8, and the lines of text under them."""
 
     images: Sequence[NDArray[np.uint8]]
     captions: Sequence[str]
 
 
 def draw_columns(columns: Sequence[Column], labels: Sequence[str] = ()) -> Image.Image:
-    """Return a gray picture of columns side by side, in as many rows of columns as give a handy shape.
+    """Draw columns side by side as a gray picture, wrapped to several rows if there are many.
 
-    All columns have the same number of images, all of one shape, and of captions. `labels` name the images of
-    a row at its left end, and may have several lines. A caption that is too long is shortened in its middle.
+    All columns have the same number of captions and of images, and all images have one shape. `labels` name the
+    images of a row at its left end, and may have several lines. A caption that is too long is shortened in its
+    middle.
     """
     lines, captions = len(columns[0].images), len(columns[0].captions)
     scale = _SCALE if len(columns) <= _LARGE else _SMALL_SCALE
@@ -64,7 +69,7 @@ def draw_columns(columns: Sequence[Column], labels: Sequence[str] = ()) -> Image
 
 
 def columns_in_a_row(count: int, width: int, height: int) -> int:
-    """Return how many of `count` columns of that width and height stand side by side, in rows of equal length."""
+    """Return how many columns a row has for `count` columns of that size in pixels, with rows of equal length."""
     if count <= _ONE_ROW:
         return count
     # across * width = aspect * (count / across) * height
@@ -75,7 +80,7 @@ def columns_in_a_row(count: int, width: int, height: int) -> int:
 def draw_reconstructions(
     originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], qualities: Sequence[Quality]
 ) -> Image.Image:
-    """Return the picture of N (height, width) uint8 images over their reconstructions, with PSNR and SSIM."""
+    """Draw N (height, width) uint8 images above their reconstructions, with PSNR and SSIM."""
     return draw_columns(
         [
             Column((original, reconstruction), quality_captions(quality))
@@ -85,7 +90,7 @@ def draw_reconstructions(
 
 
 def quality_captions(quality: Quality) -> tuple[str, str]:
-    """Return what is written under an image: its PSNR and its SSIM."""
+    """Return the captions of an image: its PSNR and its SSIM."""
     return f"PSNR {quality.psnr_pooled:.2f} dB", f"SSIM {quality.ssim:.3f}"
 
 
@@ -96,10 +101,17 @@ def to_png(picture: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """Return `text` in one line of at most `width` pixels; a name's end often tells most, so it is kept.
+def plot_to_png(figure: "Figure") -> bytes:
+    """Return a matplotlib figure as a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
+    return stream.getvalue()
 
-    The font has ASCII alone: letters lose their accents, and others become question marks.
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
+    """Shorten `text` to one line of at most `width` pixels; the end is kept, because it often tells names apart.
+
+    The font has only ASCII: letters lose their accents, and other characters become question marks.
     """
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     text = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in plain)

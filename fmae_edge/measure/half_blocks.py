@@ -1,7 +1,8 @@
-"""Gray images as text for a terminal.
+"""Draw gray images as text in a terminal.
 
-A character cell is about twice as high as wide, so it holds two pixels, one over the other: the upper half block
-has the upper pixel's gray, the cell's background the lower's. Where there are no colours, the two are one shade.
+A character cell is about twice as high as wide, so it shows two pixels, one above the other: an upper half block
+in the gray of the upper pixel, on a background in the gray of the lower. Without colours, one character shades
+both.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ _GAP = 2
 
 
 def choose_style(encoding: str, colours: bool) -> Style:
-    """Return the richest style that text in `encoding` has characters for, half blocks only with `colours`."""
+    """Return the best style whose characters `encoding` has; half blocks need `colours`."""
     wanted: Style = "half blocks" if colours else "shades"
     try:
         (_HALF_BLOCK if colours else _RAMPS["shades"]).encode(encoding)
@@ -30,9 +31,9 @@ def choose_style(encoding: str, colours: bool) -> Style:
 
 
 def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], style: Style, width: int) -> str:
-    """Return lines with (caption, image) pairs beside each other, as many as `width` columns have room for.
+    """Return lines with (caption, image) pairs side by side, as many as fit into `width` columns but at least one.
 
-    Images are (height, width) uint8 of one shape. The others follow below; one stands there in any case.
+    Images are (height, width) uint8 of one shape. The pairs that do not fit follow below.
     """
     cell = max(max(len(caption), image.shape[1]) for caption, image in pictures)
     across = max(1, (width + _GAP) // (cell + _GAP))
@@ -48,7 +49,7 @@ def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], style: Style
 
 
 def image_lines(image: NDArray[np.uint8], style: Style) -> list[str]:
-    """Return a line of text for every two rows of pixels (height, width), with a character a column."""
+    """Return one line of text per two rows of pixels (height, width), with one character per column."""
     pairs = zip_longest(image[::2].tolist(), image[1::2].tolist())
     if style == "half blocks":
         return [_half_block_line(upper, lower) for upper, lower in pairs]
@@ -60,7 +61,7 @@ def image_lines(image: NDArray[np.uint8], style: Style) -> list[str]:
 
 
 def _half_block_line(upper: Sequence[int], lower: Sequence[int] | None) -> str:
-    """Return a line in 24-bit grays; codes stand only where a gray changes."""
+    """Return a line in 24-bit grays, with colour codes only where a gray changes."""
     text, ink, paper = [], None, None
     for column, gray in enumerate(upper):
         if gray != ink:

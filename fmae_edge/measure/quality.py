@@ -1,8 +1,7 @@
-"""MSE, PSNR and SSIM of batches of images, in numpy.
+"""Measure MSE, PSNR and SSIM of batches of images, in numpy.
 
-Two figures are called PSNR in the literature and differ by up to 1.5 dB on Fashion-MNIST, so each has
-its own name here: pooled (of the mean squared error over all images) and per image (the mean of each
-image's own PSNR).
+Two figures are called PSNR in the literature. They differ by up to 1.5 dB on Fashion-MNIST, so each has its own
+name here: pooled (of the mean squared error over all images) and per image (the mean of the PSNRs of the images).
 """
 
 import math
@@ -20,7 +19,7 @@ _IMAGES_AT_ONCE = 500  # bounds memory
 
 @dataclass(frozen=True)
 class Quality:
-    """Figures of N reconstructions with pixels in [0, 1]. PSNR in dB; infinite where nothing differs."""
+    """The quality of N reconstructions with pixels in [0, 1]; PSNR is in dB, infinite if no pixel differs."""
 
     mse: float
     psnr_pooled: float
@@ -61,18 +60,18 @@ def pooled_psnr(originals: Array, reconstructions: Array) -> float:
 
 
 def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error of pixels in [0, 1]."""
+    """Return the peak signal-to-noise ratio in dB for a mean squared error of pixels in [0, 1]."""
     return -10 * math.log10(mse) if mse > 0 else math.inf
 
 
 def ssim_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float64]:
     """Return the structural similarity of each of N grayscale images, (N,), pixels in [0, 1].
 
-    Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP
-    2004, with a uniform 7x7 window, data range 1, K1 = 0.01, K2 = 0.03, sample covariance, and the mean
-    over the windows that lie wholly in the image: the defaults of scikit-image.
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004, with
+    the defaults of scikit-image: a uniform 7x7 window, data range 1, K1 = 0.01, K2 = 0.03, sample covariance, and
+    the mean over the windows that lie fully inside the image.
 
-    Raises ValueError for images with a side under 7.
+    Raises ValueError for images with a side under 7 pixels.
     """
     if min(originals.shape[1:]) < _SSIM_WINDOW:
         raise ValueError(f"SSIM needs images of at least 7x7, got {originals.shape[1:]}")
@@ -97,7 +96,7 @@ def _ssim(original: Array, reconstruction: Array) -> NDArray[np.float64]:
 
 
 def _window_mean(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of every 7x7 window inside (N, height, width), from two running sums."""
+    """Return the mean of every 7x7 window inside (N, height, width), from two running sums."""
     for axis in (1, 2):
         sums = np.cumsum(x, axis=axis)
         padded = np.insert(sums, 0, 0.0, axis=axis)

@@ -1,9 +1,9 @@
 """Read and write the folder of a training run.
 
     config.json          the architecture
-    recipe.json          the options of the training
+    recipe.json          everything else that decides the result: options, constants, hashes of the images
     model.safetensors    the weights after the last finished epoch, for `export`
-    resume.safetensors   the same, the state of the optimisers and the metrics so far, for --resume
+    resume.safetensors   the same weights, the state of the optimisers and the metrics so far, for --resume
     prior.safetensors    the prior over the quantised latents, if the recipe has a rate; written last
     metrics.jsonl        one line per epoch
 
@@ -14,11 +14,12 @@
 The last three are for people: nothing reads them, and a run continues without them. They are written after the
 checkpoint of an epoch, so an interruption in between leaves that epoch without its picture.
 
-Only weights in safetensors and numbers in JSON are read: loading a run cannot execute code.
+Only safetensors and JSON files are read: loading a run cannot execute code.
 """
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,15 +31,19 @@ from torch import Tensor, nn
 
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.model.errors import RunError
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import Recipe
 from fmae_edge.runtime.atomic_write import write_file
+from fmae_edge.runtime.errors import ArgumentError, FmaeError
 
 CONFIG, RECIPE, METRICS = "config.json", "recipe.json", "metrics.jsonl"
 MODEL, PRIOR, RESUME = "model.safetensors", "prior.safetensors", "resume.safetensors"
 
 Metrics = dict[str, Any]
+
+
+class RunError(FmaeError):
+    """A run folder that cannot be started, continued or read."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,13 @@ class Progress:
 
 
 def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
-    """Make folder `run` with the config and the recipe. Raises RunError if it is not empty."""
+    """Create folder `run` with the config and the recipe. Raises RunError if it has files or cannot be created."""
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise RunError(f"{run}: exists already; continue with --resume, or choose another folder with -o")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{run}: cannot be made ({error.strerror})") from None
+        raise RunError(f"{run}: cannot be created ({error.strerror})") from None
     _write_json(run / CONFIG, dataclasses.asdict(config))
     _write_json(run / RECIPE, dataclasses.asdict(recipe))
 
@@ -87,7 +92,7 @@ def publish(run: Path, model: Autoencoder, metrics: list[Metrics]) -> None:
 
 
 def has_prior(run: Path) -> bool:
-    """Whether `save_prior` has written a prior in `run`."""
+    """Return whether `save_prior` has written a prior in `run`."""
     return (run / PRIOR).exists()
 
 
@@ -97,9 +102,9 @@ def save_prior(run: Path, prior: Prior) -> None:
 
 
 def load_progress(run: Path) -> Progress | None:
-    """Return the state that `save_progress` wrote in `run`, or None if no epoch was finished.
+    """Return the state that `save_progress` wrote in `run`, or None if no epoch is finished.
 
-    Raises RunError if it is damaged, or if there is a model without this state.
+    Raises RunError if the state is damaged, or if `run` has a model without it.
     """
     path = run / RESUME
     if not path.exists():
@@ -110,7 +115,7 @@ def load_progress(run: Path) -> Progress | None:
     try:
         return Progress(tensors, json.loads(metadata["metrics"]))
     except (KeyError, ValueError) as error:
-        raise RunError(f"{path}: has no metrics ({error!r}), so it was not written by fmae-edge train") from None
+        raise RunError(f"{path}: has no metrics ({error!r}), so fmae-edge train did not write it") from None
 
 
 def read_config(run: Path) -> ModelConfig:
@@ -123,13 +128,27 @@ def read_recipe(run: Path) -> Recipe:
     return _read_dataclass(run / RECIPE, Recipe)
 
 
+def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, Recipe]:
+    """Return the architecture and the recipe of `run`, to continue it.
+
+    Raises ArgumentError if `options` has another value of the recipe than the run: it would not continue it.
+    """
+    config, recipe = read_config(run), read_recipe(run)
+    for name, value in options.items():
+        if value != (started := getattr(recipe, name)):
+            raise ArgumentError(
+                name, f"is {value}, but the run was started with {started}; leave it out, or start a new run"
+            )
+    return config, recipe
+
+
 def load_checkpoint(run: Path) -> Checkpoint:
     """Load the trained model in folder `run`, in evaluation mode on the CPU.
 
     Raises RunError if a file is missing or damaged, or the weights do not fit the config.
     """
     if not run.is_dir():
-        raise RunError(f"{run}: no such run folder; `fmae-edge train -o {run}` makes one")
+        raise RunError(f"{run}: no such run folder; `fmae-edge train -o {run}` creates it")
     recipe = read_recipe(run)
     model = Autoencoder(read_config(run))
     _load_weights(model, run, MODEL)
@@ -142,7 +161,10 @@ def load_checkpoint(run: Path) -> Checkpoint:
 
 
 def _load_weights(module: nn.Module, run: Path, name: str) -> None:
-    """Read the file `name` of `run` into `module`, which was built from config.json."""
+    """Read the file `name` of `run` into `module`, which was built from config.json.
+
+    Raises RunError if the names or shapes differ, or a weight is not finite.
+    """
     weights, _ = _read_safetensors(run / name)
     expected = module.state_dict()
     for key in sorted(expected.keys() | weights.keys()):
@@ -163,9 +185,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise RunError(f"{path}: is missing; did `fmae-edge train` finish in this folder?") from None
+        raise RunError(f"{path}: missing; did `fmae-edge train` finish in this folder?") from None
     except (SafetensorError, OSError) as error:
-        raise RunError(f"{path}: not a whole safetensors file ({error})") from None
+        raise RunError(f"{path}: damaged or not a safetensors file ({error})") from None
 
 
 _Record = TypeVar("_Record", ModelConfig, Recipe)
@@ -175,7 +197,9 @@ def _read_dataclass(path: Path, kind: type[_Record]) -> _Record:
     try:
         return kind(**json.loads(path.read_bytes()))
     except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror}); is this a run of `fmae-edge train`?") from None
+        raise RunError(
+            f"{path}: cannot be read ({error.strerror}); is this the folder of a `fmae-edge train` run?"
+        ) from None
     except (ValueError, TypeError) as error:
         raise RunError(f"{path}: not a {kind.__name__} ({error})") from None
 

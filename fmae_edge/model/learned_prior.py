@@ -1,8 +1,8 @@
-"""Predict latents from those decoded before: the prior of the entropy coder.
+"""Predict each latent from those decoded before it: the prior of the entropy coder.
 
-The latents are coded in groups. Each group has a small network, which sees all latents of the groups before it
-and gives, for each latent of the group, the mean and width of a logistic distribution: few sequential steps, and
-everything within a step in parallel. (Masked and grouped contexts:
+The latents are coded in groups. Each group has a small network. It sees all latents of the groups before it, and
+gives the mean and width of a logistic distribution for each latent of the group. So there are few sequential
+steps, and everything within a step runs in parallel. (Masked and grouped contexts:
 Germain et al., "MADE", ICML 2015; Minnen and Singh, "Channel-wise autoregressive entropy models", ICIP 2020.)
 
 A `Prior` has the weights of each group, as in checkpoints. It computes with a `PackedPrior`, which has the same
@@ -15,10 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, pad
 
-# Latents are counted in units: the fixed point of the exported prior. Quality q quantises in steps of
-# QUALITY_STEPS[q - 1] units, each three quarters of the one before, rounded to integers.
-UNITS = 80
-QUALITY_STEPS = (64, 48, 36, 27, 20, 15, 11, 8, 6)
+from fmae_edge.model.recipe import QUALITY_STEPS
 
 HIDDEN = 128
 # Scale from units to the values in the networks, so that weights stay near 1.
@@ -31,7 +28,7 @@ _FLOOR = 2.0**-20
 
 
 def group_sizes(latent_size: int) -> tuple[int, ...]:
-    """Return the number of latents per group: as many as all groups before it, but at most an eighth of all."""
+    """Return the sizes of the groups: each has as many latents as all before it, but at most an eighth of all."""
     sizes: list[int] = []
     while (done := sum(sizes)) < latent_size:
         sizes.append(min(max(1, done), max(1, latent_size // 8), latent_size - done))
@@ -39,7 +36,7 @@ def group_sizes(latent_size: int) -> tuple[int, ...]:
 
 
 class GroupPrior(nn.Module):
-    """The network of one group, which maps `before` latents and a quality to `size` means and log2 widths."""
+    """The network of one group: maps `before` latents and a quality to `size` means and log2 widths."""
 
     def __init__(self, before: int, size: int, hidden: int, qualities: int) -> None:
         super().__init__()
@@ -64,28 +61,28 @@ class GroupPrior(nn.Module):
 
 @dataclass(frozen=True)
 class PackedPrior:
-    """The weights of consecutive groups, with zeros where a group has fewer inputs or outputs than others.
+    """The weights of consecutive groups, padded with zeros to the largest number of inputs and outputs.
 
-    An image is a column of the activations, so weights have PyTorch's (out, in) layout.
+    Each image is a column of the activations, so weights have PyTorch's (out, in) layout.
     """
 
     before: int  # number of latents in the groups before these
 
     first: Tensor  # (groups, hidden, latent_size + qualities)
-    seen: Tensor  # (groups, 1, latent_size + qualities) whether a group sees an input; if not, `first` is zero
+    seen: Tensor  # (groups, 1, latent_size + qualities): False where `first` must stay 0
     second: Tensor  # (groups, hidden, hidden)
     second_bias: Tensor  # (groups, hidden, 1)
     last: Tensor  # (groups, 2 * largest group, hidden)
     last_bias: Tensor  # (groups, 2 * largest group, 1)
-    mean_rows: Tensor  # (size,) row of the mean of each latent in the concatenated last layers
-    width_rows: Tensor  # (size,) row of its width
+    mean_rows: Tensor  # (size,) row of each latent's mean in the concatenated last layers
+    width_rows: Tensor  # (size,) row of each latent's width
 
     def predict(self, latents: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log2 widths (N, size) in units, from latents (N, latent_size) in units.
 
         `size` is the number of latents in all groups together; `quality` (N,) counts from 0.
         """
-        # An embedding as a product with a one-hot vector, whose gradient is faster
+        # The product with a one-hot vector is an embedding with a faster gradient
         chosen = one_hot(quality, len(QUALITY_STEPS)).to(latents.dtype)
         inputs = torch.cat([latents.t() * INPUT_SCALE, chosen.t()])
         hidden = (self.first.flatten(0, 1) @ inputs).relu_().unflatten(0, self.first.shape[:2])
@@ -97,19 +94,20 @@ class PackedPrior:
     def bits(self, values: Tensor, context: Tensor, quality: Tensor) -> Tensor:
         """Return the bits (N,) of the `values` of the groups, given the `context` that the decoder knows.
 
-        Both are (N, latent_size) latents in units. The probability of a value is that of the step around it.
+        Both are (N, latent_size) latents in units. The probability of a value is the mass of the quantiser step
+        around it.
         """
         values = values[:, self.before : self.before + len(self.mean_rows)]
         means, widths = self.predict(context, quality)
         half = torch.tensor(QUALITY_STEPS, device=values.device)[quality].unsqueeze(1) / 2
-        away = -(values - means).abs()  # the distribution is symmetric, and floats are exact in its lower tail
+        away = -(values - means).abs()  # symmetric, and floats are precise in the lower tail
         slope = torch.exp2(-widths)
         share = torch.sigmoid((away + half) * slope) - torch.sigmoid((away - half) * slope)
         return -torch.log2(share.clamp(min=0) + _FLOOR).sum(dim=1)
 
 
 class Prior(nn.Module):
-    """The distributions of all latents of an image, each given those of earlier groups."""
+    """The distributions of all latents of an image, each given the latents of earlier groups."""
 
     def __init__(self, latent_size: int, hidden: int = HIDDEN) -> None:
         super().__init__()

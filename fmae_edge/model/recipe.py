@@ -1,24 +1,85 @@
-"""The options of a training run: everything that decides the result besides the images and the config."""
+"""Everything that decides the result of a training run, beside the architecture in `ModelConfig`.
 
+It holds the options, the constants of the learning rate, the loss and the fit of the prior, and the identity of
+the images; recipe.json records all of them. Runs of version 0.1.0 recorded the options only, so the defaults of
+the other fields must stay what they were then. Constants of an algorithm stay in its module, such as
+`train/muon.py`.
+"""
+
+import hashlib
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fmae_edge.runtime.errors import ArgumentError, shown
 
-# Share of the steps in which the learning rate rises; it falls as a half cosine in the rest.
-_WARM_UP = 0.3
-# Learning rate at the start, as a share of the peak.
-_START = 0.04
+# Latents are counted in units: the fixed point of the exported prior. Quality q quantises in steps of
+# QUALITY_STEPS[q - 1] units, each three quarters of the one before, rounded to integers.
+UNITS = 80
+QUALITY_STEPS = (64, 48, 36, 27, 20, 15, 11, 8, 6)
+
 # Most epochs, and most images per step
 _LARGEST = 10**6
 
 
 @dataclass(frozen=True)
+class PriorFit:
+    """Settings of the fit of the prior to the finished encoder. Raises ArgumentError for bad values.
+
+    `lr` is the peak of the learning rate: it rises for `warm_up` steps and falls as a half cosine.
+    """
+
+    steps: int = 8000
+    batch_size: int = 512
+    lr: float = 0.003
+    warm_up: int = 200
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "warm_up"):
+            _require_integer(f"prior_fit.{name}", getattr(self, name), 1, 10**9)
+        _require_share("prior_fit.lr", self.lr)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The identity of N images: the shape (N, height, width) of the stack and the SHA-256 of its pixels.
+
+    Raises ArgumentError for values that no stack of images has.
+    """
+
+    shape: tuple[int, ...]
+    sha256: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))  # a list in JSON
+        if not self.shape or any(type(side) is not int for side in self.shape):
+            raise ArgumentError("shape", f"is {shown(self.shape)}; it must be integers")
+        if type(self.sha256) is not str or not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise ArgumentError("sha256", f"is {shown(self.sha256)}; it must be 64 hexadecimal digits")
+
+    def __str__(self) -> str:
+        count, *sides = self.shape
+        return f"{count} images of {'x'.join(map(str, sides))} pixels with SHA-256 {self.sha256[:16]}..."
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8]) -> "ImageSet":
+        """Return the identity of `images`, uint8 (N, height, width)."""
+        return cls(images.shape, hashlib.sha256(np.ascontiguousarray(images).data).hexdigest())
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """Options of a training run; the defaults made the default bundle. Raises ArgumentError for bad values.
+    """Options and constants of a training run. Raises ArgumentError for bad values.
 
     `lr` is the peak of a one-cycle schedule (Smith and Topin, "Super-convergence", 2018). `rate_distortion` is
     the lambda of loss = bits per pixel + lambda x 255^2 x MSE at the middle quality; without it, the loss is MSE.
+
+    `train_images` and `test_images` are None if the run did not record them. Test images decide the metrics, not
+    the weights. `units` and `quality_steps` have one valid value.
     """
 
     epochs: int = 10
@@ -27,24 +88,63 @@ class Recipe:
     seed: int = 0
     rate_distortion: float | None = None
 
+    # Share of the steps in which the learning rate rises from `initial_lr`, a share of `lr`; then it falls as a
+    # half cosine.
+    warm_up: float = 0.3
+    initial_lr: float = 0.04
+    # Share of the steps in which the autoencoder learns without a rate: from random weights, the noise of a coarse
+    # quantiser hides the little information in the latents.
+    rate_start: float = 0.1
+    units: int = UNITS
+    quality_steps: tuple[int, ...] = QUALITY_STEPS
+    prior_fit: PriorFit = field(default_factory=PriorFit)
+    train_images: ImageSet | None = None
+    test_images: ImageSet | None = None
+
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "seed"):
-            if type(getattr(self, name)) is not int:
-                raise ArgumentError(name, f"is {shown(getattr(self, name))}; it must be an integer")
-        for name in ("epochs", "batch_size"):
-            if not 1 <= getattr(self, name) <= _LARGEST:
-                raise ArgumentError(name, f"is {getattr(self, name)}; it must lie between 1 and {_LARGEST}")
-        if not (0 < self.lr < 1):
-            raise ArgumentError("lr", f"is {self.lr}; it must lie between 0 and 1")
+        # JSON has lists and dicts
+        object.__setattr__(self, "quality_steps", tuple(self.quality_steps))
+        object.__setattr__(self, "prior_fit", _from_json("prior_fit", self.prior_fit, PriorFit))
+        for name in ("train_images", "test_images"):
+            if (images := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _from_json(name, images, ImageSet))
+        _require_integer("epochs", self.epochs, 1, _LARGEST)
+        _require_integer("batch_size", self.batch_size, 1, _LARGEST)
+        _require_integer("seed", self.seed, 0, 2**63 - 1)
+        for name in ("lr", "warm_up", "initial_lr", "rate_start"):
+            _require_share(name, getattr(self, name))
         if self.rate_distortion is not None and not (1e-6 <= self.rate_distortion <= 1):
             raise ArgumentError("rate_distortion", f"is {self.rate_distortion}; it must lie between 1e-6 and 1")
-        if not (0 <= self.seed < 2**63):
-            raise ArgumentError("seed", f"is {self.seed}; it must be at least 0 and under 2^63")
+        for name, only in (("units", UNITS), ("quality_steps", QUALITY_STEPS)):
+            if getattr(self, name) != only:
+                raise ArgumentError(name, f"is {shown(getattr(self, name))}; this version supports only {only}")
 
     def learning_rate(self, progress: float) -> float:
         """Return the learning rate after `progress` (0 to 1) of all steps."""
-        if progress < _WARM_UP:
-            share = _START + (1 - _START) * (0.5 - 0.5 * math.cos(math.pi * progress / _WARM_UP))
-        else:
-            share = 0.5 + 0.5 * math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP))
-        return self.lr * share
+        if progress < self.warm_up:
+            rise = 0.5 - 0.5 * math.cos(math.pi * progress / self.warm_up)
+            return self.lr * (self.initial_lr + (1 - self.initial_lr) * rise)
+        return self.lr * (0.5 + 0.5 * math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up)))
+
+
+_Part = TypeVar("_Part", PriorFit, ImageSet)
+
+
+def _from_json(name: str, value: object, kind: type[_Part]) -> _Part:
+    if isinstance(value, dict):
+        return kind(**value)
+    if not isinstance(value, kind):
+        raise ArgumentError(name, f"is {shown(value)}; it must be an object in recipe.json")
+    return value
+
+
+def _require_integer(name: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int:
+        raise ArgumentError(name, f"is {shown(value)}; it must be an integer")
+    if not least <= value <= most:
+        raise ArgumentError(name, f"is {value}; it must lie between {least} and {most}")
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ArgumentError(name, f"is {value}; it must lie between 0 and 1")

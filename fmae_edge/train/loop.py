@@ -17,28 +17,27 @@ from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.checkpoint import (
     Metrics,
     Progress,
+    RunError,
     has_prior,
     load_progress,
     publish,
     save_prior,
     save_progress,
 )
-from fmae_edge.model.errors import RunError
 from fmae_edge.model.fast_pass import encode_all, fast_autoencode
 from fmae_edge.model.learned_prior import Prior
-from fmae_edge.model.recipe import Recipe
-from fmae_edge.train.allocator import keep_freed_memory
-from fmae_edge.train.device import has_fast_bfloat16
+from fmae_edge.model.recipe import ImageSet, Recipe
+from fmae_edge.train.device import has_fast_bfloat16, keep_freed_memory
+from fmae_edge.train.objective import rate_distortion
 from fmae_edge.train.optimiser import Optimisers
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.rate import START, rate_distortion
 
 _TEST_BATCH = 500
 
 
 @dataclass(frozen=True)
 class Step:
-    """The progress of a run after each batch. `loss` is the MSE of the batch, without the rate."""
+    """Progress of a run after a batch. `loss` is the MSE of the batch, without the rate."""
 
     epoch: int
     step: int
@@ -66,17 +65,20 @@ def train(
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width) and return one entry of metrics per epoch.
 
-    A checkpoint is written to `run` after each epoch. If there is one already, training continues from it, with
+    A checkpoint is written to `run` after each epoch. If `run` has one, training continues from it and ends with
     the same result as without the interruption. `test_images` are only measured.
 
-    After each epoch, once its checkpoint is written, `on_measured` gets the metrics of all epochs so far and the
-    reconstructions of `test_images`, (N, height, width) in [0, 1]; then `on_epoch` gets the epoch's metrics.
+    After each checkpoint, `on_measured` gets the metrics of all epochs so far and the reconstructions of
+    `test_images`, (N, height, width) in [0, 1]. Then `on_epoch` gets the metrics of this epoch.
 
     With a rate in the recipe, a prior over the latents is trained together with the model, and fitted to the
-    finished encoder after the last epoch, which `on_fit` follows.
+    finished encoder after the last epoch. `on_fit` gets (steps done, steps in all) of this fit.
 
-    Raises RunError if the loss is no longer finite, or the checkpoint in `run` does not fit `model`.
+    Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, or the
+    loss is no longer finite.
     """
+    _require_images(run, "training", recipe.train_images, train_images)
+    _require_images(run, "test", recipe.test_images, test_images)
     if device.type == "cpu":
         keep_freed_memory()
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
@@ -117,14 +119,15 @@ def train(
         on_measured(metrics, reconstructions)
         on_epoch(metrics[-1])
     if prior and not has_prior(run):
-        save_prior(run, fit_prior(prior, encode_all(model, train_images), recipe.seed, on_fit))
+        latents = encode_all(model, train_images)
+        save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit))
     return metrics
 
 
 def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> tuple[Quality, NDArray[np.float32]]:
-    """Return the quality of the reconstructions of uint8 images (N, height, width), and the reconstructions.
+    """Reconstruct uint8 images (N, height, width); return the quality and the reconstructions.
 
-    These are float32 in [0, 1], not rounded to 8 bits.
+    Reconstructions are float32 (N, height, width) in [0, 1], not rounded to 8 bits.
     """
     originals = images.float() / 255
     model.eval()
@@ -139,7 +142,7 @@ def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> t
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
-    """Return the order of the images in an epoch. A resumed run repeats it: it depends on (seed, epoch) only."""
+    """Return the order of images in an epoch. It depends on (seed, epoch) only, so a resumed run repeats it."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(seed + epoch))
 
 
@@ -153,7 +156,7 @@ def _train_epoch(
     device: torch.device,
     on_step: Callable[[Step], None],
 ) -> tuple[float, float | None]:
-    """Run one epoch and return the mean squared error per image, and the mean bits if the loss has a rate."""
+    """Run one epoch; return the mean squared error, and the mean bits per image if the loss has a rate."""
     model.train()
     steps = math.ceil(len(images) / recipe.batch_size)
     order = epoch_order(len(images), recipe.seed, epoch).to(device)
@@ -166,7 +169,7 @@ def _train_epoch(
         done = ((epoch - 1) * steps + step) / (recipe.epochs * steps)
         optimisers.set_learning_rate(recipe.learning_rate(done))
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            if prior and recipe.rate_distortion and done >= START:
+            if prior and recipe.rate_distortion and done >= recipe.rate_start:
                 costs = rate_distortion(model, prior, batch, recipe.rate_distortion, draws)
                 loss, error = costs.loss, costs.error
                 bits += costs.bits.item() * len(batch)
@@ -176,11 +179,20 @@ def _train_epoch(
         optimisers.step(loss)
         value = error.item()
         if not math.isfinite(loss.item()):
-            raise RunError(f"the loss became {value} in epoch {epoch}; start again with a lower --lr")
+            raise RunError(f"the loss is {value} in epoch {epoch}; start again with a lower --lr")
         total += value * len(batch)
         speed = (step + 1) * recipe.batch_size / (time.perf_counter() - started)
         on_step(Step(epoch, (epoch - 1) * steps + step + 1, recipe.epochs * steps, value, speed))
     return total / len(images), bits / with_rate if with_rate else None
+
+
+def _require_images(run: Path, kind: str, recorded: ImageSet | None, images: Tensor) -> None:
+    """Raise RunError if the run recorded other images. Old runs recorded none, so they accept any."""
+    if recorded is not None and (found := ImageSet.of(images.cpu().numpy())) != recorded:
+        raise RunError(
+            f"{run}: the run was started with other {kind} images (recorded: {recorded}, given: {found}); "
+            "give the same --data, or start a new run"
+        )
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

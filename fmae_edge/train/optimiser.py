@@ -9,9 +9,9 @@ from fmae_edge.train.muon import Muon
 
 
 class Optimisers:
-    """Muon for the matrices and kernels inside the autoencoder, AdamW for biases and the layers that touch pixels.
+    """Muon for the inner matrices and kernels of the autoencoder; AdamW for biases and the layers at the pixels.
 
-    AdamW takes all weights of the prior, if one is trained.
+    AdamW also trains all weights of the prior, if there is one.
     """
 
     def __init__(self, model: Autoencoder, prior: Prior | None = None) -> None:
@@ -27,7 +27,7 @@ class Optimisers:
         self._all = (Muon(inner, lr=0.0), AdamW(outer, lr=0.0, weight_decay=0.0, fused=True))
 
     def set_learning_rate(self, lr: float) -> None:
-        """Use `lr` from the next step on, for both optimisers."""
+        """Set the learning rate of both optimisers for the steps from now on."""
         for optimiser in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = lr
@@ -41,7 +41,7 @@ class Optimisers:
             optimiser.step()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the state as named tensors."""
+        """Return the state of both optimisers as named tensors."""
         return {
             f"{which}.{index}.{name}": tensor
             for which, optimiser in enumerate(self._all)
@@ -50,7 +50,7 @@ class Optimisers:
         }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Restore the state that `tensors` returned."""
+        """Restore a state that `tensors` returned."""
         for which, optimiser in enumerate(self._all):
             state: dict[int, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():

@@ -16,7 +16,7 @@ from fmae_edge import Codec
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import Manifest
 from tests.conftest import CHECKPOINT, COMMAND, REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
 
 def test_version(cli):
@@ -126,18 +126,18 @@ def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: exists already; continue with --resume" in done.stderr
+    assert "run: already exists; continue it with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 
 def test_resume_keeps_the_recipe(cli):
     done = cli("train", "-o", CHECKPOINT, "--resume", "--lr", "0.1")
     assert done.returncode == 2
-    assert "started with --lr 0.004" in done.stderr
+    assert "--lr is 0.1, but the run was started with 0.004" in done.stderr
 
 
 def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
-    for missing, extra in (("typer", "cli"), ("torch", "train,evaluate")):
+    for missing, extra in (("typer", "cli"), ("torch", "train,export")):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"
             "from fmae_edge.cli import main\n"

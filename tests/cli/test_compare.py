@@ -22,8 +22,8 @@ from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from tests.cli.results import pixels
 from tests.conftest import COMMAND
-from tests.half_block_text import decode
-from tests.manifests import rewrite
+from tests.half_block_decoder import decode
+from tests.manifest_changes import rewrite
 
 COUNT = 3
 SCALE, MARGIN, LABELS = 5, 12, 100
@@ -194,7 +194,7 @@ def test_where_the_picture_goes_is_checked_before_the_bundle_is_read(
     cli, tmp_path, pictures, monkeypatch, command, output, code, message
 ):
     (tmp_path / "folder.png").mkdir()
-    monkeypatch.setattr("fmae_edge.runtime.codec.Codec", None)
+    monkeypatch.setattr("fmae_edge.bulk.gray_images.open_gray_codec", None)
     done = cli(command, "0.png", "-o", output)
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr

@@ -163,10 +163,10 @@ def test_pipes(cli, folder):
     [
         (
             ["-o", "x.npy", "--quality", "3"],
-            "x.npy: --quality, --effort, --max-bytes and --names need an output that ends in .fmae",
+            "--quality needs an output that ends in .fmae, got x.npy",
         ),
         (["-o", "x.fmae", "--dtype", "int8"], "--dtype needs an output that ends in .npy"),
-        (["--names"], "--names needs -o FILE.fmae"),
+        (["--names"], "--names needs an output FILE.fmae that holds all images"),
     ],
 )
 def test_options_that_contradict_each_other(cli, folder, arguments, sentence):

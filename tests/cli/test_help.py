@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
+from fmae_edge.cli import build_app
 from fmae_edge.commands import info
-from fmae_edge.commands.app import app
 from tests.conftest import COMMAND
 
 
@@ -17,7 +17,7 @@ def caused(error, cause, context=None):
     return error
 
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands]
+COMMANDS = [command.callback.__name__ for command in build_app().registered_commands]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -96,7 +96,7 @@ def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, 
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(info, "_print", fail)
+    monkeypatch.setattr(info, "_describe_bundle", fail)
     done = cli("info")
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.startswith(f"fmae-edge: {sentence}")
@@ -107,7 +107,7 @@ def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, 
 def test_garbage_is_collected_while_a_command_runs(cli, monkeypatch):
     """It is off while modules are imported, which would leave memory to grow in a long run."""
     enabled = []
-    monkeypatch.setattr(info, "_print", lambda *_: enabled.append(gc.isenabled()))
+    monkeypatch.setattr(info, "_describe_bundle", lambda *_: enabled.append(gc.isenabled()))
     cli("info")
     assert enabled == [True]
 
@@ -128,7 +128,7 @@ def test_an_error_that_nobody_foresaw_is_one_sentence(cli, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setattr(info, "_print", fail)
+    monkeypatch.setattr(info, "_describe_bundle", fail)
     done = cli("info")
     assert done.returncode == 1
     assert done.stderr.startswith(

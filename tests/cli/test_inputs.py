@@ -106,7 +106,7 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
 
 
 def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monkeypatch):
-    from fmae_edge.bulk import images
+    from fmae_edge.bulk import gray_images
     from fmae_edge.data.image_file import load_gray
 
     def load(content, where, size, fit):
@@ -114,7 +114,7 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
             raise MemoryError
         return load_gray(content, where, size, fit)
 
-    monkeypatch.setattr(images, "load_gray", load)
+    monkeypatch.setattr(gray_images, "load_gray", load)
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
     assert "fmae-edge: in/one/img.png: needs more memory than is available" in done.stderr
@@ -122,7 +122,7 @@ def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monk
 
 
 def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.bulk.images.max_image_bytes", lambda size, fit: 100)
+    monkeypatch.setattr("fmae_edge.bulk.gray_images.max_image_bytes", lambda size, fit: 100)
     done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
     assert done.returncode == 1
     assert "-: is larger than the limit of 100 bytes" in done.stderr

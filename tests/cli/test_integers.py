@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmae_edge.bulk.usage import UsageError
-from fmae_edge.commands.integers import integer
+from fmae_edge.commands.console import UsageError
+from fmae_edge.commands.options import integer
 
 AT_MOST = 2**63 - 1
 

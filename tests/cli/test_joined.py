@@ -6,17 +6,18 @@ import re
 import signal
 import sys
 import types
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.bulk.destination import Destination
-from fmae_edge.bulk.joined import Part, join_files
-from fmae_edge.bulk.options import FileOptions
 from fmae_edge.bulk.outputs import Outputs
-from fmae_edge.bulk.sources import Inputs, Source
+from fmae_edge.bulk.pipeline import join_files
+from fmae_edge.bulk.run import BulkRun
+from fmae_edge.bulk.sources import Source
+from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import DiskError
 from tests.cli.results import found, records, summary
@@ -217,13 +218,14 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
     def load(source):
         if source.path.stem == "10":
             signal.raise_signal(signal.SIGINT)
-        return Part(source)
+        return np.zeros((1, 28, 28), np.uint8), []
 
-    monkeypatch.setattr("fmae_edge.bulk.joined.FILES_AT_ONCE", 1)
+    monkeypatch.setattr("fmae_edge.bulk.pipeline.FILES_AT_ONCE", 1)
     target, sources = tmp_path / "all.npy", [Source(tmp_path / f"{number}.png") for number in range(100)]
-    outputs = Outputs(Destination(target), ".npy", False, sources, joined=True)
+    outputs = Outputs(target, ".npy", sources, (".npy",), join=True)
+    work = partial(join_files, sources, load, lambda _: b"all", outputs, 1, False)
     with pytest.raises(SystemExit, match="130"):
-        join_files(Inputs(sources), load, lambda _: b"all", target, outputs, FileOptions(json=True))
+        convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
     told = capsys.readouterr()
     assert re.match(r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", told.err)
     assert json.loads(told.out)["summary"]["not_tried"] == 100

@@ -1,26 +1,29 @@
-"""What --json prints is JSON, an object a line, and what docs/output.schema.json says it is."""
+"""With --json, commands print one JSON object per line, as spec/output.schema.json specifies it."""
 
 import json
 import re
 
 import pytest
 from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
-from fmae_edge.commands import progress
-from fmae_edge.commands.app import app
+from fmae_edge.cli import build_app
+from fmae_edge.commands.train import training_progress
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import CHECKPOINT, REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
-SCHEMA = json.loads((REPOSITORY / "docs/output.schema.json").read_text())
-COMMANDS = [command.callback.__name__ for command in app.registered_commands]
+SCHEMA = json.loads((REPOSITORY / "spec/output.schema.json").read_text())
+MANIFEST_SCHEMA = json.loads((REPOSITORY / "spec/manifest.schema.json").read_text())
+FILES = Registry().with_resource("manifest.schema.json", Resource.from_contents(MANIFEST_SCHEMA))
+COMMANDS = [command.callback.__name__ for command in build_app().registered_commands]
 
 
 def require_valid(command, output, lines):
     """Raise if `output` is not so many lines of what `command` prints."""
     records = [json.loads(line, parse_constant=pytest.fail) for line in output.splitlines()]
     assert len(records) == lines
-    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"})
+    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"}, registry=FILES)
     for record in records:
         validator.validate(record)
     return records
@@ -138,7 +141,7 @@ def test_training(cli, tmp_path, small_run, images, monkeypatch, capsys):
     done = cli("train", "-o", "run", "--epochs", "2", "--batch-size", "100", "--device", "cpu", "--json")
     require_valid("train", done.stdout, 2)
     assert done.stderr.startswith("training on 200 images")
-    with progress.TrainingProgress(json=True) as shown:
+    with training_progress(json=True) as shown:
         for line in (CHECKPOINT / "metrics.jsonl").read_text().splitlines():
             shown.on_epoch(json.loads(line))
     require_valid("train", capsys.readouterr().out, 32)

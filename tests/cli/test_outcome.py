@@ -2,45 +2,48 @@
 
 import json
 import signal
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.bulk.outcome import Outcome, Tally
-from fmae_edge.bulk.sources import Inputs, Source
+from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.pipeline import convert_files
+from fmae_edge.bulk.run import BulkRun, Outcome
+from fmae_edge.bulk.sources import Source
+from fmae_edge.commands.print_outcomes import convert_and_print, print_outcomes
 from fmae_edge.data.image_file import SUFFIXES, png_bytes
 from fmae_edge.runtime.errors import DiskError
 from tests.cli.results import records, summary
 
 
+def run_of(*inputs, names=("x",)):
+    """Return a run over inputs of these names that has the outcomes of `inputs`."""
+    sources = [Source(Path(name)) for name in names]
+    return BulkRun(lambda _: iter([inputs]), sources, 0, (), Outputs(None, ".npy", sources, (".npy",)))
+
+
 def test_an_input_of_which_one_image_failed_has_failed(capsys):
     done, failed = Outcome("x", "y", "done"), Outcome("x", None, "failed", error="x: is full")
     for outcomes in ([done, failed], [failed, done]):
-        counting = Tally(Inputs([Source(Path("x"))]), json=False, stream=sys.stdout, advance=None)
-        counting.add([outcomes])
         with pytest.raises(SystemExit, match="1"):
-            counting.finish()
+            print_outcomes(run_of(outcomes))
 
 
 def test_a_stack_of_which_one_image_was_missing_is_done(capsys):
     done, skipped = Outcome("x[0]", "y", "done"), Outcome("x[1]", "z", "skipped")
     for outcomes in ([done, skipped], [skipped, done]):
-        counting = Tally(Inputs([Source(Path("x"))]), json=True, stream=sys.stdout, advance=None)
-        counting.add([outcomes])
-        counting.finish()
+        print_outcomes(run_of(outcomes), json=True)
         counts = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]
         assert (counts["done"], counts["skipped"]) == (1, 0)
 
 
 def test_of_several_writers_that_find_the_disk_full_the_first_is_told(capsys):
     full = [Outcome(name, None, "failed", error=f"{name}: full", cause=DiskError()) for name in ("x", "y")]
-    counting = Tally(Inputs([Source(Path(name)) for name in ("x", "y", "z")]), False, sys.stdout, way_on="go on")
-    counting.add([[each] for each in full])
     with pytest.raises(SystemExit, match="1"):
-        counting.finish()
+        print_outcomes(run_of(*([each] for each in full), names=("x", "y", "z")), way_on="go on")
     sentence, counts = capsys.readouterr().err.splitlines()
     assert sentence == "fmae-edge: x: full; 1 of 3 inputs not tried; go on"
     assert counts.startswith("0 done, 0 skipped, 2 failed, 1 not tried")
@@ -82,19 +85,16 @@ def test_lines_are_not_mixed_with_the_result_of_standard_input(cli, picture, ima
 
 
 def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
-    from fmae_edge.bulk.many import Conversion, convert_files
-    from fmae_edge.bulk.options import FileOptions
-    from fmae_edge.bulk.outputs import Outputs
-
     def load(source):
         if source.path.stem == "3":
             signal.raise_signal(signal.SIGINT)
         raise MemoryError
 
     sources = [Source(tmp_path / f"{number}.png") for number in range(100)]
-    outputs, options = Outputs(None, ".npy", False, sources), FileOptions(json=True)
+    outputs = Outputs(None, ".npy", sources, (".npy",))
+    work = partial(convert_files, sources, load, list, outputs, 1, 1)
     with pytest.raises(SystemExit, match="130"):
-        convert_files(Inputs(sources), Conversion(load, list), outputs, options, files_at_once=1)
+        convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
     told = capsys.readouterr()
     lines = [json.loads(line) for line in told.out.splitlines()]
     counts = lines.pop()["summary"]

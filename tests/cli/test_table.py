@@ -1,6 +1,6 @@
 """Tables for people: aligned columns, and names that cannot break them."""
 
-from fmae_edge.commands.table import format_table
+from fmae_edge.commands.console import format_table
 
 
 def test_columns_are_aligned_and_lines_end_with_their_last_cell():

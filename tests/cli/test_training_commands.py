@@ -1,18 +1,20 @@
 """`train`, `export` and `parity` as functions, on a few images in place of the whole data set."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from fmae_edge.commands.console import set_loudness
-from fmae_edge.commands.export import export, parity
-from fmae_edge.commands.progress import TrainingProgress
-from fmae_edge.commands.train import train
+from fmae_edge.commands.console import set_verbosity
+from fmae_edge.commands.export import export
+from fmae_edge.commands.parity import parity
+from fmae_edge.commands.train import train, training_progress
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
+from fmae_edge.model.checkpoint import RunError
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.bundle.manifest import FileEntry, Manifest
 from fmae_edge.train.prior_fit import fit_prior
@@ -29,8 +31,11 @@ def few_images(images, monkeypatch):
 def test_train_follows_its_options(tmp_path, capsys):
     run = tmp_path / "run"
     train(run, epochs=1, batch_size=100, lr=0.001, seed=5, device="cpu")
-    recipe = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5, "rate_distortion": None}
-    assert json.loads((run / "recipe.json").read_text()) == recipe
+    options = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5, "rate_distortion": None}
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe | options == recipe
+    assert recipe["train_images"]["shape"] == [200, 28, 28]
+    assert recipe["test_images"]["shape"] == [56, 28, 28]
     out = capsys.readouterr().out
     assert "epoch   1  train loss " in out
     assert "SSIM" in out
@@ -44,9 +49,20 @@ def test_train_follows_its_options(tmp_path, capsys):
     assert losses[0] != losses[1]
 
 
+def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
+    run = tmp_path / "run"
+    train(run, epochs=1, batch_size=100, device="cpu")
+    before = (run / "model.safetensors").read_bytes()
+    other = FashionMnist(images[1:201].copy(), images[200:].copy(), Path("other"))
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: other)
+    with pytest.raises(RunError, match=r"other training images .recorded: 200 images of 28x28 pixels"):
+        train(run, resume=True, device="cpu")
+    assert (run / "model.safetensors").read_bytes() == before
+
+
 def follow_fit(steps, json=False):
     """Call what the training loop calls during a fit in which each step takes half a second."""
-    with TrainingProgress(json) as progress:
+    with training_progress(json) as progress:
         for done in range(1, steps + 1):
             progress.on_fit(done, steps)
 
@@ -54,7 +70,7 @@ def follow_fit(steps, json=False):
 @pytest.fixture
 def slow_clock(monkeypatch):
     ticks = iter(range(10**6))
-    monkeypatch.setattr("fmae_edge.commands.progress.time.monotonic", lambda: next(ticks) / 2)
+    monkeypatch.setattr("fmae_edge.commands.train.time.monotonic", lambda: next(ticks) / 2)
 
 
 @pytest.mark.usefixtures("slow_clock")
@@ -76,7 +92,7 @@ def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 4
-    set_loudness(quiet=True)
+    set_verbosity(quiet=True)
     follow_fit(100)
     assert capsys.readouterr() == ("", "")
 
@@ -84,28 +100,32 @@ def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
 def test_training_says_each_line_at_once(tmp_path, monkeypatch):
     with (tmp_path / "log").open("w") as log:  # which Python writes in blocks of thousands of bytes
         monkeypatch.setattr("sys.stdout", log)
-        with TrainingProgress(json=False) as progress:
+        with training_progress(json=False) as progress:
             progress.say("training")
             assert (tmp_path / "log").read_text() == "training\n"
             progress.on_fit(1, 2)
             assert "fitting the prior" in (tmp_path / "log").read_text()
         metrics = (CHECKPOINT / "metrics.jsonl").read_text().splitlines()[0]
-        with TrainingProgress(json=True) as progress:
+        with training_progress(json=True) as progress:
             progress.on_epoch(json.loads(metrics))
             assert '"train_loss"' in (tmp_path / "log").read_text()
 
 
+def short_fit(prior, latents, settings, *rest):
+    return fit_prior(prior, latents, replace(settings, steps=3), *rest)
+
+
 def test_train_tells_of_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", lambda *given: fit_prior(*given, steps=3))
+    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", short_fit)
     train(tmp_path / "run", epochs=1, batch_size=100, rate_distortion=0.003, device="cpu")
     said = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert said == ["training", "epoch", "fitting", "fitted", "1"]
 
 
 def test_export_refuses_a_loss_unless_told(tmp_path, small_run, monkeypatch, capsys):
-    # Ranges of which the real activations need ten times as much: they saturate
+    # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
+    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
     with pytest.raises(ParityError, match="no bundle was written"):
         export(small_run, tmp_path / "made")
     assert not (tmp_path / "made").exists()

@@ -1,4 +1,4 @@
-"""The batch job: every image in its file, bad ones reported, and going on where it was stopped."""
+"""The batch job writes one file per image, reports bad images, and continues where it was stopped."""
 
 import os
 import signal
@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from examples import batch_job
-from fmae_edge import Codec, InputError
+from fmae_edge import Codec
+from fmae_edge.bulk.sources import Source
 from tests.conftest import REPOSITORY
 
 CODEC = Codec(threads=1)
@@ -38,19 +39,21 @@ def ignores_ctrl_c(process):
     return bool(int(status["SigIgn"], 16) >> signal.SIGINT - 1 & 1)
 
 
-def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_path, images):
+def test_bad_images_are_reported_and_a_second_run_does_the_rest(folder, tmp_path, images):
     (folder / "cut.png").write_bytes((folder / "even/0.png").read_bytes()[:100])
     Image.fromarray(np.zeros((28, 30), np.uint8)).save(folder / "wide.jpg")
     Image.new("LAB", (28, 28)).save(folder / "lab.tif")
     if hasattr(os, "mkfifo"):
-        os.mkfifo(folder / "pipe.png")  # which nobody ever writes to
+        os.mkfifo(folder / "pipe.png")  # nobody ever writes to it
     (folder / "notes.txt").write_text("no image")
     out = tmp_path / "out"
     done = run(folder, out, "--processes", "2", "--quality", "3")
-    assert (done.returncode, done.stdout) == (1, "10 compressed, 0 already there, 3 failed\n")
+    assert (done.returncode, done.stdout) == (1, "10 compressed, 0 already there, 4 failed\n")
     reported = dict(line.split(": ", 1) for line in done.stderr.splitlines())
-    assert set(reported) == {str(folder / name) for name in ("cut.png", "wide.jpg", "lab.tif")}
-    assert reported[str(folder / "wide.jpg")] == "the image is 30x28 and must be 28x28"
+    assert set(reported) == {str(folder / name) for name in ("cut.png", "wide.jpg", "lab.tif", "pipe.png")}
+    assert (
+        reported[str(folder / "wide.jpg")] == "the image is 30x28 and must be 28x28; --fit resize will resize it"
+    )
     expected = {
         out / ("even", "odd")[number % 2] / f"{number}.png.fmae": CODEC.compress(images[number], 3)
         for number in range(10)
@@ -59,6 +62,7 @@ def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_
     assert {path: path.read_bytes() for path in files} == expected
 
     (folder / "lab.tif").unlink()
+    (folder / "pipe.png").unlink()
     (folder / "cut.png").unlink()
     Image.fromarray(images[10]).save(folder / "wide.jpg", "PNG")
     written = {path: path.stat().st_mtime_ns for path in files}
@@ -68,7 +72,7 @@ def test_bad_images_are_reported_and_a_second_run_does_what_is_left(folder, tmp_
     assert {path: path.stat().st_mtime_ns for path in files} == written
 
 
-def test_ctrl_c_leaves_whole_files_and_no_others(folder, tmp_path):
+def test_ctrl_c_leaves_only_whole_files(folder, tmp_path):
     for number in range(2000):
         (folder / f"{number}.png").hardlink_to(folder / "even" / "0.png")
     out = tmp_path / "out"
@@ -82,7 +86,7 @@ def test_ctrl_c_leaves_whole_files_and_no_others(folder, tmp_path):
             processes = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
             assert len(processes) >= 2
             assert all(ignores_ctrl_c(process) for process in processes)
-        os.killpg(job.pid, signal.SIGINT)  # as a terminal does: to all processes of the job
+        os.killpg(job.pid, signal.SIGINT)  # to all processes of the job, as a terminal does
         _, errors = job.communicate(timeout=120)
     finally:
         job.kill()
@@ -95,48 +99,50 @@ def test_ctrl_c_leaves_whole_files_and_no_others(folder, tmp_path):
     }
 
 
-def test_what_cannot_be_written_is_reported(folder, tmp_path, monkeypatch):
+def test_outputs_that_cannot_be_written_are_reported(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(batch_job, "codec", CODEC, raising=False)
     image, out = folder / "even" / "0.png", tmp_path / "out"
     (out / "a.fmae").mkdir(parents=True)
-    failures = batch_job.compress_files(
-        [(image, out / "a.fmae"), (image, image / "b.fmae"), (image, out / "c.fmae")], 5
+    source = Source(image)
+    failures = batch_job.compress_images(
+        [(source, out / "a.fmae"), (source, image / "b.fmae"), (source, out / "c.fmae")], 5
     )
-    assert [failure.split(":")[0] for failure in failures] == [str(image)] * 2
+    assert len(failures) == 2
+    assert all(failure.startswith(str(image)) for failure in failures)
     assert sorted(path.name for path in out.iterdir()) == ["a.fmae", "c.fmae"]
 
 
-def test_an_image_is_read_as_the_command_line_does(folder, monkeypatch, images):
+def test_images_are_read_as_on_the_command_line(folder, monkeypatch, images):
     monkeypatch.setattr(batch_job, "codec", CODEC, raising=False)
     Image.fromarray(images[0].astype(np.uint16) * 257).save(folder / "deep.png")
-    np.testing.assert_array_equal(batch_job.read_gray(folder / "deep.png"), images[0])
     cut = (folder / "even" / "0.png").read_bytes()[:-12]
-    (folder / "cut.png").write_bytes(cut)  # its end is missing, and nothing else
-    with pytest.raises(InputError, match=r"cut.png: the image is truncated: its end is missing"):
-        batch_job.read_gray(folder / "cut.png")
+    (folder / "cut.png").write_bytes(cut)  # only the end is missing
+    jobs = [(Source(folder / f"{name}.png"), folder / f"{name}.fmae") for name in ("deep", "cut")]
+    (failure,) = batch_job.compress_images(jobs, 5)
+    assert "cut.png: the image is truncated: its end is missing" in failure
+    assert (folder / "deep.fmae").read_bytes() == CODEC.compress(images[0], 5)
 
 
-def test_a_link_that_somebody_put_there_is_not_followed(folder, tmp_path, monkeypatch):
-    """Whatever name of a temporary file could be foreseen."""
+def test_symbolic_links_under_predictable_temporary_names_are_not_followed(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(batch_job, "codec", CODEC, raising=False)
     precious, out = tmp_path / "precious", tmp_path / "out"
     precious.write_text("precious")
     out.mkdir()
     for name in (f".0.fmae.{os.getpid()}.part", ".0.fmae.part", "0.fmae.part"):
         (out / name).symlink_to(precious)
-    assert batch_job.compress_files([(folder / "even" / "0.png", out / "0.fmae")], 5) == []
+    assert batch_job.compress_images([(Source(folder / "even" / "0.png"), out / "0.fmae")], 5) == []
     assert not (out / "0.fmae").is_symlink()
     assert precious.read_text() == "precious"
 
 
-def test_a_number_of_processes_that_is_none(tmp_path, monkeypatch, capsys):
+def test_zero_processes_are_wrong_usage(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["batch_job.py", str(tmp_path), str(tmp_path / "out"), "--processes", "0"])
     with pytest.raises(SystemExit, match="2"):
         batch_job.main()
     assert capsys.readouterr().err.endswith("--processes is 0; expected 1 or more\n")
 
 
-def test_a_folder_that_is_none(tmp_path, monkeypatch, capsys):
+def test_a_missing_folder_is_wrong_usage(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["batch_job.py", str(tmp_path / "none"), str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="2"):
         batch_job.main()

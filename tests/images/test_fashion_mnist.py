@@ -1,4 +1,4 @@
-"""The data set is the published one, or an error names the file and the way to the right one."""
+"""Only the published data set is loaded; otherwise an error names the file and says how to get the data set."""
 
 import gzip
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from fmae_edge.data import fashion_mnist as data_module
 from fmae_edge.data.errors import DataError
 from fmae_edge.data.fashion_mnist import DEBIAN_FOLDER, load_fashion_mnist
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
 NAMES = ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"]
 
@@ -66,8 +66,8 @@ def repack(change):
         (lambda packed: b"no gzip", "cannot be unpacked"),
         (lambda packed: packed[:100] + bytes(50) + packed[150:], "cannot be unpacked|not those of"),
         (lambda packed: b"", "does not start with the IDX header"),
-        (repack(lambda content: content[:-1]), "needs 7840016 bytes when unpacked and has 7840015"),
-        (repack(lambda content: content + b"\0"), "has more"),
+        (repack(lambda content: content[:-1]), "expected 7840016 bytes when unpacked, found 7840015"),
+        (repack(lambda content: content + b"\0"), "expected 7840016 bytes when unpacked, found more"),
         (repack(lambda content: content[:3] + b"\1" + content[4:]), "IDX header"),
         (repack(lambda content: content[:-1] + bytes([content[-1] ^ 1])), "not those of Fashion-MNIST"),
     ],
@@ -82,12 +82,12 @@ def test_a_wrong_file(folder, change, message):
 def test_folders_without_it(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         load_fashion_mnist(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="contains no Fashion-MNIST files"):
+    with pytest.raises(DataError, match="has no Fashion-MNIST files"):
         load_fashion_mnist(tmp_path)
 
 
 @needs_data
-def test_the_download_is_the_last_resort_and_goes_to_the_cache(tmp_path, monkeypatch):
+def test_a_download_is_the_last_resort_and_goes_to_the_cache(tmp_path, monkeypatch):
     asked = []
 
     class Downloads:

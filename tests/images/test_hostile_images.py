@@ -1,4 +1,4 @@
-"""No image file costs much more than its pixels do, and none that programs write is refused for that."""
+"""Hostile image files cost little more than their pixels, and files that real programs write are accepted."""
 
 import struct
 import subprocess
@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from fmae_edge.data.gif_check import check_gif
+from fmae_edge.data.image_checks import check_gif, check_jpeg
 from fmae_edge.data.image_file import load_gray, max_image_bytes
-from fmae_edge.data.jpeg_check import check_jpeg
 from fmae_edge.data.tiff_check import check_exif, check_tiff
 from fmae_edge.runtime.errors import InputError
 from fuzz.hostile_images import (
@@ -36,7 +35,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak():
-    """Return the most bytes of memory that this process has had since it last wrote to CLEAR."""
+    """Return the peak memory of this process in bytes since it last wrote to CLEAR."""
     (line,) = [line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) << 10
 
@@ -60,7 +59,7 @@ def test_a_hostile_file_takes_less_than_a_second_and_256_megabytes(name):
         assert peak() - before < 1 << 28
 
 
-# The checks themselves: newer versions of Pillow take some of these files without them
+# The checks are tested by themselves, because newer versions of Pillow accept some of these files
 
 
 @pytest.mark.parametrize("kept", [exif(orientation=3), exif(orientation=3, tags=20)], ids=["real", "hostile"])
@@ -75,7 +74,7 @@ def test_a_hostile_file_takes_less_than_a_second_and_256_megabytes(name):
     ids=["chunk", "chunk behind the pixels", "profile", "profile behind the pixels"],
 )
 def test_exif_whose_tags_share_their_data_is_not_read(file, kept):
-    """So the image keeps its orientation, and the same EXIF without these tags turns it."""
+    """Real EXIF turns the image; hostile EXIF does not."""
     pixels, notes = load_gray(file(kept), "it", (28, 28))
     turned = len(kept) < 100
     np.testing.assert_array_equal(pixels, LEVELS[::-1, ::-1] if turned else LEVELS)
@@ -101,14 +100,14 @@ def test_tags_hold_at_most_twice_the_bytes_of_the_file():
 
 
 @pytest.mark.parametrize("tag", [256, 257, 258, 259, 262, 273, 277, 284, 322, 323, 324, 338])
-def test_a_tag_for_the_layout_comes_once(tag):
-    """Else Pillow and libtiff may each take another one."""
-    with pytest.raises(InputError, match="it: a tag for the layout of its pixels comes twice"):
+def test_a_tag_for_the_layout_appears_only_once(tag):
+    """Otherwise Pillow and libtiff could read different ones."""
+    with pytest.raises(InputError, match="it: a tag for the pixel layout appears twice"):
         check_tiff(tiff([(tag, 4, 1, 28), (tag, 4, 1, 2000)]), "it")
 
 
 def wide_tile(kind, count):
-    """Return a TIFF whose tile width is 20,000 in any type: in the entry, or at the offset that stands there."""
+    """Return a TIFF whose tile width is 20,000, stored in the entry itself or at the offset in the entry."""
     layout = {3: "H", 4: "I", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}[kind]
     number = struct.pack(f"<{count}{layout}", *[20_000] * count)
     value = 8 if len(number) > 4 else int.from_bytes(number, "little")
@@ -124,7 +123,7 @@ def test_the_width_of_a_tile_is_read_in_every_type(kind, count):
 
 @pytest.mark.parametrize(("width", "height"), [(2049, 16), (16, 2049)])
 def test_no_side_of_a_tile_is_much_longer_than_the_image(width, height):
-    """Pillow reads such a row in pieces, and copies all that it has of it for each piece."""
+    """Pillow reads a long row in pieces, and copies all pieces so far for each new one."""
     check_tiff(tiff([(322, 4, 1, width - 1), (323, 4, 1, height - 1), (324, 4, 1, 8)]), "it")
     with pytest.raises(InputError, match=f"it: the file has tiles of {width}x{height}"):
         check_tiff(tiff([(322, 4, 1, width), (323, 4, 1, height), (324, 4, 1, 8)]), "it")
@@ -132,7 +131,7 @@ def test_no_side_of_a_tile_is_much_longer_than_the_image(width, height):
 
 @pytest.mark.parametrize("sizes", [[(278, 3, 1, 4)], [(322, 3, 1, 16), (323, 3, 1, 16)]])
 def test_a_file_has_no_more_strips_or_tiles_than_its_image_needs(sizes):
-    """Pillow decodes needless ones over the others: 7,000 of them took a minute for an image of 65535x28."""
+    """Pillow decodes the extra ones too: 7,000 of them took a minute for an image of 65535x28."""
     needed = 7 if len(sizes) == 1 else 4  # of 28x28 pixels
     offsets = 273 if len(sizes) == 1 else 324
     check_tiff(tiff([*sizes, (offsets, 4, 2 * needed, 8)]), "it")
@@ -141,7 +140,7 @@ def test_a_file_has_no_more_strips_or_tiles_than_its_image_needs(sizes):
 
 
 @pytest.mark.parametrize(("compression", "most"), [(7, 1024), (6, 1024), (8, 2048)])
-def test_a_tile_of_jpeg_is_smaller_for_its_scans(compression, most):
+def test_a_jpeg_tile_has_a_lower_limit_because_of_its_scans(compression, most):
     def of_a_tile(side):
         return tiff([(259, 3, 1, compression), (322, 4, 1, side), (323, 4, 1, side), (324, 4, 1, 8)])
 
@@ -151,7 +150,7 @@ def test_a_tile_of_jpeg_is_smaller_for_its_scans(compression, most):
 
 
 def test_a_directory_has_at_most_2500_tags():
-    """Because libtiff sorts them all again for each one."""
+    """libtiff sorts all tags again for each tag."""
     check_tiff(tiff([(1000 + number, 4, 1, 0) for number in range(2494)]), "it")  # and 6 for the layout
     with pytest.raises(InputError, match="it: the file has more than 10000 parts"):
         check_tiff(tiff([(1000 + number, 4, 1, 0) for number in range(2495)]), "it")
@@ -191,13 +190,13 @@ def test_tags_of_all_directories_are_counted_together():
 
 
 @pytest.mark.parametrize("kind", [3, 4, 6, 8, 9, 11, 12, 16])
-def test_numbers_that_pillow_makes_objects_of_are_counted(kind):
+def test_numbers_that_pillow_turns_into_objects_are_counted(kind):
     block = b"II*\0\x08\0\0\0" + directory([(274, kind, 1_050_000, 8)]) + bytes(8_400_000)
     with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
         check_exif(block, "it")
 
 
-def test_exif_may_start_a_few_times_and_is_read_all_the_same():
+def test_exif_may_repeat_its_start_a_few_times_and_is_still_checked():
     check_exif(b"Exif\0\0" * 3 + b"II*\0\x08\0\0\0", "it")
     with pytest.raises(InputError, match="it: its EXIF starts more than 3 times"):
         check_exif(b"Exif\0\0" * 4, "it")
@@ -222,7 +221,7 @@ def test_the_components_of_a_jpeg_are_counted():
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_an_image_is_turned_without_reading_more_of_its_exif(monkeypatch, kind):
-    """Its other directories may hold anything."""
+    """The other directories are not checked, so they could hold anything."""
     content = saved(gray(), kind, exif=b"Exif\0\0" + exif(orientation=3))
 
     def no_directory(*_):
@@ -257,8 +256,8 @@ def test_more_bytes_than_pixels_explain_are_refused():
     assert max_image_bytes((28, 28), "resize") > 8 * 64_000_000
 
 
-def test_slow_decoders_get_small_images_alone():
-    """Pillow decodes text, run lengths of BMP and unusual levels of PNM in Python."""
+def test_slow_decoders_get_small_images_only():
+    """Pillow decodes plain-text PNM, run lengths of BMP and unusual levels of PNM in Python."""
     with pytest.raises(InputError, match="too large for its file format; save it as PNG"):
         load_gray(b"P5\n2500 2000\n100\n" + bytes(5_000_000), "it", (28, 28), "resize")
     assert load_gray(b"P5\n2500 2000\n255\n" + bytes(5_000_000), "it", (28, 28), "resize")[0].shape == (28, 28)
@@ -379,8 +378,8 @@ def test_files_that_programs_write_are_read(name):
     assert ("only the first frame is used" in notes) == ("save_all" in options)
 
 
-def test_metadata_of_cameras_and_editors_is_no_reason_to_refuse():
-    """An extended XMP block of megabytes, Photoshop's resources, and a film behind the picture."""
+def test_metadata_of_cameras_and_editors_is_accepted():
+    """An extended XMP block of megabytes, Photoshop resources, and a video behind the image."""
     extended = b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)
     photoshop = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", 60_000) + bytes(60_000)
     segments = jpeg_segment(0xE1, extended) * 150 + jpeg_segment(0xED, photoshop) * 4
@@ -389,7 +388,7 @@ def test_metadata_of_cameras_and_editors_is_no_reason_to_refuse():
 
 
 def test_a_gif_with_xmp_is_read():
-    """Its text is read as blocks, each as long as its first letter says."""
+    """The text is read as blocks, and the first letter of each block is its length."""
     xmp = b"!\xff\x0bXMP DataXMP" + b" " * 66_000 + b"\1" + bytes(range(255, -1, -1)) + b"\0"
     assert load_gray(gif(xmp + gif_comment(1, 20)), "it", (28, 28))[0].shape == (28, 28)
 
@@ -399,7 +398,7 @@ def test_pages_are_not_counted():
     assert load_gray(tiff_of_frames(1), "it", (28, 28))[1] == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="libtiff is out of reach there")
+@pytest.mark.skipif(sys.platform == "win32", reason="libtiff cannot be reached on Windows")
 def test_a_bad_tiff_is_one_sentence_on_standard_error(tmp_path):
     content = saved(gray(), "TIFF", compression="tiff_lzw")
     damaged = bytearray(content)
@@ -422,7 +421,7 @@ def test_a_bad_tiff_is_one_sentence_on_standard_error(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
-def test_a_tiff_is_turned_and_that_is_said(images, orientation, compression):
+def test_a_tiff_is_turned_and_a_note_says_so(images, orientation, compression):
     stored = np.asarray(Image.fromarray(images[0]).resize((56, 28)))
     content = saved(Image.fromarray(stored), "TIFF", tiffinfo={0x0112: orientation}, compression=compression)
     turned = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1]}

@@ -1,4 +1,4 @@
-"""Conversions to grayscale are what a person would expect, and are said."""
+"""Images are converted to grayscale as a person would expect, and a note names each conversion."""
 
 import io
 import struct
@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from fmae_edge.data.image_checks import ADAM7_PASSES, check_png
 from fmae_edge.data.image_file import SizeError, load_gray, png_bytes
-from fmae_edge.data.png_check import _PASSES, check_png
 from fmae_edge.runtime.errors import InputError
 from fuzz.image_parts import interlaced_rows, png, png_chunk, png_rows
 
@@ -27,7 +27,7 @@ def gray(images):
     return Image.fromarray(images[0])
 
 
-def test_gray_is_taken_as_it_is(gray, images):
+def test_gray_images_are_not_changed(gray, images):
     found, notes = load(gray)
     np.testing.assert_array_equal(found, images[0])
     assert notes == []
@@ -72,7 +72,7 @@ def test_one_bit_becomes_black_and_white(gray, images):
     assert notes == ["1-bit converted to grayscale"]
 
 
-def test_transparent_parts_are_black_whatever_colour_they_hide(images):
+def test_transparent_parts_are_black_and_hide_their_colour(images):
     hidden = np.full((28, 28, 4), 255, np.uint8)
     hidden[:, :, 3] = images[0]
     found, notes = load(Image.fromarray(hidden, "RGBA"))
@@ -128,7 +128,7 @@ def test_damaged_pixels_are_never_shown(at):
         load_gray(bytes(content), "it", (28, 28), None)
 
 
-def test_only_the_first_frame_is_taken_and_that_is_said(images):
+def test_only_the_first_frame_is_read_and_a_note_says_so(images):
     stream = io.BytesIO()
     frames = [Image.fromarray(frame) for frame in images[:3]]
     frames[0].save(stream, "TIFF", save_all=True, append_images=frames[1:])
@@ -158,14 +158,14 @@ def test_a_bomb_of_another_format_is_refused():
 
 
 def png_of(rows, size=(28, 28), depth=8, interlaced=False, before=b"", behind=b""):
-    """Return a PNG file of `rows`, whatever its header says, and of chunks before and behind them."""
+    """Return a PNG file of rows, which need not match its header, with chunks before and behind them."""
     pixels = png_chunk(b"IDAT", zlib.compress(rows))
     return png(before, pixels, behind, size=size, depth=depth, interlaced=interlaced)
 
 
 @pytest.mark.parametrize("size", [(28, 28), (1, 1), (3, 5), (4, 1), (1, 9), (33, 17)])
 @pytest.mark.parametrize("interlaced", [False, True])
-def test_rows_that_are_missing_are_not_black(size, interlaced):
+def test_missing_rows_are_an_error_and_not_black(size, interlaced):
     pixels = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
     rows = interlaced_rows(pixels) if interlaced else png_rows(pixels)
     found, _ = load_gray(png_of(rows, size, interlaced=interlaced), "it", size[::-1], None)
@@ -179,13 +179,13 @@ def test_rows_that_are_missing_are_not_black(size, interlaced):
 
 @pytest.mark.parametrize(("depth", "row_bytes"), [(1, 2), (2, 3), (4, 5)])
 @pytest.mark.parametrize("interlaced", [False, True])
-def test_rows_that_end_within_a_byte_are_counted_whole(depth, row_bytes, interlaced):
-    """Nine pixels of these depths fill so many bytes, the last one in part."""
+def test_the_last_byte_of_a_row_counts_even_if_partly_used(depth, row_bytes, interlaced):
+    """Nine pixels of these depths fill `row_bytes` bytes, the last one partly."""
     rows = (b"\0" + b"\xff" * row_bytes) * 9
-    if interlaced:  # the one pixel of most rows of the passes fills a part of a byte
+    if interlaced:  # most rows of the passes have one pixel, which fills part of a byte
         rows = b"".join(
             (b"\0" + b"\xff" * -(-len(range(x, 9, dx)) * depth // 8)) * len(range(y, 9, dy))
-            for x, y, dx, dy in _PASSES
+            for x, y, dx, dy in ADAM7_PASSES
             if range(x, 9, dx)
         )
     found, _ = load_gray(png_of(rows, (9, 9), depth, interlaced), "it", (9, 9), None)
@@ -196,7 +196,7 @@ def test_rows_that_end_within_a_byte_are_counted_whole(depth, row_bytes, interla
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 def test_a_transparent_level_is_black_at_every_depth(depth):
-    """White, which is called transparent, and a darker level that is not."""
+    """White is declared transparent; a darker level is not."""
     levels = np.array([[2**depth - 1, 2**depth - 1 - 2 ** (depth - 1)]] * 2)
     rows = b"".join(
         b"\0" + (row.astype(">u2").tobytes() if depth == 16 else np.packbits(bits_of(row, depth)).tobytes())
@@ -216,7 +216,7 @@ def bits_of(row, depth):
     return [level >> shift & 1 for level in row for shift in range(depth - 1, -1, -1)]
 
 
-def test_text_of_any_length_loses_no_picture(images):
+def test_an_image_with_much_text_is_read(images):
     text = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))
     file = png_of(png_rows(images[0]), before=text)
     np.testing.assert_array_equal(load_gray(file, "it", (28, 28), None)[0], images[0])
@@ -247,7 +247,7 @@ def test_a_picture_is_turned_as_its_camera_says(images, kind, orientation):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # the command line silences it, and pytest undoes that
-def test_damaged_exif_loses_no_picture(images):
+def test_an_image_with_damaged_exif_is_read(images):
     stream = io.BytesIO()
     Image.fromarray(images[0]).save(stream, "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     np.testing.assert_array_equal(load_gray(stream.getvalue(), "it", (28, 28), None)[0], images[0])

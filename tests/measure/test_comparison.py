@@ -1,3 +1,5 @@
+"""A comparison shows the pixels, the doubled differences, and the figures that it was given."""
+
 import numpy as np
 
 from fmae_edge.measure.comparison import Comparison, draw_comparisons, enlarged_difference
@@ -15,7 +17,7 @@ def test_differences_are_doubled_around_gray():
     assert difference.tolist() == expected
 
 
-def test_each_image_is_a_column_of_three(images):
+def test_each_image_is_a_column_of_three_pictures(images):
     reconstructions = images[1:4]
     comparisons = [
         Comparison(f"{index}.png", before, after, 20, quality)
@@ -31,13 +33,13 @@ def test_each_image_is_a_column_of_three(images):
             np.testing.assert_array_equal(figure[top : top + SIDE : 5, left : left + SIDE : 5], expected)
 
 
-def test_what_is_written_is_what_was_measured(images):
-    def drawn(name="a.png", file_bytes=20, said="quality 5", pair=(0, 1)):
+def test_the_captions_depend_on_what_was_measured(images):
+    def drawn(name="a.png", file_bytes=20, settings="quality 5", pair=(0, 1)):
         before, after = images[[pair[0]]], images[[pair[1]]]
         (quality,) = measure_each(before, after)
         each = Comparison(name, images[0], images[1], file_bytes, quality)
-        return np.asarray(draw_comparisons([each], said))
+        return np.asarray(draw_comparisons([each], settings))
 
-    for changed in ({"name": "b.png"}, {"file_bytes": 21}, {"said": "quality 6"}, {"pair": (0, 2)}):
+    for changed in ({"name": "b.png"}, {"file_bytes": 21}, {"settings": "quality 6"}, {"pair": (0, 2)}):
         assert (drawn(**changed) != drawn()).any(), changed
     np.testing.assert_array_equal(drawn(name="folder/a.png"), drawn())

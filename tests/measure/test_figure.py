@@ -1,3 +1,5 @@
+"""Figures show the pixels of the images they are given, in a shape that is easy to view."""
+
 import io
 
 import numpy as np
@@ -10,7 +12,7 @@ from fmae_edge.measure.quality import Quality
 SCALE, MARGIN, TEXT = 5, 12, 15
 
 
-def test_originals_stand_over_reconstructions(images):
+def test_originals_are_above_reconstructions(images):
     quality = Quality(mse=0.01, psnr_pooled=20.0, psnr_per_image=20.0, ssim=0.9)
     top, bottom = images[:3], 255 - images[:3]
     figure = np.asarray(draw_reconstructions(top, bottom, [quality] * 3))
@@ -26,7 +28,7 @@ def test_originals_stand_over_reconstructions(images):
     assert (captions < 128).any()
 
 
-def test_captions_say_what_was_measured(images):
+def test_captions_show_what_was_measured(images):
     one, other = (
         np.asarray(draw_reconstructions(images[:1], images[:1], [Quality(0.01, psnr, psnr, 0.9)]))
         for psnr in (20.0, 31.0)
@@ -34,7 +36,7 @@ def test_captions_say_what_was_measured(images):
     assert (one != other).any()
 
 
-def test_many_columns_go_on_in_the_next_row(images):
+def test_many_columns_continue_in_the_next_row(images):
     scale = 3
     figure = np.asarray(draw_columns([Column((image,), ("x",)) for image in images[:100]]))
     side = 28 * scale
@@ -47,7 +49,7 @@ def test_many_columns_go_on_in_the_next_row(images):
 
 
 @pytest.mark.parametrize("count", [11, 40, 100, 1000])
-def test_a_picture_of_many_has_a_handy_shape(images, count):
+def test_a_picture_of_many_columns_is_not_too_wide_or_too_high(images, count):
     picture = draw_columns([Column((images[0],) * 3, ("x",) * 4)] * count)
     assert 0.8 < picture.width / picture.height < 3.5
 
@@ -56,11 +58,11 @@ def test_rows_of_columns_are_equally_long():
     for count in range(1, 200):
         across = columns_in_a_row(count, 152, 500)
         rows = -(-count // across)
-        assert rows * across - count < rows  # or a row more could be a column shorter
+        assert rows * across - count < rows  # otherwise shorter rows would be enough
         assert across == count if count <= 10 else across >= 6
 
 
-def test_labels_stand_left_of_the_images_of_every_row(images):
+def test_labels_are_left_of_the_images_in_every_row(images):
     scale, rows = 3, 3
     columns = [Column((image, image), ()) for image in images[:30]]
     plain, labelled = (np.asarray(draw_columns(columns, labels)) for labels in ((), ("one", "two\nlines")))

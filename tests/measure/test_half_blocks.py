@@ -1,4 +1,4 @@
-"""Text in a terminal shows the pixels that it was made of."""
+"""The text that is drawn in a terminal shows the pixels of the images."""
 
 import re
 
@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from fmae_edge.measure.half_blocks import choose_style, image_lines, side_by_side
-from tests.half_block_text import decode
+from tests.half_block_decoder import decode
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (2, 1), (1, 3), (7, 5)])
 def test_half_blocks_are_the_pixels(shape):
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    image[:, 0] = 0  # runs of one gray, for which codes are left out
+    image[:, 0] = 0  # runs of one gray, where codes are left out
     shown = decode("\n".join(image_lines(image, "half blocks")))
     np.testing.assert_array_equal(shown[: shape[0]], image)
-    assert (shown[shape[0] :] == -1).all()  # of an odd height
+    assert (shown[shape[0] :] == -1).all()  # below an image of odd height
 
 
-def test_no_colour_goes_past_the_end_of_a_line(images):
+def test_every_line_resets_its_colours(images):
     for line in image_lines(images[0], "half blocks"):
         assert line.endswith("\x1b[0m")
 
@@ -27,7 +27,7 @@ def test_no_colour_goes_past_the_end_of_a_line(images):
 def test_brighter_pixels_are_denser_characters(style, ramp):
     image = np.repeat(np.arange(256, dtype=np.uint8)[None], 3, axis=0)
     first, last = image_lines(image, style)
-    assert first == last  # an odd row is as bright as two
+    assert first == last  # a single row at the bottom is as bright as a pair of rows
     levels = [ramp.index(character) for character in first]
     assert levels == sorted(levels)
     assert np.bincount(levels, minlength=len(ramp)).min() >= 256 // len(ramp)
@@ -35,7 +35,7 @@ def test_brighter_pixels_are_denser_characters(style, ramp):
     assert image_lines(mixed, style) == [ramp[(len(ramp) - 1) // 2]]
 
 
-def test_the_richest_style_that_can_be_shown():
+def test_the_best_style_that_the_encoding_can_show():
     assert choose_style("utf-8", colours=True) == "half blocks"
     assert choose_style("utf-8", colours=False) == "shades"
     assert choose_style("cp437", colours=False) == "shades"
@@ -44,7 +44,7 @@ def test_the_richest_style_that_can_be_shown():
 
 
 @pytest.mark.parametrize(("width", "across"), [(88, 3), (10_000, 3), (87, 2), (58, 2), (57, 1), (28, 1), (5, 1)])
-def test_as_many_stand_side_by_side_as_fit(images, width, across):
+def test_as_many_images_are_side_by_side_as_fit(images, width, across):
     names = ("one", "two", "three")
     pictures = list(zip(names, images[:3], strict=True))
     text = side_by_side(pictures, "half blocks", width)
@@ -59,7 +59,7 @@ def test_as_many_stand_side_by_side_as_fit(images, width, across):
     assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in lines) <= max(width, 28)
 
 
-def test_captions_wider_than_images_keep_apart():
+def test_captions_wider_than_images_do_not_touch():
     image = np.zeros((2, 2), np.uint8)
     text = side_by_side([("a long one", image), ("another", image)], "shades", 80)
     assert text.splitlines()[-1] == "a long one  another"

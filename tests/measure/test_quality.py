@@ -1,4 +1,4 @@
-"""The figures are the textbook's: an outside oracle, and cases known by hand."""
+"""MSE, PSNR and SSIM agree with scikit-image, and with values computed by hand."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ def test_psnr_is_that_of_scikit_image(images, noisy):
     assert quality.psnr_pooled < quality.psnr_per_image
 
 
-def test_by_hand():
+def test_values_computed_by_hand():
     black, gray = np.zeros((2, 28, 28)), np.full((2, 28, 28), 0.5)
     gray[1] = 0.1
     np.testing.assert_allclose(mse_per_image(black, gray), [0.25, 0.01])
@@ -58,12 +58,12 @@ def test_identical_images():
     assert quality.ssim == pytest.approx(1)
 
 
-def test_uint8_images_are_not_wrapped_around():
+def test_differences_of_uint8_images_do_not_wrap_around():
     dark, light = np.zeros((1, 8, 8), np.uint8), np.full((1, 8, 8), 200, np.uint8)
     assert mse_per_image(dark, light)[0] == 200**2
 
 
-def test_each_of_several_is_measured_by_itself(images):
+def test_each_image_is_measured_by_itself(images):
     originals, others = images[:4], images[4:8]
     for index, quality in enumerate(measure_each(originals, others)):
         one = slice(index, index + 1)

@@ -11,7 +11,7 @@ from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from fmae_edge.runtime.engine.graphs import PRECISIONS
 from fmae_edge.runtime.entropy import symbol_coder
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 CODEC = Codec()
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.engine.graphs import PRECISIONS
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 # Measures Linux's peak of resident memory, which is reset before each call
 _MEASURE = """

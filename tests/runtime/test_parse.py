@@ -5,7 +5,7 @@ import pytest
 
 from fmae_edge import Codec, InputError
 from fmae_edge.runtime.format import fmae_file
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 CODEC = Codec()
 

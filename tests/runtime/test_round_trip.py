@@ -96,7 +96,7 @@ _CODEC = Codec()
 
 def test_golden_latents():
     """The shipped float32 graphs compute the same latents and pixels as on the day of their export."""
-    golden = np.load(REPOSITORY / "tests/data/golden.npz")
+    golden = np.load(REPOSITORY / "spec/golden/default-bundle.npz")
     codec = Codec(precision="fp32")
     latents = codec.encode(golden["images"])
     np.testing.assert_allclose(latents, golden["latents"], atol=1e-4 * np.ptp(golden["latents"]))

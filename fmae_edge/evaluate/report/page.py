@@ -1,23 +1,38 @@
-"""Render the page: a template filled with figures and pictures, which loads nothing from the network."""
+"""Render the page: a template filled with figures and images, which loads nothing from the network."""
 
 import base64
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
+from threadpoolctl import threadpool_limits
 
-from fmae_edge.evaluate.equal_rows import merge_equal_rows
-from fmae_edge.evaluate.evaluation import Evaluation
-from fmae_edge.evaluate.report import charts, pictures
-from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map
-from fmae_edge.evaluate.report.measure import Measured
+from fmae_edge.data.fashion_mnist import FashionMnist
+from fmae_edge.evaluate.bench import Bench, run_bench
+from fmae_edge.evaluate.evaluation import Evaluation, evaluate
+from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
+from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
+from fmae_edge.evaluate.report import charts, data_uris
+from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map, map_latents
+from fmae_edge.evaluate.report.page_data import build_figures
+from fmae_edge.evaluate.report.reconstructions import Measured, measure_reconstructions
+from fmae_edge.measure.equal_rows import merge_equal_rows
+from fmae_edge.runtime.bundle.manifest import Manifest
+from fmae_edge.runtime.codec import Codec
 
 ABSENT = "\N{EN DASH}"
+_IMAGES_COMPARED = 500
+_ROUNDS = 10
+
+ProgressBar = Callable[[str], AbstractContextManager[Callable[..., None]]]
 
 
 def render_page(
@@ -29,7 +44,7 @@ def render_page(
 ) -> bytes:
     """Return the HTML of a page with `figures`, which `build_figures` made from the other arguments.
 
-    `sources` name the command that measured the figures under "rate" and "speed".
+    `sources` maps "rate" and "speed" to the command that measured these figures.
     """
     environment = Environment(
         loader=PackageLoader("fmae_edge.evaluate.report", ""),
@@ -54,7 +69,7 @@ def render_page(
         contents=_contents(figures),
         parity_rows=_parity_rows(figures["recorded"]["parity"]),
         pictures=None if measured is None else _pictures(figures, measured, latent_map),
-        largest_difference=pictures.LARGEST_DIFFERENCE,
+        largest_difference=data_uris.LARGEST_DIFFERENCE,
         sources=sources,
     )
     return page.encode("utf-8", "replace")  # the name of a bundle may contain lone surrogates
@@ -66,7 +81,7 @@ def to_json(figures: dict[str, Any]) -> str:
 
 
 def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
-    """Return the figure at a path such as "measured.passes.0.ssim" in an element that also has its exact value."""
+    """Return an element with the figure at a path such as "measured.passes.0.ssim", formatted and exact."""
     value: Any = figures
     for step in path.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
@@ -77,15 +92,15 @@ def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
 
 
 def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return id and title of each section that is not empty."""
+    """Return the id and the title of each section that is not empty."""
     recorded, measured = figures["recorded"], figures["measured"]
     sections = (
         ("model", "Model", True),
         ("training", "Training", recorded["training"]),
         ("quality", "Quality", measured or recorded["quality"] or recorded["rate"]),
-        ("rate", "Rate", figures["rate"]),
+        ("rate", "Other codecs", figures["rate"]),
         ("images", "Best and worst", measured),
-        ("error", "Where it errs", measured),
+        ("error", "Errors", measured),
         ("map", "Map", figures["map"]),
         ("parity", "Parity", recorded["parity"]),
         ("speed", "Speed", True),
@@ -94,7 +109,7 @@ def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Return the cells of the parity table, with rows merged where batch size and optimisation change nothing."""
+    """Return the cells of the parity table; rows that differ only in batch size or optimisation are merged."""
     settings = dict.fromkeys(("precision", "batch", "optimised"), "")
     specs = {**settings, "latent_max": ".1e", "pixel_max": ".1e", "psnr": ".3f", "loss_db": "+z.4f"}
     rows = [
@@ -106,7 +121,7 @@ def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
 
 def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
     training, measured = figures["recorded"]["training"], figures["measured"]
-    counted = measured and measured["histogram"]["counts"]  # empty if every image is reconstructed exactly
+    counted = measured and measured["histogram"]["counts"]  # empty if every reconstruction is exact
     drawn = {
         "training": list(charts.training_charts(training["metrics"]).values()) if training else [],
         "rate": charts.rate_charts(evaluation) if evaluation else [],
@@ -121,21 +136,58 @@ def _pictures(figures: dict[str, Any], measured: Measured, latent_map: LatentMap
     histogram = figures["measured"]["histogram"]
     drawn: dict[str, Any] = {
         "strips": {
-            image["index"]: pictures.strip(measured.images[image["index"]], shown.decoded[image["index"]])
+            image["index"]: data_uris.strip(measured.images[image["index"]], shown.decoded[image["index"]])
             for row in figures["measured"]["gallery"]
             for image in row["images"]
         },
-        "mean_image": pictures.png(np.rint(measured.images.mean(axis=0)).astype(np.uint8)),
-        "error_map": pictures.png(pictures.in_colours(np.array(error["mean_absolute"]), 0, error["largest"])),
-        "error_scale": pictures.error_scale(),
+        "mean_image": data_uris.png(np.rint(measured.images.mean(axis=0)).astype(np.uint8)),
+        "error_map": data_uris.png(data_uris.in_colours(np.array(error["mean_absolute"]), 0, error["largest"])),
+        "error_scale": data_uris.error_scale(),
     }
     if latent_map is not None:
-        colours = pictures.psnr_colours(shown.psnr, *(histogram[name] or 0.0 for name in ("p05", "p95")))
+        colours = data_uris.psnr_colours(shown.psnr, *(histogram[name] or 0.0 for name in ("p05", "p95")))
         drawn |= {
-            "map": pictures.map_picture(draw_map(measured.images, latent_map.places, colours)),
-            "originals": pictures.atlas(measured.images),
-            "decoded": pictures.atlas(shown.decoded),
-            "columns": pictures.atlas_columns(len(measured.images)),
-            "psnr_scale": pictures.psnr_scale(),
+            "map": data_uris.map_picture(draw_map(measured.images, latent_map.places, colours)),
+            "originals": data_uris.atlas(measured.images),
+            "decoded": data_uris.atlas(shown.decoded),
+            "columns": data_uris.atlas_columns(len(measured.images)),
+            "psnr_scale": data_uris.psnr_scale(),
         }
     return drawn
+
+
+def make_report(
+    bundle: Path,
+    manifest: Manifest,
+    images: FashionMnist,
+    evaluation: Evaluation | None,
+    bench: Bench | None,
+    progress_bar: ProgressBar,
+) -> tuple[dict[str, Any], bytes]:
+    """Measure a bundle and return the figures of the report and its page.
+
+    Without an `evaluation`, fewer codecs are compared on 500 images; without a `bench`, speed is measured in fewer
+    rounds. `progress_bar` is called with a description and yields a function to call with (done, total).
+    """
+    measured = latent_map = None
+    if manifest.image_shape == images.test.shape[1:]:
+        # One thread: the many small products of the prior are slower with two
+        with progress_bar("test images and map") as on_progress, threadpool_limits(1):
+            measured = measure_reconstructions(Codec(bundle), images.test)
+            on_progress(1, 2)
+            latent_map = map_latents(measured.latents)
+    sources = {
+        "rate": "fmae-edge evaluate" if evaluation else "fmae-edge report",
+        "speed": "fmae-edge bench" if bench else "fmae-edge report",
+    }
+    count = min(_IMAGES_COMPARED, len(images.test)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
+    if evaluation is None and measured is not None and manifest.qualities is not None and count:
+        quick = [each for each in LOSSY_CODECS if each.name in ("JPEG", "WebP")]  # the others take minutes
+        with progress_bar("other codecs") as on_progress, threadpool_limits(1):  # times are those of one CPU
+            codec = Codec(bundle, threads=1)
+            evaluation = evaluate(codec, images.train, images.test[:count], 0, on_progress, quick)
+    if bench is None:
+        with progress_bar("speed") as on_progress:
+            bench = run_bench(bundle, _ROUNDS, on_progress)
+    figures = build_figures(manifest, measured, latent_map, evaluation, bench)
+    return figures, render_page(figures, measured, latent_map, evaluation, sources)

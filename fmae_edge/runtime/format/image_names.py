@@ -1,6 +1,6 @@
 """Check the names of images in a .fmae file: relative paths whose parts are valid file names on any system.
 
-The rule is a list of code points, the same as in docs/format.md. Python's own properties of a character, such as
+The rule is a list of code points, the same as in spec/format.md. Python's own properties of a character, such as
 whether it is printable, change with the version of Unicode: a name could be valid on one machine only.
 """
 
@@ -31,7 +31,7 @@ _NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
 def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
     """Return `names` as a list, in the same order; without `paths`, no name may contain a `/`.
 
-    Raises InputError if they are not a list of different names, one per image, that docs/format.md allows.
+    Raises InputError if they are not a list of different names, one per image, that spec/format.md allows.
     """
     given: list[object] | None = None
     if isinstance(names, Collection) and not isinstance(names, _NOT_LISTS):

@@ -20,7 +20,7 @@ from fmae_edge.runtime.bundle.manifest import (
     Manifest,
 )
 from fmae_edge.runtime.self_test import GOLDEN_NAME
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 
 def test_the_shipped_bundle_is_whole():

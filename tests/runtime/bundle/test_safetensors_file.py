@@ -56,7 +56,7 @@ def test_a_cpu_of_the_other_byte_order_reads_the_same_arrays(monkeypatch):
 
 @pytest.mark.parametrize(
     ("file", "latents"),
-    [(DEFAULT_BUNDLE / PRIOR_NAME, 64), (REPOSITORY / "tests/data/format-1/tables.safetensors", 8)],
+    [(DEFAULT_BUNDLE / PRIOR_NAME, 64), (REPOSITORY / "spec/golden/format-1/tables.safetensors", 8)],
     ids=["network", "tables"],
 )
 def test_a_cpu_of_the_other_byte_order_reads_priors(monkeypatch, file, latents):

@@ -31,7 +31,7 @@ def some_symbols(count, seed=0):
 
 
 def reference_rows(tensors, symbols, quality):
-    """Return [(centre, row)] of all latents of one image, in Python integers as docs/format.md specifies."""
+    """Return [(centre, row)] of all latents of one image, in Python integers as spec/format.md specifies."""
 
     def layer(name, x):
         weights, bias, shift = (tensors[f"{name}.{part}"].tolist() for part in ("weights", "bias", "shift"))

@@ -1,4 +1,4 @@
-"""Names of images: those that docs/format.md allows, independent of Python's version of Unicode."""
+"""Names of images: those that spec/format.md allows, independent of Python's version of Unicode."""
 
 import re
 import unicodedata
@@ -101,8 +101,8 @@ def test_names_that_are_refused(name, reason):
 
 
 def listed_on_the_page():
-    """Return the refused code points in the table of docs/format.md."""
-    page = (REPOSITORY / "docs/format.md").read_text()
+    """Return the refused code points in the table of spec/format.md."""
+    page = (REPOSITORY / "spec/format.md").read_text()
     rows = re.findall(r"^\| ((?:[0-9A-F]{4,5}(?:-[0-9A-F]{4,5})?(?:, )?)+) \|", page, re.MULTILINE)
     assert len(rows) == 4
     for codes in ", ".join(rows).split(", "):

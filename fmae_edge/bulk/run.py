@@ -1,0 +1,126 @@
+"""The outcome of each input, and the run that yields them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Literal, TypeVar
+
+from fmae_edge.bulk.outputs import Outputs
+from fmae_edge.bulk.sources import Source
+from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
+
+Result = TypeVar("Result")
+_PRECEDENCE = (
+    "failed",
+    "done",
+    "planned",
+    "skipped",
+)  # an input with several outcomes counts as the first of these
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of an input, or of one image in it: its output, size in bytes, and notes on conversions.
+
+    `error` says why it failed, and `cause` is the exception. `fmae_bytes` returns the size of a .fmae file of the
+    image, if it is a single image that became a latent file; the call takes milliseconds.
+    """
+
+    input: str
+    output: str | None
+    status: Literal["done", "skipped", "failed", "planned"]
+    bytes: int | None = None
+    notes: Sequence[str] = ()
+    error: str | None = None
+    cause: Exception | None = None
+    fmae_bytes: Callable[[], int] | None = None
+
+
+class BulkRun:
+    """A run over many inputs: iterate over it, once, to do it. It yields one Outcome per input, in order.
+
+    An input that becomes several files has one Outcome per file. Ctrl-C finishes the current files and raises
+    KeyboardInterrupt; a second one does not wait. Whatever else ends a run early is raised after the outcomes so
+    far, and is in `ended_by`: DiskError for a full disk, ResourceError for a lack of threads, OutputError for one
+    file of all inputs that is not written because some of them failed.
+
+    `counts` has the number of inputs by status so far, `converted` how many have notes, `handled` how many were
+    read; `on_progress` is called with that number. `passed_over` is the number of files in folders that do not end
+    in `suffixes`. With `to_stdout`, results go to standard output, so text should not. With `one_file`, all inputs
+    become one file.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Callable[[int], None]], Iterator[Sequence[Sequence[Outcome]]]],
+        sources: Sequence[Source],
+        passed_over: int,
+        suffixes: Sequence[str],
+        outputs: Outputs,
+    ) -> None:
+        self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
+        self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
+        self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
+        self.counts: Counter[str] = Counter()
+        self.converted = self.handled = 0
+        self.ended_by: FmaeError | None = None
+        self.on_progress: Callable[[int], None] | None = None
+
+    @property
+    def not_tried(self) -> int:
+        """The number of inputs without an outcome."""
+        return self.inputs - self.counts.total()
+
+    def __iter__(self) -> Iterator[Outcome]:
+        last: Outcome | None = None
+        try:
+            for outcomes in chain.from_iterable(self._work(self._advance)):
+                found = {outcome.status for outcome in outcomes}
+                self.counts[next(status for status in _PRECEDENCE if status in found)] += 1
+                self.converted += any(outcome.notes for outcome in outcomes)
+                for outcome in outcomes:
+                    if last is None and isinstance(outcome.cause, DiskError | ResourceError):
+                        last = outcome
+                    yield outcome
+            if last is not None:
+                raise last.cause if isinstance(last.cause, ResourceError) else DiskError(last.error)
+        except FmaeError as error:
+            self.ended_by = error
+            raise
+
+    def _advance(self, inputs: int) -> None:
+        self.handled += inputs
+        if self.on_progress is not None:
+            self.on_progress(self.handled)
+
+
+def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
+    """Return the result of `step`, or how it failed."""
+    try:
+        return step()
+    except (BrokenPipeError, ResourceError):  # not this source's fault, and the others would fail as well
+        raise
+    except (FmaeError, MemoryError, OSError) as error:
+        return failed(source, error)
+
+
+def settle_all(
+    step: Callable[[Source], Result], sources: Sequence[Source]
+) -> list[tuple[Source, Result | Outcome]]:
+    """Return the result of `step` for each of `sources`, or how it failed."""
+    return [(source, settle(source, partial(step, source))) for source in sources]
+
+
+def failed(source: Source, error: Exception) -> Outcome:
+    """Return the outcome of a failed `source`, with the reason in a sentence."""
+    if isinstance(error, OutputError):
+        sentence = f"{source} -> {error}"
+    elif isinstance(error, MemoryError):
+        sentence = f"{source}: needs more memory than is available"
+    elif isinstance(error, OSError):  # a folder that may not be searched, a name that is too long, ...
+        sentence = f"{source}: {error.strerror or error}"
+    else:
+        sentence = str(error)
+    return Outcome(str(source), None, "failed", error=sentence, cause=error)

@@ -1,0 +1,68 @@
+"""`fmae-edge compress`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from fmae_edge.commands import options
+
+
+def compress(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE", help="Image files, folders (with -r), or - for stdin.")
+    ],
+    output: options.Output = None,
+    quality: Annotated[
+        int | None,
+        options.integer_option(
+            "--quality", "1-9", 1, 9, help=".fmae: 1 for the fewest bytes, 9 for the best image. [default: 5]"
+        ),
+    ] = None,
+    effort: Annotated[
+        int | None,
+        options.integer_option(
+            "--effort",
+            "0-9",
+            0,
+            9,
+            help=".fmae: rounds of search for fewer bytes, each of some milliseconds per image. [default: 0]",
+        ),
+    ] = None,
+    max_bytes: Annotated[
+        int | None,
+        options.integer_option("--max-bytes", "N", 1, help=".fmae: the best PSNR in at most N bytes per file."),
+    ] = None,
+    names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,
+    dtype: Annotated[
+        Literal["float32", "float16", "int8"] | None,
+        typer.Option(
+            help=".npy: data type of the latent. int8 stores whole quantiser steps of the bundle. "
+            "[default: float32]"
+        ),
+    ] = None,
+    precision: options.PrecisionOption = "int8",
+    fit: options.Fit = None,
+    bundle: options.BundleOption = None,
+    recursive: options.Recursive = False,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    dry_run: options.DryRun = False,
+    jobs: options.Jobs = 1,
+    keep_going: options.KeepGoing = False,
+    json: options.Json = False,
+) -> None:
+    """Compress images to latents or to files of about 30 bytes.
+
+    By default img.png becomes img.npy, the latent as a numpy array. An output that ends in .fmae, and each of
+    --quality, --effort, --max-bytes and --names, makes the smallest file instead: img.fmae. Several images go
+    into one file if -o names a .npy or .fmae file.
+
+    Example: fmae-edge compress img.png -o img.fmae
+    Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
+    Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
+    """
+    given = locals()
+    from fmae_edge.bulk.compress import compress_files
+    from fmae_edge.commands.print_outcomes import convert_and_print
+
+    convert_and_print(compress_files, given.pop("images"), **given)

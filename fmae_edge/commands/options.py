@@ -1,0 +1,165 @@
+"""The options that commands share, and what the Typer app adds to every command."""
+
+import inspect
+import os
+import re
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand
+
+from fmae_edge.bulk.sources import as_path
+from fmae_edge.commands.console import UsageError, set_verbosity
+from fmae_edge.runtime.errors import shown
+
+_INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
+_DIGITS = 20  # one more than _LARGEST has: Python refuses to read thousands of digits
+_LARGEST = 2**63 - 1
+_LONGEST_SHOWN = 40  # characters
+_EXIT_CODE_OF_USAGE = 2
+
+
+def integer(option: str, least: int, most: int = _LARGEST) -> Callable[[str | int], int]:
+    """Return a parser of integers from `least` to `most`, which raises UsageError with the name of the option."""
+
+    def parse(value: str | int) -> int:
+        text = str(value)
+        digits = _INTEGER.fullmatch(text)
+        number = None if digits is None else int(digits[1] + digits[2][:_DIGITS])
+        if number is None or not least <= number <= most:
+            too_large = number is not None and number > most
+            bounds = f"from {least} to {most}" if too_large or most < _LARGEST else f"of at least {least}"
+            raise UsageError(f"{option} is {shown(text, _LONGEST_SHOWN)}; expected an integer {bounds}")
+        return number
+
+    return parse
+
+
+def integer_option(name: str, metavar: str, least: int, most: int = _LARGEST, *, help: str) -> Any:
+    """Return the Typer declaration of an option that takes an integer from `least` to `most`."""
+    return typer.Option(name, metavar=metavar, parser=integer(name, least, most), help=help)
+
+
+def file_option(*names: str, help: str) -> Any:
+    """Return the Typer declaration of an option that takes the path of one file, or -."""
+    return typer.Option(*names, metavar="PATH", parser=as_path, help=help)
+
+
+def image_argument(default: str = "") -> Any:
+    """Return the Typer declaration of the images that a command reads."""
+    text = f"Image files, folders (with -r), or - for stdin.{default}"
+    return typer.Argument(metavar="IMAGE", help=text, parser=as_path)
+
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="Where to write: a file, a folder, - for stdout, or a pattern with {stem} (the name of the input), "
+        "{path} (the same with its folders below the one given with -r) or {folder} (the folder of the input). "
+        "[default: next to the input]",
+    ),
+]
+Images = Annotated[list[Path], image_argument()]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Include the files in folders.")]
+_BUNDLE = "Bundle folder. [default: the built-in bundle]"
+BundleOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_BUNDLE, readable=False)]
+BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUNDLE, readable=False)]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
+PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
+Fit = Annotated[
+    Literal["resize"] | None,
+    typer.Option(help="Resize images that do not have the size of the bundle. [default: refuse them]"),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder with the Fashion-MNIST files. [default: the Debian package, or a download]",
+        readable=False,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing outputs.")]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", help="One file of several inputs: write it without the inputs that fail.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object per line.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Skip inputs whose output exists.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Read and convert the inputs and list the outputs, but write nothing.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "-j",
+        "--jobs",
+        metavar="N",
+        parser=integer("--jobs", 1, 1024),
+        help="Threads that read and write files. More help with slow or remote disks.",
+    ),
+]
+
+_VERBOSITY = {
+    "quiet": typer.Option("-q", "--quiet", help="Print only results and errors."),
+    "verbose": typer.Option("-v", "--verbose", help="Print a line for every file, however many there are."),
+    "debug": typer.Option("--debug", help="Print the Python traceback of every error."),
+}
+
+
+def add_command(app: typer.Typer, command: Callable[..., None]) -> None:
+    """Add `command` to `app`, with --quiet, --verbose and --debug. Its docstring is the help."""
+    text, _, examples = (inspect.getdoc(command) or "").partition("\nExample: ")
+    # After \b, Typer leaves line breaks as they are
+    help_text = f"{text}\n\b\nExample:\n  " + examples.replace("\nExample: ", "\n  ")
+    app.command(cls=_Command, help=help_text)(_with_verbosity(command))
+
+
+def _with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command` with the three options, which take effect before it runs."""
+
+    @wraps(command)
+    def run(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
+        if quiet and verbose:
+            raise UsageError("--quiet and --verbose contradict each other; give only one of them")
+        set_verbosity(quiet, verbose, debug)
+        command(*args, **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option])
+        for name, option in _VERBOSITY.items()
+    ]
+    run.__signature__ = signature.replace(  # type: ignore[attr-defined]  # Typer reads it
+        parameters=[*signature.parameters.values(), *added]
+    )
+    return run
+
+
+class _Command(TyperCommand):
+    """A command that explains how to give it a file name that starts with -."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = args[: args.index("--")] if "--" in args else list(args)  # Typer empties `args`
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if isinstance(error, UsageError) or getattr(error, "exit_code", None) == _EXIT_CODE_OF_USAGE:
+                for argument in given:
+                    if _is_file_name(argument, getattr(error, "option_name", None)):
+                        raise UsageError(
+                            f"{argument} starts with - and is read as options; write ./{argument} for the file"
+                        ) from error
+            raise
+
+
+def _is_file_name(argument: str, unknown_option: str | None) -> bool:
+    """Whether an argument that was read as options is a file, or the unknown option with the suffix of a file."""
+    if not argument.startswith("-") or argument == "-":
+        return False
+    is_unknown = unknown_option is not None and argument.startswith(unknown_option) and "=" not in argument
+    return os.path.lexists(argument) or (is_unknown and Path(argument).suffix != "")

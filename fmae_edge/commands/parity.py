@@ -1,0 +1,82 @@
+"""`fmae-edge parity`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmae_edge.commands.console import format_table, json_line, print_line, progress_bar
+from fmae_edge.commands.options import Data, Json, Run
+
+if TYPE_CHECKING:
+    from fmae_edge.export.parity import Parity
+
+
+def parity(
+    run: Run,
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Bundle folder that fmae-edge export wrote.", readable=False)
+    ],
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Compare a bundle with PyTorch on the whole test set.
+
+    Runs every graph at several batch sizes, with the optimisations of onnxruntime on and off. Exits with 1 if a
+    parity gate fails.
+
+    Example: fmae-edge parity runs/fashion-mnist bundle
+    """
+    from fmae_edge.runtime.bundle.bundle import read_bundle
+
+    read = read_bundle(bundle)  # before PyTorch is imported, which takes seconds
+
+    import torch
+
+    from fmae_edge.data.fashion_mnist import load_fashion_mnist
+    from fmae_edge.export.bundle_writer import require_geometry
+    from fmae_edge.export.errors import ParityError
+    from fmae_edge.export.parity import measure_parity
+    from fmae_edge.model.checkpoint import load_checkpoint
+
+    model = load_checkpoint(run).model
+    require_geometry(model.config, read.manifest.image_shape)
+    if model.config.latent_size != read.manifest.latent_size:
+        raise ParityError(
+            f"the model has {model.config.latent_size} latents and the bundle {read.manifest.latent_size}: "
+            f"{bundle} was not exported from {run}"
+        )
+    images = load_fashion_mnist(data)
+    require_geometry(model.config, tuple(images.test.shape[1:]))
+    with progress_bar("parity") as on_progress:
+        measured = measure_parity(model, read.files, torch.from_numpy(images.test), on_progress)
+    print_line(json_line(measured.to_record()) if json else parity_table(measured))
+    if measured.failures():
+        raise ParityError("; ".join(["parity gates failed", *measured.failures()]))
+
+
+def parity_table(parity: "Parity") -> str:
+    """Return the table for people: one row per precision, or more where settings differ in their figures."""
+    from fmae_edge.measure.equal_rows import merge_equal_rows
+
+    rows = [
+        {
+            "graphs": each.precision,
+            "batch": str(each.batch),
+            "optimised": "yes" if each.optimised else "no",
+            "latents max": f"{each.latent_max:.1e}",
+            "latents mean": f"{each.latent_mean:.1e}",
+            "pixels max": f"{each.pixel_max:.1e}",
+            "pixels mean": f"{each.pixel_mean:.1e}",
+            "PSNR": f"{each.psnr:.3f} dB",
+            "vs PyTorch": f"{each.psnr_against_torch:.2f} dB",
+            "lost": f"{each.loss_db:+.4f} dB",
+        }
+        for each in parity.comparisons
+    ]
+    merged = merge_equal_rows(rows, ("batch", "optimised"))
+    return (
+        f"{format_table(list(rows[0]), [list(row.values()) for row in merged])}\n"
+        f"{parity.images} images; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
+        "shares of their range, pixels lie in [0, 1]."
+    )

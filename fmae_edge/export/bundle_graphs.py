@@ -1,0 +1,136 @@
+"""Build the four graphs of a bundle from a trained model."""
+
+import tempfile
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from fmae_edge.export.errors import ExportError
+from fmae_edge.export.float_graph import float_graph
+from fmae_edge.export.int8_network import Int8Network, choose_layers
+from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
+from fmae_edge.export.network import PARTS, Network, names_in, network_of
+from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
+from fmae_edge.export.quantise import DEFAULT_METHOD, CalibrationMethod
+from fmae_edge.export.rewrite import rewrite_decoder
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.runtime.engine.sessions import load_onnxruntime
+
+_HELD_OUT_IMAGES = 1000
+_SEED = 0
+_INT8_OPS = {"QLinearConv", "QGemm"}
+MAX_CALIBRATION_IMAGES = 4096  # all activations are in memory at once, about 3 MB per image
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of the graphs: rewritten or as trained, the target CPUs, and how int8 ranges are calibrated.
+
+    Raises ExportError unless the number of calibration images is 1 to 4096.
+    """
+
+    rewrite: bool = True
+    int8_target: TargetName = DEFAULT_TARGET
+    calibration: CalibrationMethod = DEFAULT_METHOD
+    calibration_images: int = 512
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.calibration_images <= MAX_CALIBRATION_IMAGES:
+            raise ExportError(
+                f"calibration_images is {self.calibration_images}; expected 1 to {MAX_CALIBRATION_IMAGES}"
+            )
+
+
+DEFAULT_OPTIONS = ExportOptions()
+
+
+@dataclass(frozen=True)
+class Built:
+    """Serialised graphs by file name, and a record of how they were made."""
+
+    graphs: dict[str, bytes]
+    record: dict[str, Any]
+
+
+def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor, options: ExportOptions) -> Built:
+    """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width).
+
+    `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
+    calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
+
+    Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
+    """
+    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise ExportError("the model has weights that are NaN or infinite, so it cannot be exported")
+    order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
+    held = min(_HELD_OUT_IMAGES, len(order) // 2)
+    calibration = train_images[order[: min(options.calibration_images, len(order) - held)]]
+    held_out = train_images[order[len(order) - held :]]
+    trained = network_of(model)
+    network = replace(trained, decoder=rewrite_decoder(trained.decoder)) if options.rewrite else trained
+    with torch.inference_mode():
+        int8 = Int8Network(
+            network, calibration, latent_steps, int8_target(options.int8_target), options.calibration
+        )
+        measure = int8.measure_on(held_out)
+        stay_float, choices = choose_layers(
+            int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr
+        )
+        graphs = int8.graphs(stay_float)
+    if options.rewrite:
+        graphs |= _float_graphs(network)
+    else:
+        graphs |= {
+            "encoder.fp32.onnx": plain_encoder_graph(model),
+            "decoder.fp32.onnx": plain_decoder_graph(model),
+        }
+    content = {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
+    work = {f"{part}.{name}": count for part in PARTS for name, count in network.multiply_adds(part).items()}
+    for part in PARTS:
+        promised = [name for name in int8.layer_names if name not in stay_float]
+        require_int8(content[f"{part}.onnx"], names_in(part, promised))
+    record = {
+        **asdict(options),
+        "calibration_images": len(calibration),
+        "layers": [{**asdict(choice), "multiply_adds": work[choice.name]} for choice in choices],
+    }
+    return Built(content, record)
+
+
+def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:
+    height, width, channels = network.image
+    image = ("image", np.float32, (channels, height, width))
+    latent = ("latent", np.float32, (network.latent_size,))
+    return {
+        "encoder.fp32.onnx": float_graph(network.encoder, image, latent),
+        "decoder.fp32.onnx": float_graph(network.decoder, latent, image),
+    }
+
+
+def optimised_graph(graph: bytes) -> onnx.GraphProto:
+    """Return the form of `graph` that onnxruntime runs on this machine after its optimisations."""
+    ort = load_onnxruntime()
+    with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
+        optimised = Path(folder, "optimised.onnx")
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # it would warn that an optimised graph is for this machine only
+        options.optimized_model_filepath = str(optimised)
+        ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnx.load(optimised).graph
+
+
+def require_int8(graph: bytes, layers: Collection[str]) -> None:
+    """Raise ExportError if one of `layers` does not run in int8 in the optimised form of `graph`.
+
+    Layers are found by their weights, which an int8 operator must read.
+    """
+    readers = {name: node.op_type for node in optimised_graph(graph).node for name in node.input}
+    wrong = [layer for layer in layers if readers.get(f"{layer}.weight") not in _INT8_OPS]
+    if wrong:
+        raise ExportError(f"these layers should run in int8 but do not: {', '.join(wrong)}")

@@ -1,0 +1,176 @@
+"""Make a bundle from a checkpoint and write it: graphs, prior, proof of parity, measured figures.
+
+The bundle is made and measured in memory, as a `Bundle` that the runtime accepts. Only a complete one is written.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fmae_edge.export.bundle_figures import measure_bit_costs, measure_latents, measure_rate
+from fmae_edge.export.bundle_graphs import DEFAULT_OPTIONS, ExportOptions, build_graphs
+from fmae_edge.export.errors import ExportError, ParityError
+from fmae_edge.export.integer_prior import build_prior
+from fmae_edge.export.parity import Parity, measure_parity
+from fmae_edge.model.checkpoint import MODEL, RECIPE, Checkpoint
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.fast_pass import encode_all
+from fmae_edge.runtime.bundle.bundle import Bundle
+from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
+from fmae_edge.runtime.errors import BundleError, OutputError
+from fmae_edge.runtime.latents import MAX_SYMBOL
+from fmae_edge.runtime.self_test import golden_vectors
+
+_GOLDEN_IMAGES = 8
+
+
+def export_bundle(
+    run: Path,
+    checkpoint: Checkpoint,
+    train_images: Tensor,
+    test_images: Tensor,
+    target: Path,
+    name: str,
+    options: ExportOptions = DEFAULT_OPTIONS,
+    *,
+    allow_parity_loss: bool = False,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Manifest, Parity]:
+    """Write the bundle of `checkpoint`, which was loaded from folder `run`, to folder `target`.
+
+    uint8 `train_images` (N, height, width) calibrate the quantisers; `test_images` are measured. `on_progress`
+    gets (comparisons done, comparisons in all) of the parity measurement.
+
+    Writes nothing and raises ExportError if the model is for images of another size, ParityError if a parity
+    gate fails and `allow_parity_loss` is not set, BundleError if the runtime would refuse the bundle, OutputError
+    if `target` exists and `force` is not set.
+    """
+    model, config = checkpoint.model, checkpoint.model.config
+    require_geometry(config, tuple(test_images.shape[1:]))
+    with _new_folder(target, force) as folder:
+        latents = encode_all(model, train_images).numpy()
+        steps = latent_steps(latents)
+        built = build_graphs(model, train_images, torch.tensor(steps), options)
+        prior, qualities = build_prior(checkpoint.prior, latents)
+        parity = measure_parity(model, built.graphs, test_images, on_progress)
+        if parity.failures() and not allow_parity_loss:
+            raise ParityError("; ".join(["parity gates failed, so no bundle was written", *parity.failures()]))
+        files = {**built.graphs, PRIOR_NAME: prior}
+        manifest = Manifest(
+            name=name,
+            image_channels=config.image_channels,
+            image_height=config.image_size,
+            image_width=config.image_size,
+            latent_steps=steps,
+            files=_entries(files),
+            record={},
+            qualities=qualities,
+        )
+        # The bundle so far computes the golden vectors and the figures of the complete one
+        measured = Bundle.of(manifest, files)
+        train_pixels, test_pixels = train_images.numpy(), test_images.numpy()
+        qualities = replace(qualities, bit_costs=measure_bit_costs(measured, train_pixels))
+        golden = golden_vectors(measured, train_pixels[:_GOLDEN_IMAGES])
+        files[GOLDEN_NAME] = safetensors.numpy.save(golden)
+        record = {
+            "training": _training_record(run, checkpoint),
+            "quantisation": built.record,
+            "parity": {**parity.to_record(), "loss_allowed": allow_parity_loss},
+            "tools": _tool_versions(),
+            "quality": measure_latents(measured, test_pixels),
+            "rate": measure_rate(measured, test_pixels),
+        }
+        manifest = replace(manifest, files=_entries(files), record=record, qualities=qualities)
+        complete = Bundle.of(manifest, files)
+        for file_name, content in complete.files.items():
+            (folder / file_name).write_bytes(content)
+        (folder / MANIFEST_NAME).write_text(complete.manifest.to_json())
+    return complete.manifest, parity
+
+
+def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
+    """Raise ExportError unless a model of `config` takes images of `image_shape` (height, width)."""
+    needs = (config.image_channels, config.image_size, config.image_size)
+    found = (1, *image_shape)
+    if found != needs:
+        raise ExportError(f"the model takes images of shape {needs}, but these images have shape {found}")
+
+
+def latent_steps(latents: NDArray[np.float32]) -> tuple[float, ...]:
+    """Return the int8 step of each latent dimension: the largest symbol stands for the training extreme."""
+    smallest = 1e-30  # a dimension that is always 0 still needs a step
+    return tuple(np.maximum(abs(latents).max(axis=0) / MAX_SYMBOL, smallest).tolist())
+
+
+def _entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    return {name: FileEntry.of(content) for name, content in files.items()}
+
+
+def _training_record(run: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what the manifest records of the training."""
+    return {
+        "config": asdict(checkpoint.model.config),
+        "recipe": json.loads((run / RECIPE).read_bytes()),  # as recorded: old runs have fewer fields
+        "checkpoint_sha256": hashlib.sha256((run / MODEL).read_bytes()).hexdigest(),
+        "metrics": checkpoint.metrics,
+    }
+
+
+def _tool_versions() -> dict[str, str]:
+    packages = ("fmae-edge", "numpy", "onnx", "onnxruntime", "onnxscript", "torch")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+@contextmanager
+def _new_folder(target: Path, force: bool) -> Iterator[Path]:
+    """Yield a scratch folder that becomes `target` when the block ends and is deleted if it fails."""
+    replaces = os.path.lexists(target)
+    if replaces and not _is_only_a_bundle(target):
+        raise OutputError(f"{target}: contains more than a bundle, so it is not replaced; choose another folder")
+    if replaces and not force:
+        raise OutputError(f"{target}: exists already; use --force to replace it")
+    try:
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    except OSError as error:
+        raise OutputError(f"{target}: the folder above it cannot be written to ({error.strerror})") from None
+    try:
+        yield scratch
+        scratch.chmod(0o755)  # mkdtemp creates private folders
+        if replaces:
+            replaced = scratch.with_suffix(".old")
+            target.rename(replaced)
+            scratch.rename(target)
+            shutil.rmtree(replaced)
+        else:
+            scratch.rename(target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_only_a_bundle(folder: Path) -> bool:
+    """Return whether `folder` is not a link and has the manifest of a bundle and no files but those it names."""
+    if folder.is_symlink() or not (folder / MANIFEST_NAME).is_file():
+        return False
+    try:
+        manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), str(folder))
+    except (BundleError, OSError):
+        return False
+    return {path.name for path in folder.iterdir()} <= {MANIFEST_NAME, *manifest.files}

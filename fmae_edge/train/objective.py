@@ -1,0 +1,52 @@
+"""The loss with a rate: bits and distortion together, at every quality of the codec."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.fast_pass import fast_decode, fast_encode
+from fmae_edge.model.learned_prior import Prior
+from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
+
+_MIDDLE = QUALITY_STEPS[len(QUALITY_STEPS) // 2]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The loss of a batch, which training minimises, with its mean squared error and its mean bits per image."""
+
+    loss: Tensor
+    error: Tensor
+    bits: Tensor
+
+
+def rate_distortion(
+    model: Autoencoder, prior: Prior, batch: Tensor, weight: float, generator: torch.Generator
+) -> Costs:
+    """Return the rate-distortion costs of pixels (N, channels, size, size) in [0, 1].
+
+    Each image gets a random quality. `weight` is the lambda of the middle quality, where the loss is
+    MSE + bits per pixel / (weight x 255^2). At other qualities the weight of the bits grows with the square of the
+    quantiser step, as the distortion does.
+
+    The decoder gets rounded latents, whose gradient is that of the identity. The prior gives the bits of latents
+    with uniform noise in place of the rounding (Minnen and Singh, ICIP 2020).
+    """
+    quality = torch.randint(len(QUALITY_STEPS), (len(batch),), generator=generator).to(batch.device)
+    noise = torch.rand((len(batch), model.config.latent_size), generator=generator).to(batch.device) - 0.5
+    steps = torch.tensor(QUALITY_STEPS, device=batch.device)[quality].unsqueeze(1)
+    latents = fast_encode(model.encoder, batch).float() * UNITS
+    rounded = latents + (quantise(latents, steps) - latents).detach()
+    with torch.autocast(batch.device.type, enabled=False):  # bfloat16 is too coarse for values in units
+        bits = prior.bits(latents + noise * steps, rounded, quality)
+    error = mse_loss(fast_decode(model.decoder, rounded / UNITS), batch)
+    rate = (bits * (steps[:, 0] / _MIDDLE) ** 2).mean() / batch[0].numel()
+    return Costs(error + rate / (weight * 255**2), error, bits.mean())
+
+
+def quantise(latents: Tensor, steps: Tensor) -> Tensor:
+    """Return `latents` rounded to multiples of `steps`, both in units."""
+    return (latents / steps).round() * steps

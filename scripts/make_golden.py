@@ -1,0 +1,78 @@
+"""Write golden files: `python scripts/make_golden.py`.
+
+spec/golden/default-bundle.npz changes with the shipped bundle. spec/golden/format-2, with version 2 of the .fmae
+format, gets the same bytes each time. spec/golden/format-1 was written once and is never written again.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fmae_edge import Codec
+from fmae_edge.runtime.entropy.prior import read_prior
+from fmae_edge.runtime.entropy.symbol_coder import encode_symbols
+from fmae_edge.runtime.format.fmae_file import pack_many
+from fmae_edge.runtime.format.image_names import as_names
+
+REPOSITORY = Path(__file__).parents[1]
+GOLDEN = REPOSITORY / "spec" / "golden"
+FORMAT_1, FORMAT_2 = GOLDEN / "format-1", GOLDEN / "format-2"
+# Letters of two bytes, characters that older versions of Python do not know, and valid paths that look invalid
+NAMES = [
+    "coat",
+    "a/b",
+    "a/b c/d.e",
+    ".hidden/..x",
+    "\u00e9t\u00e9/\U0001fae8",
+    "a b/\u202f\u3000x",
+    "CON1/nulls",
+    "z" * 200,
+    "/".join(["y" * 199] * 5),
+]
+
+
+def write_vectors() -> None:
+    """Write the samples with their latents and reconstructions from the shipped bundle."""
+    images = np.stack([np.asarray(Image.open(path)) for path in sorted((REPOSITORY / "samples").glob("*.png"))])
+    codec = Codec(precision="fp32")
+    latents = codec.encode(images)
+    np.savez(
+        GOLDEN / "default-bundle.npz",
+        images=images,
+        latents=latents,
+        symbols=codec.encode(images, dtype="int8"),
+        decoded=codec.decode(latents),
+    )
+
+
+def write_format_2() -> None:
+    """Write stacks whose names are paths, with the priors of format 1."""
+    golden = json.loads((FORMAT_1 / "files.json").read_text())
+    numbers = np.arange(len(NAMES) * golden["latents"])
+    symbols = (numbers**2 * 37 % 83 - 41).reshape(-1, golden["latents"])
+    files = []
+    for name, quality in (("network", 5), ("tables", 9)):
+        content = (FORMAT_1 / f"{name}.safetensors").read_bytes()
+        prior = read_prior(content, golden["latents"], tuple(golden["steps"]), name)
+        file = pack_many(
+            encode_symbols(prior, symbols, quality - 1), quality, golden["bundle_id"], as_names(NAMES, len(NAMES))
+        )
+        files.append(
+            {
+                "prior": name,
+                "quality": quality,
+                "names": NAMES,
+                "single": False,
+                "content": file.hex(),
+                "symbols": symbols.tolist(),
+            }
+        )
+    FORMAT_2.mkdir(exist_ok=True)
+    (FORMAT_2 / "files.json").write_text(json.dumps({**golden, "files": files}) + "\n")
+
+
+if __name__ == "__main__":
+    write_vectors()
+    write_format_2()

@@ -1,0 +1,123 @@
+"""The graphs of a bundle as a whole: which images decide what, and models that are hard to quantise."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from fmae_edge.export import int8_network
+from fmae_edge.export.bundle_graphs import ExportOptions, build_graphs
+from fmae_edge.export.errors import ExportError
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.config import ModelConfig
+from fmae_edge.runtime.engine.sessions import open_session
+
+STEPS = torch.full((6,), 0.02)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Autoencoder(ModelConfig(8, 1, 6, (4, 6, 8))).eval()
+
+
+@pytest.fixture
+def train_images():
+    return torch.randint(0, 256, (60, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def encode(graph, images):
+    return open_session(graph, "encoder", threads=1).run(None, {"image": images.unsqueeze(1).numpy()})[0]
+
+
+def test_layers_are_chosen_on_images_that_do_not_calibrate(model, train_images, monkeypatch):
+    used = {}
+
+    class Noting(int8_network.Int8Network):
+        def __init__(self, network, calibration, *rest):
+            used["calibration"] = calibration
+            super().__init__(network, calibration, *rest)
+
+        def measure_on(self, images):
+            used["held out"] = images
+            return super().measure_on(images)
+
+    monkeypatch.setattr("fmae_edge.export.bundle_graphs.Int8Network", Noting)
+    built = build_graphs(model, train_images, STEPS, ExportOptions(calibration_images=4000))
+    rows = {name: {image.numpy().tobytes() for image in images} for name, images in used.items()}
+    assert not rows["calibration"] & rows["held out"]
+    assert len(rows["calibration"]) + len(rows["held out"]) == 60
+    assert built.record["calibration_images"] == len(rows["calibration"]) == 30  # not the 4,000 asked for
+
+
+@pytest.mark.parametrize("number", [0, -1, 4097])
+def test_an_invalid_number_of_calibration_images_is_refused(number):
+    with pytest.raises(ExportError, match="expected 1 to 4096"):
+        ExportOptions(calibration_images=number)
+
+
+def test_a_layer_that_does_not_run_in_int8_fails_the_export(model, train_images, monkeypatch):
+    """Simulate an onnxruntime that turns a promised int8 layer into a float layer."""
+    original = int8_network.quantise
+
+    def sabotaged(layers, inputs, source, target, method, stay_float):
+        return original(layers, inputs, source, target, method, {*stay_float, "conv2"})
+
+    monkeypatch.setattr(int8_network, "quantise", sabotaged)
+    with pytest.raises(ExportError, match="should run in int8 but do not: conv2"):
+        build_graphs(model, train_images, STEPS, ExportOptions())
+
+
+def test_channels_are_equalised_before_they_are_quantised(model, train_images, monkeypatch):
+    with torch.no_grad():
+        model.encoder.convs[0].weight[0] *= 1e-2  # one channel a hundredth of the others
+        model.encoder.convs[0].bias[0] *= 1e-2
+        model.encoder.convs[1].weight[:, 0] *= 1e2
+    with torch.inference_mode():
+        expected = model.encoder(train_images.unsqueeze(1) / 255).numpy()
+
+    def error():
+        graph = build_graphs(model, train_images, STEPS, ExportOptions()).graphs["encoder.onnx"]
+        return np.square(encode(graph, train_images) - expected).mean()
+
+    equalised = error()
+    monkeypatch.setattr(int8_network, "equalise", lambda layers, inputs: layers)
+    assert equalised < error() / 2
+
+
+AWKWARD = {
+    "no weights, a bias": lambda dense, conv: (dense.weight[3].zero_(), dense.bias[3].fill_(1.0)),
+    "no weights, a large bias": lambda dense, conv: (dense.weight[3].zero_(), dense.bias[3].fill_(-300.0)),
+    "neither": lambda dense, conv: (dense.weight[3].zero_(), dense.bias[3].zero_()),
+    "tiny weights": lambda dense, conv: (dense.weight[3].mul_(1e-12), dense.bias[3].fill_(1.0)),
+    "a dead layer": lambda dense, conv: (conv.weight.zero_(), conv.bias.fill_(-1.0)),
+    "a constant channel": lambda dense, conv: (conv.weight[1].zero_(), conv.bias[1].fill_(0.7)),
+    "all zero": lambda dense, conv: (
+        dense.weight.zero_(),
+        dense.bias.zero_(),
+        conv.weight.zero_(),
+        conv.bias.zero_(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_biases_fit_32_bits(model, train_images, name):
+    with torch.no_grad():
+        AWKWARD[name](model.encoder.dense, model.encoder.convs[2])
+    with torch.inference_mode():
+        expected = model.encoder(train_images.unsqueeze(1) / 255).numpy()
+    graph = build_graphs(model, train_images, STEPS, ExportOptions()).graphs["encoder.onnx"]
+    np.testing.assert_allclose(encode(graph, train_images), expected, rtol=1e-5, atol=0.03)
+    constants = {c.name: numpy_helper.to_array(c) for c in onnx.load_from_string(graph).graph.initializer}
+    for layer in ("conv2", "conv3", "dense"):
+        assert np.abs(constants[f"{layer}.bias"].astype(np.int64)).max() < 1 << 30
+        assert constants[f"{layer}.weight_scale"].min() > 0
+
+
+def test_a_model_with_nan_is_refused(model, train_images):
+    with torch.no_grad():
+        model.decoder.dense.weight[0, 0] = float("nan")
+    with pytest.raises(ExportError, match="NaN or infinite"):
+        build_graphs(model, train_images, STEPS, ExportOptions())
