@@ -137,7 +137,7 @@ def test_resume_keeps_the_recipe(cli):
 
 
 def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
-    for missing, extra in (("typer", "cli"), ("torch", "train,evaluate")):
+    for missing, extra in (("typer", "cli"), ("torch", "train,export")):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"
             "from fmae_edge.cli import main\n"
