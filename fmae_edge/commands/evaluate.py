@@ -25,7 +25,7 @@ def evaluate(
     data: Data = None,
     effort: Annotated[
         int,
-        integer_option("--effort", "0-9", 0, 9, help="Measure the bundle with this effort too. 9 takes hours."),
+        integer_option("--effort", "0-9", 0, 9, help="Measure the bundle also with this effort. 9 takes hours."),
     ] = 0,
     images: Annotated[
         int, integer_option("--images", "N", 100, 10000, help="Number of test images, a multiple of 100.")

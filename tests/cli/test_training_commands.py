@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from fmae_edge.commands.console import set_verbosity
 from fmae_edge.commands.export import export
 from fmae_edge.commands.parity import parity
-from fmae_edge.commands.train import train, training_progress
+from fmae_edge.commands.train import TrainingProgress, train
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
 from fmae_edge.model.checkpoint import RunError
@@ -62,9 +62,9 @@ def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
 
 def follow_fit(steps, json=False):
     """Call what the training loop calls during a fit in which each step takes half a second."""
-    with training_progress(json) as progress:
-        for done in range(1, steps + 1):
-            progress.on_fit(done, steps)
+    progress = TrainingProgress(json, update=lambda *_: None)
+    for done in range(1, steps + 1):
+        progress.on_fit(done, steps)
 
 
 @pytest.fixture
@@ -100,15 +100,14 @@ def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
 def test_training_says_each_line_at_once(tmp_path, monkeypatch):
     with (tmp_path / "log").open("w") as log:  # which Python writes in blocks of thousands of bytes
         monkeypatch.setattr("sys.stdout", log)
-        with training_progress(json=False) as progress:
-            progress.say("training")
-            assert (tmp_path / "log").read_text() == "training\n"
-            progress.on_fit(1, 2)
-            assert "fitting the prior" in (tmp_path / "log").read_text()
+        progress = TrainingProgress(json=False, update=lambda *_: None)
+        progress.say("training")
+        assert (tmp_path / "log").read_text() == "training\n"
+        progress.on_fit(1, 2)
+        assert "fitting the prior" in (tmp_path / "log").read_text()
         metrics = (CHECKPOINT / "metrics.jsonl").read_text().splitlines()[0]
-        with training_progress(json=True) as progress:
-            progress.on_epoch(json.loads(metrics))
-            assert '"train_loss"' in (tmp_path / "log").read_text()
+        TrainingProgress(json=True, update=lambda *_: None).on_epoch(json.loads(metrics))
+        assert '"train_loss"' in (tmp_path / "log").read_text()
 
 
 def short_fit(prior, latents, settings, *rest):
