@@ -139,7 +139,7 @@ def test_index_selects_an_image_of_a_stack(client, images):
         ("/decompress", FMAE[:-1], "truncated"),
         ("/decompress", FMAE[:-1] + bytes([FMAE[-1] ^ 1]), "corrupted"),
         ("/decompress?index=3", STACK, "has no image 3; its 3 images are numbered 0 to 2"),
-        ("/decompress", npy_file(np.zeros(64, np.float32))[:-1], "holds 255 bytes of data and needs 256"),
+        ("/decompress", npy_file(np.zeros(64, np.float32))[:-1], "it has 255 bytes of data and needs 256"),
         ("/decompress", npy_that_claims((10**30, 0)), "its header is missing or damaged"),
         ("/decompress", b"\x93NUMPY", "its header is missing or damaged"),
         ("/decompress", npy_file(np.zeros((3, 1, 64), np.int8)), "(3, 1, 64)"),
