@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from fmae_edge.commands.console import set_verbosity
 from fmae_edge.commands.export import export
 from fmae_edge.commands.parity import parity
-from fmae_edge.commands.train import train
+from fmae_edge.commands.train import TrainingProgress, train
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
 from fmae_edge.model.checkpoint import RunError
