@@ -13,12 +13,12 @@ demo: $(DEMO)/installed
 	mkdir demo
 	$(DEMO)/bin/fmae-edge compress samples/*.png -o 'demo/{stem}.fmae'
 	$(DEMO)/bin/fmae-edge decompress demo/*.fmae -o demo
-	$(DEMO)/bin/python samples/compare.py samples demo
+	$(DEMO)/bin/fmae-edge compare samples/*.png -o demo/comparison.png
 
 test: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
 
-# Every command that the README and the tutorial show, in a copy of the repository: ten minutes, one trains a model.
+# Run every command of the README and the tutorial in a copy of the repository: ten minutes, because one trains a model.
 docs: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m docs tests/test_docs.py
 
@@ -32,7 +32,7 @@ lint: $(DEV)/installed
 	$(DEV)/bin/mypy
 	$(DEV)/bin/mypy --strict examples
 
-# Changed files through every reader; FUZZ_SECONDS=3600 for longer. What fails is saved in runs/fuzz.
+# Feed changed files to every reader; FUZZ_SECONDS=3600 takes longer. Failing inputs are saved in runs/fuzz.
 FUZZ_SECONDS ?= 60
 fuzz: $(DEV)/installed
 	$(DEV)/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
@@ -48,9 +48,9 @@ $(DEMO)/installed: $(SOURCES)
 	$(DEMO)/bin/python -m pip install $(PIP_FLAGS) ".[cli]"
 	touch $@
 
-$(DEV)/installed: pyproject.toml
+$(DEV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(DEV)
-	$(DEV)/bin/python -m pip install $(PIP_FLAGS) --editable ".[dev]"
+	$(DEV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 clean:

@@ -1,7 +1,7 @@
-"""How int8 ranges are best found, measured on held-out training images: `python benchmarks/calibration.py`.
+"""Compare the ways to find int8 ranges, on held-out training images: `python benchmarks/calibration.py`.
 
-Needs Fashion-MNIST (`make data`) and the checkpoint in checkpoints/. The test images are not touched: what
-this table says decides the defaults of `fmae-edge export`.
+Needs Fashion-MNIST (`make data`) and the checkpoint in checkpoints/. The test images are not used, because this
+table decides the defaults of `fmae-edge export`.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ CALIBRATION_IMAGES = (128, 512, 2048)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     model = load_checkpoint(ROOT / "checkpoints" / "fashion-mnist").model
     train = torch.from_numpy(load_fashion_mnist(None).train)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))

@@ -27,7 +27,6 @@ _EXTRAS = {
         ("imagecodecs", "webp", "bjontegaard", "jinja2", "markupsafe", "sklearn", "threadpoolctl"), "evaluate"
     ),
 }
-
 _COMMANDS = ("compress", "decompress", "compare", "reconstruct", "info", "doctor")
 # These multiply large matrices. The others are no faster with more threads, so OpenBLAS starts none for them
 _BLAS_COMMANDS = ("train", "export", "parity", "bench", "evaluate", "report")

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 from tests.report_parts import bench_of
 
 # Hides the modules in its first argument. The data set and the list of codecs are small, which saves minutes

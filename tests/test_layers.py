@@ -1,4 +1,4 @@
-"""Who imports whom, and what importing costs."""
+"""Imports between layers go one way, and importing fmae_edge is cheap."""
 
 import ast
 import importlib.util
@@ -13,7 +13,7 @@ import fmae_edge
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(fmae_edge.__file__).parent
-# Each layer may import itself and those named; and outside packages only where listed.
+# A layer may import itself and the layers named here
 LAYERS = {
     "runtime": (),
     "data": ("runtime",),
@@ -106,8 +106,8 @@ def test_no_module_imports_itself_through_others():
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)
-def test_no_module_of_tests_imports_a_file_of_tests(path):
-    """What tests share is in modules of its own; pytest would collect the tests of an imported file twice."""
+def test_no_test_module_imports_a_test_file(path):
+    """Shared code has modules of its own, because pytest would collect the tests of an imported file twice."""
     for name in imported(path):
         if name.split(".")[0] == "tests":
             assert importlib.util.find_spec(name), f"{path}: there is no {name}"
@@ -115,7 +115,7 @@ def test_no_module_of_tests_imports_a_file_of_tests(path):
 
 
 @pytest.mark.parametrize("layer", ["data", "measure", "evaluate"])
-def test_pytorch_is_needed_only_to_download_what_is_evaluated(layer):
+def test_data_measure_and_evaluate_import_pytorch_only_to_download(layer):
     for path, name in modules(layer):
         assert name[0] not in ("torch", "torchvision") or path.name == "torchvision_import.py", path
 
@@ -126,16 +126,16 @@ def loaded_after(statement):
     return set(done.stdout.split())
 
 
-def test_importing_costs_nothing():
+def test_importing_fmae_edge_loads_neither_numpy_nor_onnxruntime():
     assert not {"numpy", "onnxruntime"} & loaded_after("import fmae_edge")
     assert "numpy" in loaded_after("import fmae_edge; fmae_edge.Codec")
 
 
-def test_onnxruntime_is_loaded_at_first_use():
+def test_onnxruntime_is_loaded_at_the_first_use():
     assert "onnxruntime" not in loaded_after("import fmae_edge; fmae_edge.Codec()")
 
 
-def test_the_public_names():
+def test_public_names_exist():
     for name in fmae_edge.__all__:
         assert getattr(fmae_edge, name) is not None
     assert set(fmae_edge.__all__) <= set(dir(fmae_edge))

@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.graph_builder import IR_VERSION, OPSET
@@ -34,10 +35,11 @@ def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.
             (example,),
             input_names=[takes],
             output_names=[gives],
-            dynamic_shapes=({0: "batch"},),
+            dynamic_shapes=({0: Dim("batch")},),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
+            optimize=True,  # the default since torch 2.7
             verbose=False,
         )
     if program is None:

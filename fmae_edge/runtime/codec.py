@@ -246,7 +246,7 @@ class Codec:
     def names(self, content: FmaeLike) -> tuple[str, ...] | None:
         """Return the names of the images in a .fmae file, None if it has no names.
 
-        Raises as `decompress` does, and InputError if docs/format.md does not allow the names; the images can be
+        Raises as `decompress` does, and InputError if spec/format.md does not allow the names; the images can be
         decoded all the same.
         """
         return self.parse(content).names

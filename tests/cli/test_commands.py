@@ -16,7 +16,7 @@ from fmae_edge import Codec
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import Manifest
 from tests.conftest import CHECKPOINT, COMMAND, REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
 
 def test_version(cli):

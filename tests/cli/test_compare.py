@@ -22,8 +22,8 @@ from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from tests.cli.results import pixels
 from tests.conftest import COMMAND
-from tests.half_block_text import decode
-from tests.manifests import rewrite
+from tests.half_block_decoder import decode
+from tests.manifest_changes import rewrite
 
 COUNT = 3
 SCALE, MARGIN, LABELS = 5, 12, 100

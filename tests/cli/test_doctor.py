@@ -10,7 +10,7 @@ from fmae_edge import Codec
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.self_test import GOLDEN_NAME, diagnose, self_test
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 CHECKS = {"fp32 latents", "fp32 pixels", "int8 latents", "int8 pixels", "symbols of a file", "file of symbols"}
 

@@ -8,7 +8,7 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 EVIL = "evil\x1b[2J\x1b]0;owned\x07"
 

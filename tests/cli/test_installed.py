@@ -16,7 +16,7 @@ from fmae_edge import Codec
 from fmae_edge.measure.quality import mse_per_image, psnr
 from tests.cli.results import pixels
 from tests.conftest import CHECKPOINT, COMMAND
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
 
 def test_the_round_trip_in_one_folder_works_at_the_first_try(installed, tmp_path, picture, images):

@@ -1,18 +1,21 @@
-"""What --json prints is JSON, an object a line, and what docs/output.schema.json says it is."""
+"""With --json, commands print one JSON object per line, as spec/output.schema.json specifies it."""
 
 import json
 import re
 
 import pytest
 from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from fmae_edge.cli import build_app
 from fmae_edge.commands.train import TrainingProgress
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import CHECKPOINT, REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
-SCHEMA = json.loads((REPOSITORY / "docs/output.schema.json").read_text())
+SCHEMA = json.loads((REPOSITORY / "spec/output.schema.json").read_text())
+MANIFEST_SCHEMA = json.loads((REPOSITORY / "spec/manifest.schema.json").read_text())
+FILES = Registry().with_resource("manifest.schema.json", Resource.from_contents(MANIFEST_SCHEMA))
 COMMANDS = [command.callback.__name__ for command in build_app().registered_commands]
 
 
@@ -20,7 +23,7 @@ def require_valid(command, output, lines):
     """Raise if `output` is not so many lines of what `command` prints."""
     records = [json.loads(line, parse_constant=pytest.fail) for line in output.splitlines()]
     assert len(records) == lines
-    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"})
+    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"}, registry=FILES)
     for record in records:
         validator.validate(record)
     return records

@@ -10,7 +10,8 @@ import pytest
 
 from fmae_edge.runtime.bundle.manifest import Manifest
 from tests.conftest import REPOSITORY
-from tests.report_parts import Page, bench_of
+from tests.invented_bench import bench_of
+from tests.report_page import Page
 
 EVALUATION = REPOSITORY / "docs" / "evaluation" / "evaluation.json"
 

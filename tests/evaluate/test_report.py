@@ -19,7 +19,8 @@ from fmae_edge.evaluate.report.reconstructions import Measured, absolute_error, 
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import InputError
 from tests.conftest import REPOSITORY
-from tests.report_parts import Page, at, bench_of
+from tests.invented_bench import bench_of
+from tests.report_page import Page, at
 
 SOURCES = {"rate": "fmae-edge evaluate", "speed": "fmae-edge bench"}
 MANIFEST = read_bundle(DEFAULT_BUNDLE, only=()).manifest

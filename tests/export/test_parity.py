@@ -14,7 +14,7 @@ from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES
 from fmae_edge.runtime.engine.sessions import open_session
 from tests.conftest import CHECKPOINT
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
 
 @pytest.fixture(scope="module")

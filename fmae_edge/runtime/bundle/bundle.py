@@ -20,9 +20,9 @@ from fmae_edge.runtime.errors import BundleError, InputError, shown
 
 DEFAULT_BUNDLE = Path(__file__).parents[2] / "bundles" / "default"
 # A file that is larger than images of the bundle's size justify is not read
-_MAX_BUNDLE_BYTES = 256 << 20  # of all files
-_MAX_MANIFEST_BYTES = 2 << 20  # 65,536 latents take 1.6 MB
-_MAX_FILES = 16
+MAX_BUNDLE_BYTES = 256 << 20  # of all files
+MAX_MANIFEST_BYTES = 2 << 20  # 65,536 latents take 1.6 MB
+MAX_FILES = 16
 _PRIOR_BYTES, _PRIOR_BYTES_PER_LATENT = 1 << 20, 1 << 12
 _GOLDEN_IMAGES = 64  # export writes the vectors of 8
 _OTHER_BYTES = 1 << 20  # of a file that this version does not know
@@ -111,7 +111,7 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     if not is_folder:
         is_file = os.path.lexists(path)
         raise BundleError(f"{path}: {'is a file, not a bundle folder' if is_file else 'no such bundle folder'}")
-    content = _read(path, MANIFEST_NAME, _MAX_MANIFEST_BYTES)
+    content = _read(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
     sha256 = _sha256(content)
     manifest = _parse_manifest(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
@@ -129,8 +129,8 @@ def _where(path: Path | None, manifest: Manifest) -> str:
 
 
 def _parse_manifest(content: bytes, where: str) -> Manifest:
-    if len(content) > _MAX_MANIFEST_BYTES:
-        raise BundleError(f"{where}: {MANIFEST_NAME} has more than {_MAX_MANIFEST_BYTES} bytes")
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{where}: {MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES} bytes")
     return Manifest.from_json(content, where)
 
 
@@ -161,20 +161,20 @@ def _check_file(content: bytes, name: str, manifest: Manifest, where: str) -> No
 
 def _require_reasonable_sizes(manifest: Manifest, where: str) -> None:
     """Raise BundleError if the bundle has too many files, or larger ones than images of its size justify."""
-    if len(manifest.files) > _MAX_FILES:
-        raise BundleError(f"{where}: has {len(manifest.files)} files; a bundle may have at most {_MAX_FILES}")
+    if len(manifest.files) > MAX_FILES:
+        raise BundleError(f"{where}: has {len(manifest.files)} files; a bundle may have at most {MAX_FILES}")
     for name, entry in manifest.files.items():
-        most = _most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
+        most = most_bytes(name, math.prod(manifest.image_shape), manifest.latent_size)
         if entry.size > most:
             raise BundleError(
                 f"{where}: {name} has {entry.size} bytes, more than the {most} allowed for images of this size"
             )
     total = sum(entry.size for entry in manifest.files.values())
-    if total > _MAX_BUNDLE_BYTES:
-        raise BundleError(f"{where}: its files have {total} bytes; a bundle may have at most {_MAX_BUNDLE_BYTES}")
+    if total > MAX_BUNDLE_BYTES:
+        raise BundleError(f"{where}: its files have {total} bytes; a bundle may have at most {MAX_BUNDLE_BYTES}")
 
 
-def _most_bytes(name: str, pixels: int, latents: int) -> int:
+def most_bytes(name: str, pixels: int, latents: int) -> int:
     """Return the largest size in bytes of the file of that name in a bundle."""
     if name in GRAPH_NAMES:
         return 4 * most_needs(pixels, latents).weights + _NAMES_BYTES

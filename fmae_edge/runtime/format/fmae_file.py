@@ -1,4 +1,4 @@
-"""Pack payloads of the entropy coder as a .fmae file, and parse such a file. docs/format.md specifies the format.
+"""Pack payloads of the entropy coder as a .fmae file, and parse such a file. spec/format.md specifies the format.
 
 A file of a single image has 7 bytes around its payload. A file of a stack has one header, whose index says where
 each payload begins, so that one image can be decoded without the others.
@@ -45,7 +45,7 @@ class FmaeInfo:
     """The header of a .fmae file: `images` is how many it holds, `single` whether it is one image, not a stack.
 
     `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
-    has no names, or names that docs/format.md refuses: then `names_error` says why.
+    has no names, or names that spec/format.md refuses: then `names_error` says why.
     """
 
     format_version: int
@@ -79,7 +79,7 @@ class FmaeFile:
     def names(self) -> tuple[str, ...] | None:
         """The images' names, None if the file has none.
 
-        Raises InputError if docs/format.md refuses them. The images can be decoded all the same.
+        Raises InputError if spec/format.md refuses them. The images can be decoded all the same.
         """
         if self.listed is None:
             return None

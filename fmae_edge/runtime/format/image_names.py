@@ -1,6 +1,6 @@
 """Check the names of images in a .fmae file: relative paths whose parts are valid file names on any system.
 
-The rule is a list of code points, the same as in docs/format.md. Python's own properties of a character, such as
+The rule is a list of code points, the same as in spec/format.md. Python's own properties of a character, such as
 whether it is printable, change with the version of Unicode: a name could be valid on one machine only.
 """
 
@@ -21,18 +21,17 @@ _INVISIBLE = (
     r"\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _SURROGATES = r"\ud800-\udfff"
-_REFUSED = re.compile(f"[{_CONTROLS}{_SPECIAL_ON_WINDOWS}{_BIDIRECTIONAL}{_INVISIBLE}{_SURROGATES}]")
+# Patterns are compiled at their first use: most files have no names, and compiling takes a millisecond
+_REFUSED = f"[{_CONTROLS}{_SPECIAL_ON_WINDOWS}{_BIDIRECTIONAL}{_INVISIBLE}{_SURROGATES}]"
 # With re.ASCII, letters are only A to Z; without it, a Turkish dotless i matches an I
-_DEVICE = re.compile(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.ASCII | re.IGNORECASE
-)
+_DEVICE = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?"
 _NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
 
 
 def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
     """Return `names` as a list, in the same order; without `paths`, no name may contain a `/`.
 
-    Raises InputError if they are not a list of different names, one per image, that docs/format.md allows.
+    Raises InputError if they are not a list of different names, one per image, that spec/format.md allows.
     """
     given: list[object] | None = None
     if isinstance(names, Collection) and not isinstance(names, _NOT_LISTS):
@@ -73,7 +72,7 @@ def read_names(listed: bytes, images: int, *, paths: bool) -> tuple[str, ...]:
 
 def _problem_of(name: str, paths: bool) -> str:
     """Return the reason why `name` is refused, or an empty text."""
-    refused = _REFUSED.search(name)
+    refused = re.search(_REFUSED, name)
     if refused:
         return f"it contains U+{ord(refused[0]):04X}"
     if "/" in name and not paths:
@@ -87,7 +86,7 @@ def _problem_of(name: str, paths: bool) -> str:
             return f"{part} is a folder on every system"
         if part.endswith((".", " ")):
             return "Windows drops a dot or space at the end"
-        if _DEVICE.fullmatch(part):
+        if re.fullmatch(_DEVICE, part, re.ASCII | re.IGNORECASE):
             return f"{part} is a device on Windows"
         if len(part.encode()) > _MAX_PART_BYTES:
             return f"a part of it has more than {_MAX_PART_BYTES} bytes"

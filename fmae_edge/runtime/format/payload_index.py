@@ -1,6 +1,6 @@
 """The payloads of a .fmae file, and the index of a stack, which stores how long each of them is.
 
-The index takes about 5 bits per image: Rice codes of the lengths. docs/format.md specifies it.
+The index takes about 5 bits per image: Rice codes of the lengths. spec/format.md specifies it.
 """
 
 from array import array

@@ -1,4 +1,4 @@
-"""Mark tests that need the whole data set, which `.ci/run` installs and other machines may not have."""
+"""Skip tests on machines without the real data set. `.ci/run` installs it."""
 
 import pytest
 

@@ -1,27 +1,6 @@
-"""Build and take apart reports in tests: the figures of an invented benchmark, and the elements of a page."""
+"""Read a report in tests: the elements of its page, and its figures by path."""
 
 from html.parser import HTMLParser
-
-from fmae_edge.evaluate.bench import BATCHES, TASKS, Bench, Speed
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.engine.graphs import PRECISIONS
-
-
-def bench_of(bundle_id=None):
-    """Return a benchmark whose times are all different."""
-    speeds = [
-        Speed(
-            task, precision, threads, batch, 9, 100.0 + batch * threads, 200.0 + batch, 1e6 * batch / (100 + batch)
-        )
-        for task in TASKS
-        for precision in PRECISIONS
-        for threads in (1, 2)
-        for batch in BATCHES
-    ]
-    machine = {"cpu": "an invented CPU", "cpus": 2, "system": "none"}
-    load = {"int8": 10.0, "fp32": 20.0}
-    bundle_id = bundle_id or read_bundle(DEFAULT_BUNDLE, only=()).manifest.bundle_id
-    return Bench(bundle_id, machine, speeds, load, None, {"python": 30.0})
 
 
 class Page(HTMLParser):
