@@ -1,4 +1,4 @@
-"""The files that a command finds in folders, by patterns and through links, and an error for each it cannot read."""
+"""The files that a command finds in folders, by patterns and through links; each that it cannot read fails."""
 
 import os
 import subprocess
