@@ -151,7 +151,7 @@ class Outputs:
         return not skipped
 
     def rehearse(self, path: Path) -> None:
-        """Raise OutputError if it is clear without writing that a claimed result cannot be written."""
+        """Raise OutputError if a claimed result certainly cannot be written. Writes nothing."""
         if path != STREAM:
             folder = self._find_folder(path)
             if not os.access(folder, os.W_OK):
@@ -218,7 +218,7 @@ def _require_fields(output: str | Path) -> None:
 
 
 def _is_read_only(folder: Path) -> bool:
-    """Whether a folder is on a file system that takes no files from anybody."""
+    """Whether a folder is on a read-only file system."""
     return sys.platform != "win32" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
@@ -240,7 +240,7 @@ def _write_to_stdout(content: bytes) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return the device and inode of a file whatever its name, None if it does not exist."""
+    """Return the device and inode of a file, equal for all its names, or None if it does not exist."""
     try:
         status = path.stat()
     except OSError:  # reading it will say why

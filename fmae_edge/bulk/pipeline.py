@@ -1,6 +1,6 @@
 """Convert many inputs: reading, converting and writing overlap, and each input gets its outcome.
 
-The steps are functions that the caller gives. Ctrl-C and a full disk leave inputs that have not begun unread.
+The steps are functions that the caller gives. After Ctrl-C, and when the disk is full, no more inputs are read.
 """
 
 import signal
@@ -59,7 +59,7 @@ def convert_files(
     """Yield the outcomes of each of `sources` in order, several sources at a time.
 
     `load` reads a source in any of `jobs` threads, or returns an outcome if there is nothing to do. `convert`
-    makes the results of several sources, in order, in one thread; if it fails, it is tried again with each alone.
+    makes the results of several sources, in order, in one thread; if it fails, each is tried again alone.
     `advance` is called with the number of sources whose outcomes were yielded.
 
     A full disk and a lack of threads end the iteration after the outcome that says so. Raises ResourceError if the
@@ -163,7 +163,7 @@ def _convert(
     convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
     todo: Sequence[tuple[Source, Loaded]],
 ) -> Sequence[Sequence[FileToWrite] | Outcome]:
-    """Convert sources together, or each alone if that fails."""
+    """Convert sources together, or one by one if that fails."""
     try:
         return convert(todo) if todo else []
     except ResourceError:
@@ -243,7 +243,7 @@ def run_ahead(
 def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
     """Yield a pool of threads, or None to do everything `here`. Running calls finish, pending calls are cancelled.
 
-    Raises ResourceError if the system cannot start so many threads.
+    Raises ResourceError if the system cannot start that many threads.
     """
     if here:
         yield None
@@ -272,7 +272,7 @@ def _start(pool: Executor, jobs: int) -> None:
 
 @contextmanager
 def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether Ctrl-C was pressed. A second Ctrl-C ends the process."""
+    """Yield a function that tells whether Ctrl-C was pressed. A second Ctrl-C raises KeyboardInterrupt."""
     pressed = threading.Event()
     usual = signal.getsignal(signal.SIGINT)
     if (

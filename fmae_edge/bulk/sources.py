@@ -170,7 +170,7 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
     """Return the content of a file, or of standard input for `-`.
 
     `most` is the largest size in bytes, or a function that returns it given the first 64 kilobytes. Raises
-    InputError if the file is missing or empty, TooLargeError if it is larger, and whatever `most` raises.
+    InputError if the file is missing or empty, TooLargeError if it is larger, and any error that `most` raises.
     """
     if source.problem:
         raise InputError(f"{source}: {source.problem}")
@@ -181,7 +181,7 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
         raise InputError("-: standard input is closed")
     try:
         with nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb") as file:
-            copied = io.BytesIO()  # which gives its bytes without another copy
+            copied = io.BytesIO()  # getvalue does not copy the bytes again
             _copy(file, copied, _START_BYTES)
             start = copied.getvalue()
             if not start:
@@ -220,7 +220,7 @@ def read_compressed(source: Source, refusal: str, latents: bool = True) -> bytes
 
 
 def _copy(file: BinaryIO, to: BinaryIO, count: int) -> None:
-    """Copy the next `count` bytes, or those up to the end: memory grows with what there is, not with `count`."""
+    """Copy the next `count` bytes, or fewer at the end. Memory grows with the content, not with `count`."""
     while count > 0 and (part := file.read(min(count, _BYTES_AT_ONCE))):
         to.write(part)
         count -= len(part)

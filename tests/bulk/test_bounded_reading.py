@@ -63,7 +63,7 @@ def test_a_stream_without_end_is_read_up_to_the_limit(endless, most):
         (bytes.fromhex("fae105"), 65_542, "-: is larger than the limit of 65542 bytes"),
     ],
 )
-def test_decompress_reads_what_the_first_bytes_explain(endless, start, needed, sentence):
+def test_decompress_reads_no_more_than_the_first_bytes_explain(endless, start, needed, sentence):
     stream = endless(start)
     with pytest.raises(InputError, match=sentence):
         _read(Source(STREAM))
@@ -71,11 +71,11 @@ def test_decompress_reads_what_the_first_bytes_explain(endless, start, needed, s
 
 
 @pytest.mark.parametrize(("start", "most"), [("fae105", 65_542), ("fae185", 1 << 30), ("fae285", 1 << 30)])
-def test_how_long_an_fmae_file_may_be(start, most):
+def test_a_fmae_file_has_a_maximum_size(start, most):
     assert max_file_bytes(bytes.fromhex(start)) == most
 
 
-def test_a_header_that_claims_a_lot_takes_no_memory_for_it(endless, monkeypatch):
+def test_a_header_that_claims_a_huge_array_takes_no_memory(endless, monkeypatch):
     content = dump_latents(np.zeros((5, 64), np.float32)).replace(
         b"(5, 64), }" + b" " * 12, b"(5000000000000, 64), }"
     )
@@ -92,7 +92,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such thing on this system")
-def test_a_pipe_with_a_name_is_not_opened(tmp_path):
+def test_a_named_pipe_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "a.fmae")
     with pytest.raises(InputError, match="a.fmae: is not a regular file; - reads standard input"):
         _read(Source(tmp_path / "a.fmae"))
@@ -114,7 +114,7 @@ def test_a_file_that_is_too_large_for_its_start_is_not_read(tmp_path):
         tracemalloc.stop()
 
 
-def test_the_content_is_held_once(tmp_path):
+def test_the_content_is_in_memory_once(tmp_path):
     path = tmp_path / "a.fmae"
     content = bytes(range(256)) * 200_000
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Reading, converting and writing go on at the same time, and what has not begun when it is stopped never does."""
+"""Reading, converting and writing overlap, and a run that is stopped begins nothing more."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ from tests.cli.results import found
 
 
 class Work:
-    """A conversion that notes what is begun, and can wait for it; each file is a group of its own."""
+    """A conversion that notes what has begun, and can wait for it. Each file is a group."""
 
     def __init__(self, folder, count, on_convert):
         self.sources = [Source(folder / f"{number}.png") for number in range(count)]
@@ -52,7 +52,7 @@ class Work:
 
 
 def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
-    """The converter waits for a reader and a writer to be at work, which one after the other would be for ever."""
+    """The converter waits for a reader and a writer, which would take forever if they ran one after the other."""
 
     def wait(work, number):
         if number == 4:
@@ -63,7 +63,7 @@ def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
     assert len(found(tmp_path)) == 8
 
 
-def test_what_is_not_begun_at_a_ctrl_c_is_not_even_read(tmp_path, capsys):
+def test_inputs_that_have_not_begun_at_ctrl_c_are_not_read(tmp_path, capsys):
     def press(_, number):
         if number == 10:
             signal.raise_signal(signal.SIGINT)
@@ -76,7 +76,7 @@ def test_what_is_not_begun_at_a_ctrl_c_is_not_even_read(tmp_path, capsys):
     assert f"interrupted after {len(found(tmp_path))} of 500 inputs" in capsys.readouterr().err
 
 
-def test_outcomes_are_told_in_the_order_of_the_inputs_whichever_is_done_first(tmp_path, capsys, monkeypatch):
+def test_outcomes_are_in_the_order_of_the_inputs(tmp_path, capsys, monkeypatch):
     def write(self, path, content):
         time.sleep(0.002 * (int(path.stem) % 3))
         return "done"
@@ -87,7 +87,7 @@ def test_outcomes_are_told_in_the_order_of_the_inputs_whichever_is_done_first(tm
     assert told == [str(tmp_path / str(number)) for number in range(30)]
 
 
-def test_a_second_ctrl_c_ends_it_at_once():
+def test_a_second_ctrl_c_raises_at_once():
     with interruptible(here=False) as pressed:
         signal.raise_signal(signal.SIGINT)
         assert pressed()
@@ -118,7 +118,7 @@ def test_files_are_grouped_by_number_and_by_size(tmp_path):
 
 
 class Disk:
-    """A disk on which so many files fit, and then any write fails with `number`."""
+    """A disk with room for a number of files; then every write fails with error `number`."""
 
     def __init__(self, monkeypatch, number, room):
         self.room, self.refused, self.lock = room, 0, threading.Lock()
@@ -138,7 +138,7 @@ class Disk:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_full_disk_ends_it_with_one_sentence_and_how_to_go_on(tmp_path, capsys, monkeypatch, number, jobs):
+def test_a_full_disk_ends_the_run_with_one_error_and_the_way_to_go_on(tmp_path, capsys, monkeypatch, number, jobs):
     disk = Disk(monkeypatch, number, room=10)
     work = Work(tmp_path, 500, lambda *_: None)
     with pytest.raises(SystemExit, match="1"):
@@ -156,7 +156,7 @@ def test_a_full_disk_ends_it_with_one_sentence_and_how_to_go_on(tmp_path, capsys
     assert counts.startswith(f"10 done, 0 skipped, {disk.refused} failed, {rest} not tried in ")
 
 
-def test_after_a_full_disk_force_is_not_to_be_changed_for_skip_existing(tmp_path, capsys, monkeypatch):
+def test_after_a_full_disk_force_is_not_replaced_by_skip_existing(tmp_path, capsys, monkeypatch):
     """Old files that have not been replaced yet would be skipped."""
     Disk(monkeypatch, errno.ENOSPC, room=3)
     with pytest.raises(SystemExit, match="1"):
@@ -165,7 +165,7 @@ def test_after_a_full_disk_force_is_not_to_be_changed_for_skip_existing(tmp_path
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EFBIG, errno.EACCES])
-def test_what_may_be_the_fault_of_one_file_ends_nothing(tmp_path, capsys, monkeypatch, number):
+def test_an_error_of_one_file_does_not_end_the_run(tmp_path, capsys, monkeypatch, number):
     disk = Disk(monkeypatch, number, room=3)
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 20, lambda *_: None).run()
@@ -173,7 +173,7 @@ def test_what_may_be_the_fault_of_one_file_ends_nothing(tmp_path, capsys, monkey
     assert capsys.readouterr().err.splitlines()[-1].startswith("3 done, 0 skipped, 17 failed in ")
 
 
-def test_a_disk_that_is_full_at_the_last_input_leaves_that_to_go_on_with(tmp_path, capsys, monkeypatch):
+def test_a_disk_that_is_full_at_the_last_input_tells_how_to_go_on(tmp_path, capsys, monkeypatch):
     Disk(monkeypatch, errno.ENOSPC, room=2)
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 3, lambda *_: None).run()
@@ -182,7 +182,7 @@ def test_a_disk_that_is_full_at_the_last_input_leaves_that_to_go_on_with(tmp_pat
     assert capsys.readouterr().err.splitlines()[0].endswith(f"{reason}; {way_on}")
 
 
-def test_a_disk_that_is_full_within_a_stack_tells_how_many_of_its_images_are_left(tmp_path, capsys, monkeypatch):
+def test_a_disk_that_is_full_within_a_stack_tells_how_many_images_are_left(tmp_path, capsys, monkeypatch):
     Disk(monkeypatch, errno.ENOSPC, room=2)
 
     def convert(_):
@@ -199,7 +199,7 @@ def test_a_disk_that_is_full_within_a_stack_tells_how_many_of_its_images_are_lef
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_a_lack_of_threads_in_a_conversion_ends_it_after_what_is_done(tmp_path, capsys, jobs):
+def test_a_lack_of_threads_in_a_conversion_ends_the_run(tmp_path, capsys, jobs):
     def lack(_, number):
         if number >= 10:
             raise ResourceError("encoder.onnx cannot be loaded")
@@ -215,7 +215,7 @@ def test_a_lack_of_threads_in_a_conversion_ends_it_after_what_is_done(tmp_path, 
     assert counts.startswith("10 done, 0 skipped, 1 failed, 489 not tried in ")
 
 
-def test_a_lack_of_memory_is_the_failure_of_one_input(tmp_path, capsys):
+def test_a_lack_of_memory_fails_one_input(tmp_path, capsys):
     def lack(_, number):
         if number == 10:
             raise MemoryError
@@ -229,7 +229,7 @@ def test_a_lack_of_memory_is_the_failure_of_one_input(tmp_path, capsys):
 
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("last", [0, 2])
-def test_threads_that_cannot_be_started_are_told_before_anything_is_done(
+def test_threads_that_cannot_be_started_are_reported_before_anything_is_done(
     tmp_path, capsys, monkeypatch, jobs, last
 ):
     start, started = threading.Thread.start, []

@@ -38,7 +38,7 @@ def test_there_and_back(cli, folder):
     assert np.sqrt(np.square(images[0] - images[1]).mean()) < 40
 
 
-def test_an_option_of_fmae_files_asks_for_them(cli, folder):
+def test_an_option_for_fmae_files_selects_the_format(cli, folder):
     sizes = []
     for quality in ("1", "9"):
         assert cli("compress", "coat.png", "--quality", quality, "--force").returncode == 0
@@ -73,7 +73,7 @@ def test_many_images_in_one_file(cli, folder):
     assert done.stderr.startswith("fmae-edge: all.fmae: has no image 3; its 3 images are numbered 0 to 2")
 
 
-def test_names_are_kept_if_asked_for(cli, folder):
+def test_names_are_stored_with_the_option(cli, folder):
     images = [f"{sample.stem}.png" for sample in SAMPLES[:3]]
     assert cli("compress", *images, "-o", "all.fmae", "--names").returncode == 0
     (folder / "out").mkdir()
@@ -83,7 +83,7 @@ def test_names_are_kept_if_asked_for(cli, folder):
     assert {f"{sample.stem}.decoded.png" for sample in SAMPLES[:3]} <= set(names(folder))
 
 
-def test_a_name_that_is_no_text_or_would_forge_output_is_refused(cli, folder):
+def test_a_name_that_is_not_printable_text_is_refused(cli, folder):
     for name in ("line\nbreak", "esc\x1b[31m", b"\xff".decode(errors="surrogateescape")):
         shutil.copy(folder / "bag.png", folder / f"{name}.png")
         done = cli("compress", "bag.png", f"{name}.png", "-o", "all.fmae", "--names")

@@ -1,4 +1,4 @@
-"""Which files a command takes: folders, patterns, links; and that none is left out without a word."""
+"""The files that a command finds in folders, by patterns and through links; each that it cannot read fails."""
 
 import os
 import subprocess
@@ -55,7 +55,7 @@ def test_the_structure_of_folders_is_kept(cli, folders, arguments):
 
 
 @pytest.mark.parametrize("pattern", ["in/**/*.png", "in/**/img.png"])
-def test_links_to_folders_do_not_lead_round(cli, folders, pattern):
+def test_links_to_folders_do_not_lead_in_circles(cli, folders, pattern):
     (folders / "in/a").symlink_to(".")
     (folders / "in/two/back").symlink_to("..")
     for arguments in ([pattern], ["-r", "in"], ["in/one/img.png", "-r", "in", pattern]):
@@ -105,7 +105,7 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
     assert found(folders / "out") == ["img.npy"]
 
 
-def test_memory_that_is_not_there_is_the_failure_of_one_input(cli, folders, monkeypatch):
+def test_an_image_that_takes_too_much_memory_fails_alone(cli, folders, monkeypatch):
     from fmae_edge.bulk import gray_images
     from fmae_edge.data.image_file import load_gray
 
@@ -128,7 +128,7 @@ def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, mo
     assert "-: is larger than the limit of 100 bytes" in done.stderr
 
 
-def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
+def test_a_lack_of_memory_in_pillow_is_not_reported_as_damage(cli, folders, monkeypatch):
     def load(_):
         raise MemoryError
 
@@ -137,7 +137,7 @@ def test_memory_that_pillow_lacks_is_no_damage(cli, folders, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "*", "x" * 300 + "/*.png"])
-def test_a_name_that_cannot_be_one_stops_nobody_else(cli, folders, name):
+def test_an_impossible_name_fails_alone(cli, folders, name):
     done = cli("compress", "-r", "in/one/img.png", name, "-o", "out", "--json")
     assert done.returncode == 1
     assert [each["status"] for each in records(done)] == ["done", "failed"]
@@ -162,7 +162,7 @@ def test_images_are_not_taken_for_latents(cli, folders):
     assert "in/one/img.png: neither a .fmae nor a .npy file; use fmae-edge compress for images" in done.stderr
 
 
-def test_only_a_dash_alone_is_standard_input(cli, folders, images):
+def test_only_a_single_dash_is_standard_input(cli, folders, images):
     (folders / "-").write_bytes(png_bytes(images[0]))
     expected = dump_latents(Codec().encode(images[0]))
     for number, name in enumerate(("./-", ".//-", "[-]", str(folders / "-"))):

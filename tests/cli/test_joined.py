@@ -1,4 +1,4 @@
-"""One file of several inputs: rows and names are those of the inputs that are in it, and a bad input is told."""
+"""One file of several inputs: its rows and names are those of the good inputs, and bad inputs are reported."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from tests.cli.results import found, records, summary
 
 @pytest.fixture
 def folder(tmp_path, images):
-    """Three images, with two files between them that are none."""
+    """Three images, and two files between them that are not images."""
     (tmp_path / "in/deeper").mkdir(parents=True)
     for name, image in zip(("a", "c", "deeper/e"), images, strict=False):
         (tmp_path / f"in/{name}.png").write_bytes(png_bytes(image))
@@ -38,7 +38,7 @@ INPUTS = ["in/a.png", "in/b.png", "in/c.png", "in/deeper/d.png", "in/deeper/e.pn
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
-def test_bad_inputs_are_left_out_if_that_is_asked_for(cli, folder, images, jobs):
+def test_keep_going_leaves_bad_inputs_out(cli, folder, images, jobs):
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--keep-going", "--jobs", jobs, "--json")
     assert done.returncode == 1
     assert [(each["input"], each["status"], each["output"]) for each in records(done)] == [
@@ -76,7 +76,7 @@ def test_names_are_those_of_the_inputs_that_are_left(cli, folder, images):
     assert content == Codec().compress_batch(images[:3], names=["a", "c", "deeper/e"])
 
 
-def test_without_that_no_file_is_written_and_the_bad_inputs_alone_have_failed(cli, folder):
+def test_without_keep_going_no_file_is_written_and_only_bad_inputs_fail(cli, folder):
     done = cli("compress", "-r", "in", "-o", "all.npy", "--json")
     assert done.returncode == 1
     statuses = ["skipped", "failed", "skipped", "failed", "skipped"]
@@ -89,7 +89,7 @@ def test_without_that_no_file_is_written_and_the_bad_inputs_alone_have_failed(cl
     assert found(folder) == sorted(INPUTS)
 
 
-def test_a_file_of_no_input_is_not_written(cli, folder):
+def test_a_file_without_any_input_is_not_written(cli, folder):
     done = cli("compress", "in/b.png", "in/deeper/d.png", "-o", "all.npy", "--keep-going")
     assert done.returncode == 1
     assert "fmae-edge: all.npy: not written, because 2 of its 2 inputs failed\n" in done.stderr
@@ -119,7 +119,7 @@ def test_rows_of_stacks_that_are_left(cli, folder, images):
     np.testing.assert_array_equal(np.load(folder / "all.npy"), [*decoded, *decoded[:2]])
 
 
-def test_files_of_their_own_go_on_with_and_without_that(cli, folder):
+def test_separate_files_need_no_keep_going(cli, folder):
     for more in ([], ["--keep-going"]):
         done = cli("compress", "-r", "in", "-o", "out", "--json", "--force", *more)
         assert (summary(done)["done"], summary(done)["failed"]) == (3, 2)
@@ -146,7 +146,7 @@ def test_files_that_are_given_themselves_are_named_without_their_folders(cli, fo
     assert Codec().names((folder / "all.fmae").read_bytes()) == ("a", "e")
 
 
-def test_two_inputs_of_one_name_are_both_told(cli, folder, images):
+def test_the_error_names_both_inputs_with_the_same_name(cli, folder, images):
     (folder / "in/a.webp").write_bytes(png_bytes(images[5]))
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--names")
     assert done.returncode == 1
@@ -196,7 +196,7 @@ def test_one_input_given_twice_cannot_have_two_names(cli, folder, again):
     assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is given twice\n")
 
 
-def test_what_was_converted_is_told_beside_the_row(cli, folder, images):
+def test_conversions_are_noted_beside_the_row(cli, folder, images):
     Image.fromarray(np.dstack([images[0]] * 3)).save(folder / "rgb.png")
     done = cli("compress", "in/a.png", "rgb.png", "-o", "all.npy")
     assert done.stdout.splitlines()[1] == "rgb.png -> all.npy[1]  (RGB converted to grayscale)"
@@ -204,7 +204,7 @@ def test_what_was_converted_is_told_beside_the_row(cli, folder, images):
     assert [each["notes"] for each in records(done)] == [[], ["RGB converted to grayscale"]]
 
 
-def test_memory_that_is_not_there_for_all_is_told(cli, folder, monkeypatch):
+def test_a_lack_of_memory_for_all_inputs_is_reported(cli, folder, monkeypatch):
     def encode(*_):
         raise MemoryError
 
@@ -232,7 +232,7 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
     assert found(tmp_path) == []
 
 
-def test_a_full_disk_is_no_input_s_fault(cli, folder, monkeypatch):
+def test_a_full_disk_does_not_fail_the_inputs(cli, folder, monkeypatch):
     def full(path, *_):
         raise DiskError(f"{path}: cannot be written (No space left on device)")
 
@@ -248,7 +248,7 @@ def test_a_full_disk_is_no_input_s_fault(cli, folder, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such flag")
 @pytest.mark.parametrize(("flag", "reason"), [(os.ST_RDONLY, "Read-only file system"), (0, "Permission denied")])
-def test_why_a_folder_takes_no_file_is_told(cli, folder, monkeypatch, flag, reason):
+def test_the_error_says_why_a_folder_takes_no_file(cli, folder, monkeypatch, flag, reason):
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(os, "statvfs", lambda _: types.SimpleNamespace(f_flag=flag))
     done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")

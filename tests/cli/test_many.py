@@ -1,4 +1,4 @@
-"""Many files in one call: where they go, what is left out, what is told, and that it is the same as one by one."""
+"""Many files in one call: where they go, what is skipped and printed, and that they are the same as one by one."""
 
 import io
 import os
@@ -26,7 +26,7 @@ def tree(tmp_path, images):
 
 @pytest.mark.parametrize("count", [2, 64, 65, 200])
 @pytest.mark.parametrize("suffix", ["npy", "fmae"])
-def test_many_are_what_each_would_be_alone(cli, tmp_path, images, count, suffix):
+def test_many_files_are_the_same_as_one_by_one(cli, tmp_path, images, count, suffix):
     names = [f"{index:03d}" for index in range(count)]
     for name, image in zip(names, images, strict=False):
         (tmp_path / f"{name}.png").write_bytes(png_bytes(image))
@@ -117,7 +117,7 @@ def test_arrays_of_images(cli, tree, images):
     assert np.load(tree / "twice.npy").shape == (6, 28, 28)
 
 
-def test_skip_existing_goes_on_where_it_was_left(cli, tree):
+def test_skip_existing_continues_a_run(cli, tree):
     assert cli("compress", "in/a.png", "-o", "out").returncode == 0
     before = (tree / "out/a.npy").stat()
     done = cli("compress", "-r", "in", "-o", "out", "--skip-existing")
@@ -158,7 +158,7 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong(cli, tree, arguments):
     assert not (tree / "out").exists()
 
 
-def test_one_file_of_all_is_written_whole_or_not(cli, tree):
+def test_one_file_of_all_inputs_is_written_whole_or_not_at_all(cli, tree):
     (tree / "in/bad.png").write_text("no image")
     (tree / "in/worse.png").write_text("no image")
     done = cli("compress", "-r", "in", "-o", "all.npy")
@@ -192,7 +192,7 @@ def test_quiet_and_json(cli, tree):
     assert done.returncode == 1
 
 
-def test_what_takes_too_much_memory_together_is_converted_one_by_one(cli, tree, monkeypatch):
+def test_a_group_that_takes_too_much_memory_is_converted_one_by_one(cli, tree, monkeypatch):
     encode = Codec.encode
 
     def encode_one(codec, images, dtype="float32"):

@@ -1,4 +1,4 @@
-"""What is told at the end: counts for people and for programs, files passed over, what .fmae would take."""
+"""The lines and the summary that are printed: counts, files passed over, the size of a .fmae file."""
 
 import json
 import signal
@@ -25,14 +25,14 @@ def run_of(*inputs, names=("x",)):
     return BulkRun(lambda _: iter([inputs]), sources, 0, (), Outputs(None, ".npy", sources, (".npy",)))
 
 
-def test_an_input_of_which_one_image_failed_has_failed(capsys):
+def test_an_input_with_a_failed_image_counts_as_failed(capsys):
     done, failed = Outcome("x", "y", "done"), Outcome("x", None, "failed", error="x: is full")
     for outcomes in ([done, failed], [failed, done]):
         with pytest.raises(SystemExit, match="1"):
             print_outcomes(run_of(outcomes))
 
 
-def test_a_stack_of_which_one_image_was_missing_is_done(capsys):
+def test_an_input_with_a_skipped_and_a_done_image_counts_as_done(capsys):
     done, skipped = Outcome("x[0]", "y", "done"), Outcome("x[1]", "z", "skipped")
     for outcomes in ([done, skipped], [skipped, done]):
         print_outcomes(run_of(outcomes), json=True)
@@ -40,7 +40,7 @@ def test_a_stack_of_which_one_image_was_missing_is_done(capsys):
         assert (counts["done"], counts["skipped"]) == (1, 0)
 
 
-def test_of_several_writers_that_find_the_disk_full_the_first_is_told(capsys):
+def test_the_first_of_several_full_disk_errors_is_printed(capsys):
     full = [Outcome(name, None, "failed", error=f"{name}: full", cause=DiskError()) for name in ("x", "y")]
     with pytest.raises(SystemExit, match="1"):
         print_outcomes(run_of(*([each] for each in full), names=("x", "y", "z")), way_on="go on")
@@ -105,7 +105,7 @@ def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
 
 @pytest.fixture
 def mixed(folders):
-    """Two images, and three files that are none, in folders below `in`."""
+    """Two images and three other files, in folders below `in`."""
     for name in ("note.txt", "one/img.npy", "two/IMG.RAW"):
         (folders / "in" / name).write_bytes(b"x")
     return folders
@@ -122,7 +122,7 @@ def test_files_that_are_passed_over_are_counted_once(cli, mixed, arguments):
     assert summary(done)["inputs"] == len(records(done)) == 2
 
 
-def test_what_is_passed_over_is_told_with_the_endings(cli, mixed):
+def test_files_that_are_passed_over_are_reported_with_the_suffixes(cli, mixed):
     done = cli("compress", "-r", "in", "-o", "out")
     endings = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
     assert done.stderr.endswith(f" s; 3 files passed over: their names do not end in {endings}\n")
@@ -138,13 +138,13 @@ def test_a_file_that_is_an_input_too_is_not_passed_over(cli, mixed):
     assert (counts["passed_over"], counts["failed"], counts["done"]) == (1, 2, 2)
 
 
-def test_a_sentence_of_several_inputs_is_told_to_people_once(cli, folders):
+def test_an_error_that_inputs_share_is_printed_once(cli, folders):
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy")
     assert done.stderr.count("nowhere does not exist") == 1
     assert "0 done, 0 skipped, 2 failed" in done.stderr
 
 
-def test_one_image_is_told_what_a_fmae_file_of_it_takes(cli, tmp_path, picture, images):
+def test_the_line_of_one_image_tells_the_size_of_its_fmae_file(cli, tmp_path, picture, images):
     said = cli("compress", "img.png").stdout
     assert said == f"img.png -> img.npy  (384 bytes; -o img.fmae would take {len(Codec().compress(images[0]))})\n"
     assert (tmp_path / "img.npy").stat().st_size == 384
@@ -154,14 +154,14 @@ def test_one_image_is_told_what_a_fmae_file_of_it_takes(cli, tmp_path, picture, 
     assert "384 bytes; -o img.fmae would take" in cli("compress", "img.png", "--force", "--dry-run").stdout
 
 
-def test_a_name_that_starts_with_a_hyphen_is_told_as_it_can_be_given(cli, tmp_path, picture):
+def test_a_name_that_starts_with_a_hyphen_is_printed_as_an_argument(cli, tmp_path, picture):
     picture.rename(tmp_path / "-bag.png")
     said = cli("compress", "./-bag.png").stdout
     assert said.startswith("./-bag.png -> ./-bag.npy  (384 bytes; -o ./-bag.fmae would take ")
     assert cli("compress", "./-bag.png", "-o", "./-bag.fmae").returncode == 0
 
 
-def test_a_converted_image_is_told_both(cli, tmp_path, images):
+def test_a_note_on_conversion_precedes_the_size(cli, tmp_path, images):
     from PIL import Image
 
     Image.fromarray(np.dstack([images[0]] * 3)).save(tmp_path / "rgb.png")
@@ -181,7 +181,7 @@ def test_a_converted_image_is_told_both(cli, tmp_path, images):
         ["img.png", "again.png", "-o", "out"],
     ],
 )
-def test_nobody_else_is_told_nor_waits_for_it(cli, tmp_path, picture, arguments, monkeypatch):
+def test_other_calls_do_not_compute_the_size(cli, tmp_path, picture, arguments, monkeypatch):
     (tmp_path / "again.png").write_bytes(picture.read_bytes())
     if "x.fmae" not in arguments:
         monkeypatch.setattr(Codec, "compress", None)
@@ -190,7 +190,7 @@ def test_nobody_else_is_told_nor_waits_for_it(cli, tmp_path, picture, arguments,
     assert "would take" not in done.stdout + done.stderr
 
 
-def test_a_bundle_without_a_prior_has_nothing_to_tell(cli, picture, monkeypatch):
+def test_a_bundle_without_a_prior_has_no_size_to_tell(cli, picture, monkeypatch):
     from fmae_edge import BundleError
 
     def refuse(*_):

@@ -1,4 +1,4 @@
-"""Where results go when names clash, files exist, folders are missing: nothing is lost, and all is told."""
+"""Results when names clash, files exist or folders are missing: nothing is lost, and every case is reported."""
 
 import os
 import stat
@@ -30,7 +30,7 @@ def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, folders):
         assert "out/img.fmae -> back/img.png: out/img.npy is already written to this path" in done.stderr
 
 
-def test_a_folder_is_no_result_that_exists(cli, folders):
+def test_a_folder_is_not_an_existing_result(cli, folders):
     (folders / "in/one/img.npy").mkdir()
     (folders / "in/one/img.fmae").mkdir()
     for more in ([], ["--quality", "3"]):
@@ -102,7 +102,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
     assert done.stderr.count("exists already") <= 1
 
 
-def test_names_are_looked_at_before_images_are_read(cli, folders, monkeypatch):
+def test_names_are_checked_before_images_are_read(cli, folders, monkeypatch):
     monkeypatch.setattr("fmae_edge.bulk.gray_images.load_gray", None)
     done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
@@ -114,7 +114,7 @@ def test_an_output_is_the_same_however_it_is_spelled(cli, folders):
     assert "in/one/../one/img.npy: in/one/img.png is already written to this path" in done.stderr
 
 
-def test_binary_is_not_for_a_terminal(folders):
+def test_binary_results_are_not_written_to_a_terminal(folders):
     code, shown = terminal(folders, "compress", "in/one/img.png", "-o", "-")
     assert code == 1
     assert "standard output is a terminal, but the result is binary" in shown
@@ -136,7 +136,7 @@ def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
     assert len(found(folders / "out")) == 3
 
 
-def test_what_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypatch):
+def test_a_file_that_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypatch):
     def write(path, content, force):
         path.write_bytes(b"theirs")
         write_file(path, content, force)
@@ -176,7 +176,7 @@ def test_a_pipe_or_device_as_output_is_refused_and_stays(cli, folders, output, m
 
 
 @pytest.mark.parametrize("more", ["--force", "--skip-existing"])
-def test_a_pipe_in_the_place_of_a_result_is_the_failure_of_one_input(cli, folders, more):
+def test_a_pipe_in_the_place_of_a_result_fails_one_input(cli, folders, more):
     os.mkfifo(folders / "in/one/img.npy")
     done = cli("compress", "-r", "in", more)
     assert done.returncode == 1
@@ -184,7 +184,7 @@ def test_a_pipe_in_the_place_of_a_result_is_the_failure_of_one_input(cli, folder
     assert (folders / "in/two/img.npy").is_file()
 
 
-def test_standard_output_by_its_name_among_devices_is_refused(installed, folders):
+def test_the_device_name_of_standard_output_is_refused(installed, folders):
     done = installed("compress", "in/one/img.png", "-o", "/dev/stdout", "--force")
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: /dev/stdout: is a pipe, socket or device, not a file; use - ")
@@ -211,7 +211,7 @@ def test_force_writes_through_a_link_and_says_the_name_that_was_given(cli, folde
     assert stat.S_IMODE((folders / "kept.npy").stat().st_mode) == 0o640
 
 
-def test_of_two_results_whose_links_lead_to_one_file_the_second_fails(cli, folders, images):
+def test_two_links_to_one_file_are_not_both_written(cli, folders, images):
     for name in ("one", "two"):
         (folders / "in" / name / "img.npy").symlink_to("../both.npy")
     done = cli("compress", "-r", "in", "--force")
@@ -229,7 +229,7 @@ def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folde
     assert "nowhere does not exist" in done.stderr
 
 
-def test_of_a_stack_nothing_more_is_written_once_a_file_has_failed(cli, folders, monkeypatch):
+def test_after_a_failed_file_the_rest_of_a_stack_is_not_written(cli, folders, monkeypatch):
     cli("compress", "-r", "in", "-o", "all.fmae")
     tried = []
 
@@ -256,7 +256,7 @@ def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folde
     assert "img.npy: is a folder, so no file is written there" in done.stderr
 
 
-def test_of_a_stack_the_images_that_are_missing_are_written(cli, folders):
+def test_the_missing_images_of_a_stack_are_written(cli, folders):
     cli("compress", "-r", "in", "-o", "all.fmae")
     cli("decompress", "all.fmae", "-o", "out")
     before = (folders / "out/all.1.png").read_bytes()
