@@ -5,7 +5,7 @@ DEMO := .venv/demo
 DEV := .venv/dev
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test docs lint data fuzz clean
+.PHONY: demo test docs installs lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -13,14 +13,18 @@ demo: $(DEMO)/installed
 	mkdir demo
 	$(DEMO)/bin/fmae-edge compress samples/*.png -o 'demo/{stem}.fmae'
 	$(DEMO)/bin/fmae-edge decompress demo/*.fmae -o demo
-	$(DEMO)/bin/python samples/compare.py samples demo
+	$(DEMO)/bin/fmae-edge compare samples/*.png -o demo/comparison.png
 
 test: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
 
-# Every command that the README and the tutorial show, in a copy of the repository: ten minutes, one trains a model.
+# Run every command of the README and the tutorial in a copy of the repository: ten minutes, because one trains a model.
 docs: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m docs tests/test_docs.py
+
+# The commands that need only the extra [evaluate], in a new environment with that extra alone: five minutes.
+installs: $(DEV)/installed
+	$(DEV)/bin/python -m pytest -m installs tests/test_evaluate_extra.py
 
 lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .
@@ -28,7 +32,7 @@ lint: $(DEV)/installed
 	$(DEV)/bin/mypy
 	$(DEV)/bin/mypy --strict examples
 
-# Changed files through every reader; FUZZ_SECONDS=3600 for longer. What fails is saved in runs/fuzz.
+# Feed changed files to every reader; FUZZ_SECONDS=3600 takes longer. Failing inputs are saved in runs/fuzz.
 FUZZ_SECONDS ?= 60
 fuzz: $(DEV)/installed
 	$(DEV)/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
@@ -44,9 +48,9 @@ $(DEMO)/installed: $(SOURCES)
 	$(DEMO)/bin/python -m pip install $(PIP_FLAGS) ".[cli]"
 	touch $@
 
-$(DEV)/installed: pyproject.toml
+$(DEV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(DEV)
-	$(DEV)/bin/python -m pip install $(PIP_FLAGS) --editable ".[dev]"
+	$(DEV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 clean:

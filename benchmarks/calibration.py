@@ -1,7 +1,7 @@
-"""How int8 ranges are best found, measured on held-out training images: `python benchmarks/calibration.py`.
+"""Compare the ways to find int8 ranges, on held-out training images: `python benchmarks/calibration.py`.
 
-Needs Fashion-MNIST (`make data`) and the checkpoint in checkpoints/. The test images are not touched: what
-this table says decides the defaults of `fmae-edge export`.
+Needs Fashion-MNIST (`make data`) and the checkpoint in checkpoints/. The test images are not used, because this
+table decides the defaults of `fmae-edge export`.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.export.bundle_graphs import ExportOptions, build_graphs
 from fmae_edge.export.bundle_writer import latent_steps
-from fmae_edge.export.calibration import CALIBRATION_METHODS
+from fmae_edge.export.quantise import CALIBRATION_METHODS
 from fmae_edge.measure.quality import pooled_psnr
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.fast_pass import encode_all
@@ -29,7 +29,7 @@ CALIBRATION_IMAGES = (128, 512, 2048)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     model = load_checkpoint(ROOT / "checkpoints" / "fashion-mnist").model
     train = torch.from_numpy(load_fashion_mnist(None).train)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))

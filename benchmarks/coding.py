@@ -1,7 +1,8 @@
-"""How long the coding of .fmae files takes beside the graphs, on one thread: one image a file, and 10,000 in one.
+"""Measure the time of .fmae coding and of the graphs, with one image per file and with 10,000 images in one file.
 
-Each call is compared with `encode` or `decode` of the same images, in interleaved rounds; coding is the difference
-of the medians. Fashion-MNIST's test images are the input: `python benchmarks/coding.py [--rounds N]`.
+`python benchmarks/coding.py [--rounds N]`. Each call is compared with `encode` or `decode` of the same images, in
+interleaved rounds on one thread. The coding time is the difference of the medians. The input is the test set of
+Fashion-MNIST.
 """
 
 import argparse
@@ -14,12 +15,12 @@ from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
 QUALITY = 5
-CALLS_OF_ONE = 200  # in a round: one takes less than a clock can be trusted with
+CALLS_OF_ONE = 200  # per round, because a single call is too short to time
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="The coding of .fmae files beside the graphs.")
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description="Measure .fmae coding and the graphs.")
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     codec = Codec(threads=1)
@@ -29,12 +30,12 @@ def main() -> None:
     latents = codec.encode(images)
     file = codec.compress_batch(images, QUALITY)
     calls: dict[str, tuple[Callable[[], object], Callable[[], object], int]] = {
-        "compress, one image a file": (
+        "compress, one image per file": (
             lambda: [codec.compress(image, QUALITY) for image in some],
             lambda: [codec.encode(image) for image in some],
             len(some),
         ),
-        "decompress, one image a file": (
+        "decompress, one image per file": (
             lambda: [codec.decompress(one) for one in files],
             lambda: [codec.decode(latent) for latent in latents[: len(some)]],
             len(some),
@@ -58,11 +59,11 @@ def main() -> None:
     for name, measured in times.items():
         whole, graphs = (statistics.median(each) * 1e6 for each in zip(*measured, strict=True))
         rows.append((name, f"{whole:.0f}", f"{graphs:.0f}", f"{whole - graphs:.0f}"))
-    print(format_table(("us an image", "in all", "graphs", "coding"), rows))
+    print(format_table(("us per image", "total", "graphs", "coding"), rows))
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Return how long a call takes."""
+    """Return the seconds that a call takes."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

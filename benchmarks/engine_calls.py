@@ -1,4 +1,4 @@
-"""What every engine of `engines.py` is given, what it gives back, and how that is checked before it is timed."""
+"""The inputs and outputs of every engine of `engines.py`, and the check of the outputs before the timing."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -14,22 +14,22 @@ from fmae_edge.model.autoencoder import Autoencoder
 Task = Literal["encode", "decode"]
 TASKS: tuple[Task, ...] = ("encode", "decode")
 BATCHES = (1, 4, 16, 64)
-# Of the latents' range, and of pixels in [0, 1]
+# Largest difference from PyTorch, as a share of the range of latents or of pixels in [0, 1]
 FLOAT_TOLERANCE = 1e-3
-# Of an int8 engine's pixels against PyTorch's: the trained model's own error is 0.005, that of wrong images 0.1
+# Mean squared error of pixels against PyTorch's. The model's own error is 0.005, that of wrong images 0.1
 INT8_MSE = 1e-3
 
 
 class UnavailableError(Exception):
-    """An engine that is installed and cannot run here, with the reason."""
+    """An engine is installed but cannot run here. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """The model, and the largest batch of what it takes with what PyTorch makes of it.
+    """The model, and the largest batch of its inputs with PyTorch's outputs.
 
-    `levels` are uint8 images (N, 1, size, size), `images` the same in [0, 1], `latents` (N, latent_size) what
-    PyTorch encodes them to and `pixels` what it decodes those to. `plain` are the serialised ONNX graphs as
+    `levels` are uint8 images (N, 1, size, size), and `images` the same in [0, 1]. `latents` (N, latent_size) are
+    their encodings by PyTorch, and `pixels` the decodings of these. `plain` are the serialised ONNX graphs as
     PyTorch exports them.
     """
 
@@ -45,18 +45,18 @@ class Material:
         return self.model.encoder if task == "encode" else self.model.decoder
 
     def floats(self, task: Task) -> np.ndarray:
-        """Return what `task` takes, as float32."""
+        """Return the inputs of `task` as float32."""
         return self.images if task == "encode" else self.latents
 
 
-# A call runs one batch of the images or latents of the material and returns what the engine gives for it
+# A call runs one batch of images or latents and returns the engine's outputs
 Call = Callable[[], np.ndarray]
 Calls = dict[tuple[Task, int], Call]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine: `build` makes its calls by task and batch, from the material and a number of threads."""
+    """One engine. `build` returns its calls by task and batch, given the material and the number of threads."""
 
     name: str
     packages: tuple[str, ...]
@@ -65,17 +65,17 @@ class Engine:
 
 
 def make_material(model: Autoencoder, levels: np.ndarray, plain: Mapping[Task, bytes]) -> Material:
-    """Run PyTorch over uint8 `levels` (N, 1, size, size)."""
+    """Return the material for uint8 `levels` (N, 1, size, size), with the outputs of PyTorch."""
     images = levels.astype(np.float32) / 255
     latents = model.encoder(torch.from_numpy(images))
     return Material(model, levels, images, latents.numpy(), model.decoder(latents).numpy(), plain)
 
 
 def check(engine: Engine, calls: Calls, material: Material) -> float:
-    """Return by how much the outputs differ from PyTorch's at most.
+    """Return the largest difference of the outputs from PyTorch's.
 
-    That is a mean squared error of pixels for an int8 engine, and a share of the range for any other. Ends
-    the program if an engine computes something else than PyTorch: its time would mean nothing.
+    It is a mean squared error of pixels for int8 engines, and a share of the range for the others. Raises
+    SystemExit if the difference is too large, because the time of a wrong result means nothing.
     """
     differences = [
         _difference(engine, task, np.array(call()).reshape(batch, -1), material)
@@ -83,10 +83,10 @@ def check(engine: Engine, calls: Calls, material: Material) -> float:
     ]
     limit = INT8_MSE if engine.int8 else FLOAT_TOLERANCE
     for (task, batch), difference in zip(calls, differences, strict=True):
-        if not difference <= limit:  # NaN is none of it either
+        if not difference <= limit:  # also true for NaN
             raise SystemExit(
-                f"{engine.name}, {task}, batch {batch}: does not compute what PyTorch does: "
-                f"it differs by {difference:.2g}, {limit:.2g} is allowed"
+                f"{engine.name}, {task}, batch {batch}: differs from PyTorch by {difference:.2g}; "
+                f"at most {limit:.2g} is allowed"
             )
     return max(differences)
 
@@ -106,7 +106,7 @@ def _difference(engine: Engine, task: Task, output: np.ndarray, material: Materi
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Keep a converter's chatter off the terminal, what its C++ prints included."""
+    """Suppress the output of converters, also that of their C++ code."""
     kept = [os.dup(stream) for stream in (1, 2)]
     sink = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,7 +1,7 @@
-"""How near the arithmetic floor the graphs of the bundle are: the rate at which this CPU multiplies matrices.
+"""Compare the graphs of the bundle with the arithmetic floor: the rate at which this CPU multiplies matrices.
 
-The peak is measured with onnxruntime's own matrix products, of weights it knows when it loads them, so it is
-what the kernels reach that the graphs run on, and no figure of a data sheet.
+The peak is measured with onnxruntime's own matrix products with constant weights. So it is the rate of the kernels
+that the graphs use, not a number from a data sheet.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,9 +29,9 @@ COUNTINGS = ("all in the graph", "without structural zeros", "as trained")
 class Work:
     """Multiply-adds of one image through one graph, as each of COUNTINGS counts them.
 
-    The rewrites multiply by zeros that stand in the weights by construction: only without them is the work
-    useful. A rewritten decoder has less of that than the model as trained, whose count says what rate a graph
-    that is not rewritten would need.
+    The rewrites put structural zeros into the weights, and products with them are not useful work. A rewritten
+    decoder has less useful work than the model as trained. The count of the trained model gives the rate that a
+    graph without rewriting would need.
     """
 
     engine: str
@@ -42,7 +42,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Floor:
-    """A graph at its best batch: multiply-adds an image by one counting, in G/s, and as a share of the peak."""
+    """A graph at its best batch: multiply-adds per image by one counting, in G/s, and as a share of the peak."""
 
     engine: str
     task: Task
@@ -59,7 +59,7 @@ def peak_calls(threads: int) -> dict[tuple[Precision, tuple[int, int, int]], Cal
     numbers = np.random.default_rng(0)
     for size in PRODUCTS:
         rows, inner, columns = size
-        # 7 bits: pairs of products of 8-bit weights saturate in 16 bits on CPUs without VNNI
+        # 7-bit weights: sums of two products of 8-bit weights saturate in 16 bits on CPUs without VNNI
         weights = numbers.integers(-64, 64, (inner, columns), dtype=np.int8)
         x = numbers.integers(0, 256, (rows, inner), dtype=np.uint8)
         for precision, graph, feed in (
@@ -72,7 +72,7 @@ def peak_calls(threads: int) -> dict[tuple[Precision, tuple[int, int, int]], Cal
 
 
 def peaks(seconds: Mapping[tuple[Precision, tuple[int, int, int]], float]) -> dict[Precision, float]:
-    """Return the best multiply-adds a second by precision, from the seconds of each product."""
+    """Return the best multiply-adds per second for each precision, from the seconds per product."""
     rates: dict[Precision, float] = {}
     for (precision, size), taken in seconds.items():
         rates[precision] = max(rates.get(precision, 0.0), float(np.prod(size)) / taken)
@@ -82,7 +82,7 @@ def peaks(seconds: Mapping[tuple[Precision, tuple[int, int, int]], float]) -> di
 def work_of(model: Autoencoder) -> list[Work]:
     """Return the work of the four graphs of a bundle.
 
-    Only decoders are rewritten. Of the int8 encoder, the first convolution, 3 % of its work, runs in float32.
+    Only decoders are rewritten. The first convolution of the int8 encoder, 3 % of its work, runs in float32.
     """
     trained = network_of(model)
     image, latent = trained.image, (trained.latent_size,)
@@ -98,7 +98,7 @@ def work_of(model: Autoencoder) -> list[Work]:
 def floors(
     work: list[Work], peak: Mapping[Precision, float], medians: Mapping[tuple[str, Task, int], float]
 ) -> list[Floor]:
-    """Set `work` against `peak`; `medians` are seconds a call by engine, task and batch."""
+    """Compare `work` with `peak`. `medians` are seconds per call by engine, task and batch."""
     found = []
     for one in work:
         taken, batch = min((medians[one.engine, one.task, batch] / batch, batch) for batch in BATCHES)

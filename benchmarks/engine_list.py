@@ -1,4 +1,4 @@
-"""The engines that `engines.py` races, each with the settings that suit it best."""
+"""The engines that `engines.py` compares, each with its best settings."""
 
 import os
 import tempfile
@@ -16,7 +16,7 @@ CALIBRATION_IMAGES = 300
 
 
 def eager(material: Material, threads: int) -> Calls:
-    """PyTorch as it is."""
+    """PyTorch in eager mode."""
     torch.set_num_threads(threads)
     calls: Calls = {}
     for task in TASKS:
@@ -28,9 +28,9 @@ def eager(material: Material, threads: int) -> Calls:
 
 
 def compiled(material: Material, threads: int) -> Calls:
-    """torch.compile, a program for each batch, all compiled here.
+    """torch.compile, with one program per batch size, compiled here.
 
-    Weights are frozen into the programs, and the calls between kernels are C++: at batch 1 Python's count.
+    Weights are frozen into the programs. The calls between kernels are C++, because Python's are slow at batch 1.
     """
     torch.set_num_threads(threads)
     calls: Calls = {}
@@ -41,7 +41,7 @@ def compiled(material: Material, threads: int) -> Calls:
             try:
                 with silenced():
                     run(inputs)
-            except RuntimeError as error:  # no C++ compiler, or no header files of Python
+            except RuntimeError as error:  # without a C++ compiler or Python's header files
                 raise UnavailableError(str(error).strip().partition("\n")[0]) from None
             calls[key] = lambda run=run, x=inputs: run(x).numpy()
     return calls
@@ -64,7 +64,7 @@ def ours_float32(material: Material, threads: int) -> Calls:
 
 
 def ours_int8(material: Material, threads: int) -> Calls:
-    """The int8 graphs of the bundle in the wheel: their images are uint8."""
+    """The int8 graphs of the bundle in the wheel, with uint8 images."""
     return _ours(material, threads, material.levels, "")
 
 
@@ -90,7 +90,7 @@ def openvino_float32(material: Material, threads: int) -> Calls:
 
 def openvino_int8(material: Material, threads: int) -> Calls:
     """OpenVINO on the plain export, quantised by NNCF with training images and their latents."""
-    # NNCF sends usage statistics unless it takes this for a test run; it reads the variable when imported
+    # NNCF sends usage statistics unless this variable declares a test run. It is read at the import
     os.environ.setdefault("NNCF_CI", "1")
     import nncf
     import openvino
@@ -118,8 +118,8 @@ def _openvino(models: dict, material: Material, threads: int) -> Calls:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",  # what is not int8; some CPUs would take bfloat16
-        "ENABLE_CPU_PINNING": False,  # the process is pinned already
+        "INFERENCE_PRECISION_HINT": "f32",  # of layers that are not int8; some CPUs would use bfloat16
+        "ENABLE_CPU_PINNING": False,  # the process is already pinned
     }
     core = openvino.Core()
     calls: Calls = {}
@@ -133,9 +133,9 @@ def _openvino(models: dict, material: Material, threads: int) -> Calls:
 
 
 def ncnn_float32(material: Material, threads: int) -> Calls:
-    """ncnn with float32 weights, converted by pnnx. A network of ncnn takes one image at a time.
+    """ncnn with float32 weights, converted by pnnx. An ncnn network takes one image at a time.
 
-    Its default, float16 between the layers, was not faster on CPUs that compute in float32.
+    The default of ncnn, float16 between the layers, was not faster on CPUs that compute in float32.
     """
     import ncnn
     import pnnx
@@ -163,8 +163,8 @@ def _extract(net, x) -> np.ndarray:
 
 
 def litert(material: Material, threads: int) -> Calls:
-    """LiteRT with XNNPACK, its default: a graph for each batch."""
-    with silenced():  # it imports kernels for GPUs and says of each that it cannot
+    """LiteRT with XNNPACK, its default, and one graph per batch size."""
+    with silenced():  # it prints an error for each GPU kernel that it cannot import
         import litert_torch
     from ai_edge_litert.interpreter import Interpreter
 
@@ -173,7 +173,7 @@ def litert(material: Material, threads: int) -> Calls:
         for task in TASKS:
             for key, x in slices(task, material.floats(task)):
                 path = str(Path(scratch, f"{task}.tflite"))
-                with silenced(), torch.inference_mode(False):  # in which torch.export cannot trace
+                with silenced(), torch.inference_mode(False):  # torch.export cannot trace in inference mode
                     litert_torch.convert(material.module(task), (torch.from_numpy(x),)).export(path)
                     interpreter = Interpreter(model_content=Path(path).read_bytes(), num_threads=threads)
                     interpreter.allocate_tensors()

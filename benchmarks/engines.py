@@ -1,23 +1,23 @@
-"""The trained model in one engine after another, side by side: `python benchmarks/engines.py`.
+"""Compare the speed of the trained model in several engines: `python benchmarks/engines.py`.
 
-PyTorch, onnxruntime, OpenVINO, ncnn and LiteRT against the graphs of the bundle in the wheel, each with its own
-best settings, in one process and with interleaved calls, so compare the ratios. Needs Fashion-MNIST
-(`make data`), whose training images calibrate OpenVINO's int8 graphs, the development install, and for the other
+PyTorch, onnxruntime, OpenVINO, ncnn and LiteRT run against the graphs of the bundle in the wheel, each with its
+own best settings. All run in one process with interleaved calls, so compare the ratios. Needs the development
+install, Fashion-MNIST (`make data`), whose training images calibrate OpenVINO's int8 graphs, and for the other
 engines
 
     pip install -r benchmarks/requirements.txt
 
-An engine whose packages are missing is left out. torch.compile needs a C++ compiler too.
+Engines whose packages are missing are skipped. torch.compile also needs a C++ compiler.
 
     python benchmarks/engines.py                    # one thread, on one CPU
     python benchmarks/engines.py --threads all --skip "LiteRT float32" --json engines.json
 
-Every engine takes and gives float32 but "fmae-edge int8", whose images are uint8 on both sides, as files have
-them; the others are spared that conversion. Before anything is timed, what an engine computes is checked
-against PyTorch, and the command fails if it is something else.
+Inputs and outputs are float32, except for "fmae-edge int8", whose images are uint8 on both sides, as in files. The
+other engines are spared that conversion. Before the timing, the outputs of each engine are checked against
+PyTorch, and the command fails if they differ.
 
-Below the two tables stands how near the arithmetic floor the graphs of the bundle are: their multiply-adds a
-second next to those of a large matrix product in the same precision on the same threads.
+The last table compares the graphs of the bundle with the arithmetic floor: their multiply-adds per second, and
+those of a large matrix product in the same precision on the same threads.
 """
 
 import argparse
@@ -41,27 +41,27 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "ncnn", "pnnx", "ai-edge-litert", "litert-torch")
-OURS = ("fmae-edge float32", "fmae-edge int8")  # never skipped: the ratios and the floor need them
+OURS = ("fmae-edge float32", "fmae-edge int8")  # never skipped, because the ratios and the floor need them
 BASELINE = OURS[1]
-Medians = Mapping[tuple[str, str, int], float]  # seconds a call by engine, task and batch
+Medians = Mapping[tuple[str, str, int], float]  # seconds per call by engine, task and batch
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the tables."""
     args = parse_arguments()
     threads = set_threads(args.threads)
-    # Only now: these size their pools of threads by the CPUs that they find when they are loaded
+    # Imported after set_threads, because they size their thread pools by the CPUs at the import
     import numpy as np
     import torch
     from engine_calls import TASKS
     from engine_floor import floors, peak_calls, peaks, work_of
     from engine_list import ENGINES
 
-    from fmae_edge.evaluate.timing import interleave
+    from fmae_edge.evaluate.bench import interleave
 
     if unknown := set(args.skip) - {engine.name for engine in ENGINES}:
         names = ", ".join(engine.name for engine in ENGINES)
-        raise SystemExit(f"no such engine: {', '.join(sorted(unknown))}; there are {names}")
+        raise SystemExit(f"unknown engine: {', '.join(sorted(unknown))}; expected one of {names}")
     material = load_material()
     with torch.inference_mode():
         calls: dict[tuple[str, str, int], Callable[[], object]] = {}
@@ -84,31 +84,31 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="The trained model in one engine after another, side by side.")
-    parser.add_argument("--threads", choices=("1", "all"), default="1", help="1 (default) runs on one CPU")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser = argparse.ArgumentParser(description="Compare the speed of the trained model in several engines.")
+    parser.add_argument("--threads", choices=("1", "all"), default="1", help="1 (the default) runs on one CPU")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--rounds", type=int, default=40, metavar="N", help="interleaved rounds (default 40)")
     parser.add_argument(
         "--skip",
         action="append",
         default=[],
         metavar="ENGINE",
-        help="leave an engine out, by its name in the table",
+        help="skip the engine with this name in the table",
     )
     return parser.parse_args()
 
 
 def set_threads(threads: str) -> int:
-    """Pin the process to as many CPUs as it may use threads, and return how many."""
+    """Pin the process to the CPUs that it may use, and return their number."""
     if threads == "1" and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the first is where interrupts go
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # not the first CPU, which handles interrupts
     count = 1 if threads == "1" else available_cpus()
     os.environ["OMP_NUM_THREADS"] = str(count)
     return count
 
 
 def load_material() -> "Material":
-    """Load the model, and the test images in tests/data as what the engines encode."""
+    """Load the model, and the test images in tests/data for the engines to encode."""
     import numpy as np
     from engine_calls import BATCHES, make_material
 
@@ -123,25 +123,25 @@ def load_material() -> "Material":
 
 
 def checked_calls(engine: "Engine", material: "Material", threads: int) -> "Calls":
-    """Return the calls of `engine`, none if it cannot run here; say which, and how far it is from PyTorch."""
+    """Return the calls of `engine`, none if it cannot run here. Print how it differs from PyTorch, or why."""
     from engine_calls import UnavailableError, check
 
     missing = [package for package in engine.packages if importlib.util.find_spec(package) is None]
     if missing:
-        print(f"{engine.name}: left out, {' and '.join(missing)} not installed", flush=True)
+        print(f"{engine.name}: skipped, {' and '.join(missing)} not installed", flush=True)
         return {}
     try:
         calls = engine.build(material, threads)
     except UnavailableError as error:
-        print(f"{engine.name}: left out, {error}", flush=True)
+        print(f"{engine.name}: skipped, {error}", flush=True)
         return {}
-    unit = "mean squared error of pixels against" if engine.int8 else "of the range at most from"
+    unit = "mean squared error of pixels against" if engine.int8 else "of the range, the largest difference from"
     print(f"{engine.name}: {check(engine, calls, material):.1e} {unit} PyTorch", flush=True)
     return calls
 
 
 def show_round(done: int, total: int) -> None:
-    """Show on a terminal how far the measurement is."""
+    """Show the progress of the measurement on a terminal."""
     if sys.stderr.isatty():
         print(f"\rround {done} of {total}", end="\n" if done == total else "", file=sys.stderr)
 
@@ -169,11 +169,11 @@ def speed_table(task: str, medians: Medians) -> str:
         for name in alone
     ]
     ratio = f"{BASELINE} = 1"
-    return format_table((task, "batch 1, us", ratio, "best, us an image", "at batch", ratio), rows)
+    return format_table((task, "batch 1, us", ratio, "best, us per image", "at batch", ratio), rows)
 
 
 def floor_table(peak: Mapping[str, float], found: Sequence["Floor"]) -> str:
-    """Return the table of multiply-adds a second."""
+    """Return the table of multiply-adds per second."""
     rows = [
         (f"matrix product, {precision}, the peak", "", "", "", f"{rate / 1e9:.1f}", "100%")
         for precision, rate in peak.items()
@@ -189,14 +189,14 @@ def floor_table(peak: Mapping[str, float], found: Sequence["Floor"]) -> str:
         )
         for one in found
     ]
-    header = ("the arithmetic floor", "batch", "multiply-adds", "M an image", "G/s", "of the peak")
+    header = ("the arithmetic floor", "batch", "multiply-adds", "M per image", "G/s", "of the peak")
     return format_table(header, rows)
 
 
 def write_json(
     path: Path, threads: int, rounds: int, medians: Medians, peak: Mapping[str, float], found: Sequence["Floor"]
 ) -> None:
-    """Write every figure, and with which versions it was measured."""
+    """Write all figures and the versions of the engines."""
     installed = {
         package.metadata["Name"].lower(): package.version for package in importlib.metadata.distributions()
     }

@@ -1,19 +1,19 @@
-"""A learned codec of the literature on the same images: `python benchmarks/factorized_prior.py`.
+"""Measure a learned codec from the literature on the same images: `python benchmarks/factorized_prior.py`.
 
-Trains CompressAI's FactorizedPrior (Balle et al., "Variational image compression with a scale hyperprior", ICLR
-2018, its baseline) on the training images of Fashion-MNIST and measures, on all test images, the bytes that its
-own `compress` writes and the pixels that its own `decompress` gives back.
+It trains CompressAI's FactorizedPrior, the baseline of Balle et al., "Variational image compression with a scale
+hyperprior", ICLR 2018, on the training images of Fashion-MNIST. On all test images it measures the bytes that
+CompressAI's own `compress` writes and the pixels that its own `decompress` returns.
 
-The architecture is the paper's at a width for 28x28: one channel in and out, images padded with black to 32x32,
-so that four halvings leave 2x2 positions of 64 channels. The loss counts the 28x28 pixels only. CompressAI pins an
-older numpy, so it has an environment of its own, with this project beside it:
+The architecture is the paper's, with a width for 28x28: one channel in and out, and images padded with black to
+32x32, so that four halvings leave 2x2 positions of 64 channels. The loss counts only the 28x28 pixels. CompressAI
+pins an older numpy, so it needs an environment of its own, with this project installed in it too:
 
     python -m venv compressai && compressai/bin/pip install compressai torch==2.13.0 torchvision==0.28.0
     compressai/bin/pip install --no-deps -e .
     compressai/bin/python benchmarks/factorized_prior.py --json factorized_prior.json
 
-Bytes are those of the strings alone, without the header that CompressAI's files have. "of the model" is the
-cross-entropy under the model's own probabilities: its coder ends every string on a word of 4 bytes.
+Bytes are those of the strings, without the header of CompressAI's files. "cross-entropy" is that under the model's
+own probabilities. The strings are longer, because the coder pads each of them to words of 4 bytes.
 """
 
 import argparse
@@ -42,7 +42,7 @@ MEASURED_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Point:
-    """A model trained for one lambda, on the test images: bytes an image, and the quality of uint8 pixels."""
+    """The results of a model for one lambda on the test images: bytes per image, and quality of uint8 pixels."""
 
     rate_lambda: float
     images: int
@@ -53,7 +53,7 @@ class Point:
 
 
 def main() -> None:
-    """Train, measure and print."""
+    """Train, measure and print the table."""
     args = parse_arguments()
     data = load_fashion_mnist(args.data)
     train_images, test_images = torch.from_numpy(data.train), torch.from_numpy(data.test)
@@ -71,19 +71,21 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="CompressAI's FactorizedPrior on Fashion-MNIST.")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="where Fashion-MNIST is")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder with the Fashion-MNIST files")
     parser.add_argument(
-        "--steps", type=int, default=STEPS, metavar="N", help=f"of batch {BATCH} (default {STEPS})"
+        "--steps", type=int, default=STEPS, metavar="N", help=f"training steps of batch {BATCH} (default {STEPS})"
     )
-    parser.add_argument("--lambdas", type=float, nargs="+", default=LAMBDAS, metavar="L", help="a model for each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--lambdas", type=float, nargs="+", default=LAMBDAS, metavar="L", help="train one model each"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return parser.parse_args()
 
 
 def make_model() -> Any:
-    """Return the untrained model for images of one channel, the same in every call."""
-    # Only after the images are loaded: that has imported torchvision, which CompressAI needs, where a CPU build
-    # of torch makes that difficult
+    """Return the untrained model for images of one channel, with the same weights in every call."""
+    # Imported after the images are loaded: loading them imports torchvision, which CompressAI needs, in a way that
+    # also works with a CPU build of torch
     from compressai.models import FactorizedPrior
     from compressai.models.utils import conv, deconv
 
@@ -95,7 +97,7 @@ def make_model() -> Any:
 
 
 def train(model: Any, images: Tensor, rate_lambda: float, steps: int) -> Any:
-    """Minimise bits per pixel + lambda * squared error, in levels of 0 to 255; return the model, ready to code."""
+    """Minimise bits per pixel + lambda * squared error, in levels 0 to 255. Return the model, ready to code."""
     weights = [parameter for name, parameter in model.named_parameters() if not name.endswith(".quantiles")]
     optimiser = torch.optim.Adam(weights)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_LEARNING_RATE, total_steps=steps)
@@ -114,13 +116,13 @@ def train(model: Any, images: Tensor, rate_lambda: float, steps: int) -> Any:
             size = bits.item() * SIDE**2 / 8
             psnr = -10 * math.log10(error.item() / 255**2)
             print(f"lambda {rate_lambda:g}, step {step}: {size:.1f} bytes, {psnr:.2f} dB", flush=True)
-    # The quantiles say where the coder's tables end. Searched now, they need no loss of their own in training
+    # The quantiles are the ends of the coder's tables. Searching them here saves a loss of their own in training
     model.update(force=True, update_quantiles=True)
     return model.eval()
 
 
 def measure(model: Any, images: Tensor, rate_lambda: float, training_seconds: float) -> Point:
-    """Code and decode (N, 28, 28) uint8 images."""
+    """Compress and decompress uint8 images (N, 28, 28), and return the measurements."""
     coded, model_bits, decoded = 0, 0.0, []
     with torch.inference_mode():
         for batch in images.split(MEASURED_AT_ONCE):
@@ -141,7 +143,7 @@ def measure(model: Any, images: Tensor, rate_lambda: float, training_seconds: fl
 
 
 def batches(images: Tensor) -> Iterator[Tensor]:
-    """Yield batches of shuffled images without end, in the same order every time."""
+    """Yield batches of shuffled images forever, in the same order in every run."""
     generator = torch.Generator().manual_seed(0)
     while True:
         order = torch.randperm(len(images), generator=generator)
@@ -150,7 +152,7 @@ def batches(images: Tensor) -> Iterator[Tensor]:
 
 
 def padded(images: Tensor) -> Tensor:
-    """Return (N, 28, 28) uint8 images as (N, 1, 32, 32) in [0, 1]."""
+    """Return uint8 images (N, 28, 28) as (N, 1, 32, 32) in [0, 1], padded with black."""
     pixels = functional.pad(images.unsqueeze(1).float() / 255, [PAD] * 4)
     return pixels.contiguous(memory_format=torch.channels_last)
 
@@ -167,7 +169,7 @@ def markdown(points: list[Point]) -> str:
         f"{point.quality.psnr_pooled:.2f} dB | {point.quality.ssim:.3f} | {point.training_seconds:.0f} s |"
         for point in points
     ]
-    header = "| lambda | bytes an image | of the model | PSNR, pooled | SSIM | training |"
+    header = "| lambda | bytes per image | cross-entropy | PSNR, pooled | SSIM | training |"
     return "\n".join([header, "| ---: | ---: | ---: | ---: | ---: | ---: |", *rows])
 
 

@@ -1,8 +1,8 @@
-"""What each layer gains in int8 over float32, in time and in quality: `python benchmarks/layer_precision.py`.
+"""Measure the time and quality of each layer in int8 and in float32: `python benchmarks/layer_precision.py`.
 
-Every row is the graph that ships with one layer in the other precision, on one CPU, in interleaved calls; PSNR is
-measured on training images that calibrate nothing. Needs Fashion-MNIST (`make data`). What this table says decides
-which layers `fmae-edge export` keeps in float32 from the start.
+Each row is the shipped graph with one layer in the other precision, on one CPU, in interleaved calls. PSNR is
+measured on training images that are not used for calibration. Needs Fashion-MNIST (`make data`). This table
+decides which layers `fmae-edge export` always keeps in float32.
 """
 
 import os
@@ -15,7 +15,7 @@ import torch
 
 from fmae_edge.commands.console import format_table
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
-from fmae_edge.evaluate.timing import interleave
+from fmae_edge.evaluate.bench import interleave
 from fmae_edge.export.bundle_graphs import ExportOptions
 from fmae_edge.export.bundle_writer import latent_steps
 from fmae_edge.export.int8_network import Int8Network
@@ -33,7 +33,7 @@ ROUNDS = 40
 
 @torch.inference_mode()
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     model = load_checkpoint(ROOT / "checkpoints" / "fashion-mnist").model
@@ -69,7 +69,7 @@ def main() -> None:
             times = [f"{medians[variant, part, batch] / batch * 1e6:.0f} us" for batch in BATCHES]
             lost = measure.reference_psnr - measure.psnr(stay_float)
             rows.append((f"{part.partition('.')[0]}: {variant}", *times, f"{lost:.4f} dB"))
-    header = ("an image", *(f"batch {batch}" for batch in BATCHES), "lost, both halves")
+    header = ("time per image", *(f"batch {batch}" for batch in BATCHES), "lost, both halves")
     print(format_table(header, sorted(rows)))
 
 

@@ -1,8 +1,8 @@
-"""How long `fmae-edge compress` takes for many files, against what it cannot do without.
+"""Measure `fmae-edge compress` with many files against the least work that it has to do.
 
-`python benchmarks/many_files.py`, a minute. The floor is one process that reads the same PNGs with Pillow and
-encodes them in one batch, and writes nothing. Both are timed as whole processes, in turns; the table has medians.
-Files lie in the folder for temporary files, so TMPDIR decides on which disk.
+`python benchmarks/many_files.py` takes a minute. The floor is one process that reads the same PNGs with Pillow,
+encodes them in one batch, and writes nothing. Both are timed as whole processes, in turns. The table has medians.
+The files are in the folder for temporary files, so TMPDIR chooses the disk.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Codec().encode(images)
 
 
 def main() -> None:
-    """Time the floor and the command, print a table."""
+    """Time the floor and the command, and print the table."""
     parser = argparse.ArgumentParser(description="Many files in one call of fmae-edge compress.")
     parser.add_argument("--files", type=int, default=10_000, metavar="N", help="PNGs of 28x28 (default: 10,000)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="repetitions of each (default: 5)")
@@ -41,7 +41,7 @@ def main() -> None:
         folder = Path(name)
         inputs = folder / "in"
         inputs.mkdir()
-        # What the decoder makes of random latents compresses like images of clothes, and needs no data set
+        # Images decoded from random latents compress like images of clothing, and need no data set
         latents = default_rng(0).normal(0, 1, (args.files, Codec().manifest.latent_size)).astype(np.float32)
         for index, image in enumerate(Codec().decode(latents)):
             (inputs / f"{index:05d}.png").write_bytes(png_bytes(image))
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def seconds(call: Sequence[str]) -> float:
-    """Return how long a process takes."""
+    """Return the seconds that a process takes."""
     began = time.perf_counter()
     subprocess.run(call, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - began

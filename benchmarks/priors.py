@@ -1,9 +1,8 @@
-"""What the latents of the default bundle cost under each prior, and how long coding them takes.
+"""Measure the bytes per image under each prior, and the time of coding: `python benchmarks/priors.py`.
 
-    python benchmarks/priors.py
-
-A table for each latent, the trained network in float32, and the same network in integers as the bundle has it:
-bytes an image as cross-entropy, then as coded. Test images; the table is counted on training images.
+The priors are a table per latent, the trained network in float32, and the same network in integers, as in the
+default bundle. The first table has the cross-entropy under each of them, and the coded bytes under the last. The
+images are the test images; the prior of tables is counted on the training images.
 """
 
 import statistics
@@ -31,7 +30,7 @@ MIDDLE = len(QUALITY_STEPS) // 2
 
 
 def microseconds(call: Callable[[], object], repetitions: int) -> float:
-    """Return the median of what a call takes."""
+    """Return the median time of a call in microseconds."""
     seconds = []
     for _ in range(repetitions):
         started = time.perf_counter()
@@ -66,7 +65,7 @@ def main() -> None:
             count_bits(network, symbols, quality).mean(),
         )
         rows.append((f"quality {quality + 1}", *(f"{bits / 8:.2f}" for bits in costs), f"{coded:.2f}"))
-    print(format_table(("bytes an image", "tables", "network, float32", "network, integers", "coded"), rows))
+    print(format_table(("bytes per image", "tables", "network, float32", "network, integers", "coded"), rows))
     symbols = clip_symbols(np.rint(test / QUALITY_STEPS[MIDDLE]))
     payloads = encode_symbols(network, symbols, MIDDLE)
     times = []
@@ -78,7 +77,7 @@ def main() -> None:
             (f"{count} images" if count > 1 else "one image", f"{encode / count:.0f}", f"{decode / count:.0f}")
         )
     print()
-    print(format_table(("microseconds an image", "symbols to bytes", "bytes to symbols"), times))
+    print(format_table(("microseconds per image", "symbols to bytes", "bytes to symbols"), times))
 
 
 if __name__ == "__main__":

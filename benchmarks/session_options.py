@@ -1,7 +1,7 @@
-"""Which options onnxruntime runs the shipped graphs fastest with: `python benchmarks/session_options.py`.
+"""Compare the options of onnxruntime on the shipped graphs: `python benchmarks/session_options.py`.
 
-Every variant differs from what the codec uses in one option; figures are microseconds an image, medians of
-interleaved rounds. What this table says is why `fmae_edge/runtime` is set as it is.
+Each variant differs from the options of the codec in one option. The figures are microseconds per image, medians
+of interleaved rounds. They are the reason for the options in `fmae_edge/runtime/engine/sessions.py`.
 """
 
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from fmae_edge.commands.console import format_table
-from fmae_edge.evaluate.timing import interleave
+from fmae_edge.evaluate.bench import interleave
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 
 BATCHES = (1, 4, 8, 16, 32, 64, 256)
@@ -20,7 +20,7 @@ LEVELS = ort.GraphOptimizationLevel
 
 
 def main() -> None:
-    """Measure and print, graph by graph."""
+    """Measure and print one table per graph."""
     files = read_bundle(DEFAULT_BUNDLE).files
     cpus = len(os.sched_getaffinity(0))
     for name in ("encoder.onnx", "decoder.onnx", "encoder.fp32.onnx", "decoder.fp32.onnx"):
@@ -63,7 +63,7 @@ def session(
     spinning: bool = False,
     level: ort.GraphOptimizationLevel = LEVELS.ORT_ENABLE_ALL,
 ) -> ort.InferenceSession:
-    """Open `graph` with what the codec uses but for the options given."""
+    """Open `graph` with the options of the codec, except for those given."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
@@ -74,7 +74,7 @@ def session(
 
 
 def inputs(one: ort.InferenceSession, batch: int) -> dict[str, np.ndarray]:
-    """Return images or latents as the graph takes them."""
+    """Return random images or latents for the input of the graph."""
     (port,) = one.get_inputs()
     numbers = np.random.default_rng(0)
     shape = (batch, *port.shape[1:])
@@ -84,13 +84,13 @@ def inputs(one: ort.InferenceSession, batch: int) -> dict[str, np.ndarray]:
 
 
 def caller(one: ort.InferenceSession, batch: int):
-    """Return a call with one batch."""
+    """Return a function that runs one batch."""
     feed = inputs(one, batch)
     return lambda: one.run(None, feed)
 
 
 def side_by_side(pool: ThreadPoolExecutor, one: ort.InferenceSession, batch: int, parts: int):
-    """Return a call that splits one batch over Python threads."""
+    """Return a function that splits one batch between Python threads."""
     feed = inputs(one, batch)
     split = [dict(zip(feed, [part], strict=True)) for part in np.array_split(next(iter(feed.values())), parts)]
     return lambda: list(pool.map(lambda part: one.run(None, part), split))

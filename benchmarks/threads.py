@@ -1,8 +1,8 @@
-"""What threads of an application gain that share one codec: `python benchmarks/threads.py`.
+"""Measure the throughput of threads that share one codec: `python benchmarks/threads.py`.
 
-Each thread calls `encode`, `decode`, `compress_batch` and `decompress` with 64 images again and again; the codec
-itself runs each call on one thread. Rounds with one thread and with one a CPU take turns; the medians of their
-rates are compared. The graphs run without Python's lock, the entropy coder mostly with it.
+Each thread repeats `encode`, `decode`, `compress_batch` and `decompress` with 64 images, and the codec runs each
+call on one thread. Rounds with one thread and with one thread per CPU alternate. The table has the medians of
+their rates. The graphs run without Python's lock, the entropy coder mostly with it.
 """
 
 import argparse
@@ -20,9 +20,15 @@ IMAGES, CALLS, ROUNDS = 64, 30, 9
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description="Throughput of threads that share a codec.")
-    parser.add_argument("--threads", type=int, default=available_cpus(), metavar="N", help="(default: the CPUs)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=available_cpus(),
+        metavar="N",
+        help="number of threads (default: one per CPU)",
+    )
     threads = parser.parse_args().threads
     codec = Codec(threads=1)
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 28, 28), np.uint8)
@@ -33,7 +39,7 @@ def main() -> None:
         "compress_batch": lambda: codec.compress_batch(images),
         "decompress": lambda: codec.decompress(content),
     }
-    print(f"| 64 images a call | one thread | {threads} threads | gain |\n| --- | ---: | ---: | ---: |")
+    print(f"| 64 images per call | one thread | {threads} threads | gain |\n| --- | ---: | ---: | ---: |")
     for name, call in calls.items():
         rates: dict[int, list[float]] = {1: [], threads: []}
         for _ in range(ROUNDS):
@@ -44,7 +50,7 @@ def main() -> None:
 
 
 def rate(call: Callable[[], object], threads: int) -> float:
-    """Return the images a second that so many threads get done, each calling CALLS times."""
+    """Return the images per second of `threads` threads that make CALLS calls each."""
     with ThreadPoolExecutor(threads) as pool:
         started = time.perf_counter()
         for done in [pool.submit(lambda: [call() for _ in range(CALLS)]) for _ in range(threads)]:

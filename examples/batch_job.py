@@ -1,11 +1,11 @@
-"""Compress a folder of images into one .fmae file each, on all CPUs; run again, it does what is left.
+"""Compress a folder of images to .fmae files, one per image, on all CPUs. A second run does the rest.
 
     pip install '.[cli]'
     python examples/batch_job.py samples compressed --quality 7
 
-IMAGES/a/b.png becomes OUT/a/b.png.fmae. A file is written whole or not at all, and one that exists is left as it
-is. An image that cannot be compressed is reported, and the others are still done. The exit code is 0 if all is
-done, 1 if an image failed, 130 after Ctrl-C.
+IMAGES/a/b.png becomes OUT/a/b.png.fmae. A file is written completely or not at all. Existing files are skipped. An
+image that cannot be compressed is reported, and the others are still compressed. The exit code is 0 if all
+succeeded, 1 if an image failed, 130 after Ctrl-C.
 """
 
 import argparse
@@ -25,20 +25,20 @@ from fmae_edge.bulk.sources import Source, expand
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.atomic_write import write_file
 
-IMAGES_AT_ONCE = 64  # per task: coded in one call, they take a fraction of the time of 64 calls
-Job = tuple[Source, Path]  # an image and the file to make of it
+IMAGES_AT_ONCE = 64  # per task: one call for 64 images takes a fraction of the time of 64 calls
+Job = tuple[Source, Path]  # an image and its output file
 
-codec: Codec  # each process of the pool has one
+codec: Codec  # one per process of the pool
 
 
 def start_process(codec_of_job: Codec) -> None:
-    """Keep the codec, so that it is pickled and loads its graphs once per process, not once per task."""
+    """Keep the codec: it is pickled and loads its graphs once per process, not once per task."""
     global codec
     codec = codec_of_job
 
 
 def compress_images(jobs: list[Job], quality: int, fit: Fit | None = None) -> list[str]:
-    """Compress images in one call, and return one sentence for each that failed."""
+    """Compress images in one call, and return one sentence per failed image."""
     images, read, failures = [], [], []
     for source, output in jobs:
         found = settle(source, partial(read_image, source, codec, fit))
@@ -61,12 +61,12 @@ def write(output: Path, content: bytes) -> None:
 
 
 def run(jobs: list[Job], quality: int, fit: Fit | None, processes: int) -> int:
-    """Compress in `processes` processes, print what fails, and return how many images failed."""
+    """Compress in `processes` processes, print the failures, and return their number."""
     tasks = [jobs[at : at + IMAGES_AT_ONCE] for at in range(0, len(jobs), IMAGES_AT_ONCE)]
     context = multiprocessing.get_context("spawn")  # works on every system
     failed = 0
     with ProcessPoolExecutor(processes, context, start_process, (Codec(threads=1),)) as pool:
-        # A terminal sends Ctrl-C to all processes; the ones started here inherit that it is ignored
+        # A terminal sends Ctrl-C to all processes; the processes started here inherit that it is ignored
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         futures = [pool.submit(compress_images, task, quality, fit) for task in tasks]
         signal.signal(signal.SIGINT, handler)
@@ -76,14 +76,14 @@ def run(jobs: list[Job], quality: int, fit: Fit | None, processes: int) -> int:
                     print(failure, file=sys.stderr)
                     failed += 1
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # waits for the few tasks that have begun
+            pool.shutdown(cancel_futures=True)  # waits for the tasks that have started
             raise
     return failed
 
 
 def main() -> int:
     """Run the job and return the exit code."""
-    parser = argparse.ArgumentParser(description="Compress a folder of images into one .fmae file each.")
+    parser = argparse.ArgumentParser(description="Compress a folder of images to .fmae files, one per image.")
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--quality", type=int, choices=range(1, 10), default=5)

@@ -1,12 +1,12 @@
-"""Train from .fmae files: a PyTorch dataset that the workers of a DataLoader decode, and how fast they do.
+"""Train from .fmae files: a PyTorch dataset that the workers of a DataLoader decode, and its throughput.
 
     pip install '.[train]'
     fmae-edge compress samples/*.png -o samples.fmae
     python examples/data_loader.py samples.fmae
-    python examples/data_loader.py FOLDER --workers 4    # of .fmae files, each of one image or of a stack
+    python examples/data_loader.py FOLDER --workers 4    # a folder of .fmae files, with one image or a stack each
 
-Files are read and decoded as they are needed, so memory does not grow with the data set. A file is decoded by one
-worker, from its first image to its last, and only the order of files is random: make many files, not one.
+Files are read and decoded when they are needed, so memory does not grow with the data set. One worker decodes a
+whole file, from its first image to its last. Only the order of files is random, so store the images in many files.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from fmae_edge import Codec, FmaeError, InputError
 
-IMAGES_AHEAD = 256  # decoded in one call, which is several times faster than as many calls
+IMAGES_AHEAD = 256  # decoded in one call, which is several times faster than one call per image
 
 
 class FmaeImages(IterableDataset[torch.Tensor]):
-    """The images (28, 28) uint8 in .fmae files, in another order of files each epoch.
+    """The images (28, 28) uint8 in .fmae files, with the files in another order each epoch.
 
-    Every worker gets the codec, by fork or pickled, and loads its graphs there at the first image.
-    Raises InputError, in the loop over the DataLoader, for a file that cannot be decoded.
+    Every worker gets the codec by fork or by pickling, and loads its graphs at the first image. The loop over the
+    DataLoader raises InputError for a file that cannot be decoded.
     """
 
     def __init__(self, paths: list[Path], codec: Codec) -> None:
@@ -52,10 +52,10 @@ class FmaeImages(IterableDataset[torch.Tensor]):
             raise InputError(f"{reading}: {error}") from error
 
     def _paths_of_this_worker(self) -> list[Path]:
-        """Return this worker's share of the files; all workers use the same order, another one each epoch."""
+        """Return this worker's share of the files. All workers use the same order, which changes each epoch."""
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        # Workers that are started again each epoch get another seed; those that persist count epochs
+        # Workers that are restarted each epoch get another seed; persistent workers count epochs
         seed = worker.seed - worker.id if worker else torch.initial_seed()
         self._epoch += 1
         paths = random.Random(f"{seed} {self._epoch}").sample(self._paths, len(self._paths))
@@ -65,9 +65,9 @@ class FmaeImages(IterableDataset[torch.Tensor]):
 def make_loader(
     path: Path, batch_size: int, workers: int, start_method: str | None = None
 ) -> DataLoader[torch.Tensor]:
-    """Return batches (N, 28, 28) uint8 of a .fmae file or of those in a folder."""
+    """Return batches (N, 28, 28) uint8 from a .fmae file, or from all .fmae files in a folder."""
     paths = sorted(path.rglob("*.fmae")) if path.is_dir() else [path]
-    # Workers run beside each other, so that each has one thread; without any, the codec takes the CPUs there are
+    # Workers run in parallel, so each uses one thread. Without workers, the codec uses all CPUs
     codec = Codec(threads=1 if workers else None)
     return DataLoader(
         FmaeImages(paths, codec),
@@ -79,9 +79,9 @@ def make_loader(
 
 
 def main() -> None:
-    """Print how many images per second two epochs give; the first one starts the workers."""
+    """Print the images per second of two epochs. The first one includes the start of the workers."""
     parser = argparse.ArgumentParser(description="Measure how fast workers of a DataLoader decode .fmae files.")
-    parser.add_argument("path", type=Path, help="a .fmae file, or a folder of them")
+    parser.add_argument("path", type=Path, help="a .fmae file, or a folder of .fmae files")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--start-method", choices=multiprocessing.get_all_start_methods())
@@ -100,4 +100,4 @@ if __name__ == "__main__":
     try:
         main()
     except (FmaeError, OSError) as error:
-        raise SystemExit(str(error).splitlines()[-1]) from None  # that of a worker begins with its traceback
+        raise SystemExit(str(error).splitlines()[-1]) from None  # a worker's message begins with its traceback

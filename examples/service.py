@@ -1,14 +1,14 @@
-"""fmae-edge as an HTTP service: an image goes in, its .fmae or .npy file comes out, and back as a PNG.
+"""Serve fmae-edge over HTTP: send an image and get a .fmae or .npy file, send that file and get a PNG.
 
     pip install '.[cli]' fastapi uvicorn
     uvicorn --app-dir examples service:app
     curl --data-binary @samples/bag.png -o bag.fmae 'localhost:8000/compress?quality=7'
     curl --data-binary @bag.fmae -o bag.png localhost:8000/decompress
 
-The body of a request is the file itself, so there is no form to take apart. No request takes more than a few
-megabytes, whatever it sends, and REQUESTS are in progress at most. Uvicorn's own --limit-concurrency counts idle
-connections too, so that 100 of them would shut everybody else out. Here an idle connection costs a file descriptor
-and nothing else: where strangers connect, put a proxy in front that closes those. For more CPUs, add --workers.
+The body of a request is the file itself, without a form around it. A request takes a few megabytes at most, and at
+most REQUESTS are in progress. Uvicorn's own --limit-concurrency counts idle connections too, so 100 idle clients
+would block all others. Here an idle connection costs only a file descriptor. On a public network, put a proxy in
+front that closes idle connections. For more CPUs, add --workers.
 """
 
 from collections.abc import AsyncIterator
@@ -29,11 +29,11 @@ from fmae_edge.data.image_file import load_gray, png_bytes
 from fmae_edge.runtime.format.npy_file import MAGIC, dump_latents, load_latents
 
 MAX_BODY_BYTES = 64 * 1024  # an image of 28x28 is a few kilobytes as PNG or JPEG
-MAX_IMAGES = 10_000  # in a .fmae file of that size: 64 KB can claim half a million empty ones
-BODY_SECONDS = 10  # for a client to send its file
-REQUESTS = 100  # with a file, in progress at once
-THREADS = 2  # the entropy coder holds Python's lock for most of a call, so more threads would only wait
-# What /docs shows: FastAPI does not see that the body is read
+MAX_IMAGES = 10_000  # per .fmae file: 64 KB can claim half a million empty images
+BODY_SECONDS = 10  # the time that a client has to send its file
+REQUESTS = 100  # requests with a file that may be in progress at once
+THREADS = 2  # more would only wait, because the entropy coder holds Python's lock for most of a call
+# For the page /docs: FastAPI does not see that the body is read
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_BODY = {"requestBody": {"content": {"application/octet-stream": BINARY}, "required": True}}
 PngImagePlugin.MAX_TEXT_MEMORY = MAX_BODY_BYTES  # compressed text in a PNG could fill 64 MB by Pillow's own limit
@@ -41,8 +41,8 @@ PngImagePlugin.MAX_TEXT_MEMORY = MAX_BODY_BYTES  # compressed text in a PNG coul
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Load the codec before the first request: one per process, shared by all threads."""
-    codec = Codec(threads=1)  # requests run in parallel, so each takes one thread
+    """Load the codec before the first request. A process has one codec, which all threads share."""
+    codec = Codec(threads=1)  # requests run in parallel, so each uses one thread
     codec.decompress(codec.compress(np.zeros(codec.manifest.image_shape, np.uint8)))
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield {"codec": codec, "places": anyio.Semaphore(REQUESTS)}
@@ -64,7 +64,7 @@ async def give_up(_: Request, __: Exception) -> Response:
 
 
 async def read_body(request: Request) -> bytes:
-    """Return the body of a request, or answer 413 or 408 and stop reading once it is too long or too slow."""
+    """Return the body of a request. Stop reading and answer 413 if it is too long, or 408 if it is too slow."""
     body = bytearray()
     try:
         with anyio.fail_after(BODY_SECONDS):
@@ -85,7 +85,7 @@ async def read_body(request: Request) -> bytes:
 
 
 async def admit(request: Request) -> AsyncIterator[bytes]:
-    """Give the body of a request to what answers it, or answer 503 while too many others are in progress."""
+    """Yield the body of a request, or answer 503 while too many others are in progress."""
     places: anyio.Semaphore = request.state.places
     try:
         places.acquire_nowait()
@@ -101,7 +101,7 @@ async def admit(request: Request) -> AsyncIterator[bytes]:
 Body = Annotated[bytes, Depends(admit)]
 
 
-# FastAPI runs these two in threads because they are not coroutines, so the event loop stays free
+# FastAPI runs these two in threads because they are not coroutines. So the event loop stays free
 @app.post("/compress", response_class=Response, openapi_extra=FILE_BODY)
 def compress(
     request: Request,
@@ -109,7 +109,7 @@ def compress(
     format: Literal["fmae", "npy"] = "fmae",
     quality: Annotated[int, Query(ge=1, le=9)] = 5,
 ) -> Response:
-    """Return the .fmae file of an image file, or its latent as a .npy file, which has no quality."""
+    """Return the .fmae file of an image file, or its latent as a .npy file, which ignores `quality`."""
     codec: Codec = request.state.codec
     image, _ = load_gray(body, "the file", (codec.manifest.image_height, codec.manifest.image_width))
     if format == "fmae":
@@ -119,7 +119,7 @@ def compress(
 
 @app.post("/decompress", response_class=Response, openapi_extra=FILE_BODY)
 def decompress(request: Request, body: Body, index: Annotated[int, Query(ge=0)] = 0) -> Response:
-    """Return the PNG of an image in a .fmae or .npy file: of a stack only the one at `index` is decoded."""
+    """Return the PNG of an image in a .fmae or .npy file. Only the image at `index` of a stack is decoded."""
     codec: Codec = request.state.codec
     if body.startswith(MAGIC):
         image = codec.decode(read_latent(body, index, codec.manifest.latent_size))
@@ -130,12 +130,12 @@ def decompress(request: Request, body: Body, index: Annotated[int, Query(ge=0)] 
 
 @app.get("/health")
 async def health(request: Request) -> dict[str, str]:
-    """Return that the service is up, and the id of the bundle whose files it decompresses."""
+    """Tell that the service is up, and the id of the bundle whose files it decompresses."""
     return {"status": "ok", "bundle": request.state.codec.manifest.bundle_id}
 
 
 def read_latent(body: bytes, index: int, size: int) -> NDArray[Any]:
-    """Return a latent (size,) of a .npy file; no pickle is loaded, and its header alone takes no memory."""
+    """Return a latent (size,) of a .npy file. Pickles are refused, and a false size takes no memory."""
     latents = np.atleast_2d(load_latents(body, size, "the file"))
     if index >= len(latents):
         raise InputError(f"the file has no latent {index}; it has {len(latents)}, counted from 0")
@@ -144,6 +144,6 @@ def read_latent(body: bytes, index: int, size: int) -> NDArray[Any]:
 
 
 def download(content: bytes, name: str, media_type: str = "application/octet-stream") -> Response:
-    """Return a file that browsers save under `name`."""
+    """Return a response that browsers save as a file called `name`."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, media_type=media_type, headers=headers)

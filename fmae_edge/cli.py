@@ -17,30 +17,19 @@ if TYPE_CHECKING:
     from typer import Typer
 
 # Packages that a command imports, and the extras that install them
-_EXTRAS = dict.fromkeys(("typer", "rich", "PIL"), "cli") | dict.fromkeys(
-    [
-        "matplotlib",
-        "imagecodecs",
-        "webp",
-        "bjontegaard",
-        "jinja2",
-        "markupsafe",
-        "sklearn",
-        "threadpoolctl",
-        "torch",
-        "torchvision",
-        "onnx",
-        "onnxscript",
-        "safetensors",
-    ],
-    "train,evaluate",
-)
-_COMMANDS = (
-    *("compress", "decompress", "compare", "reconstruct", "info", "doctor"),
-    *("train", "export", "parity", "bench", "evaluate", "report"),
-)
-# Commands that multiply large matrices. Others are no faster with more threads, so OpenBLAS starts none for them
-_BLAS_THREADS = ("train", "export", "parity", "bench", "evaluate", "report")
+_EXTRAS = {
+    **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
+    **dict.fromkeys(("torch", "safetensors"), "train,export"),
+    "torchvision": "train",
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
+    "matplotlib": "evaluate,train",
+    **dict.fromkeys(
+        ("imagecodecs", "webp", "bjontegaard", "jinja2", "markupsafe", "sklearn", "threadpoolctl"), "evaluate"
+    ),
+}
+_COMMANDS = ("compress", "decompress", "compare", "reconstruct", "info", "doctor")
+# These multiply large matrices. The others are no faster with more threads, so OpenBLAS starts none for them
+_BLAS_COMMANDS = ("train", "export", "parity", "bench", "evaluate", "report")
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
@@ -80,7 +69,7 @@ def _run() -> None:
     from fmae_edge.runtime.errors import FmaeError
 
     arguments = sys.argv[1:]
-    needs_blas = arguments[:1] != [] and arguments[0] in _BLAS_THREADS
+    needs_blas = arguments[:1] != [] and arguments[0] in _BLAS_COMMANDS
     if not needs_blas:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -139,15 +128,14 @@ def fast_path(arguments: Sequence[str]) -> Callable[[], None] | None:
             files.append(argument)
         else:
             return None
-    return partial(_convert, arguments[0], files, output or None, force) if files else None
-
-
-def _convert(command: str, files: list[str], output: str | None, force: bool) -> None:
+    if not files:
+        return None
     from fmae_edge.bulk.compress import compress_files
     from fmae_edge.bulk.decompress import decompress_files
     from fmae_edge.commands.print_outcomes import convert_and_print
 
-    convert_and_print(compress_files if command == "compress" else decompress_files, files, output, force=force)
+    convert = compress_files if arguments[0] == "compress" else decompress_files
+    return partial(convert_and_print, convert, files, output or None, force=force)
 
 
 def build_app() -> "Typer":
@@ -171,7 +159,7 @@ def build_app() -> "Typer":
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name in _COMMANDS:
+    for name in (*_COMMANDS, *_BLAS_COMMANDS):
         add_command(app, getattr(import_module(f"fmae_edge.commands.{name}"), name))
 
     def print_version(wanted: bool) -> None:

@@ -1,7 +1,7 @@
 """Fuzz the readers of fmae-edge: `python -m fuzz --seconds 60`, or `--inputs 1000000`.
 
-Each target runs in a process of its own for its share of the time or of the inputs. An error other than FmaeError,
-a crash, more than a second of CPU time and more than 256 MB of memory are findings: the input is saved, and the
+Each target runs in a process of its own for its share of the time or of the inputs. Findings are errors other than
+FmaeError, crashes, more than a second of CPU time and more than 256 MB of memory. Their inputs are saved, and the
 exit code is 1. Inputs that reach new code are kept in the same folder, and the next run starts from them.
 """
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = any(result.findings or result.broken for result in results.values())
     limits = f"over {MAX_SECONDS:g} s or {MAX_MEGABYTES:g} MB"
     print(
-        f"{total:,} inputs, {'FAILED' if failed else f'nothing but FmaeError, none {limits}'}; "
+        f"{total:,} inputs, {'FAILED' if failed else f'no error except FmaeError, no input {limits}'}; "
         f"slowest {results[slowest].seconds * 1e3:.0f} ms ({slowest}), "
         f"most memory {results[hungriest].megabytes:.0f} MB ({hungriest})"
     )

@@ -1,8 +1,8 @@
-"""Image files as lists of parts, so that a change keeps lengths and checksums right: PNG, JPEG, GIF, WebP.
+"""Change PNG, JPEG, GIF and WebP files as lists of parts, so that lengths and checksums stay right.
 
 A change of single bytes breaks a length or a checksum, and the reader stops there. Here parts are dropped,
 repeated, moved and changed, and the file is put together again. A file of another format has two parts:
-its start, where the numbers are, and the rest.
+its start, which contains the numbers, and the rest.
 """
 
 import struct
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fuzz.image_parts import png_chunk
 
 Change = Callable[[bytes], bytes]
-MAX_BYTES = 1 << 20  # of a file in which a part is repeated
+MAX_BYTES = 1 << 20  # of a file with a repeated part
 _PNG, _GIF = b"\x89PNG\r\n\x1a\n", b"GIF8"
 _HEADER_BYTES = 64
 _NUMBERS = (
@@ -32,7 +32,7 @@ _KINDS = {
 
 
 class Part(NamedTuple):
-    """One chunk, segment or block. `framed`: its length is written in front of it."""
+    """One chunk, segment or block. `framed` means that its length is written in front of it."""
 
     kind: bytes
     content: bytes
@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
 
 def mutate_image(content: bytes, change: Change, random: Random) -> bytes:
-    """Change the parts of an image file, and in one of eight calls only its bytes."""
+    """Change the parts of an image file, or only its bytes in one of eight calls."""
     if random.randrange(8) == 0:
         return change(content)
     form = _form(content)
@@ -51,7 +51,7 @@ def mutate_image(content: bytes, change: Change, random: Random) -> bytes:
 
 
 def write_number(content: bytes, random: Random) -> bytes:
-    """Return `content` with a number written into it that is near a limit."""
+    """Return `content` with one of its numbers replaced by a number near a limit."""
     size = random.choice((1, 2, 4))
     if len(content) < size:
         return content
@@ -61,7 +61,7 @@ def write_number(content: bytes, random: Random) -> bytes:
 
 
 def repacked(content: bytes, change: Change, random: Random) -> bytes:
-    """Return a zlib stream of other content: changed, with bytes behind it, or very large."""
+    """Return a zlib stream with other content: changed, followed by more bytes, or very large."""
     match random.randrange(8):
         case 0:
             return zlib.compress(bytes(1 << random.randrange(27)), 1)
@@ -173,7 +173,7 @@ def _join_webp(parts: list[Part]) -> bytes:
 
 
 def _split_gif(content: bytes) -> Iterator[Part]:
-    """Blocks keep the small lengths in them, as numbers to change."""
+    """Return the parts of a GIF. Blocks keep the small lengths in them, as numbers to change."""
 
     def palette_bytes(at: int) -> int:
         flags = content[at] if at < len(content) else 0

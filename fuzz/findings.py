@@ -3,10 +3,10 @@
 import hashlib
 from pathlib import Path
 
-# error: it raised anything but FmaeError. slow, memory: it passed a limit. killed: the watcher killed it for its
-# time or memory. crash: the process ended.
+# error: it raised another error than FmaeError. slow, memory: it exceeded a limit. killed: the watcher killed it
+# for its time or memory. crash: the process ended.
 KINDS = ("error", "slow", "memory", "killed", "crash")
-_MOST_OF_A_KIND = 20  # more would say the same
+_MOST_OF_A_KIND = 20  # more would tell nothing new
 
 
 def find(folder: Path) -> list[Path]:
@@ -20,7 +20,7 @@ def known_inputs(folder: Path) -> set[bytes]:
 
 
 def save_finding(folder: Path, kind: str, content: bytes, place: str = "") -> Path | None:
-    """Save an input. Return None if there is one for the same `place` in the code, or enough of this kind."""
+    """Save an input. Return None if there is one for this `place` in the code, or enough of this kind."""
     digest = hashlib.sha256(place.encode() or content).hexdigest()[:16]
     path = folder / f"{kind}-{digest}"
     if path.exists() or len(list(folder.glob(f"{kind}-*"))) >= _MOST_OF_A_KIND:
@@ -30,7 +30,7 @@ def save_finding(folder: Path, kind: str, content: bytes, place: str = "") -> Pa
 
 
 def use_as_seeds(folder: Path, small_bytes: int) -> None:
-    """Move the findings of an earlier run to its corpus, so that what still fails is found at once.
+    """Move the findings of an earlier run to its corpus, so that inputs that still fail are found at once.
 
     Inputs of more than `small_bytes` that did not fail leave the corpus, because they slow down each start.
     """

@@ -1,4 +1,4 @@
-"""Change ONNX graphs as an attacker does: operators, attributes, sizes of tensors, nested graphs.
+"""Change ONNX graphs as an attacker does: operators, attributes, tensor sizes, nested graphs.
 
 Most results are still protobuf that onnxruntime parses. Needs the `onnx` package.
 """
@@ -54,7 +54,7 @@ def _hostile(name: str) -> bytes:
 
 
 def mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
-    """Change one to four things in a graph, or a few bytes; one of sixteen calls starts from a hostile graph."""
+    """Change one to four things in a graph, or a few bytes. One of sixteen calls starts from a hostile graph."""
     if random.randrange(16) == 0:
         return change(content)
     if random.randrange(16) == 0:
@@ -207,7 +207,7 @@ def _structure(model: ModelProto, change: Change, random: Random) -> None:  # no
 
 
 def _frame(model: ModelProto, change: Change, random: Random) -> None:
-    """Change what surrounds the nodes: ports, versions, functions, metadata."""
+    """Change the parts around the nodes: ports, versions, functions, metadata."""
     graph = model.graph
     match random.randrange(10):
         case 0:

@@ -1,4 +1,4 @@
-"""Rewrite headers of .fmae and .npy files with numbers and names that no writer gives."""
+"""Rewrite headers of .fmae and .npy files with numbers and names that no writer writes."""
 
 import zlib
 from binascii import crc_hqx
@@ -41,7 +41,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Stack:
-    """The index of a stack as numbers; each number has `pad` bytes more than it needs."""
+    """The index of a stack as numbers. Each number has `pad` more bytes than it needs."""
 
     start: bytes
     count: int
@@ -54,7 +54,7 @@ class Stack:
 
 
 def mutate_fmae(content: bytes, change: Change, random: Random, bundle_id: str) -> bytes:
-    """Change a file's header or its payload, and, seven times in eight, make its id and check codes right."""
+    """Change a file's header or payload, and make its id and check codes right in seven of eight calls."""
     right = random.randrange(8) > 0
     stack = parse_stack(content) if random.randrange(4) else None
     if stack is None:
@@ -118,7 +118,7 @@ def mend_fmae(content: bytes, bundle_id: str) -> bytes:
 
 
 def parse_stack(content: bytes) -> Stack | None:
-    """Return the parts of a stack, or None for other files and for one that ends within its header."""
+    """Return the parts of a stack, or None for other files and for files that end within the header."""
     at = _START_BYTES + 4 + _CHECK_BYTES + _BODY_CHECK_BYTES
     if len(content) <= at or not content[2] & _MANY:
         return None
@@ -144,7 +144,7 @@ def parse_stack(content: bytes) -> Stack | None:
 
 
 def stack_bytes(stack: Stack, bundle_id: str) -> bytes:
-    """Return the file of a stack, with its check codes."""
+    """Return the bytes of a stack, with its check codes."""
     index = _varint(stack.count, stack.pad)
     if stack.count:
         index += _varint(stack.shortest, stack.pad) + bytes([stack.low_bits]) + stack.packed
@@ -208,7 +208,7 @@ _LITERALS = (
 
 
 def mutate_npy(content: bytes, change: Change, random: Random) -> bytes:
-    """Write another header in front of the data, or change bytes and make the length of the header right."""
+    """Write another header in front of the data, or change bytes and correct the length of the header."""
     if random.randrange(2):
         changed = change(content)
         return mend_npy(changed) if random.randrange(8) else changed

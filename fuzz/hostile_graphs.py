@@ -1,4 +1,4 @@
-"""Decoders that an attacker would put into a bundle: each asks for more memory or time than images need.
+"""Decoders that an attacker would put into a bundle: each needs more memory or time than its images do.
 
 All have the ports of a decoder of the default bundle. Hashes do not stop them, because whoever makes a bundle
 writes its hashes too. Needs the `onnx` package.
@@ -34,7 +34,7 @@ from fuzz.onnx_chains import (
 
 
 def hostile_decoders() -> dict[str, Callable[[], bytes]]:
-    """Return, by name, functions that make serialised graphs, "latent" (n, 64) -> "image" (n, 1, 28, 28)."""
+    """Return functions by name that make serialised graphs, "latent" (n, 64) -> "image" (n, 1, 28, 28)."""
     return {
         # Operators that our graphs do not use
         "constant of shape": _gigabytes("ConstantOfShape", ([1 << 30], np.int64)),
@@ -73,7 +73,7 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         "no dimensions": lambda: _with_tensor(dims=[0, 784]),
         "strings": lambda: _with_tensor(data_type=TensorProto.STRING),
         "numbers twice": lambda: _with_tensor(float_data=[1.0] * 50_000),
-        # What is neither an operator nor a tensor
+        # Neither operators nor tensors
         "shapes of results": lambda: _changed(
             lambda model: model.graph.value_info.append(
                 helper.make_tensor_value_info("flat", TensorProto.FLOAT, [None] * 10_000)
@@ -88,7 +88,7 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
         # Many nodes
         "10,000 nodes": lambda: chain(*[RELU] * 10_000),
         "two readers": lambda: model([*_nodes(*[RELU] * 8), *_nodes(*[RELU] * 8, prefix="m"), *_ending("n7")]),
-        # Operators of ours, with other parameters
+        # Our operators, with other parameters
         "resize": lambda: chain(reshape(1, 8, 8), resize(1000)),
         "resize by less than nothing": lambda: chain(reshape(1, 8, 8), resize(-2)),
         "resize by not a number": lambda: chain(reshape(1, 8, 8), resize(np.nan)),
@@ -148,7 +148,7 @@ def hostile_decoders() -> dict[str, Callable[[], bytes]]:
 
 
 def _nodes(*calls: Call, prefix: str = "n") -> list[NodeProto]:
-    """Return nodes in a row, the first of which takes "latent"; node k gives "n<k>" and has no constants."""
+    """Return a chain of nodes that starts from "latent". Node k returns "n<k>" and has no constants."""
     names = ["latent", *(f"{prefix}{k}" for k in range(len(calls)))]
     return [
         helper.make_node(op, [before], [after], **attributes)
@@ -167,7 +167,7 @@ def _ending(name: str) -> list[NodeProto]:
 
 
 def heavy_decoders() -> dict[str, Callable[[], bytes]]:
-    """Return, by name, functions that make graphs that are accepted and whose needs are just under a limit."""
+    """Return functions by name that make accepted graphs whose needs are just under a limit."""
     wide = (gemm(64, 49), reshape(1, 7, 7), conv(1, 112, 1), resize(2), resize(2))
     convolutions = [conv(112, 112, 3, pads=[1] * 4), conv(112, 64, 3, pads=[1] * 4), conv(64, 1, 1)]
     transposed = [conv(112, 112, 3, "ConvTranspose", pads=[1] * 4), conv(112, 64, 3, pads=[1] * 4), conv(64, 1, 1)]
@@ -181,7 +181,7 @@ def heavy_decoders() -> dict[str, Callable[[], bytes]]:
 
 
 def _gigabytes(op: str, *constants: tuple[ArrayLike, DTypeLike]) -> Callable[[], bytes]:
-    """Return a function that makes a graph in which `op` makes a billion numbers of its constants."""
+    """Return a function that makes a graph in which `op` turns its constants into a billion numbers."""
     names = [f"c{k}" for k in range(len(constants))]
 
     def make() -> bytes:
@@ -229,7 +229,7 @@ def _local_function() -> bytes:
 
 
 def _functions_that_double() -> bytes:
-    """Thirty functions, each of which calls the one before twice: a billion nodes when they are written out."""
+    """Return thirty functions that each call the previous one twice: a billion nodes when they are inlined."""
     functions = [_function("f0", helper.make_node("Relu", ["x"], ["y"]))]
     for k in range(30):
         calls = (helper.make_node(f"f{k}", [a], [b], domain="own") for a, b in (("x", "z"), ("z", "y")))

@@ -1,4 +1,4 @@
-"""Image files of 28x28 that would cost far more than their pixels do, by name.
+"""Image files of 28x28, by name, that would cost far more than their pixels do.
 
 `fuzz.tiff` writes the data of every TIFF field. Here fields share their data, or point outside the file.
 """
@@ -21,18 +21,18 @@ TiffEntry = tuple[int, int, int, int]  # tag, type, count, and the value or the 
 
 
 def gray() -> Image.Image:
-    """Return a picture of many gray levels."""
+    """Return an image with many gray levels."""
     return Image.fromarray((np.arange(SIDE * SIDE) % 251).astype(np.uint8).reshape(SIDE, SIDE))
 
 
 def jpeg_with(segments: bytes, **options: object) -> bytes:
-    """Return a JPEG with `segments` in front of its own."""
+    """Return a JPEG with `segments` in front of its own segments."""
     content = saved(gray(), "JPEG", **options)
     return content[:2] + segments + content[2:]
 
 
 def _jpeg_of_scans(count: int) -> bytes:
-    """Return a progressive JPEG whose last scan comes again and again."""
+    """Return a progressive JPEG whose last scan is repeated."""
     content = saved(gray(), "JPEG", progressive=True)
     last = content.rindex(b"\xff\xda")
     tables = content.rindex(b"\xff\xc4")
@@ -48,7 +48,7 @@ def tiff(entries: list[TiffEntry], data: bytes = b"") -> bytes:
 
 
 def directory(entries: Sequence[TiffEntry]) -> bytes:
-    """Return a directory of TIFF tags, without another one behind it."""
+    """Return a directory of TIFF tags, without a next directory."""
     return struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
 
 
@@ -72,7 +72,7 @@ def tiff_of_frames(count: int) -> bytes:
 
 
 def _tiff_of_offsets(tag: int, count: int) -> bytes:
-    """Return a TIFF whose one strip or tile is listed again and again."""
+    """Return a TIFF whose only strip or tile is listed many times."""
     offsets = struct.pack(f"<{count}I", *[8] * count)
     entries = [(tag, 4, count, 8 + SIDE * SIDE)]
     if tag == 324:
@@ -94,7 +94,7 @@ def _tiff_with_exif_of_tags(count: int, megabytes: int) -> bytes:
 
 
 def gif(before: bytes = b"", behind: bytes = b"", frames: int = 1) -> bytes:
-    """Return a GIF with blocks before and behind its frames."""
+    """Return a GIF with blocks before and after its frames."""
     content = saved(gray(), "GIF")
     image_at = content.index(b",", 13 + 768)
     return content[:image_at] + before + content[image_at:-1] * frames + behind + b";"
@@ -113,7 +113,7 @@ def _bmp_rle(data: bytes) -> bytes:
 
 
 def _webp_of_frames(count: int) -> bytes:
-    """Return an animated WebP whose last frame comes again and again."""
+    """Return an animated WebP whose last frame is repeated."""
     content = saved(gray(), "WEBP", save_all=True, append_images=[gray().rotate(90)], lossless=True)
     frame = content[content.rindex(b"ANMF") :]
     content += frame * count
@@ -127,13 +127,13 @@ def _webp_with(kind: bytes, size: int) -> bytes:
 
 
 def exif(orientation: int = 1, tags: int = 0) -> bytes:
-    """Return EXIF of an orientation, and of so many tags that all point to the same bytes."""
+    """Return EXIF data with an orientation, and with `tags` tags that all point to the same bytes."""
     shared = [(1000 + number, 7, 12 * tags, 8) for number in range(tags)]
     return b"II*\0" + struct.pack("<I", 8) + directory([(0x0112, 3, 1, orientation), *shared])
 
 
 def png_profile(block: bytes) -> bytes:
-    """Return a compressed text of a PNG that holds EXIF in hexadecimal digits, as ImageMagick writes it."""
+    """Return a compressed PNG text with EXIF data in hexadecimal digits, as ImageMagick writes it."""
     text = b"\nexif\n%8d\n" % len(block) + (b"Exif\0\0" + block).hex().encode()
     return png_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text, 9))
 

@@ -1,4 +1,4 @@
-"""What image files are made of, for the corpus, the hostile images and the tests: chunks, segments, rows."""
+"""Make the parts of image files for the corpus, the hostile images and the tests: chunks, segments, rows."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    """Return the file that Pillow writes."""
+    """Return the bytes of the file that Pillow writes."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
@@ -31,7 +31,7 @@ def png(*chunks: bytes, size: tuple[int, int] = (28, 28), depth: int = 8, interl
 
 
 def png_rows(pixels: NDArray[np.generic]) -> bytes:
-    """Return the rows of a PNG before compression: each pixel as it is, and a byte in front that says so."""
+    """Return the rows of a PNG before compression, each with filter type 0 in front."""
     return b"".join(b"\0" + row.tobytes() for row in pixels)
 
 
@@ -42,5 +42,5 @@ def interlaced_rows(pixels: NDArray[np.generic]) -> bytes:
 
 
 def jpeg_segment(kind: int, content: bytes) -> bytes:
-    """Return a segment with its length."""
+    """Return a JPEG segment with its length."""
     return b"\xff" + bytes([kind]) + struct.pack(">H", len(content) + 2) + content

@@ -1,4 +1,4 @@
-"""The limits of one input, and how to measure it: CPU time, memory, and the error it raises."""
+"""Measure the CPU time, memory and error of one input, and compare them with the limits."""
 
 import os
 import resource
@@ -13,12 +13,12 @@ from fmae_edge import FmaeError
 
 MAX_SECONDS = 1.0  # of CPU time, so that other programs do not count
 MAX_MEGABYTES = 256.0  # more than the process had before the input
-_RESET_PEAK = b"5"  # to /proc/self/clear_refs: the peak of resident memory becomes what is resident now
+_RESET_PEAK = b"5"  # to /proc/self/clear_refs: resets the peak of the resident memory to its present value
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What one input took; `error` is the traceback of an error but FmaeError, and `place` where it was raised."""
+    """The cost of one input. `error` is the traceback of an error but FmaeError, raised at `place`."""
 
     seconds: float
     megabytes: float
@@ -27,7 +27,7 @@ class Measure:
 
     @property
     def problem(self) -> str:
-        """The kind of finding: error, slow or memory; empty if this is none."""
+        """The kind of finding: error, slow or memory, or empty if there is no problem."""
         if self.error:
             return "error"
         if self.seconds > MAX_SECONDS:
@@ -36,14 +36,14 @@ class Measure:
 
 
 def make_warnings_errors() -> None:
-    """Make numpy's warnings errors, and so findings: they would be lines on standard error."""
+    """Turn numpy's warnings into errors, and so into findings. Users would see them on standard error."""
     warnings.simplefilter("error", RuntimeWarning)
 
 
 def measure_twice(run: Callable[[bytes], None], content: bytes, first: Measure | None = None) -> Measure:
-    """Return the smaller values of two runs, as the first use of a function takes more time and memory.
+    """Return the smaller values of two runs, because the first use of a function takes more time and memory.
 
-    `first` is the result of the first run, if it was done. An error in either run counts.
+    `first` is the result of the first run, if there was one already. An error in either run counts.
     """
     first = first or measure(run, content)
     second = measure(run, content)

@@ -1,7 +1,7 @@
-"""Change manifests, priors and bundles, and then make their hashes and lengths fit again.
+"""Change manifests, priors and bundles, and then correct their hashes and lengths.
 
-A random change of a bundle fails the check of its hash, and no other code is reached. An attacker computes hashes
-too, so most changed files are mended here; one in eight is not, for the checks themselves.
+A random change of a bundle fails the check of its hash, so no other code is reached. An attacker computes hashes
+too, so most changed files are mended here. One in eight is not mended, to test the checks themselves.
 """
 
 import io
@@ -39,7 +39,7 @@ def mutate_bytes(content: bytes, change: Change, random: Random) -> bytes:  # no
 
 
 def mended(mend: Callable[[bytes], bytes], mutate: Mutator = mutate_bytes) -> Mutator:
-    """Return `mutate` with `mend` after it, seven times in eight."""
+    """Return a mutator that runs `mutate`, and then `mend` in seven of eight calls."""
 
     def mutate_and_mend(content: bytes, change: Change, random: Random) -> bytes:
         changed = mutate(content, change, random)
@@ -49,17 +49,17 @@ def mended(mend: Callable[[bytes], bytes], mutate: Mutator = mutate_bytes) -> Mu
 
 
 def mend_manifest(content: bytes) -> bytes:
-    """Return the text of a manifest with the checksum of what it says now."""
+    """Return the text of a manifest with the checksum of its present content."""
     try:
         manifest = json.loads(content)
         manifest["checksum"] = manifest_checksum(manifest)
         return _dump(manifest)
-    except (ValueError, AttributeError, TypeError, RecursionError):  # no JSON, or no object
+    except (ValueError, AttributeError, TypeError, RecursionError):  # not JSON, or not an object
         return content
 
 
 def mutate_json(content: bytes, change: Change, random: Random) -> bytes:
-    """Change one value, or now and then the text, which is seldom JSON afterwards."""
+    """Change one value, or sometimes the text, which is rarely JSON afterwards."""
     if random.randrange(16) == 0:
         return change(content)
     try:
@@ -69,7 +69,7 @@ def mutate_json(content: bytes, change: Change, random: Random) -> bytes:
 
 
 def _dump(value: Any) -> bytes:
-    """Return JSON with infinity as a number that is too large: JSON has that, and no infinity."""
+    """Return JSON with a number that is too large instead of infinity, which JSON does not have."""
     return json.dumps(value).replace("Infinity", "1e999").encode()
 
 
@@ -82,7 +82,7 @@ def _changed_value(value: Any, change: Change, random: Random) -> Any:
         else:
             parts[key] = _changed_value(parts[key], change, random)
         return parts
-    if random.randrange(32) == 0:  # to where Python's recursion ends, which is not the same for all who read it
+    if random.randrange(32) == 0:  # up to Python's recursion limit, which depends on the reader
         for _ in range(random.randrange(1000)):
             value = [value]
         return value
@@ -104,7 +104,7 @@ def mutate_safetensors(content: bytes, change: Change, random: Random) -> bytes:
 
 
 def zip_bundle(files: dict[str, bytes]) -> bytes:
-    """Return the files of a bundle as one: a zip file, not compressed, that `unzip` makes a folder of."""
+    """Return the files of a bundle as one uncompressed zip file, which `unzip` can unpack."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as folder:
         for name, content in files.items():
@@ -113,7 +113,7 @@ def zip_bundle(files: dict[str, bytes]) -> bytes:
 
 
 def unzip_bundle(content: bytes) -> dict[str, bytes]:
-    """Return the files in what `zip_bundle` returned, none in anything else: libFuzzer begins with no bytes."""
+    """Return the files in the result of `zip_bundle`, or none for other bytes: libFuzzer starts with no bytes."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as folder:
             return {name: folder.read(name) for name in folder.namelist()}
@@ -122,7 +122,7 @@ def unzip_bundle(content: bytes) -> dict[str, bytes]:
 
 
 def mutate_bundle(content: bytes, change: Change, random: Random) -> bytes:
-    """Change one file of a zipped bundle, and, seven times in eight, make the manifest fit."""
+    """Change one file of a zipped bundle, and correct the manifest in seven of eight calls."""
     files = unzip_bundle(content)
     if not files:
         return content
@@ -134,7 +134,7 @@ def mutate_bundle(content: bytes, change: Change, random: Random) -> bytes:
     elif name.endswith(".safetensors"):
         files[name] = mutate_safetensors(files[name], change, random)
     elif name.endswith(".onnx"):
-        from fuzz.graph_mutator import mutate_graph  # here, for onnx takes a second to import
+        from fuzz.graph_mutator import mutate_graph  # imported here, because onnx takes a second to import
 
         files[name] = mutate_graph(files[name], change, random)
     else:
@@ -143,7 +143,7 @@ def mutate_bundle(content: bytes, change: Change, random: Random) -> bytes:
 
 
 def mend_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return the files of a bundle with a manifest that has the size and hash of each."""
+    """Return the files of a bundle with a manifest that has the size and hash of each file."""
     try:
         manifest = json.loads(files[MANIFEST_NAME])
         for name, content in files.items():
@@ -157,7 +157,7 @@ def mend_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def with_manifest(files: dict[str, bytes], latents: int, side: int) -> dict[str, bytes]:
-    """Return the files of a bundle with a manifest for images of `side` pixels a side and so many latents."""
+    """Return the files of a bundle with a manifest for `side` x `side` images and `latents` latents."""
     steps = tuple(range(QUALITIES, 0, -1))
     manifest = Manifest(
         name="small",

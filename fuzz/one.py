@@ -1,7 +1,7 @@
 """Fuzz one target in this process: `python -m fuzz.one TARGET FOLDER --inputs N --seed N`.
 
-It needs a process of its own, because a crash in C ends it and atheris has to see the imports. `fuzz.watch` starts
-it, reads its page of memory, and kills it when its time is over.
+It needs a process of its own, because a crash in C ends it and atheris has to instrument the imports. `fuzz.watch`
+starts it, reads its page of memory, and kills it when its time is over.
 """
 
 import argparse
@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=_PACKAGES, exclude=_NOT_WATCHED, enable_
 
 
 def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> None:
-    """Run `inputs` inputs and end the process; `folder` gets the findings and the inputs that reach new code."""
+    """Run `inputs` inputs and end the process. `folder` gets the findings and the inputs that reach new code."""
     page = Page(folder / "page", target.max_bytes)
     known = known_inputs(folder)
     seeds = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
@@ -48,9 +48,10 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
             os._exit(0)
 
     def look_again() -> None:
-        """Measure once more what took more than all inputs before.
+        """Measure an input again that took more than all inputs before it.
 
-        Between inputs, where libFuzzer does not see it: the same seed gives the same run, whatever the times.
+        This happens between inputs, where libFuzzer does not see it. So the same seed gives the same run, however
+        long the inputs take.
         """
         while doubtful:
             content, first = doubtful.pop()
@@ -76,20 +77,20 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
 
         try:
             changed = target.mutate(content, change, generator)
-        except Exception:  # which would leave atheris waiting for ever
+        except Exception:  # otherwise atheris would wait forever
             traceback.print_exc()
             os._exit(1)
         return changed if len(changed) <= most else content
 
     make_warnings_errors()
     faulthandler.enable()
-    faulthandler.register(signal.SIGUSR1)  # the watcher asks where a hang is
+    faulthandler.register(signal.SIGUSR1)  # the watcher asks for the place of a hang
     grown = folder / "corpus"
     signals = ("segv", "bus", "abrt", "ill", "fpe", "int", "term", "xfsz", "usr1", "usr2")
     options = (
         f"-max_len={target.max_bytes}",
         f"-seed={seed}",
-        "-mutate_depth=2",  # of many changes at once, a reader stops at the first
+        "-mutate_depth=2",  # a reader stops at the first of many changes
         *("-len_control=0", "-reload=0", "-timeout=1000000", "-rss_limit_mb=0", "-report_slow_units=1000000"),
         *(f"-handle_{name}=0" for name in signals),
     )
@@ -98,7 +99,7 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
 
 
 def main(target: Target | None = None) -> None:
-    """Run the command line; a test gives its own target."""
+    """Run the command line. Tests pass their own target."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=TARGETS)
     parser.add_argument("folder", type=Path)

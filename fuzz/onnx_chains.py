@@ -1,4 +1,4 @@
-"""ONNX graphs of operators in a row, with the ports of the default bundle's decoder. Needs the `onnx` package."""
+"""Make ONNX graphs that are chains of operators, with the ports of the default decoder. Needs `onnx`."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def model(
 
 
 def chain(*calls: Call) -> bytes:
-    """Return a graph of operators in a row; each takes the result of the one before and its own constants."""
+    """Return a graph with a chain of operators. Each takes the previous result and its own constants."""
     nodes, constants, value = [], [], "latent"
     for k, (op, given, attributes) in enumerate(calls):
         names = [value]
@@ -62,7 +62,7 @@ def resize(scale: float) -> Call:
 
 
 def gemm(before: int, after: int) -> Call:
-    """Multiply with a matrix of zeros."""
+    """Multiply by a matrix of zeros."""
     return "Gemm", [(np.zeros((before, after)), np.float32), (np.zeros(after), np.float32)], {}
 
 
@@ -82,7 +82,7 @@ def decoder_nodes(name: str = "image") -> list[NodeProto]:
 
 
 def decoder_constants() -> list[TensorProto]:
-    """Return its constants."""
+    """Return the constants of that decoder."""
     weight, bias = np.zeros((LATENTS, SIDE**2)), np.zeros(SIDE**2)
     shape = tensor("shape", [-1, 1, SIDE, SIDE], np.int64)
     return [tensor("weight", weight, np.float32), tensor("bias", bias, np.float32), shape]

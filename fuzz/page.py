@@ -1,7 +1,7 @@
 """A page of memory that the fuzzing process shares with the one that watches it.
 
-Writing there costs a microsecond per input and survives a crash in C, a hang and a kill. So the watcher always
-knows how many inputs ran, what they took, and which one is running.
+Writing to it takes a microsecond per input and survives a crash in C, a hang and a kill. So the watcher always
+knows how many inputs ran, how much they took, and which one is running.
 """
 
 import mmap
@@ -14,7 +14,7 @@ _HEAD = struct.Struct("<QQddQ")
 
 @dataclass(frozen=True)
 class State:
-    """How many inputs were started and finished, the most that one took, and the newest input."""
+    """The numbers of inputs started and finished, the most that one took, and the newest input."""
 
     started: int
     finished: int
@@ -34,27 +34,27 @@ class Page:
             self._memory = mmap.mmap(file.fileno(), size)
 
     def read(self) -> State:
-        """Return what the page says now."""
+        """Return the present state."""
         *numbers, size = _HEAD.unpack_from(self._memory)
         return State(*numbers, self._memory[_HEAD.size : _HEAD.size + size])
 
     def clear(self) -> None:
-        """Begin with no inputs."""
+        """Reset to no inputs."""
         _HEAD.pack_into(self._memory, 0, 0, 0, 0, 0, 0)
 
     def start(self, content: bytes) -> None:
-        """Write down the input that is about to run."""
+        """Record the input that is about to run."""
         started, finished, seconds, megabytes, _ = _HEAD.unpack_from(self._memory)
         self._memory[_HEAD.size : _HEAD.size + len(content)] = content
         _HEAD.pack_into(self._memory, 0, started + 1, finished, seconds, megabytes, len(content))
 
     def finish(self) -> None:
-        """Write down that the input has run."""
+        """Record that the input has run."""
         started, _, *rest = _HEAD.unpack_from(self._memory)
         _HEAD.pack_into(self._memory, 0, started, started, *rest)
 
     def record(self, seconds: float, megabytes: float) -> None:
-        """Write down what an input took, if none took more."""
+        """Record how much an input took, if none took more."""
         started, finished, most_seconds, most_megabytes, size = _HEAD.unpack_from(self._memory)
         most = max(seconds, most_seconds), max(megabytes, most_megabytes)
         _HEAD.pack_into(self._memory, 0, started, finished, *most, size)

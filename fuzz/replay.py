@@ -1,7 +1,7 @@
-"""Run saved inputs twice: `python -m fuzz.replay TARGET FILE...` prints what each took, and where it failed.
+"""Run saved inputs twice: `python -m fuzz.replay TARGET FILE...` prints their time, memory and errors.
 
-It runs without atheris, which would slow it down; of two runs the smaller values count. The exit code is 1 if an
-input fails or passes a limit.
+It runs without atheris, which would slow it down. The smaller values of the two runs count. The exit code is 1 if
+an input fails or exceeds a limit.
 """
 
 import sys

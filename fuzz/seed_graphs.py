@@ -1,4 +1,4 @@
-"""First inputs of the corpus: priors, small graphs of real operators, bundles. Needs the `train` extra."""
+"""Make first inputs of the corpus: priors, small graphs with real operators, bundles. Needs the `export` extra."""
 
 import tempfile
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from fuzz.mutators import with_manifest, zip_bundle
 from fuzz.targets import _GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
 
 _SIDE = 4  # of the images of the bundle in the corpus
-_SMALL_SIDE = 4  # encoders halve images down to less than this
+_SMALL_SIDE = 4  # encoders halve images until they are smaller than this
 _UPSAMPLING = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
 
 
 def priors() -> Iterator[tuple[str, bytes]]:
-    """Yield a prior of tables and one of networks, both for two latents, one group each."""
+    """Yield a prior with tables and one with networks, both for two latents with one group each."""
     qualities = len(_GOLDEN["steps"])
     inner = np.sort(np.random.default_rng(1).choice(np.arange(1, 1 << 16), (2 * FRACTIONS, ESCAPE), replace=False))
     tables = np.hstack([np.zeros((2 * FRACTIONS, 1)), inner]).astype(np.uint16)
@@ -42,9 +42,10 @@ def priors() -> Iterator[tuple[str, bytes]]:
 
 
 def bundles() -> Iterator[tuple[str, bytes]]:
-    """Yield bundles of 4x4 images and two latents, with either prior and with none, of real operators.
+    """Yield bundles for 4x4 images and two latents, with each kind of prior and with none, with real operators.
 
-    They carry golden vectors. One more has a graph whose tensor points to another file, under a tag of 33 bits.
+    They contain golden vectors. One more has a graph with a tensor that points to another file, under a 33-bit
+    tag.
     """
     graphs = tuple(make(_SIDE, PRIOR_LATENTS) for make in _MAKERS)
     files = dict(zip(GRAPH_NAMES, graphs, strict=True))
@@ -114,7 +115,7 @@ def _int8_encoder(side: int, latents: int) -> bytes:
     inputs = 2 * side**2
     graph.reshape("f", (inputs,))
     layer = _int8_layer(graph, "g", latents, inputs)
-    graph.constant(layer[0], _weights(inputs, latents) * 200, np.int8)  # this operator has the outputs last
+    graph.constant(layer[0], _weights(inputs, latents) * 200, np.int8)  # this operator has its outputs last
     graph.node("QGemm", "g", *levels, *layer, domain=MICROSOFT)
     return graph.finish(("latent", np.float32, (latents,))).SerializeToString()
 
@@ -136,13 +137,13 @@ def _int8_decoder(side: int, latents: int) -> bytes:
 
 
 def _layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
-    """Add weights and a bias for each of the first dimension."""
+    """Add weights, and a bias per element of their first dimension."""
     weights = graph.constant(f"{name}.weight", _weights(*shape), np.float32)
     return [weights, graph.constant(f"{name}.bias", np.zeros(shape[0]), np.float32)]
 
 
 def _int8_layer(graph: GraphBuilder, name: str, *shape: int) -> list[str]:
-    """Add int8 weights, a scale and a zero point for each of the first dimension, and the bias."""
+    """Add int8 weights, a scale and a zero point per element of their first dimension, and the bias."""
     return [
         graph.constant(f"{name}.weight", _weights(*shape) * 200, np.int8),
         graph.constant(f"{name}.scale", np.full(shape[0], 0.1), np.float32),

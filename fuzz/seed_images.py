@@ -1,4 +1,4 @@
-"""First inputs of the corpus: image files of every kind that the readers know, of a few hundred bytes each."""
+"""Make the first inputs of the corpus: small image files of every kind that the readers know."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _ORIENTATION, _ROWS = 274, 278  # of a strip
 
 
 def image_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
-    """Yield PNG files of each kind, and one of each other format that the command line reads."""
+    """Yield PNG files of each kind, and one file of each other format that the command line reads."""
     gray = Image.fromarray(image)
     yield "gray.png", png_bytes(image)
     yield "interlaced.png", png(png_chunk(b"IDAT", zlib.compress(interlaced_rows(image), 9)), interlaced=True)
@@ -100,7 +100,7 @@ def tiff_files(image: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
 
 
 def _rewritten(frame: Frame, order: str, tiles: int) -> Frame:
-    """Return a frame of 8-bit gray with its numbers in another order, in strips as it was or in empty tiles."""
+    """Return a frame of 8-bit gray in another byte order, with the same strips or with empty tiles."""
     numbers = {256: 28, 257: 28, 258: 8, 259: 1, 262: 1, 277: 1}
     entries = {tag: number_entry(order, number) for tag, number in numbers.items()}
     if not tiles:

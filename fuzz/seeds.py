@@ -1,7 +1,7 @@
-"""Write the first inputs of the corpus again: `python -m fuzz.seeds`. Inputs that fuzzing found stay.
+"""Write the first inputs of the corpus again: `python -m fuzz.seeds`. Inputs found by fuzzing stay.
 
-They are small files of every kind that the readers know. A new default bundle needs no new ones, because the
-fuzzer writes its id into them. Needs the `train` extra, for the graphs.
+They are small files of every kind that the readers know. A new default bundle does not need new inputs, because
+the fuzzer writes its id into them. The graphs need the `export` extra.
 """
 
 import io
@@ -41,7 +41,7 @@ def golden_fmae_files() -> Iterator[tuple[str, bytes]]:
 
 
 def npy_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
-    """Yield latents in each dtype, of one image and of two, in both byte orders and both orders of axes."""
+    """Yield latents in each dtype, for one image and for two, in both byte orders and both orders of axes."""
     codec = Codec()
     for dtype in ("float32", "float16", "int8"):
         yield f"{dtype}.npy", dump_latents(codec.encode(images[0], dtype=dtype))
@@ -54,7 +54,7 @@ def npy_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
 
 
 def manifests() -> Iterator[tuple[str, bytes]]:
-    """Yield the default bundle's manifest with most of its record cut, and as formats 2 and 1 had it."""
+    """Yield the default bundle's manifest with a shorter record, and as formats 2 and 1 wrote it."""
     content = json.loads((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes())
     content["record"] = {"tools": content["record"]["tools"]}
     yield "format-3.json", mend_manifest(json.dumps(content).encode())

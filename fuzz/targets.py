@@ -39,21 +39,21 @@ from fuzz.tiff import mutate_tiff
 CORPUS = Path(__file__).parent / "corpus"
 PRIOR_LATENTS = 2  # of the priors in the corpus
 GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
-_GOLDEN_FOLDER = Path(__file__).parent.parent / "tests" / "data" / "format-1"
+_GOLDEN_FOLDER = Path(__file__).parents[1] / "spec" / "golden" / "format-1"
 _GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
 _DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
 _GOLDEN_ID: str = _GOLDEN["bundle_id"]
 _SIDE_BY_SIDE = 8  # from this many payloads on, numpy decodes them together
-_MOST_IMAGES = 16  # decoded of one input: a stack of empty payloads may have a million
+_MOST_IMAGES = 16  # images decoded per input; a stack of empty payloads may have a million
 _MOST_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of input: `run` may raise FmaeError and nothing else, whatever the bytes.
+    """One kind of input. `run` may raise FmaeError but no other error, for any bytes.
 
-    Inputs of more than `small_bytes` are tried, but no further changes start from them. Of a thousand inputs,
-    `share` are of this kind, so that each kind takes about as long.
+    Inputs of more than `small_bytes` are tried, but no further changes start from them. `share` of a thousand
+    inputs are of this kind, so that all kinds take about the same time.
     """
 
     run: Callable[[bytes], None]
@@ -79,7 +79,7 @@ def read_fmae(content: bytes) -> None:
         assert codec.decompress(content, max_images=_MOST_IMAGES).shape[-2:] == (28, 28)
         assert len(codec.symbols(content)) == info.images
     if info.names_error:
-        codec.names(content)  # after all else: refused names leave the images readable
+        codec.names(content)  # last, because the images can be decoded even if the names are refused
 
 
 @cache
@@ -89,14 +89,14 @@ def _golden_prior(name: str) -> Prior:
 
 
 def read_golden_fmae(content: bytes) -> None:
-    """Read a .fmae file of the golden files' bundle, and decode the symbols with both its priors."""
+    """Read a .fmae file of the golden files' bundle, and decode its symbols with both priors."""
     file = unpack(content, _GOLDEN["bundle_id"])
     for name in ("network", "tables"):
         _decode_alike(_golden_prior(name), file.payloads[:_MOST_IMAGES], _GOLDEN["latents"], file.quality - 1)
 
 
 def _decode_alike(prior: Prior, payloads: tuple[bytes, ...], latents: int, quality: int) -> None:
-    """Decode payloads one by one and side by side, which must be the same."""
+    """Decode payloads one by one and all at once. The results must be the same."""
     if payloads:
         several = payloads * -(-_SIDE_BY_SIDE // len(payloads))
         many = decode_symbols(prior, several, latents, quality)[: len(payloads)]
@@ -111,7 +111,7 @@ def read_npy(content: bytes) -> None:
 
 
 def read_image(content: bytes) -> None:
-    """Read an image file as `fmae-edge compress` does, without and with `--fit resize`."""
+    """Read an image file as `fmae-edge compress` does, with and without `--fit resize`."""
     for fit in ("resize", None):
         pixels, _ = load_gray(content, "fuzz", (28, 28), fit)
         assert pixels.shape == (28, 28)
@@ -132,7 +132,7 @@ def read_prior_file(content: bytes) -> None:
 
 
 def read_bundle_folder(content: bytes) -> None:
-    """Make a folder of a zipped bundle, and use it for what doctor and a codec do, in both precisions."""
+    """Unpack a zipped bundle, and use it as doctor and a codec do, in both precisions."""
     with tempfile.TemporaryDirectory() as folder:
         for name, file in unzip_bundle(content).items():
             (Path(folder) / name).write_bytes(file)
@@ -152,9 +152,9 @@ _GOOD_ENCODER, _GOOD_DECODER = ((CORPUS / "graph" / name) for name in ("encoder-
 
 
 def read_graph(content: bytes) -> None:
-    """Use a graph as the encoder or the decoder of an otherwise good bundle, with the right hashes."""
+    """Use a graph as the encoder or decoder of an otherwise valid bundle, with the right hashes."""
     encoder, decoder = _GOOD_ENCODER.read_bytes(), _GOOD_DECODER.read_bytes()
-    if content.rfind(b"latent") > content.rfind(b"image"):  # at the end stands what the graph gives
+    if content.rfind(b"latent") > content.rfind(b"image"):  # the output of the graph comes last
         encoder = content
     else:
         decoder = content
@@ -170,7 +170,7 @@ def read_graph(content: bytes) -> None:
 
 
 def _mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
-    from fuzz.graph_mutator import mutate_graph  # here, for onnx takes a second to import
+    from fuzz.graph_mutator import mutate_graph  # imported here, because onnx takes a second to import
 
     return mutate_graph(content, change, random)
 

@@ -1,4 +1,4 @@
-"""TIFF files as frames of fields and strips, so that a change keeps all other offsets right.
+"""Parse, change and write TIFF files as frames of fields and strips, so that all offsets stay right.
 
 The format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf; BigTIFF is the same with wider numbers.
 """
@@ -50,7 +50,7 @@ _VALUES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One field; `count` is the number in the file, which may not fit the bytes."""
+    """One field. `count` is the number in the file, which need not fit the bytes."""
 
     kind: int
     count: int
@@ -67,7 +67,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Tiff:
-    """A file: `order` is < or >, `loops` makes its last frame point to its first."""
+    """A file. `order` is < or >, and `loops` makes the last frame point to the first one."""
 
     order: str
     big: bool
@@ -76,7 +76,7 @@ class Tiff:
 
 
 def mutate_tiff(content: bytes, change: Change, random: Random) -> bytes:
-    """Change fields, strips and the number of frames, and in one of eight calls only bytes."""
+    """Change fields, strips and the number of frames, or only bytes in one of eight calls."""
     if random.randrange(8) == 0:
         return change(content)
     try:
@@ -146,7 +146,7 @@ def _changed_entries(entries: dict[int, Entry], order: str, change: Change, rand
 
 
 def number_entry(order: str, number: int, kind: int = 4) -> Entry:
-    """Return a field of one number, of 16 bits (kind 3) or 32 (kind 4)."""
+    """Return a field with one number of 16 bits (kind 3) or 32 bits (kind 4)."""
     code = _CODES[kind]
     return Entry(kind, 1, struct.pack(order + code, number & ((1 << 8 * _SIZES[kind]) - 1)))
 
@@ -204,7 +204,7 @@ def _numbers(entry: Entry, order: str) -> list[int]:
 
 
 def tiff_bytes(tiff: Tiff) -> bytes:
-    """Return the file: strips and long fields first, then the fields of each frame."""
+    """Return the bytes of the file: strips and long fields first, then the fields of each frame."""
     order, big = tiff.order, tiff.big
     offset, counter, inline = ("Q", "Q", 8) if big else ("I", "H", 4)
     kind = 16 if big else 4

@@ -1,4 +1,4 @@
-"""Watch the process that fuzzes one target: kill it if it hangs or its time is over, restart it after a crash."""
+"""Watch the process that fuzzes one target. Kill it if it hangs or its time is over, restart it after a crash."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ _ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "1
 
 @dataclass
 class Result:
-    """The result of one target: how many inputs ran, the most that one took, and the files that failed."""
+    """The result of one target: the number of inputs, the most that one took, and the files that failed."""
 
     inputs: int = 0
     seconds: float = 0.0
@@ -39,7 +39,7 @@ class Result:
     broken: bool = False  # the fuzzer itself failed
 
     def add(self, state: State) -> None:
-        """Add what one process did."""
+        """Add the result of one process."""
         self.inputs += state.started
         self.seconds = max(self.seconds, state.seconds)
         self.megabytes = max(self.megabytes, state.megabytes)
@@ -48,7 +48,7 @@ class Result:
 def fuzz_target(
     name: str, target: Target, folder: Path, seconds: float | None, inputs: int | None, seed: int
 ) -> Result:
-    """Fuzz for `seconds` or `inputs`; `folder` gets findings, inputs that reach new code, and a log."""
+    """Fuzz for `seconds` or `inputs`. `folder` gets findings, inputs that reach new code, and a log."""
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
     use_as_seeds(folder, target.small_bytes)
     (folder / "log.txt").unlink(missing_ok=True)
@@ -89,7 +89,7 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 
 def _watch(process: subprocess.Popen[bytes], page: Page, deadline: float) -> str:
-    """Return how a process ended: done, time, leak, or the kind of a finding; it may still have to be killed."""
+    """Return how a process ended: done, time, leak, or the kind of finding. It may still have to be killed."""
     seen, since, cpu, memory = 0, time.monotonic(), 0.0, 0
     while process.poll() is None:
         now, state = time.monotonic(), page.read()
@@ -105,7 +105,7 @@ def _watch(process: subprocess.Popen[bytes], page: Page, deadline: float) -> str
         else:
             took = (cpu_now - cpu, now - since, memory_now - memory)
             if any(found > most for found, most in zip(took, MOST, strict=True)):
-                process.send_signal(signal.SIGUSR1)  # it writes to the log where it is
+                process.send_signal(signal.SIGUSR1)  # it writes its position to the log
                 time.sleep(_POLL_SECONDS)
                 return "killed"
         if now >= deadline and state.finished:  # at least one, however busy the machine is

@@ -1,4 +1,4 @@
-"""Fixtures that many tests share: real test images, the shipped bundle, the command line as a user types it."""
+"""Shared fixtures: real test images, the default bundle, the command line."""
 
 import gzip
 import os
@@ -16,7 +16,7 @@ from fmae_edge.cli import main
 from fmae_edge.commands.console import set_verbosity
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 
-# Two workers whose PyTorch has a thread for each CPU would wait for each other
+# Two pytest workers whose PyTorch has one thread per CPU would wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).parent.parent
@@ -34,7 +34,7 @@ def images() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def fashion_mnist():
-    """The whole data set, where it is installed."""
+    """The whole data set, if it is installed."""
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
     return load_fashion_mnist()
@@ -42,13 +42,13 @@ def fashion_mnist():
 
 @pytest.fixture(autouse=True)
 def usual_verbosity() -> None:
-    """Each test begins without the --quiet of another."""
+    """Undo the --quiet and --verbose of the previous test."""
     set_verbosity()
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """A copy of the shipped bundle that a test may break."""
+    """A copy of the default bundle that a test may damage."""
     copy = tmp_path / "bundle"
     copy.mkdir()
     for file in DEFAULT_BUNDLE.iterdir():
@@ -58,7 +58,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8]) -> Path:
-    """A run of a small model trained with a rate, for seconds: it decodes blurs, and exports in no time."""
+    """A run of a small model, trained with a rate for a few seconds: its images are blurs, and it exports fast."""
     import torch
 
     from fmae_edge.model.autoencoder import Autoencoder
@@ -84,7 +84,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 def cli(tmp_path: Path) -> Cli:
     """Run `fmae-edge ARGUMENTS...` in `tmp_path`; standard input is empty unless given as bytes.
 
-    All in this process, which has imported what a new one would need seconds to import.
+    It runs in this process, because a new one would need seconds for imports.
     """
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
@@ -110,7 +110,7 @@ def cli(tmp_path: Path) -> Cli:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Cli:
-    """Do as `cli` does, with the installed command in a process of its own."""
+    """Run as `cli` does, with the installed command in a new process."""
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, input=stdin, capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""The pages say what is so: commands run as printed, the reference is current, links lead somewhere."""
+"""The pages are correct: commands run as printed, the command reference is current, links work."""
 
 import importlib.util
 import re
@@ -8,29 +8,32 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(page for folder in ("docs", "spec") for page in (REPOSITORY / folder).rglob("*.md")),
+]
 
 
 def script(name):
-    """Import a script from docs/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "docs" / f"{name}.py")
+    """Import a script from scripts/, which is not a package."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     import sys
 
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_reference_is_what_the_commands_say():
+def test_the_command_reference_is_current():
     make_commands = script("make_commands")
-    assert make_commands.PAGE.read_text() == make_commands.reference(), "run python docs/make_commands.py"
+    assert make_commands.PAGE.read_text() == make_commands.reference(), "run python scripts/make_commands.py"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_work(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
     for target in re.findall(r"\]\(([^)]+)\)", text):
         file, _, anchor = target.partition("#")
@@ -47,7 +50,7 @@ def test_the_readme_is_short():
     assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 100  # two screens
 
 
-def test_what_pages_show_is_compared_by_its_shape():
+def test_outputs_are_compared_without_numbers_and_ids():
     shape = script("run_blocks").shape
     assert shape("a.png -> a.fmae  (28 bytes)\n") == shape("a.png -> a.fmae  (31 bytes)\n")
     assert shape("bundle 92c75aeaf1ef4bc4") == shape("bundle 02c75aeaf1ef4bc5")
@@ -55,7 +58,7 @@ def test_what_pages_show_is_compared_by_its_shape():
     assert shape("3 done") != shape("3 failed")
 
 
-def test_the_readme_runs_as_printed_up_to_the_training(tmp_path):
+def test_commands_of_the_readme_run_as_printed_up_to_the_training(tmp_path):
     run_blocks = script("run_blocks")
     page = (REPOSITORY / "README.md").read_text().split("## Train and export")[0]
     shell = run_blocks.Shell(tmp_path)
@@ -67,7 +70,7 @@ def test_the_readme_runs_as_printed_up_to_the_training(tmp_path):
 
 @pytest.mark.docs
 @needs_data
-def test_every_command_of_the_readme_and_the_tutorial_runs_as_printed(tmp_path):
+def test_all_commands_of_the_readme_and_the_tutorial_run_as_printed(tmp_path):
     run_blocks = script("run_blocks")
     shell = run_blocks.Shell(tmp_path)
     ran = 0
@@ -82,7 +85,7 @@ def test_every_command_of_the_readme_and_the_tutorial_runs_as_printed(tmp_path):
     assert ran > 25
 
 
-def test_pages_name_no_path_of_the_machine_that_wrote_them():
+def test_pages_do_not_contain_paths_of_the_machine_that_wrote_them():
     tracked = subprocess.run(
         ["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )

@@ -1,9 +1,10 @@
-"""Who imports whom, and what importing costs."""
+"""Imports between layers go one way, and importing fmae_edge is cheap."""
 
 import ast
 import importlib.util
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import fmae_edge
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(fmae_edge.__file__).parent
-# Each layer may import itself and those named; and outside packages only where listed.
+# A layer may import itself and the layers named here
 LAYERS = {
     "runtime": (),
     "data": ("runtime",),
@@ -25,6 +26,13 @@ LAYERS = {
     "commands": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
+# What each folder of the runtime may import of the runtime: folders, and modules beside them
+RUNTIME_FOLDERS = {
+    "bundle": ("errors",),
+    "entropy": ("bundle", "arguments", "errors"),
+    "format": ("bundle", "arguments", "latents", "errors"),
+    "engine": ("bundle", "arguments", "images", "latents", "errors"),
+}
 
 
 def imported(path):
@@ -54,9 +62,52 @@ def test_the_runtime_imports_numpy_and_onnxruntime_only():
         assert name[0] in sys.stdlib_module_names | RUNTIME_MAY_IMPORT | {"fmae_edge"}, path
 
 
+def test_the_table_names_every_folder_of_the_runtime():
+    assert {path.parent.name for path in (PACKAGE / "runtime").glob("*/*.py")} == set(RUNTIME_FOLDERS)
+
+
+@pytest.mark.parametrize("folder", RUNTIME_FOLDERS)
+def test_folders_of_the_runtime_import_what_the_table_says(folder):
+    for path, name in modules(f"runtime/{folder}"):
+        if name[0] == "fmae_edge":
+            assert name[1] == "runtime", path
+            assert name[2] in (folder, *RUNTIME_FOLDERS[folder]), f"{path} imports {'.'.join(name)}"
+
+
+def imported_at_once(path):
+    """Yield what a module imports while it is imported itself: not in a function, not for type checkers only."""
+    statements = list(ast.parse(path.read_text()).body)
+    while statements:
+        node = statements.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            statements += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        statements += ast.iter_child_nodes(node)
+
+
+def test_no_module_imports_itself_through_others():
+    names = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = ("fmae_edge", *path.relative_to(PACKAGE).with_suffix("").parts)
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph = {name: names.keys() & set(imported_at_once(path)) for name, path in names.items()}
+    assert "fmae_edge.runtime.errors" in graph["fmae_edge.runtime.codec"]
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import circle: {' <- '.join(error.args[1])}")
+
+
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)
-def test_no_module_of_tests_imports_a_file_of_tests(path):
-    """What tests share is in modules of its own; pytest would collect the tests of an imported file twice."""
+def test_no_test_module_imports_a_test_file(path):
+    """Shared code has modules of its own, because pytest would collect the tests of an imported file twice."""
     for name in imported(path):
         if name.split(".")[0] == "tests":
             assert importlib.util.find_spec(name), f"{path}: there is no {name}"
@@ -64,7 +115,7 @@ def test_no_module_of_tests_imports_a_file_of_tests(path):
 
 
 @pytest.mark.parametrize("layer", ["data", "measure", "evaluate"])
-def test_pytorch_is_needed_only_to_download_what_is_evaluated(layer):
+def test_data_measure_and_evaluate_import_pytorch_only_to_download(layer):
     for path, name in modules(layer):
         assert name[0] not in ("torch", "torchvision") or path.name == "torchvision_import.py", path
 
@@ -75,16 +126,16 @@ def loaded_after(statement):
     return set(done.stdout.split())
 
 
-def test_importing_costs_nothing():
+def test_importing_fmae_edge_loads_neither_numpy_nor_onnxruntime():
     assert not {"numpy", "onnxruntime"} & loaded_after("import fmae_edge")
     assert "numpy" in loaded_after("import fmae_edge; fmae_edge.Codec")
 
 
-def test_onnxruntime_is_loaded_at_first_use():
+def test_onnxruntime_is_loaded_at_the_first_use():
     assert "onnxruntime" not in loaded_after("import fmae_edge; fmae_edge.Codec()")
 
 
-def test_the_public_names():
+def test_public_names_exist():
     for name in fmae_edge.__all__:
         assert getattr(fmae_edge, name) is not None
     assert set(fmae_edge.__all__) <= set(dir(fmae_edge))

@@ -1,4 +1,4 @@
-"""The wheel alone: small, whole, and enough for an application in an environment that has nothing else."""
+"""The wheel is small and complete, and numpy and onnxruntime are all it needs."""
 
 import subprocess
 import sys
@@ -48,18 +48,18 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_it_carries_the_bundle_and_no_more_than_it_should(wheel):
+def test_the_wheel_contains_the_bundle_and_no_tests_or_checkpoints(wheel):
     assert wheel.stat().st_size < 6_000_000
     names = zipfile.ZipFile(wheel).namelist()
     for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, MANIFEST_NAME):
         assert f"fmae_edge/bundles/default/{name}" in names
     assert "fmae_edge/py.typed" in names
     assert {f"fmae_edge/evaluate/report/page.{kind}" for kind in ("html.jinja", "css", "js")} <= set(names)
-    assert len([name for name in names if name.endswith(".safetensors")]) == 2  # and none of a checkpoint
+    assert len([name for name in names if name.endswith(".safetensors")]) == 2  # none from checkpoints/
     assert not [name for name in names if name.startswith(("tests", "samples", "checkpoints"))]
 
 
-def test_it_runs_with_numpy_and_onnxruntime_alone(wheel, tmp_path):
+def test_the_wheel_runs_with_only_numpy_and_onnxruntime(wheel, tmp_path):
     environment = tmp_path / "with a space"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     python = environment / "bin" / "python"

@@ -15,7 +15,7 @@ from fmae_edge.bulk.run import BulkRun, Outcome
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
 from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
-from fmae_edge.runtime.arrays import as_index
+from fmae_edge.runtime.arguments import as_index
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError

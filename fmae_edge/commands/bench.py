@@ -19,9 +19,7 @@ def bench(
     bundle: BundleArgument = None,
     rounds: Annotated[
         int,
-        integer_option(
-            "--rounds", "N", 1, help="Number of measurements of each case. More rounds give steadier figures."
-        ),
+        integer_option("--rounds", "N", 1, help="Measurements per case. More give steadier figures."),
     ] = 20,
     plot: Annotated[Path | None, file_option("--plot", help="Draw the throughput into this PNG file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
@@ -41,7 +39,7 @@ def bench(
     path = bundle or DEFAULT_BUNDLE
     read_bundle(path)
     if plot is not None:  # before minutes of measuring
-        from fmae_edge.evaluate.bench_plot import plot_bench
+        from fmae_edge.evaluate.plots import plot_bench
         from fmae_edge.measure.figure import plot_to_png
 
         if plot == STREAM or not plot.parent.is_dir():

@@ -10,19 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from fmae_edge.bulk.sources import STREAM, Source, expand
-from fmae_edge.commands import options
-from fmae_edge.commands.console import (
-    ClosedOutput,
-    UsageError,
-    format_table,
-    has_colours,
-    json_line,
-    print_line,
-    printable,
-    progress_bar,
-    say,
-    say_error,
-)
+from fmae_edge.commands import console, options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,11 +20,9 @@ if TYPE_CHECKING:
     from fmae_edge.measure.quality import Quality
     from fmae_edge.runtime.codec import Codec
 
-_PICTURE = Path("comparison.png")
-
 
 def compare(
-    images: options.Images,
+    images: Annotated[list[Path], options.image_argument()],
     output: Annotated[
         Path | None,
         options.file_option(
@@ -71,7 +57,7 @@ def compare(
     from fmae_edge.data.image_file import SUFFIXES
 
     sources, _ = expand(images, recursive, SUFFIXES)
-    target = _PICTURE if output is None and not show else output
+    target = Path("comparison.png") if output is None and not show else output
     outputs = None if target is None else claim_picture(target, force, sources)
     codec = open_gray_codec(bundle, precision)
     names, originals = load_images(sources, codec, fit)
@@ -81,7 +67,7 @@ def compare(
         from fmae_edge.measure.quality import measure_each
 
         contents = []
-        with progress_bar("comparing") as on_progress:
+        with console.progress_bar("comparing") as on_progress:
             for content in codec.compress_iter(originals, quality, effort):
                 contents.append(content)
                 on_progress(len(contents), len(names))
@@ -95,10 +81,10 @@ def compare(
         if show:
             stream = sys.stderr if json else stream_beside(target)
             for each in comparisons:
-                text = comparison_text(each, stream, has_colours(stream))
-                print(f"{printable(each.name)}: {text}\n", file=stream)
-        lists = len(names) > 1 or not show  # for a single image, --show prints the same figures
-        print_qualities(names, qualities, target, json, sizes, table=lists)
+                text = comparison_text(each, stream, console.has_colours(stream))
+                print(f"{console.printable(each.name)}: {text}\n", file=stream)
+        # For a single image, --show prints the same figures
+        print_qualities(names, qualities, target, json, sizes, table=len(names) > 1 or not show)
     if len(names) < len(sources):
         raise typer.Exit(1)
 
@@ -111,7 +97,7 @@ def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "O
     from fmae_edge.bulk.outputs import Outputs
 
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
-        raise UsageError(f"{path}: the picture must go to a file whose name ends in .png")
+        raise console.UsageError(f"{path}: the picture must go to a file whose name ends in .png")
     outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force)
     outputs.claim(path)
     outputs.rehearse(path)
@@ -134,11 +120,11 @@ def load_images(
     for source in sources:
         found = settle(source, partial(read_image, source, codec, fit))
         if isinstance(found, Outcome):
-            say_error(str(found.error), found.cause)
+            console.say_error(str(found.error), found.cause)
             continue
         pixels, notes = found
         if notes:
-            say(f"{source}: {'; '.join(notes)}", sys.stderr)
+            console.say(f"{source}: {'; '.join(notes)}", sys.stderr)
         names.append(str(source))
         images.append(pixels)
     return names, np.array(images)
@@ -146,7 +132,7 @@ def load_images(
 
 def stream_beside(target: Path | None) -> TextIO:
     """Return the stream for text when the picture goes to `target`: standard error if standard output is taken."""
-    return sys.stderr if target == STREAM or isinstance(sys.stdout, ClosedOutput) else sys.stdout
+    return sys.stderr if target == STREAM or isinstance(sys.stdout, console.ClosedOutput) else sys.stdout
 
 
 def print_qualities(
@@ -168,7 +154,7 @@ def print_qualities(
                 "ssim": quality.ssim,
                 "output": None if target is None else str(target),
             }
-            print_line(json_line(record), stream)
+            console.print_line(console.json_line(record), stream)
         return
     if table:
         columns = {
@@ -177,6 +163,6 @@ def print_qualities(
             "PSNR": [f"{quality.psnr_pooled:.2f} dB" for quality in qualities],
             "SSIM": [f"{quality.ssim:.4f}" for quality in qualities],
         }
-        print_line(format_table(list(columns), list(zip(*columns.values(), strict=True))), stream)
+        console.print_line(console.format_table(list(columns), list(zip(*columns.values(), strict=True))), stream)
     if target not in (None, STREAM):
-        say(f"wrote {target}", stream)
+        console.say(f"wrote {target}", stream)

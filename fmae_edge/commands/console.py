@@ -27,18 +27,20 @@ def as_option(error: ArgumentError) -> str:
 
 @dataclass
 class _Verbosity:
+    """Whether only results and errors, a line for every file, or also tracebacks are printed."""
+
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
     print_above: Callable[[str], None] | None = None  # prints above the progress bar, if there is one
 
 
-_verbosity = _Verbosity()
+verbosity = _Verbosity()
 
 
 def set_verbosity(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
     """Set how much this process prints: with `quiet` only results and errors, with `debug` tracebacks too."""
-    _verbosity.quiet, _verbosity.verbose, _verbosity.debug = quiet, verbose, debug
+    verbosity.quiet, verbosity.verbose, verbosity.debug = quiet, verbose, debug
 
 
 class ClosedOutput(TextIOBase):
@@ -58,16 +60,6 @@ def drop_unwritten() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def is_quiet() -> bool:
-    """Whether the user wants only results and errors."""
-    return _verbosity.quiet
-
-
-def is_verbose() -> bool:
-    """Whether the user wants a line for every file, however many there are."""
-    return _verbosity.verbose
-
-
 def printable(text: str) -> str:
     """Return `text` with escapes for control characters and line breaks, which file names may contain."""
     if text.isprintable():
@@ -84,8 +76,8 @@ def as_argument(path: object) -> str:
 def print_line(line: str, stream: TextIO | None = None) -> None:
     """Print a line, by default to standard output; on a terminal, above the progress bar if there is one."""
     stream = stream or sys.stdout
-    if _verbosity.print_above is not None and stream.isatty():
-        _verbosity.print_above(line)
+    if verbosity.print_above is not None and stream.isatty():
+        verbosity.print_above(line)
     else:
         print(line, file=stream, flush=True)  # a program that reads a pipe follows a long run
 
@@ -96,13 +88,13 @@ def say(line: str, stream: TextIO | None = None) -> None:
     It is not a result, so it is dropped if standard output is closed. Control characters are escaped.
     """
     stream = stream or sys.stdout
-    if not _verbosity.quiet and not isinstance(stream, ClosedOutput):
+    if not verbosity.quiet and not isinstance(stream, ClosedOutput):
         print_line(printable(line), stream)
 
 
 def say_error(sentence: str, error: BaseException | None = None) -> None:
     """Print `fmae-edge: SENTENCE` on standard error, and with --debug the traceback of `error` before it."""
-    if _verbosity.debug and error is not None:
+    if verbosity.debug and error is not None:
         traceback.print_exception(error)
     name = "\x1b[31mfmae-edge:\x1b[0m" if has_colours(sys.stderr) else "fmae-edge:"
     print_line(f"{name} {printable(sentence)}", sys.stderr)
@@ -131,7 +123,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def shows_bars() -> bool:
     """Whether progress bars are shown: on stderr, if it is a terminal and the user is not --quiet."""
-    return not _verbosity.quiet and sys.stderr.isatty()
+    return not verbosity.quiet and sys.stderr.isatty()
 
 
 @contextmanager
@@ -167,8 +159,8 @@ def progress_bar(description: str, rate: bool = False, total: int | None = None)
             bar.update(task, details=f"{speed:,.0f}/s")
 
     with bar:
-        _verbosity.print_above = lambda line: console.print(Text.from_ansi(line), soft_wrap=True)
+        verbosity.print_above = lambda line: console.print(Text.from_ansi(line), soft_wrap=True)
         try:
             yield update
         finally:
-            _verbosity.print_above = None
+            verbosity.print_above = None

@@ -25,7 +25,7 @@ def evaluate(
     data: Data = None,
     effort: Annotated[
         int,
-        integer_option("--effort", "0-9", 0, 9, help="Measure the bundle with this effort too. 9 takes hours."),
+        integer_option("--effort", "0-9", 0, 9, help="Measure the bundle also with this effort. 9 takes hours."),
     ] = 0,
     images: Annotated[
         int, integer_option("--images", "N", 100, 10000, help="Number of test images, a multiple of 100.")
@@ -47,9 +47,10 @@ def evaluate(
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.evaluation import evaluate as measure
     from fmae_edge.evaluate.evaluation import prepare_results, to_markdown, write_results
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
 
-    codec = Codec(bundle, threads=1)
+    codec = Codec.from_bundle(read_bundle(bundle or DEFAULT_BUNDLE), threads=1)
     targets = prepare_results(output, force)  # before an hour of measuring
     loaded = load_fashion_mnist(data)
     with progress_bar("measuring") as on_progress:

@@ -30,10 +30,7 @@ def export(
         Literal["min-max", "percentile", "entropy"], typer.Option(help="Method that finds the int8 ranges.")
     ] = "min-max",
     calibration_images: Annotated[
-        int,
-        integer_option(
-            "--calibration-images", "N", 1, 4096, help="Number of training images for the calibration."
-        ),
+        int, integer_option("--calibration-images", "N", 1, 4096, help="Training images for the calibration.")
     ] = 512,
     allow_parity_loss: Annotated[
         bool, typer.Option("--allow-parity-loss", help="Write the bundle even if a parity gate fails.")

@@ -13,7 +13,7 @@ from fmae_edge.commands.options import BundleOption
 
 if TYPE_CHECKING:
     from fmae_edge.runtime.bundle.manifest import Manifest
-    from fmae_edge.runtime.format.fmae_info import FmaeInfo
+    from fmae_edge.runtime.format.fmae_file import FmaeInfo
 
 _NAMES_SHOWN = 5
 
@@ -44,7 +44,12 @@ def info(
     Example: fmae-edge info bundle
     """
     if target is not None and _is_file(target):
-        source, found = Source(target), _inspect(Source(target), bundle)
+        from fmae_edge.runtime.codec import Codec
+
+        source = Source(target)
+        content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)
+        with named(source):
+            found = Codec(bundle).inspect(content)
         record = {"file": str(source), **vars(found)}
         print_line(json_line(record) if json else _describe_file(source, found))
         return
@@ -73,14 +78,6 @@ def _is_file(target: Path) -> bool:
     from fmae_edge.runtime.format.fmae_file import SUFFIX
 
     return not target.is_dir() and (target == STREAM or target.is_file() or target.suffix.lower() == SUFFIX)
-
-
-def _inspect(source: Source, bundle: Path | None) -> "FmaeInfo":
-    from fmae_edge.runtime.codec import Codec
-
-    content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)
-    with named(source):
-        return Codec(bundle).inspect(content)
 
 
 def _describe_file(source: Source, found: "FmaeInfo") -> str:

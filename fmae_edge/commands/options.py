@@ -65,7 +65,6 @@ Output = Annotated[
         "[default: next to the input]",
     ),
 ]
-Images = Annotated[list[Path], image_argument()]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Include the files in folders.")]
 _BUNDLE = "Bundle folder. [default: the built-in bundle]"
 BundleOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_BUNDLE, readable=False)]

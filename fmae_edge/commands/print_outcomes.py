@@ -37,7 +37,7 @@ def convert_and_print(
     except ArgumentError as error:
         raise UsageError(as_option(error)) from error
     with _bar(run, json) as has_bar:
-        lists = not has_bar or console.is_verbose() or not sys.stdout.isatty()
+        lists = not has_bar or console.verbosity.verbose or not sys.stdout.isatty()
         # Not with --skip-existing after --force, which would skip old files
         way_on = "" if force or run.one_file else " with --skip-existing"
         print_outcomes(run, json, lists, f"to go on, run the same command{way_on}")
@@ -90,7 +90,7 @@ def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, way_on:
 def _bar(run: BulkRun, json: bool) -> Iterator[bool]:
     """Show a bar if the inputs are many and stderr is a terminal. Yields whether it does."""
     shows = run.inputs > _MANY and sys.stderr.isatty() and not (json and sys.stdout.isatty())
-    if not shows or console.is_quiet():
+    if not shows or console.verbosity.quiet:
         yield False
         return
     with console.progress_bar("files", rate=True, total=run.inputs) as advance:
@@ -109,7 +109,7 @@ def _error_of(outcome: Outcome) -> str | None:
 def _line_of(outcome: Outcome) -> str:
     """Return the line for people."""
     notes, hint = [*outcome.notes], []
-    if outcome.fmae_bytes is not None and not console.is_quiet():
+    if outcome.fmae_bytes is not None and not console.verbosity.quiet:
         with suppress(FmaeError):  # a bundle without a prior cannot make .fmae files
             fmae = as_argument(Path(str(outcome.output)).with_suffix(FMAE_SUFFIX))
             hint = [f"-o {fmae} would take {outcome.fmae_bytes()}"]

@@ -36,7 +36,8 @@ def report(
     Example: fmae-edge report bundle -o report.html
     """
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.evaluate.report.given import read_bench, read_evaluation
+    from fmae_edge.evaluate.bench import read_bench
+    from fmae_edge.evaluate.evaluation import read_evaluation
     from fmae_edge.evaluate.report.page import make_report, to_json
     from fmae_edge.runtime.atomic_write import refuse_existing, write_file
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle

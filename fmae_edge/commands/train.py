@@ -2,24 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fmae_edge.commands.console import (
-    UsageError,
-    as_option,
-    json_line,
-    print_line,
-    progress_bar,
-    say,
-    say_error,
-    shows_bars,
-)
+from fmae_edge.commands import console
 from fmae_edge.commands.options import Data, Json, integer_option
 
 if TYPE_CHECKING:
@@ -92,7 +82,7 @@ def train(
     try:
         config, recipe = resume_run(run, given) if resume else (ModelConfig(), Recipe(**given))
     except ArgumentError as error:
-        raise UsageError(as_option(error)) from None
+        raise console.UsageError(console.as_option(error)) from None
     images = load_fashion_mnist(data)
     train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
     if not resume:
@@ -104,39 +94,23 @@ def train(
     objective = "MSE" if rate is None else f"rate and distortion with lambda {rate}"
     precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
     try:
-        with training_progress(json) as progress, RunPictures(run, test_images) as pictures:
+        with console.progress_bar("") as update, RunPictures(run, test_images) as pictures:
+            progress = TrainingProgress(json, update)
             progress.say(
                 f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
                 f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, loss: {objective}, {where.type}, "
                 f"{precision}"
             )
-            metrics = train_model(
-                run,
-                model,
-                recipe,
-                train_images,
-                test_images,
-                where,
-                progress.on_step,
-                progress.on_epoch,
-                progress.on_fit,
-                pictures.on_measured,
-            )
+            callbacks = (progress.on_step, progress.on_epoch, progress.on_fit, pictures.on_measured)
+            metrics = train_model(run, model, recipe, train_images, test_images, where, *callbacks)
             progress.say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")
     except KeyboardInterrupt:
-        say_error(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume")
+        console.say_error(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
 
 
-@contextmanager
-def training_progress(json: bool) -> "Iterator[TrainingProgress]":
-    """Show a bar with loss, PSNR and speed during training. Yields the callbacks of the training loop."""
-    with progress_bar("") as update:
-        yield TrainingProgress(json, update)
-
-
 class TrainingProgress:
-    """The callbacks of the training loop: they move the bar, and print one line per epoch.
+    """The callbacks of the training loop: they `update` the bar with loss, PSNR and speed, and print each epoch.
 
     Without a bar, lines report the progress of fitting the prior. With `json`, standard output has only epochs,
     and lines for people go to standard error.
@@ -162,7 +136,7 @@ class TrainingProgress:
         seconds = now - self._fit_began
         if done == total:
             self.say(f"fitted the prior in {seconds:.1f} s")
-        elif not shows_bars() and now - self._last_said >= _SECONDS_BETWEEN_LINES:
+        elif not console.shows_bars() and now - self._last_said >= _SECONDS_BETWEEN_LINES:
             self._last_said = now
             left = seconds / (done - 1) * (total - done)  # the clock began after the first step
             self.say(f"fitting the prior: {done} of {total} steps, about {left:.0f} s left")
@@ -170,7 +144,7 @@ class TrainingProgress:
     def on_epoch(self, metrics: dict[str, Any]) -> None:
         """Print the line of an epoch."""
         if self._json:
-            print_line(json_line(metrics))
+            console.print_line(console.json_line(metrics))
             return
         line = (
             "epoch {epoch:3d}  train loss {train_loss:.5f}  "
@@ -183,4 +157,4 @@ class TrainingProgress:
 
     def say(self, line: str) -> None:
         """Print a line for people."""
-        say(line, sys.stderr if self._json else sys.stdout)
+        console.say(line, sys.stderr if self._json else sys.stdout)

@@ -184,7 +184,7 @@ def _orientation(image: Image.Image, where: str) -> int:
             found = image.getexif().get(_ORIENTATION, 1)
         else:
             return 1
-    except Exception:  # bad metadata is no reason to refuse the image
+    except Exception:  # bad metadata does not make the image unreadable
         return 1
     return found if found in range(1, 9) else 1
 

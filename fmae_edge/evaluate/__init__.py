@@ -1,1 +1,1 @@
-"""Measure quality: how close reconstructions are to their originals."""
+"""Compare a bundle with other codecs, measure its speed, and report on it. Needs no PyTorch."""

@@ -1,26 +1,27 @@
 """Measure the speed of a bundle on this machine: throughput, latency, loading, memory, cold start."""
 
 import json
+import platform
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
 
-from fmae_edge.evaluate.machine import describe_machine, read_machine
-from fmae_edge.evaluate.records import chosen, count, number, text
-from fmae_edge.evaluate.timing import interleave
+from fmae_edge.evaluate.records import chosen, count, number, read_results, require_same_bundle, text
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.engine.cpus import available_cpus
+from fmae_edge.runtime.engine.cpus import available_cpus, cpu_name, dot_products
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Precision
 
 Task = Literal["encode", "decode"]
@@ -29,11 +30,12 @@ BATCHES = (1, 4, 16, 64)
 _LOADS = 7
 _COLD_STARTS = 7
 _IMAGES_FOR_MEMORY = 10_000
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """One task in calls of `batch` images on `threads` threads: microseconds per call, images/s at the median."""
+    """The time of one task with `batch` images per call on `threads` threads; percentiles are per call."""
 
     task: Task
     precision: Precision
@@ -46,18 +48,18 @@ class Speed:
 
     @property
     def us_per_image(self) -> float:
-        """Median microseconds per image."""
+        """Return the median time per image in microseconds."""
         return self.p50_us / self.batch
 
 
 @dataclass(frozen=True)
 class Bench:
-    """All measurements of one bundle; times in milliseconds, memory in MB (10^6 bytes), None where unknown.
+    """All measurements of one bundle; times in milliseconds, memory in MB (10^6 bytes) or None if unknown.
 
-    `load_ms` is the time from making a codec of each precision until it has encoded and decoded its first image,
-    in a process that has already loaded onnxruntime. `memory_mb` is the resident memory of a fresh process with
-    numpy and onnxruntime imported, then with a codec that has run one image, then at its peak over 10,000 images.
-    `cold_start_ms` are whole processes, the last of which compresses an image with the bundle in the wheel.
+    `load_ms` is the time to make a codec of each precision and to encode and decode a first image, in a process
+    that has already loaded onnxruntime. `memory_mb` is the peak resident memory of a new process with numpy and
+    onnxruntime imported, then after one image through a codec, then after 10,000 images. `cold_start_ms` is the
+    time of whole processes; the last one compresses an image with the bundle in the wheel.
     """
 
     bundle_id: str
@@ -68,12 +70,12 @@ class Bench:
     cold_start_ms: dict[str, float]
 
     def best(self, task: Task, precision: Precision, threads: int) -> Speed:
-        """Return the batch size that takes the least time per image."""
+        """Return the speed at the batch size with the least time per image."""
         rows = [s for s in self.speeds if (s.task, s.precision, s.threads) == (task, precision, threads)]
         return min(rows, key=lambda speed: speed.us_per_image)
 
     def summary(self) -> list[tuple[Speed, Speed]]:
-        """Return the speed at batch 1 and at the best batch for each number of threads, task and precision."""
+        """Return the speeds at batch 1 and at the best batch for each number of threads, task and precision."""
         singles = {(s.threads, s.task, s.precision): s for s in self.speeds if s.batch == 1}
         return [
             (singles[threads, task, precision], self.best(task, precision, threads))
@@ -88,7 +90,7 @@ class Bench:
 
     @classmethod
     def from_record(cls, record: Any) -> "Bench":
-        """Return what `to_record` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_record` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         speeds = [
             Speed(
                 task=chosen(row["task"], TASKS),
@@ -117,8 +119,24 @@ def _numbers(record: Any) -> dict[str, float]:
     return {text(name): number(value) for name, value in record.items()}
 
 
+def read_bench(content: bytes, where: str, bundle_id: str) -> Bench:
+    """Read the output of `fmae-edge bench --json` for this bundle; `where` names the file in messages.
+
+    Raises InputError if the content is incomplete or was measured with another bundle.
+    """
+
+    def build(record: Any) -> Bench:
+        bench = Bench.from_record(record)
+        bench.summary()  # raises KeyError or ValueError if a case is missing
+        return bench
+
+    bench = read_results(content, where, "output of `fmae-edge bench --json`", build)
+    require_same_bundle(bench.bundle_id, bundle_id, where)
+    return bench
+
+
 def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = lambda done, total: None) -> Bench:
-    """Measure the bundle in folder `bundle`; more `rounds` give steadier figures."""
+    """Measure the bundle in folder `bundle`; figures vary less with more `rounds`."""
     manifest = Codec(bundle).manifest
     shape = manifest.image_shape
     images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *shape), dtype=np.uint8)
@@ -157,7 +175,7 @@ def _load_ms(bundle: Path, image: np.ndarray) -> dict[str, float]:
     return {precision: statistics.median(round_[precision] for round_ in rounds) * 1e3 for precision in PRECISIONS}
 
 
-# VmHWM is read because `resource` also counts the memory of the parent before exec
+# VmHWM, because `resource` also counts the memory of the parent process before exec
 _MEMORY = """
 import json, sys, numpy, onnxruntime
 def peak():
@@ -186,7 +204,7 @@ def _memory_mb(bundle: Path) -> dict[str, float] | None:
 
 
 def _cold_start_ms() -> dict[str, float]:
-    """Time whole processes, one of each kind per round."""
+    """Return the median time of each kind of process, measured once per round."""
     with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
         picture = Path(folder, "image.png")
         shape = read_bundle(DEFAULT_BUNDLE, only=()).manifest.image_shape
@@ -205,3 +223,53 @@ def _cold_start_ms() -> dict[str, float]:
                 subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
                 times[name].append(time.perf_counter() - started)
     return {name: statistics.median(seconds) * 1e3 for name, seconds in times.items()}
+
+
+def interleave(
+    variants: Mapping[_Name, Callable[[], object]],
+    rounds: int,
+    slice_seconds: float = 0.02,
+    on_round: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[_Name, np.ndarray]:
+    """Time calls against each other on a machine that also does other work: seconds of each call of each variant.
+
+    In every round each variant runs for `slice_seconds`, in random order, so that other work on the machine slows
+    all variants alike. Compare medians within one result, never across two results.
+    """
+    names = list(variants)
+    times: dict[_Name, list[float]] = {name: [] for name in names}
+    order = random.Random(0)
+    for name in names:
+        variants[name]()  # warm up
+    for done in range(1, rounds + 1):
+        order.shuffle(names)
+        for name in names:
+            call, taken = variants[name], times[name]
+            end = time.perf_counter() + slice_seconds
+            while True:
+                started = time.perf_counter()
+                call()
+                stopped = time.perf_counter()
+                taken.append(stopped - started)
+                if stopped > end:
+                    break
+        on_round(done, rounds)
+    return {name: np.array(seconds) for name, seconds in times.items()}
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe the machine: the CPU, the number of CPUs that this process may use, the system, the versions."""
+    return {
+        "cpu": f"{cpu_name()}, {', '.join(dot_products()) or 'no int8 dot product'}",
+        "cpus": available_cpus(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnxruntime": version("onnxruntime"),
+        "fmae-edge": version("fmae-edge"),
+    }
+
+
+def read_machine(record: Any) -> dict[str, Any]:
+    """Read what `describe_machine` returned. Raises AttributeError or ValueError for anything else."""
+    return {text(name): text(value) if isinstance(value, str) else count(value) for name, value in record.items()}

@@ -1,7 +1,7 @@
-"""Bjontegaard's rate difference: how many bytes more or fewer one codec needs at equal PSNR.
+"""Compute the Bjontegaard delta rate: the difference in bytes between two codecs at equal PSNR.
 
 G. Bjontegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001; computed by the
-`bjontegaard` library with piecewise cubic (PCHIP) interpolation, as the standards' test conditions now do.
+`bjontegaard` library with piecewise cubic (PCHIP) interpolation, as in the test conditions of the standards.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ FEWEST_POINTS = 4
 
 @dataclass(frozen=True)
 class RateDifference:
-    """The mean rate difference in percent (negative: fewer bytes) between `low_db` and `high_db` of PSNR."""
+    """The mean rate difference in percent, negative for fewer bytes, over the PSNR from `low_db` to `high_db`."""
 
     percent: float
     low_db: float
@@ -24,12 +24,12 @@ class RateDifference:
 
 
 def rate_difference(anchor: Sequence[Point], test: Sequence[Point]) -> RateDifference:
-    """Compare two curves of (bytes, PSNR in dB) points over the PSNR that both reach.
+    """Compare two curves of (bytes, PSNR in dB) points over the PSNR range that both reach.
 
-    Only the Pareto front of each curve counts: settings that another one beats in both bytes and PSNR are left
-    out, so that the rest rises and can be interpolated. The logarithms of the rates are averaged.
+    Only the Pareto front of each curve counts: settings that another setting beats in both bytes and PSNR are left
+    out, so that the remaining points rise and can be interpolated. The logarithms of the rates are averaged.
 
-    Raises ValueError if a front has fewer than four points or the two share no PSNR.
+    Raises ValueError if a front has fewer than four points or if the curves share no PSNR.
     """
     fronts = [pareto_front(curve) for curve in (anchor, test)]
     for name, curve, front in zip(("anchor", "test"), (anchor, test), fronts, strict=True):
@@ -49,7 +49,7 @@ def rate_difference(anchor: Sequence[Point], test: Sequence[Point]) -> RateDiffe
 
 
 def pareto_front(curve: Sequence[Point]) -> list[Point]:
-    """Return the (bytes, PSNR) points that no other point beats, sorted by bytes and so by PSNR."""
+    """Return the (bytes, PSNR) points that no other point beats, in ascending order of bytes and PSNR."""
     front: list[Point] = []
     for size, psnr in sorted(curve, key=lambda point: (point[0], -point[1])):
         if not front or psnr > front[-1][1]:

@@ -1,4 +1,4 @@
-"""Compare the files of a bundle with those of other codecs: every measured point, and who needs fewer bytes."""
+"""Compare the files of a bundle with those of other codecs: all measured points, and who needs fewer bytes."""
 
 import json
 import math
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fmae_edge.evaluate.bench import describe_machine, read_machine
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
 from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
-from fmae_edge.evaluate.machine import describe_machine, read_machine
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
-from fmae_edge.evaluate.plots import Curve, plot_rate
+from fmae_edge.evaluate.plots import MAX_CURVES, Curve, plot_rate
 from fmae_edge.evaluate.rate_points import (
     OURS,
     Packing,
@@ -24,7 +24,7 @@ from fmae_edge.evaluate.rate_points import (
     measure_pca,
     measure_single,
 )
-from fmae_edge.evaluate.records import text
+from fmae_edge.evaluate.records import read_results, require_same_bundle, text
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.atomic_write import refuse_existing, write_file
 from fmae_edge.runtime.bundle.manifest import QUALITIES
@@ -32,15 +32,15 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import OutputError
 
 PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
-# Codecs are compared in bytes at this PSNR: general codecs reach it, and the bundle can still do better
+# The bytes of codecs are compared at this PSNR: general codecs reach it, and the bundle can exceed it
 REFERENCE_DB = 22.0
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
 _PLOT_RANGE = (17.0, 27.0)  # dB
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The rate difference of `codec` and `anchor`; `difference` is None where they share no PSNR."""
+class CodecComparison:
+    """The rate difference of `codec` against `anchor`, None if their curves share no PSNR."""
 
     codec: str
     anchor: str
@@ -50,7 +50,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All measured points of one bundle and of the codecs it is compared with, and the machine."""
+    """All measured points of one bundle and of the other codecs, and the machine that measured them."""
 
     bundle_id: str
     machine: dict[str, Any]
@@ -58,15 +58,12 @@ class Evaluation:
 
     @classmethod
     def from_record(cls, record: Any) -> "Evaluation":
-        """Return the evaluation that `to_record` wrote.
-
-        Raises KeyError, TypeError or ValueError for anything else.
-        """
+        """Read what `to_record` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         points = [RatePoint.from_record(point) for point in record["points"]]
         return cls(text(record["bundle_id"]), read_machine(record["machine"]), points)
 
     def curve(self, codec: str, packing: Packing) -> Curve:
-        """Return the lossy points of a codec, sorted by bytes."""
+        """Return the lossy points of a codec, in ascending order of bytes."""
         found = [
             (point.bytes_per_image, point.quality.psnr_pooled)
             for point in self.points
@@ -78,17 +75,17 @@ class Evaluation:
         return {point.images for point in self.points if (point.codec, point.packing) == (codec, packing)}
 
     def codecs(self) -> list[str]:
-        """Return the codecs' names, ours first."""
+        """Return the names of the codecs, ours first."""
         return list(dict.fromkeys(point.codec for point in self.points))
 
     def levels(self, codec: str, packing: Packing) -> tuple[float, float] | None:
-        """Return the lowest and highest pooled PSNR in dB of a codec's lossy points, None if it has none."""
+        """Return the lowest and highest pooled PSNR in dB of the lossy points of a codec, None without points."""
         found = [psnr for _, psnr in self.curve(codec, packing).points]
         return (min(found), max(found)) if found else None
 
     @property
     def reference_db(self) -> float:
-        """PSNR in dB at which codecs are compared in bytes: 22.0, or the nearest that the bundle reaches."""
+        """Return the PSNR in dB at which bytes are compared: 22.0, or the nearest one that the bundle reaches."""
         ranges = [self.levels(codec, packing) for codec in self.codecs()[:1] for packing in PACKINGS]
         reached = [levels for levels in ranges if levels]
         if not reached:
@@ -98,8 +95,8 @@ class Evaluation:
             return math.floor(10 * highest) / 10
         return max(REFERENCE_DB, math.ceil(10 * lowest) / 10)
 
-    def comparisons(self) -> list[Comparison]:
-        """Compare the bundle with each other codec in both packings, where both have the same images."""
+    def comparisons(self) -> list[CodecComparison]:
+        """Compare the bundle with each other codec in both packings; both must be measured on the same images."""
         ours = [codec for codec in self.codecs() if codec.startswith(OURS)]
         others = [codec for codec in self.codecs() if not codec.startswith(OURS)]
         compared = []
@@ -112,7 +109,7 @@ class Evaluation:
                         difference = rate_difference(*curves) if same else None
                     except ValueError:  # too few lossy points, or no PSNR in common
                         difference = None
-                    compared.append(Comparison(codec, anchor, packing, difference))
+                    compared.append(CodecComparison(codec, anchor, packing, difference))
         return compared
 
     def to_record(self) -> dict[str, Any]:
@@ -131,6 +128,26 @@ class Evaluation:
         }
 
 
+def read_evaluation(content: bytes, where: str, bundle_id: str) -> Evaluation:
+    """Read the evaluation.json of `fmae-edge evaluate` for this bundle; `where` names the file in messages.
+
+    Raises InputError if the content is incomplete, was measured with another bundle, or does not fit in a plot.
+    """
+
+    def build(record: Any) -> Evaluation:
+        evaluation = Evaluation.from_record(record)
+        drawn = [
+            name for name in evaluation.codecs() if any(evaluation.curve(name, each).points for each in PACKINGS)
+        ]
+        if not 1 <= len(drawn) <= MAX_CURVES:
+            raise ValueError(f"it has {len(drawn)} lossy codecs; expected 1 to {MAX_CURVES}")
+        return evaluation
+
+    evaluation = read_results(content, where, "evaluation.json of `fmae-edge evaluate`", build)
+    require_same_bundle(evaluation.bundle_id, bundle_id, where)
+    return evaluation
+
+
 def evaluate(
     codec: Codec,
     train_images: Pixels,
@@ -141,8 +158,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a bundle and other codecs on uint8 test images (N, height, width), N a multiple of 100.
 
-    The bundle is measured without effort and, if `effort` is not 0, with it too. PCA is fitted to
-    `train_images`. `general` are the other codecs to measure, by default all.
+    The bundle is measured at effort 0, and also at `effort` if that is not 0. PCA is fitted to `train_images`.
+    `general` are the other codecs to measure, by default all. Raises ValueError for another N.
     """
     efforts = [0, effort] if effort else [0]
     own = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
@@ -165,7 +182,7 @@ def evaluate(
 
 
 def bytes_at(points: Sequence[tuple[float, float]], psnr: float) -> float | None:
-    """Return the bytes at which a curve of (bytes, PSNR in dB) points reaches `psnr`, None outside its range.
+    """Return the bytes that a curve of (bytes, PSNR in dB) points needs for `psnr`, None outside its range.
 
     The logarithm of the bytes is interpolated between neighbours on the Pareto front.
     """

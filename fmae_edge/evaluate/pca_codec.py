@@ -1,10 +1,9 @@
-"""Linear transform coding, the baseline for any autoencoder: PCA, scalar quantisers, a range coder.
+"""Compress with linear transform coding, the baseline for any autoencoder: PCA, scalar quantisers, a range coder.
 
-Each coefficient has its own entropy-constrained scalar quantiser (Chou, Lookabaugh and Gray,
-"Entropy-constrained vector quantization", IEEE TASSP 1989): it starts as a uniform one,
-then chooses levels by squared error plus weighted bits, moves each level to the mean of its values and counts them
-again, which forms a dead zone. Coefficients left with one level are not coded, so the step alone decides how many
-are coded.
+Each coefficient has its own entropy-constrained scalar quantiser (Chou, Lookabaugh and Gray, "Entropy-constrained
+vector quantization", IEEE TASSP 1989). It starts as a uniform quantiser. Each round chooses levels by squared
+error plus weighted bits, moves each level to the mean of its values and counts the values again, which forms a
+dead zone. Coefficients with one level left are not coded, so the step also decides how many are coded.
 """
 
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ _ROUNDS = 6
 class Quantiser:
     """The L ascending levels of one coefficient (L,), the L - 1 decision values between them, and their intervals.
 
-    Level k owns the positions [starts[k], starts[k] + sizes[k]) of the range coder's 65536.
+    Level k has the positions [starts[k], starts[k] + sizes[k]) of the range coder's 65536.
     """
 
     levels: Floats
@@ -38,7 +37,7 @@ class Quantiser:
 
 @dataclass(frozen=True)
 class PcaCodec:
-    """PCA at one quantiser step, in units of a pixel's 0 to 255; made by `fit_pca_codecs`."""
+    """PCA at one quantiser step, in pixel levels of 0 to 255; made by `fit_pca_codecs`."""
 
     image_shape: tuple[int, ...]
     step: float
@@ -55,7 +54,7 @@ class PcaCodec:
         return symbols
 
     def reconstruct(self, symbols: NDArray[np.int64]) -> Pixels:
-        """Return the (N, height, width) images of symbols (N, C)."""
+        """Return the (N, height, width) uint8 images of symbols (N, C)."""
         coefficients = np.empty(symbols.shape)
         for column, quantiser in enumerate(self.quantisers):
             coefficients[:, column] = quantiser.levels[symbols[:, column]]
@@ -83,7 +82,7 @@ class PcaCodec:
 
 
 def fit_pca_codecs(images: Pixels, steps: Sequence[float] = PCA_STEPS) -> list[PcaCodec]:
-    """Fit components, and for each step quantisers and their tables, to (N, height, width) training images."""
+    """Fit PCA and, for each step, the quantisers and their tables to (N, height, width) uint8 training images."""
     pixels = images.reshape(len(images), -1).astype(np.float64)
     mean = pixels.mean(axis=0)
     _, components = np.linalg.eigh(np.cov(pixels, rowvar=False))
@@ -99,13 +98,13 @@ def fit_pca_codecs(images: Pixels, steps: Sequence[float] = PCA_STEPS) -> list[P
 
 
 def _fit_quantiser(ordered: Floats, step: float) -> Quantiser:
-    """Fit the quantiser of one coefficient to its values, given in ascending order."""
-    # At high resolution D = step^2 / 12 and dD/dR = -2 ln(2) D: the slope at which a bit pays
+    """Fit the quantiser of one coefficient to its values in ascending order."""
+    # At high resolution D = step^2 / 12 and dD/dR = -2 ln(2) D, the squared error that a bit is worth
     slope = np.log(2) / 6 * step**2
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
 
     def moved(levels: Floats, decisions: Floats) -> tuple[Floats, NDArray[np.int64]]:
-        """Return each level moved to the mean of its values, and how many values it has."""
+        """Return the levels, each moved to the mean of its values, and the number of values of each."""
         bounds = np.concatenate([[0], np.searchsorted(ordered, decisions, side="right"), [len(ordered)]])
         counts = np.diff(bounds)
         return np.where(counts > 0, np.diff(sums[bounds]) / np.maximum(counts, 1), levels), counts
@@ -125,8 +124,8 @@ def _fit_quantiser(ordered: Floats, step: float) -> Quantiser:
 def cheapest_levels(levels: Floats, costs: Floats) -> tuple[list[int], Floats]:
     """Return the indices of the ascending levels (L,) that are cheapest for some value, and the decision values.
 
-    A level costs its squared distance plus its entry of `costs` (L,). (value - level)^2 + cost is value^2 plus a
-    line in value, so the cheapest levels are the lower envelope of these lines.
+    A level costs its squared distance to the value plus its entry in `costs` (L,). (value - level)^2 + cost is
+    value^2 plus a line in value, so the cheapest levels are the lower envelope of these lines.
     """
     heights = levels**2 + costs
     chosen, decisions = [0], [-np.inf]
@@ -144,7 +143,7 @@ def cheapest_levels(levels: Floats, costs: Floats) -> tuple[list[int], Floats]:
 
 
 def _sizes(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Divide the 65536 positions by count, at least one each; the remainder goes to the largest."""
+    """Divide the 65536 positions in proportion to `counts`, at least one each; the largest gets the remainder."""
     sizes: NDArray[np.int64] = 1 + counts * (TOTAL - len(counts)) // counts.sum()
     sizes[np.argmax(sizes)] += TOTAL - sizes.sum()
     return sizes

@@ -1,4 +1,4 @@
-"""Plot rate and distortion of codecs: bytes per image against PSNR, single files beside amortised ones."""
+"""Plot measurements: rate-distortion curves of codecs, and the throughput of a bundle over the batch size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fmae_edge.evaluate.bench import BATCHES, Bench
+
 Point = tuple[float, float]
 Floats = NDArray[np.float64]
 
-# Okabe and Ito's palette, which colour-blind people can tell apart, less the yellow that pales on white
-_COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# Okabe and Ito's palette, which colour-blind people can tell apart, without the yellow, which is too pale on
+# white. Blue and orange are visible on white and on black
+BLUE, ORANGE = "#0072B2", "#D55E00"
+_COLOURS = ("#000000", ORANGE, BLUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = "osD^vPX"
 MAX_CURVES = len(_COLOURS)
 TITLES = ("one image per file", "headers amortised over 100 images")
@@ -22,7 +26,7 @@ _TICKS = (5, 10, 20, 50, 100, 200, 500)
 _POINTS_PER_INCH = 72
 _POINTS_PER_LINE = 200
 _ANCHOR_EVERY = 5
-# Size of a label at 9 points per letter, and its positions around a point of the curve, the best first
+# The size of a label in letters of 9 points, and its positions around a point of the curve, the best first
 _LETTER_WIDTH, _LINE_HEIGHT = 6.5, 11
 _GAPS = (4, 12, 24)
 _SIDES = np.array([(0, -1), (-1, 0), (1, 0), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)])
@@ -31,17 +35,17 @@ _CORNERS = np.stack(np.meshgrid(np.linspace(-1, 1, 9), (-1, 0, 1)), axis=-1).res
 
 @dataclass(frozen=True)
 class Curve:
-    """A codec's name and its (bytes per image, pooled PSNR in dB) points."""
+    """The name of a codec and its (bytes per image, pooled PSNR in dB) points."""
 
     name: str
     points: Sequence[Point]
 
 
 def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]) -> Figure:
-    """Draw the curves of single files and of many images per file; the first curve stands out.
+    """Draw the curves for one image per file beside those for 100 per file; the first curve stands out.
 
-    A codec has the same colour in both panels. Points outside `psnr_range`, in dB, are cut off. Raises
-    ValueError for more names than there are colours.
+    A codec has the same colour in both panels. Points outside `psnr_range` in dB are cut off. Raises ValueError if
+    there are more than `MAX_CURVES` names.
     """
     names = _names(single, amortised)
     figure = Figure(figsize=(11, 5), layout="constrained")
@@ -49,7 +53,7 @@ def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: t
     for panel, title, curves in zip(panels, TITLES, (single, amortised), strict=True):
         _draw(panel, title, curves, names, psnr_range)
     panels[0].set_ylabel(_PSNR)
-    figure.draw_without_rendering()  # lays out the panels, so that positions of labels are known
+    figure.draw_without_rendering()  # lays out the panels, so that the positions of labels are known
     for panel, curves in zip(panels, (single, amortised), strict=True):
         _label(panel, curves, names)
     return figure
@@ -58,7 +62,7 @@ def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: t
 def plot_rate_apart(
     single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]
 ) -> tuple[Figure, Figure]:
-    """Draw the panels of `plot_rate` as two figures, which a narrow page can stack."""
+    """Draw the panels of `plot_rate` as two figures, so that a narrow page can stack them."""
     names = _names(single, amortised)
     figures = (Figure(figsize=(4.8, 4.4), layout="constrained"), Figure(figsize=(4.8, 4.4), layout="constrained"))
     for figure, title, curves in zip(figures, TITLES, (single, amortised), strict=True):
@@ -73,7 +77,7 @@ def plot_rate_apart(
 def _names(*panels: Sequence[Curve]) -> list[str]:
     names = list(dict.fromkeys(curve.name for curves in panels for curve in curves))
     if len(names) > MAX_CURVES:
-        raise ValueError(f"{len(names)} curves, but only {MAX_CURVES} colours that everyone can tell apart")
+        raise ValueError(f"{len(names)} curves; there are only {MAX_CURVES} colours that everyone can tell apart")
     return names
 
 
@@ -102,8 +106,8 @@ def _draw(
 def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
     """Write each name beside its curve, in its colour, where it covers no line and no other name.
 
-    The best place is beside an end or the top, else anywhere along the curve, nearer to this curve than to any
-    other. If every place covers something, the one that covers least is taken.
+    The best place is beside an end or the top, otherwise anywhere along the curve, as long as it is nearer to this
+    curve than to any other. If every place covers something, the place that covers least is used.
     """
     paths = [_path(panel, curve) for curve in curves]
     obstacles = np.concatenate([np.empty((0, 2)), *paths])
@@ -119,7 +123,7 @@ def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
         within = [p for p in places if (p - half > inside[:2]).all() and (p + half < inside[2:]).all()] or places
         misleads = [_gap(place, half, others) <= _gap(place, half, path) for place in within]
         hits = [_hits(place, half, obstacles) for place in within]
-        place = within[min(range(len(within)), key=lambda at: (hits[at], misleads[at]))]  # the first of equals
+        place = within[min(range(len(within)), key=lambda at: (hits[at], misleads[at]))]  # the first of the best
         obstacles = np.concatenate([obstacles, place + half * _CORNERS])
         index = names.index(curve.name)
         panel.annotate(
@@ -142,11 +146,41 @@ def _path(panel: Axes, curve: Curve) -> Floats:
 
 
 def _hits(place: Floats, half: Floats, obstacles: Floats) -> int:
-    """Return how many points of lines and names a label around `place` would cover."""
+    """Count the points of lines and names that a label around `place` would cover."""
     return int((np.abs(obstacles - place) < half + 1).all(axis=1).sum())
 
 
 def _gap(place: Floats, half: Floats, line: Floats) -> float:
-    """Return how far a label around `place` is from the points of a line, infinity if it has none."""
+    """Return the distance of a label around `place` from the points of a line, infinity if there are none."""
     away = np.maximum(np.abs(line - place) - half, 0)
     return float(np.hypot(*away.T).min(initial=np.inf))
+
+
+def plot_bench(bench: Bench) -> Figure:
+    """Draw images per second over the batch size: one panel per task, one line per precision and thread count."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    threads = sorted({speed.threads for speed in bench.speeds})
+    for panel, task in zip(panels, ("encode", "decode"), strict=True):
+        for precision, colour in (("int8", BLUE), ("fp32", ORANGE)):
+            for count in threads:
+                rows = [s for s in bench.speeds if (s.task, s.precision, s.threads) == (task, precision, count)]
+                rows.sort(key=lambda speed: speed.batch)
+                panel.plot(
+                    [row.batch for row in rows],
+                    [row.images_per_second for row in rows],
+                    color=colour,
+                    linestyle="-" if count == 1 else "--",
+                    marker="o",
+                    label=f"{precision}, {count} thread{'s' * (count > 1)}",
+                )
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(BATCHES, [str(batch) for batch in BATCHES])
+        panel.set_title(task)
+        panel.set_xlabel("images per call")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylim(bottom=0)  # after drawing, because it turns off autoscaling in both panels
+    panels[0].set_ylabel("images per second, at the median")
+    panels[1].legend(loc="upper left")
+    figure.suptitle(f"{bench.bundle_id} on {bench.machine['cpu']}", fontsize="small")
+    return figure

@@ -1,7 +1,7 @@
-"""Measure the file sizes of a codec, and the quality of the images decoded from these files.
+"""Measure points on the rate-distortion curve of a codec: its file sizes, and the quality of the decoded images.
 
-At 28x28 a file is mostly its header, so each codec is measured twice: "single" has one image per file, and in
-"amortised" 100 images share one header: a .fmae file of 100, or an atlas of 10x10 tiles for general codecs.
+At 28x28 pixels a file is mostly header, so each codec is measured twice: "single" has one image per file; in
+"amortised" 100 images share one header, in a .fmae file of 100 images or in an atlas of 10x10 tiles.
 """
 
 import math
@@ -28,7 +28,7 @@ OURS = "fmae-edge"
 ATLAS_SIDE = 10
 IMAGES_IN_ATLAS = ATLAS_SIDE**2
 
-# PCA is charged the same overhead as a .fmae file: a header if single, else a length per image
+# PCA is charged the overhead of a .fmae file: a header per file if single, otherwise a length per image
 _HEADER_BYTES = 7
 _LENGTH_BYTES = 1
 _IMAGES_TIMED = 100
@@ -36,9 +36,9 @@ _IMAGES_TIMED = 100
 
 @dataclass(frozen=True)
 class RatePoint:
-    """A codec at one setting over `images` images: mean file bytes, quality, median milliseconds per image.
+    """A codec at one setting, measured on `images` images: mean file size, quality, median times per image.
 
-    `bytes_per_image` counts whole files, headers included.
+    `bytes_per_image` counts whole files, including headers.
     """
 
     codec: str
@@ -61,7 +61,7 @@ class RatePoint:
 
     @classmethod
     def from_record(cls, record: Any) -> "RatePoint":
-        """Return the point that `to_record` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_record` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         quality = {name: math.inf if value is None else number(value) for name, value in record["quality"].items()}
         return cls(
             codec=text(record["codec"]),
@@ -87,15 +87,15 @@ def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
 def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
     """Measure one file per 100 images of (N, height, width) uint8 images, N a multiple of 100.
 
-    Raises ValueError for another N, and if a codec declared lossless changes a pixel.
+    Raises ValueError for another N, or if a codec declared lossless changes a pixel.
     """
     return _measure(codec, "amortised", images)
 
 
 def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> tuple[RatePoint, RatePoint]:
-    """Measure .fmae files of (N, height, width) uint8 images, N a multiple of 100: one and 100 images per file.
+    """Measure .fmae files of one image and of 100, for (N, height, width) uint8 images, N a multiple of 100.
 
-    With effort, files of one image are measured for every tenth image only.
+    With effort, files of one image are only measured for every tenth image.
     """
     name = OURS if effort == 0 else f"{OURS}, effort {effort}"
     alone = GeneralCodec(
@@ -115,9 +115,9 @@ def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> t
 
 
 def measure_pca(codec: PcaCodec, images: Pixels) -> tuple[RatePoint, RatePoint]:
-    """Measure (N, height, width) uint8 images: each payload with a header, and each payload with a length byte.
+    """Measure PCA on (N, height, width) uint8 images: payloads with a header each, and with a length byte each.
 
-    The first is timed one image at a time over the first 100 images, the second over all images in one call.
+    The first is timed image by image on the first 100 images, the second in one call on all images.
     """
     started = time.perf_counter()
     payloads = codec.encode(images)
@@ -140,7 +140,7 @@ def measure_pca(codec: PcaCodec, images: Pixels) -> tuple[RatePoint, RatePoint]:
 
 
 def to_atlases(images: Pixels) -> Pixels:
-    """Lay (100 * A, height, width) images out as A pictures of 10x10 tiles, row by row."""
+    """Arrange (100 * A, height, width) images as A atlases of 10x10 tiles, row by row."""
     count, height, width = images.shape
     if count % IMAGES_IN_ATLAS:
         raise ValueError(f"an atlas holds {IMAGES_IN_ATLAS} images; {count} is not a multiple of that")
@@ -149,7 +149,7 @@ def to_atlases(images: Pixels) -> Pixels:
 
 
 def from_atlases(atlases: Pixels) -> Pixels:
-    """Cut A pictures of 10x10 tiles into (100 * A, height, width) images, the inverse of `to_atlases`."""
+    """Cut A atlases of 10x10 tiles into (100 * A, height, width) images, the inverse of `to_atlases`."""
     height, width = (side // ATLAS_SIDE for side in atlases.shape[1:])
     rows = atlases.reshape(-1, ATLAS_SIDE, height, ATLAS_SIDE, width)
     return rows.swapaxes(2, 3).reshape(-1, height, width)
@@ -164,7 +164,7 @@ def rate_point(
     file_bytes: int,
     milliseconds: tuple[float, float],
 ) -> RatePoint:
-    """Return the point of a codec that wrote N (height, width) uint8 `originals` to `file_bytes` in all.
+    """Return the point of a codec whose files of N (height, width) uint8 `originals` have `file_bytes` in total.
 
     `milliseconds` are the times per image to encode and to decode.
     """
@@ -196,7 +196,7 @@ def _measure(codec: GeneralCodec, packing: Packing, originals: Pixels) -> RatePo
 def _round_trip(
     encode: Callable[[Pixels], bytes], decode: Callable[[bytes], Pixels], pictures: Pixels
 ) -> tuple[int, Pixels, list[float], list[float]]:
-    """Return the bytes of all files, the decoded pictures, and the seconds per file to encode and to decode."""
+    """Return the total bytes of the files, the decoded pictures, and the seconds per file to encode and decode."""
     file_bytes, decoded, encode_seconds, decode_seconds = 0, np.empty_like(pictures), [], []
     for picture, slot in zip(pictures, decoded, strict=True):
         started = time.perf_counter()

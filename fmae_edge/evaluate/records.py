@@ -1,39 +1,145 @@
-"""Validate untrusted JSON values. Each function returns the value or raises ValueError."""
+"""Read JSON that may contain anything: values, results that an earlier command wrote, the record of a manifest."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
+from fmae_edge.runtime.errors import InputError, shown
+
 _Choice = TypeVar("_Choice", bound=str)
+_Found = TypeVar("_Found")
 
 _LARGEST = 1e15  # larger integers are not exact as floats
-_LONGEST = 200
+_LONGEST_TEXT = 200
+_LONGEST_SHOWN = 40
+_METRICS = (
+    "train_loss",
+    "train_bytes",
+    "test_mse",
+    "test_psnr_pooled",
+    "test_psnr_per_image",
+    "test_ssim",
+    "seconds",
+)
+_COMPARED = ("latent_max", "pixel_max", "psnr", "loss_db")
+_QUALITY = ("bytes_per_image", "mse", "psnr_pooled", "psnr_per_image", "ssim")
+_RECIPE = ("epochs", "batch_size", "lr", "seed", "rate_distortion")
 
 
 def number(value: Any, above: float = -_LARGEST) -> float:
-    """Return a finite number greater than `above`; integers stay integers."""
+    """Return `value` if it is a finite number greater than `above`; integers stay integers. Raises ValueError."""
     if type(value) not in (int, float) or not above < value < _LARGEST:  # NaN compares with nothing
-        raise ValueError(f"{str(value)[:40]!r} is not a number in range")
+        raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not a number in range")
     found: float = value
     return found
 
 
 def count(value: Any) -> int:
-    """Return a count, an integer of 1 or more."""
+    """Return `value` if it is an integer of 1 or more. Raises ValueError."""
     if type(value) is not int:
-        raise ValueError(f"{str(value)[:40]!r} is not an integer")
+        raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not an integer")
     return int(number(value, above=0))
 
 
 def text(value: Any) -> str:
-    """Return a name: a short line of printable characters."""
-    if not isinstance(value, str) or len(value) > _LONGEST or not value.isprintable():
-        raise ValueError(f"{str(value)[:40]!r} is not a line of printable text")
+    """Return `value` if it is a short line of printable characters. Raises ValueError."""
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not value.isprintable():
+        raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not a short line of printable text")
     return value
 
 
 def chosen(value: Any, choices: Sequence[_Choice]) -> _Choice:
-    """Return `value` if it is one of `choices`."""
+    """Return `value` if it is one of `choices`. Raises ValueError."""
     for choice in choices:
         if value == choice:
             return choice
-    raise ValueError(f"{str(value)[:40]!r} is not one of {', '.join(choices)}")
+    raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not one of {', '.join(choices)}")
+
+
+def read_results(content: bytes, where: str, expected: str, build: Callable[[Any], _Found]) -> _Found:
+    """Parse a file that an earlier command wrote, and return what `build` makes of its JSON.
+
+    `where` names the file and `expected` its content in messages. Raises InputError if the file is not JSON, or if
+    `build` raises an error of Python for a missing or malformed value.
+    """
+    try:
+        return build(json.loads(content))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise InputError(f"{where}: not valid JSON; expected the {expected}") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        reason = f" ({error})" if type(error) is ValueError else ""  # only these messages are written for users
+        raise InputError(f"{where}: not the {expected}, or incomplete{reason}; run that command again") from None
+
+
+def require_same_bundle(measured: str, bundle_id: str, where: str) -> None:
+    """Raise InputError if the results in file `where` are of bundle `measured` instead of `bundle_id`."""
+    if measured != bundle_id:
+        raise InputError(
+            f"{where}: was measured with bundle {measured}, but this is {bundle_id}; "
+            "measure this bundle, or leave the option out"
+        )
+
+
+def recorded_figures(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the record in the manifest of a bundle; a part that is missing or malformed is None."""
+    parts: dict[str, Callable[[], Any]] = {
+        "model": lambda: _model(record["training"]["config"]),
+        "training": lambda: _training(record["training"]),
+        "layers": lambda: [_layer(layer) for layer in record["quantisation"]["layers"]],
+        "parity": lambda: _parity(record["parity"]),
+        "quality": lambda: _qualities(record["quality"]),
+        "rate": lambda: _qualities(record["rate"]),
+        "tools": lambda: [{"name": text(name), "version": text(at)} for name, at in record["tools"].items()],
+    }
+    return {name: _or_none(build) for name, build in parts.items()}
+
+
+def _or_none(build: Callable[[], _Found]) -> _Found | None:
+    try:
+        return build() or None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _model(config: Any) -> dict[str, Any]:
+    return {"widths": [count(width) for width in config["widths"]], "latent_size": count(config["latent_size"])}
+
+
+def _training(training: Any) -> dict[str, Any]:
+    recipe = _or_none(partial(_numbers, training.get("recipe"), _RECIPE))
+    metrics = [{"epoch": count(row["epoch"]), **_numbers(row, _METRICS)} for row in training["metrics"]]
+    return {"recipe": recipe, "metrics": metrics, "last": metrics[-1]}
+
+
+def _layer(layer: Any) -> dict[str, Any]:
+    named = {"name": text(layer["name"]), "precision": text(layer["precision"])}
+    return {**named, **_numbers(layer, ("loss_db", "multiply_adds"))}
+
+
+def _parity(parity: Any) -> dict[str, Any]:
+    rows = [
+        {
+            "precision": text(row["precision"]),
+            "batch": count(row["batch"]),
+            "optimised": "on" if row["optimised"] else "off",
+            **_numbers(row, _COMPARED),
+        }
+        for row in parity["comparisons"]
+    ]
+    return {
+        "images": count(parity["images"]),
+        "torch_psnr": number(parity["torch_psnr"]),
+        "gates": _numbers(parity["gates"], ("fp32_pixel_max", "fp32_latent_max", "int8_loss_db")),
+        "failures": [text(failure) for failure in parity["failures"]],
+        "rows": rows,
+    }
+
+
+def _qualities(qualities: Any) -> list[dict[str, Any]]:
+    return [{"name": text(name), **_numbers(row, _QUALITY)} for name, row in qualities.items()]
+
+
+def _numbers(row: Any, names: tuple[str, ...]) -> dict[str, float | None]:
+    """Return the numbers `names` of a row; a number that the row lacks is None."""
+    return {name: None if row.get(name) is None else number(row[name]) for name in names}

@@ -1,1 +1,1 @@
-"""Turn a checkpoint into a bundle: ONNX graphs, quantised graphs, and a proof that they agree."""
+"""Turn a checkpoint into a bundle: layers, rewritten, quantised, written as ONNX graphs, and proof of parity."""

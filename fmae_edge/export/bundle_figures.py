@@ -1,23 +1,37 @@
-"""Measure the .fmae files of a bundle: bytes and quality at each of its qualities."""
+"""Measure the codec of a new bundle: quality of its graphs, bytes and quality of its .fmae files."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fmae_edge.measure.quality import measure_quality
+from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.engine.graphs import PRECISIONS
+from fmae_edge.runtime.latents import LATENT_DTYPES
 
 _IMAGES = 2000
 
 
-def measure_rate(folder: Path, images: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
-    """Compress images (N, height, width) with the bundle in `folder`: bytes per image in one file, and quality."""
-    codec = Codec(folder)
+def measure_latents(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
+    """Return the quality of the decoded images (N, height, width) for each precision and latent dtype."""
+    originals = images / np.float32(255)
+    figures = {}
+    for precision in PRECISIONS:
+        codec = Codec.from_bundle(bundle, precision=precision)
+        for dtype in LATENT_DTYPES:
+            decoded = codec.decode(codec.encode(images, dtype=dtype))
+            quality = measure_quality(originals, decoded / np.float32(255))
+            figures[f"{precision} graphs, {dtype} latents"] = asdict(quality)
+    return figures
+
+
+def measure_rate(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
+    """Return bytes per image and quality of one .fmae file of images (N, height, width), for each quality."""
+    codec = Codec.from_bundle(bundle)
     originals = images / np.float32(255)
     figures = {}
     for quality in range(1, QUALITIES + 1):
@@ -30,12 +44,12 @@ def measure_rate(folder: Path, images: NDArray[np.uint8]) -> dict[str, dict[str,
     return figures
 
 
-def measure_bit_costs(folder: Path, train_images: Tensor) -> tuple[float, ...]:
-    """Return the mean squared error that a bit saves at each quality: the slope of the curve of the bundle.
+def measure_bit_costs(bundle: Bundle, train_images: NDArray[np.uint8]) -> tuple[float, ...]:
+    """Return the mean squared error that a bit saves at each quality: the slope of the rate-distortion curve.
 
-    Measured on uint8 training images (N, height, width), between the neighbours of each quality.
+    Measured on training images (N, height, width), between the neighbours of each quality.
     """
-    points = measure_rate(folder, train_images[:_IMAGES].numpy()).values()
+    points = measure_rate(bundle, train_images[:_IMAGES]).values()
     bits = [8 * point["bytes_per_image"] for point in points]
     errors = [point["mse"] for point in points]
     last = QUALITIES - 1

@@ -1,6 +1,9 @@
 """Build the four graphs of a bundle from a trained model."""
 
+import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,26 +11,26 @@ import onnx
 import torch
 from torch import Tensor
 
-from fmae_edge.export.calibration import DEFAULT_METHOD, CalibrationMethod
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.float_graph import float_graph
-from fmae_edge.export.int8_network import Int8Network
+from fmae_edge.export.int8_network import Int8Network, choose_layers
 from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
-from fmae_edge.export.layer_choice import choose_layers
 from fmae_edge.export.network import PARTS, Network, names_in, network_of
-from fmae_edge.export.optimised_graph import require_int8
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
+from fmae_edge.export.quantise import DEFAULT_METHOD, CalibrationMethod
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 _HELD_OUT_IMAGES = 1000
 _SEED = 0
-MAX_CALIBRATION_IMAGES = 4096  # their activations are in memory at once, about 3 MB per image
+_INT8_OPS = {"QLinearConv", "QGemm"}
+MAX_CALIBRATION_IMAGES = 4096  # all activations are in memory at once, about 3 MB per image
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Options of the graphs: rewritten or as trained, the target CPUs, and the method that finds int8 ranges.
+    """Options of the graphs: rewritten or as trained, the target CPUs, and how int8 ranges are calibrated.
 
     Raises ExportError unless the number of calibration images is 1 to 4096.
     """
@@ -58,8 +61,8 @@ class Built:
 def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor, options: ExportOptions) -> Built:
     """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width).
 
-    `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. The images for
-    calibration and those for choosing int8 layers are drawn from `train_images` and never overlap.
+    `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
+    calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
 
     Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
     """
@@ -108,3 +111,26 @@ def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:
         "encoder.fp32.onnx": float_graph(network.encoder, image, latent),
         "decoder.fp32.onnx": float_graph(network.decoder, latent, image),
     }
+
+
+def optimised_graph(graph: bytes) -> onnx.GraphProto:
+    """Return the form of `graph` that onnxruntime runs on this machine after its optimisations."""
+    ort = load_onnxruntime()
+    with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
+        optimised = Path(folder, "optimised.onnx")
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # it would warn that an optimised graph is for this machine only
+        options.optimized_model_filepath = str(optimised)
+        ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnx.load(optimised).graph
+
+
+def require_int8(graph: bytes, layers: Collection[str]) -> None:
+    """Raise ExportError if one of `layers` does not run in int8 in the optimised form of `graph`.
+
+    Layers are found by their weights, which an int8 operator must read.
+    """
+    readers = {name: node.op_type for node in optimised_graph(graph).node for name in node.input}
+    wrong = [layer for layer in layers if readers.get(f"{layer}.weight") not in _INT8_OPS]
+    if wrong:
+        raise ExportError(f"these layers should run in int8 but do not: {', '.join(wrong)}")

@@ -8,4 +8,4 @@ class ExportError(FmaeError):
 
 
 class ParityError(ExportError):
-    """Exported graphs that differ from the model."""
+    """Exported graphs that compute something else than the model."""

@@ -1,4 +1,4 @@
-"""Write layers as a float32 graph, channels first: the layout of onnxruntime's fastest float convolutions."""
+"""Write layers as a float32 graph. Channels are first, which is fastest for float32 in onnxruntime."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Write ONNX graphs node by node, in a form that onnxruntime 1.20 and later read."""
+"""Write ONNX graphs node by node, in a form that onnxruntime 1.20 and later can read."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
 OPSET = 18
-# Opset of ONNX 1.16, which onnxruntime 1.20, the oldest supported version, can read.
+# IR version of ONNX 1.16. onnxruntime 1.20, the oldest supported version, can read it.
 IR_VERSION = 10
 MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
 
@@ -16,7 +16,7 @@ Port = tuple[str, DTypeLike, tuple[int, ...]]  # name, dtype, shape of one image
 
 
 class GraphBuilder:
-    """A graph with one input whose first dimension, the batch, is free; `value` names the newest result."""
+    """A graph with one input, whose first dimension is the batch and free; `value` names the newest result."""
 
     def __init__(self, takes: Port) -> None:
         self._takes = takes
@@ -41,7 +41,7 @@ class GraphBuilder:
         self.node("Reshape", name, self.constant(f"{name}.shape", [-1, *shape], np.int64))
 
     def finish(self, gives: Port) -> onnx.ModelProto:
-        """Return the checked model, whose output is the newest result under the name of `gives`."""
+        """Return the checked model; its output is the newest result, renamed as `gives` says."""
         self._nodes[-1].output[0] = gives[0]
         graph = helper.make_graph(
             self._nodes, "fmae", [_port(*self._takes)], [_port(*gives)], list(self._constants.values())

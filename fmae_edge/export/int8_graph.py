@@ -1,8 +1,8 @@
 """Write int8 layers as a graph of the operators that onnxruntime runs, channels last.
 
-onnxruntime can also make such a graph itself, from float operators between QuantizeLinear and
-DequantizeLinear. With explicit operators, nothing depends on its optimiser, no layout changes between
-layers, and the graph loads faster.
+onnxruntime can also make such a graph itself, from float operators between QuantizeLinear and DequantizeLinear.
+With explicit operators, nothing depends on its optimiser, the layout stays the same from layer to layer, and the
+graph loads faster.
 """
 
 import math
@@ -29,13 +29,13 @@ from fmae_edge.export.layers import (
     Upsample,
 )
 
-PIXELS = Quantiser(1 / 255, 0, 0, 255)  # an 8-bit image, as it is
+PIXELS = Quantiser(1 / 255, 0, 0, 255)  # an 8-bit image, unchanged
 
 
 def encoder_int8_graph(steps: list[Int8Step], source: Quantiser, shape: Grid, latent_size: int) -> onnx.ModelProto:
     """Return the graph of "image" uint8 (batch, channels, height, width) -> "latent" float32 (batch, latent_size).
 
-    `source` is the input quantiser of the first of `steps`, `shape` (height, width, channels) of one image.
+    `source` is the input quantiser of the first of `steps`; `shape` is (height, width, channels) of one image.
     """
     height, width, channels = shape
     writer = _Writer(("image", np.uint8, (channels, height, width)), (channels, height, width))
@@ -70,7 +70,7 @@ def decoder_int8_graph(
 
 
 class _Writer:
-    """The graph so far. `shape` is that of one image, written as a Reshape when an operator needs it."""
+    """The graph so far. `shape` is that of one image; a Reshape is written when the next operator needs it."""
 
     def __init__(self, takes: Port, shape: tuple[int, ...]) -> None:
         self._graph = GraphBuilder(takes)
@@ -80,7 +80,7 @@ class _Writer:
         self._count = 0
 
     def add(self, step: Int8Step) -> None:
-        """Write one step."""
+        """Write one step. Raises ValueError for a layer without a form in int8."""
         if not isinstance(step, MaxPool):
             self._to_integers()
         self._count += 1
@@ -131,7 +131,7 @@ class _Writer:
                 self._node("Slice", name, *(self._graph.constant(f"{name}.{p}", b, np.int64) for p, b in parts))
                 self._now(height - 2 * step.margin, width - 2 * step.margin, channels)
             case _:
-                raise ValueError(f"{step} has no form in int8")
+                raise ValueError(f"{step} cannot be written in int8")
 
     def transpose(self, name: str, order: tuple[int, ...]) -> None:
         """Permute the axes of each image."""
@@ -139,7 +139,7 @@ class _Writer:
         self._now(*(self.shape[axis] for axis in order))
 
     def quantise(self, name: str, quantiser: Quantiser, scales: np.ndarray | None = None) -> None:
-        """Quantise real numbers, with `scales` per entry of the first axis if given."""
+        """Quantise real numbers, with one of `scales` per entry of the first axis if given."""
         dtype = _dtype(quantiser)
         if scales is None:
             ports = self._quantiser(name, quantiser)
@@ -179,7 +179,7 @@ class _Writer:
             self._now(out)
             return
         if isinstance(layer, Dense):
-            # As a 1x1 convolution, which adds the bias while it requantises; QGemm needs another pass for it
+            # A 1x1 convolution adds the bias while it requantises; QGemm needs another pass for it
             self.shape = (1, 1, math.prod(self.shape))
         target = self._quantiser(f"{name}.target", step.target)
         height, width = (1, 1) if isinstance(layer, Dense) else layer.kernel.shape[1:3]
@@ -191,14 +191,14 @@ class _Writer:
         self._now(rows + 2 * pad + 1 - height, columns + 2 * pad + 1 - width, out)
 
     def _float_layer(self, step: FloatLayer) -> None:
-        """Write a float layer between integers: the weights include its scales, the clipping its ReLU.
+        """Write a float layer between integers: its weights include the scales, its clipping the ReLU.
 
-        DequantizeLinear and QuantizeLinear would mean the same, but onnxruntime turns a convolution between
-        them into an int8 one with its own rounding of the weights, and moves QuantizeLinear before a pooling.
+        DequantizeLinear and QuantizeLinear would compute the same, but onnxruntime turns a convolution between
+        them into int8 with its own rounding of the weights, and moves QuantizeLinear before a pooling.
         """
         name, layer, target = step.layer.name, step.layer, step.target
         unit = 1.0 if target is None else target.scale
-        # Half a unit more, so that truncation rounds
+        # Half a unit more, so that the truncation by Cast rounds
         offset = 0.0 if target is None else target.zero_point + 0.5
         bias = self._graph.constant(f"{name}.bias", (layer.bias / unit + offset).numpy(), np.float32)
         self._node("Cast", f"{name}.real", to=onnx.TensorProto.FLOAT)
@@ -225,7 +225,7 @@ class _Writer:
             self._real, self._current = name, target
 
     def _to_integers(self) -> None:
-        """Quantise the results of a float layer, after its pooling if it has one, with channels last."""
+        """Quantise the results of a float layer after its pooling, if it has one, and move channels last."""
         if self._real is None:
             return
         if len(self.shape) > 1:
@@ -245,7 +245,7 @@ class _Writer:
             self.transpose(name, (2, 0, 1))
 
     def _mask(self, name: str, step: Mask) -> None:
-        # A product with 0 or 1 leaves the scale as it is
+        # A product with 0 or 1 does not change the scale
         unit = replace(self._current, scale=1.0, zero_point=0)
         keep = self._graph.constant(f"{name}.keep", step.keep.numpy()[None], _dtype(unit))
         same = self._quantiser(f"{name}.levels", self._current)

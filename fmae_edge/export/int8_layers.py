@@ -1,6 +1,6 @@
 """Define int8 layers and compute them in plain integer arithmetic, as the reference for the int8 graphs.
 
-Activations are integers minus their zero point, so 0 is 0 and layers that only move or compare pixels
+Activations are integers minus their zero point. So 0 stands for 0, and layers that only move or compare pixels
 (`layers.apply`) work on them unchanged. Integers are stored in float64, which represents them exactly.
 """
 
@@ -36,8 +36,8 @@ class Quantiser:
 class Int8Layer:
     """A dense layer or convolution in integers, with its ReLU.
 
-    `weights` (K, out) as `layers.matrix` orders them, in units of `weight_scales` (out,); `bias` (out,) in
-    units of source.scale * weight_scales. The sums are quantised to `target`, or stay real numbers if it is
+    `weights` (K, out) have the order of `layers.matrix` and are in units of `weight_scales` (out,). `bias` (out,)
+    is in units of source.scale * weight_scales. The sums are quantised to `target`, or stay real numbers if it is
     None.
     """
 
@@ -50,13 +50,13 @@ class Int8Layer:
 
     @property
     def sum_scales(self) -> Tensor:
-        """The value of one unit of the sums, float32 (out,)."""
+        """The real value of one unit of the sums, float32 (out,)."""
         return self.weight_scales.float() * self.source.scale
 
 
 @dataclass(frozen=True, eq=False)
 class FloatLayer:
-    """A layer that stays in float32 between int8 ones: inputs are dequantised, outputs quantised again."""
+    """A layer in float32 between int8 layers: its inputs are dequantised, its outputs quantised again."""
 
     layer: Weighted
     source: Quantiser
@@ -75,14 +75,14 @@ Int8Step = Layer | Int8Layer | FloatLayer | Int8Sigmoid
 
 
 def run_int8(steps: Iterable[Int8Step], x: Tensor) -> Tensor:
-    """Return the result of `steps` for integers `x`; both are minus their zero point."""
+    """Return the result of `steps` for integers `x`. Both have their zero point subtracted."""
     for step in steps:
         x = apply_int8(step, x)
     return x
 
 
 def apply_int8(step: Int8Step, x: Tensor) -> Tensor:
-    """Return the result of one step for integers `x`."""
+    """Return the result of one step for integers `x`. Raises ValueError for a Sigmoid without quantisers."""
     match step:
         case Int8Layer():
             return requantise(step, sums(step, x))
@@ -92,7 +92,7 @@ def apply_int8(step: Int8Step, x: Tensor) -> Tensor:
         case Int8Sigmoid():
             return step.target.quantise(torch.sigmoid(x.float() * step.source.scale))
         case Sigmoid():
-            raise ValueError("a sigmoid needs its quantisers")
+            raise ValueError("a Sigmoid has no quantisers; use Int8Sigmoid")
         case _:
             return apply(cast(Layer, step), x)
 

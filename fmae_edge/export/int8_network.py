@@ -1,5 +1,6 @@
-"""Quantise both halves of a network to int8, with any layers left in float, and measure the loss."""
+"""Quantise both halves of a network to int8, measure the loss, and choose the layers that stay in float32."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -7,24 +8,25 @@ import onnx
 import torch
 from torch import Tensor
 
-from fmae_edge.export.calibration import CalibrationMethod
-from fmae_edge.export.equalise import equalise, scale_dense_inputs
 from fmae_edge.export.int8_graph import decoder_int8_graph, encoder_int8_graph
 from fmae_edge.export.int8_layers import Int8Step, Quantiser, run_int8
 from fmae_edge.export.int8_target import Int8Target
 from fmae_edge.export.layers import Dense, run
 from fmae_edge.export.network import PARTS, Network, Part, names_in
-from fmae_edge.export.quantise import quantise
+from fmae_edge.export.quantise import CalibrationMethod, quantise
+from fmae_edge.export.rewrite import equalise, scale_dense_inputs
 from fmae_edge.measure.quality import pooled_psnr
 
+# Largest loss by int8, pooled PSNR in dB. While the loss is larger, the layer that loses most returns to float.
+MAX_LOSS_DB = 0.04
 _BATCH = 50
 
 
 class Int8Network:
-    """Quantise `network` for `target`, calibrated on uint8 images (N, height, width).
+    """Both halves of `network` in int8 for `target`, calibrated on uint8 images (N, height, width).
 
-    `latent_steps` (latent_size,) are the quantiser steps of the latents in the decoder: divided by them, all
-    dimensions share one scale.
+    `latent_steps` (latent_size,) are the quantiser steps of the latents in the decoder. Latents divided by them
+    share one scale.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Int8Network:
         encoder = equalise(network.encoder, images)
         decoder = equalise([scale_dense_inputs(dense, latent_steps), *rest], latents)
 
-        @cache  # the encoder stays unchanged while the layers of the decoder are tried, and vice versa
+        @cache  # one half stays the same while layers of the other are tried
         def steps(part: Part, stay_float: frozenset[str]) -> list[Int8Step]:
             if part == "encoder":
                 return quantise(encoder, images, pixels, target, method, stay_float)
@@ -55,7 +57,7 @@ class Int8Network:
         self.layer_names = [f"{part}.{layer.name}" for part in PARTS for layer in network.weighted(part)]
 
     def graphs(self, stay_float: frozenset[str]) -> dict[str, onnx.ModelProto]:
-        """Return the graphs by file name, with the layers of these names, like "encoder.conv1", in float."""
+        """Return the graphs by file name; layers in `stay_float`, such as "encoder.conv1", are in float32."""
         encoder, decoder = (self._steps(part, frozenset(names_in(part, stay_float))) for part in PARTS)
         image, latent_size = self._network.image, self._network.latent_size
         return {
@@ -64,9 +66,9 @@ class Int8Network:
         }
 
     def reconstruct(self, images: Tensor, stay_float: frozenset[str]) -> Tensor:
-        """Return the reconstructions of uint8 images (N, height, width, channels), in exact integer arithmetic.
+        """Return the reconstructions in [0, 1] of uint8 images (N, height, width, channels).
 
-        They do not depend on the CPU of this machine.
+        The arithmetic is exact, so they do not depend on the CPU of this machine.
         """
         encoder, decoder = (self._steps(part, frozenset(names_in(part, stay_float))) for part in PARTS)
         levels = self._pixels.quantise(images.double() / 255)
@@ -74,7 +76,7 @@ class Int8Network:
         return run_int8(decoder, self._symbols.quantise(latents)) / 255
 
     def measure_on(self, images: Tensor) -> "Measure":
-        """Return an object that measures the loss of int8 on uint8 images (N, height, width)."""
+        """Prepare the measurement of the loss of int8 on uint8 images (N, height, width)."""
         originals = images.unsqueeze(-1)
         latents = [run(self._network.encoder, batch.float() / 255) for batch in originals.split(_BATCH)]
         pixels = torch.cat([run(self._network.decoder, batch) for batch in latents])
@@ -90,7 +92,39 @@ class Measure:
     reference_psnr: float
 
     def psnr(self, stay_float: frozenset[str]) -> float:
-        """Return the PSNR of 8-bit images with the layers of these names in float."""
+        """Return the PSNR of the 8-bit reconstructions, with the layers in `stay_float` in float32."""
         batches = self.originals.split(_BATCH)
         decoded = torch.cat([self.network.reconstruct(batch, stay_float) for batch in batches])
         return pooled_psnr((self.originals.float() / 255).numpy(), decoded.numpy())
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """Precision of one layer, and the pooled PSNR in dB that it alone loses by int8."""
+
+    name: str
+    precision: str
+    loss_db: float
+
+
+def choose_layers(
+    names: list[str],
+    faster_in_float: frozenset[str],
+    reference: float,
+    psnr_with: Callable[[frozenset[str]], float],
+) -> tuple[frozenset[str], list[LayerChoice]]:
+    """Choose the layers that stay in float; return them, and a measurement of each of `names`.
+
+    Layers that are not `faster_in_float` run in int8, unless they lose too much PSNR. `reference` is the pooled
+    PSNR in dB in float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32.
+    """
+    start = psnr_with(faster_in_float)
+    losses = {name: psnr_with(faster_in_float | {name}) - psnr_with(faster_in_float - {name}) for name in names}
+    stay_float, now = faster_in_float, start
+    for name in sorted(set(names) - faster_in_float, key=lambda name: -losses[name]):
+        if reference - now <= MAX_LOSS_DB:
+            break
+        stay_float |= {name}
+        now = psnr_with(stay_float)
+    choices = [LayerChoice(name, "fp32" if name in stay_float else "int8", losses[name]) for name in names]
+    return stay_float, choices

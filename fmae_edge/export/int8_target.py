@@ -1,4 +1,4 @@
-"""Describe the int8 integers that a kind of CPU multiplies fast and without overflow."""
+"""Describe the int8 integers that each kind of CPU multiplies fast and without overflow."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,8 +13,8 @@ MAX_WEIGHT = 127
 class Int8Target:
     """The integer types of a graph.
 
-    `signed_activations`: int8 (-128 ... 127) instead of uint8. `max_pair`: the largest magnitude of the sum of two
-    neighbouring weights of the same sign, or None for no limit.
+    With `signed_activations`, activations are int8 (-128 ... 127), else uint8. `max_pair` is the largest magnitude
+    of the sum of two neighbouring weights of the same sign, or None for no limit.
     """
 
     name: TargetName
@@ -30,11 +30,12 @@ class Int8Target:
 def int8_target(name: TargetName) -> Int8Target:
     """Return the target called `name`.
 
-    - "avx2": x86 without VNNI adds two products of uint8 and int8 in 16 bits, saturating (vpmaddubsw).
-      255 * 128 = 32,640 fits, so weights use all 8 bits and only the sum of a pair is bounded; the usual
-      remedy, halving all weights, doubles the rounding error. Correct on every x86, so it is the default.
+    - "avx2": x86 without VNNI adds two products of uint8 and int8 in 16 bits and saturates (vpmaddubsw).
+      255 * 128 = 32,640 fits, so weights use all 8 bits and only the sum of each pair is bounded. The usual
+      remedy, halving all weights, doubles the rounding error. The result is correct on every x86 CPU, so this is
+      the default.
     - "vnni": x86 with VNNI or AMX adds in 32 bits, so weights have no limit.
-    - "arm": its dot-product instructions multiply int8 by int8.
+    - "arm": the dot-product instructions of ARM multiply int8 by int8.
     """
     return {
         "avx2": Int8Target("avx2", signed_activations=False, max_pair=128),

@@ -1,4 +1,7 @@
-"""Make the prior of a bundle: the trained network in integers, or one table per latent if there is none."""
+"""Make the prior of a bundle: the trained network in integers, or one table per latent without a network.
+
+Its tables are integer distributions, counted on training images and smoothed by a formula.
+"""
 
 import numpy as np
 import safetensors.numpy
@@ -7,23 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmae_edge.export.errors import ExportError
-from fmae_edge.export.prior_tables import (
-    WIDTHS_PER_OCTAVE,
-    count_columns,
-    logistic_masses,
-    to_starts,
-    widths_below,
-)
-from fmae_edge.model.learned_prior import (
-    FIRST_LOG2_WIDTH,
-    INPUT_SCALE,
-    MEAN_SCALE,
-    GroupPrior,
-    Prior,
-)
+from fmae_edge.model.learned_prior import FIRST_LOG2_WIDTH, INPUT_SCALE, MEAN_SCALE, GroupPrior, Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
 from fmae_edge.runtime.bundle.manifest import Qualities
 from fmae_edge.runtime.entropy.prior import (
+    ESCAPE,
     EXACT,
     FRACTIONS,
     MAX_HIDDEN,
@@ -33,7 +24,8 @@ from fmae_edge.runtime.entropy.prior import (
     Integers,
     read_prior,
 )
-from fmae_edge.runtime.entropy.symbol_coder import clip_symbols
+from fmae_edge.runtime.entropy.range_coder import TOTAL
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, columns_of
 
 _INT8, _INT16 = 127, 32767
 _UNITS_PER_DEVIATION = 48
@@ -41,15 +33,22 @@ _COUNTED_IMAGES = 20000  # bounds the time that an export takes
 _RANGE_IMAGES = 2000  # to find the largest hidden values
 _IMAGES_AT_ONCE = 1000
 
+COLUMNS = ESCAPE + 1
+# Widths of the logistic distributions: from 1/16 of a symbol, in steps of a quarter of an octave
+_NARROWEST_LOG2 = -4
+WIDTHS_PER_OCTAVE = 4
+_WIDTHS = 32
+_FORMULA_COUNTS = 500  # weight of the formula, in counts
+
 Array = NDArray[np.float64]
 Tensors = dict[str, NDArray[np.integer]]
 
 
 def build_prior(prior: Prior | None, latents: NDArray[np.float32]) -> tuple[bytes, Qualities]:
-    """Return the prior file for a model with these training latents (N, latent_size), and how to quantise them.
+    """Return the prior file of a model with these training latents (N, latent_size), and its quantiser steps.
 
-    A model that was trained without a rate has no `prior` and no scale: its finest step is an eighth of the spread
-    of its latents.
+    A model that was trained without a rate has no `prior`, and its latents have no fixed scale. Its finest step is
+    an eighth of the standard deviation of its latents.
     """
     unit = 1 / UNITS if prior else float(latents.std(axis=0).mean()) / _UNITS_PER_DEVIATION
     in_units = latents[:_COUNTED_IMAGES] / np.float32(unit)
@@ -58,7 +57,10 @@ def build_prior(prior: Prior | None, latents: NDArray[np.float32]) -> tuple[byte
 
 
 def network_prior(prior: Prior, latents: NDArray[np.float32]) -> bytes:
-    """Return the file of `prior` in integers, its tables counted on latents (N, latent_size) in units."""
+    """Return the file of `prior` in integers, with tables counted on latents (N, latent_size) in units.
+
+    Raises ExportError if outputs of a network do not fit 24 bits.
+    """
     tensors: Tensors = {"narrower": np.array([widths_below(step) for step in QUALITY_STEPS], np.int32)}
     shown = latents[:_RANGE_IMAGES]
     in_steps = np.concatenate([_symbols(shown, step) * step for step in QUALITY_STEPS])
@@ -74,7 +76,7 @@ def network_prior(prior: Prior, latents: NDArray[np.float32]) -> bytes:
 
 
 def table_prior(latents: NDArray[np.float32]) -> bytes:
-    """Return the file of a prior that has one distribution per quality and latent, counted on latents in units."""
+    """Return the file of a prior with one distribution per quality and latent, counted on latents in units."""
     size = latents.shape[1]
     rows = np.broadcast_to(np.arange(size), latents.shape)
     narrow = logistic_masses()[FRACTIONS // 2 :: FRACTIONS]
@@ -82,7 +84,7 @@ def table_prior(latents: NDArray[np.float32]) -> bytes:
     for step in QUALITY_STEPS:
         symbols = _symbols(latents, step)
         centre = np.clip(np.median(symbols, axis=0).astype(np.int64), RADIUS - MAX_SYMBOL, MAX_SYMBOL - RADIUS)
-        # The logistic distribution's standard deviation is pi / sqrt(3) of its width
+        # The standard deviation of a logistic distribution is pi / sqrt(3) times its width
         log2_widths = np.log2(np.maximum(symbols.std(axis=0), 1e-3) * 3**0.5 / np.pi)
         width = np.clip(np.rint(WIDTHS_PER_OCTAVE * log2_widths) - widths_below(1), 0, len(narrow) - 1)
         counts = count_columns(symbols, np.broadcast_to(centre, symbols.shape), rows, size)
@@ -98,7 +100,7 @@ def _symbols(latents: NDArray[np.float32], step: int) -> Integers:
 
 
 def _count(tensors: Tensors, latents: NDArray[np.float32]) -> Integers:
-    """Return how often the integer networks in `tensors` chose each row and saw each column."""
+    """Count how often the integer networks in `tensors` choose each row and see each column."""
     prior = read_prior(safetensors.numpy.save(tensors), latents.shape[1], QUALITY_STEPS, "the new prior")
     counts = np.zeros(tensors["tables"].shape, np.int64)
     for quality, step in enumerate(QUALITY_STEPS):
@@ -110,7 +112,7 @@ def _count(tensors: Tensors, latents: NDArray[np.float32]) -> Integers:
 
 
 def _integer_group(group: GroupPrior, latents: Tensor, quality: Tensor, name: str) -> Tensors:
-    """Return the integers of a group's three layers; `latents` in units give the largest hidden values."""
+    """Return the three layers of a group in integers; `latents` in units determine the largest hidden values."""
     x = latents[:, : group.before]
     with torch.inference_mode():
         hidden = group.hidden(x, quality)
@@ -133,11 +135,15 @@ def _integer_group(group: GroupPrior, latents: Tensor, quality: Tensor, name: st
     weights, bias = _weights(group.last)
     size = weights.shape[1] // 2
     target = np.repeat([MEAN_SCALE * FRACTIONS, WIDTHS_PER_OCTAVE], size)
-    offset = np.repeat([0, FIRST_LOG2_WIDTH + 0.5 / WIDTHS_PER_OCTAVE], size)  # a half: the shift rounds down
+    # Half a width more, because the shift rounds down
+    offset = np.repeat([0, FIRST_LOG2_WIDTH + 0.5 / WIDTHS_PER_OCTAVE], size)
     weights, bias = weights / scale[:, None] * target, (bias + offset) * target
     shift = np.floor(np.log2(_largest_gain(weights, bias, MAX_HIDDEN, _INT16)))
     if (shift < 0).any():
-        raise ExportError(f"the prior's {name} has outputs too large for 24 bits, so it cannot be made integer")
+        raise ExportError(
+            f"the outputs of {name} in the prior need more than 24 bits, so it cannot be exported in integers; "
+            "train again with a lower --lr"
+        )
     return tensors | _integer_layer(weights, bias, np.exp2(shift), shift, np.int16, f"{name}.2")
 
 
@@ -162,3 +168,39 @@ def _integer_layer(
         f"{name}.bias": np.rint(bias * gain).astype(np.int32),
         f"{name}.shift": shift.astype(np.uint8),
     }
+
+
+def logistic_masses() -> Array:
+    """Return all logistic distributions that a prior can choose: (widths x fractions, columns)."""
+    log2_widths = _NARROWEST_LOG2 + np.arange(_WIDTHS) / WIDTHS_PER_OCTAVE
+    means = (np.arange(FRACTIONS) + 0.5) / FRACTIONS - 0.5
+    edges = np.arange(-RADIUS, RADIUS + 2) - 0.5
+    z = (edges - means[:, None]) / np.exp2(log2_widths)[:, None, None]
+    below = 0.5 + 0.5 * np.tanh(z / 2)
+    inside = np.diff(below, axis=-1)
+    outside = 1 - below[..., -1:] + below[..., :1]
+    masses = np.concatenate([inside, outside], axis=-1)
+    return masses.reshape(-1, COLUMNS)
+
+
+def widths_below(step: int) -> int:
+    """Return how many widths narrower a distribution is in steps of `step` units than in units."""
+    return round(WIDTHS_PER_OCTAVE * (float(np.log2(step)) + _NARROWEST_LOG2))
+
+
+def count_columns(symbols: Integers, centres: Integers, rows: Integers, table_rows: int) -> Integers:
+    """Count each column of each row, (table_rows, columns); the three arrays have one shape."""
+    counts = np.bincount((rows * COLUMNS + columns_of(symbols, centres)).ravel(), minlength=table_rows * COLUMNS)
+    return counts.reshape(table_rows, COLUMNS)
+
+
+def to_starts(counts: Integers, formula: Array) -> NDArray[np.uint16]:
+    """Return the starts of the columns' intervals in [0, 65536), (rows, columns); no interval is empty.
+
+    Rows with many `counts` follow them; rows with few follow the masses of the `formula`.
+    """
+    masses = counts + _FORMULA_COUNTS * formula
+    masses /= masses.sum(axis=1, keepdims=True)
+    sizes = 1 + np.floor(masses * (TOTAL - COLUMNS)).astype(np.int64)
+    sizes[np.arange(len(sizes)), sizes.argmax(axis=1)] += TOTAL - sizes.sum(axis=1)
+    return (np.cumsum(sizes, axis=1) - sizes).astype(np.uint16)

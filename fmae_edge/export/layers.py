@@ -1,8 +1,8 @@
 """A network as a list of plain layers, for the rewrites and the graph writers.
 
-Every layer maps an array to an array, images as (N, height, width, channels): the layout in which int8
-convolutions run, so weights and activations have the same order in memory. `run` computes a
-list of layers with PyTorch, in the precision of the weights.
+Every layer maps an array to an array. Images are (N, height, width, channels), the layout in which int8
+convolutions run, so weights and activations have the same order in memory. `run` computes a list of layers with
+PyTorch, in the precision of the weights.
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """The maximum of each 2x2 window."""
+    """Maximum of each 2x2 window."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Unflatten:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Multiply by a mask: `keep` (h, w, c) has values 0 and 1."""
+    """Multiply by the mask `keep` (h, w, c), whose values are 0 and 1."""
 
     keep: Tensor
 
@@ -79,7 +79,7 @@ class DepthToSpace:
 
 @dataclass(frozen=True)
 class Crop:
-    """Cut `margin` pixels off each side."""
+    """Remove `margin` pixels from each side."""
 
     margin: int
 
@@ -145,7 +145,7 @@ def patches(layer: Weighted, x: Tensor) -> Tensor:
 
 
 def matrix(layer: Weighted) -> Tensor:
-    """Return the weights as (K, out): K is in the order of an int8 kernel."""
+    """Return the weights as (K, out), with K in the order of an int8 kernel."""
     return layer.weight if isinstance(layer, Dense) else layer.kernel.flatten(1).t()
 
 

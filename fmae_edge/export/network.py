@@ -1,4 +1,4 @@
-"""Convert the model to a list of layers as trained: only the order of the features is changed."""
+"""Convert the model to lists of layers as trained; only the order of the features changes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _SHORT_ROW = 9
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """The layers of both halves; `image` is (height, width, channels)."""
+    """Layers of both halves; `image` is (height, width, channels)."""
 
     encoder: list[Layer]
     decoder: list[Layer]
@@ -47,10 +47,10 @@ class Network:
 
     @property
     def faster_in_float(self) -> frozenset[str]:
-        """Layers that are not faster in int8, measured by benchmarks/layer_precision.py.
+        """Layers that are not faster in int8, as benchmarks/layer_precision.py measures.
 
-        This is only the first convolution of the encoder, if its rows have at most 9 numbers: int8 kernels are
-        slow for short rows.
+        Only the first convolution of the encoder is one, if its rows have at most 9 numbers: int8 kernels are slow
+        for short rows.
         """
         first = self.weighted("encoder")[0]
         return frozenset({f"encoder.{first.name}"} if matrix(first).shape[0] <= _SHORT_ROW else ())
@@ -61,7 +61,7 @@ class Network:
 
 
 def names_in(part: Part, names: Iterable[str]) -> list[str]:
-    """Return the layers of one half among `names`, such as "encoder.conv1", by their names in that half."""
+    """Return those of `names`, such as "encoder.conv1", that are in one half, by their names in it: "conv1"."""
     return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
@@ -86,7 +86,7 @@ def encoder_layers(encoder: Encoder) -> list[Layer]:
     layers.pop()  # no pooling after the last
     weight, bias = _parameters(encoder.dense)
     grid = _grid(weight.shape[1], encoder.convs[-1])
-    # Flatten order: permuting the features and the rows of the weights alike changes nothing.
+    # Permuting the features and the rows of the weights alike does not change the result
     rows = weight.t().unflatten(0, (grid[2], *grid[:2])).permute(1, 2, 0, 3).flatten(0, 2)
     return [*layers, Flatten(grid), Dense("dense", rows, bias)]
 
@@ -94,7 +94,7 @@ def encoder_layers(encoder: Encoder) -> list[Layer]:
 def decoder_layers(decoder: Decoder) -> list[Layer]:
     """Return the layers of (N, latent_size) -> (N, size, size, channels) pixels in [0, 1].
 
-    A stride-1 transposed convolution is written as the convolution that it equals.
+    Each stride-1 transposed convolution becomes the convolution that it equals.
     """
     weight, bias = _parameters(decoder.dense)
     channels, height, width = decoder.grid

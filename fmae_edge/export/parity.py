@@ -1,7 +1,7 @@
 """Measure parity: compare each graph of a bundle with PyTorch on real images.
 
-Every graph runs at several batch sizes, with onnxruntime's optimisations on and off. The encoder's
-latents are compared with those of PyTorch's encoder, and the pixels that the decoder makes of them with
+Every graph runs at several batch sizes, with the optimisations of onnxruntime on and off. The latents of the
+encoder are compared with those of PyTorch. The decoder gets these latents, and its pixels are compared with
 PyTorch's reconstruction, so the gates hold for the whole codec.
 """
 
@@ -38,9 +38,8 @@ Array = NDArray[np.float32]
 class Comparison:
     """One precision at one batch size, optimised or not, against PyTorch on the same images.
 
-    Latent differences are shares of the range (largest minus smallest) of PyTorch's latents, pixel
-    differences those of pixels in [0, 1]. PSNR is pooled, in dB; `loss_db` is the loss against
-    PyTorch.
+    Latent differences are shares of the range (largest minus smallest) of PyTorch's latents. Pixels are in [0, 1].
+    PSNR is pooled, in dB; `loss_db` is the loss against PyTorch.
     """
 
     precision: Precision
@@ -64,7 +63,7 @@ class Comparison:
                 ("largest pixel difference", self.pixel_max, MAX_PIXEL_DIFFERENCE),
             ]
         where = f"{self.precision}, batch {self.batch}, optimisations {'on' if self.optimised else 'off'}"
-        # `not <=` also catches NaN
+        # Unlike `>`, `not <=` catches NaN
         return [
             f"{where}: {name} is {value:.3g}, the gate is {gate:g}"
             for name, value, gate in gates
@@ -74,7 +73,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Parity:
-    """All comparisons of a bundle, the number of images, and PyTorch's own pooled PSNR in dB."""
+    """All comparisons of a bundle, the number of images, and the pooled PSNR of PyTorch in dB."""
 
     images: int
     torch_psnr: float
@@ -85,7 +84,7 @@ class Parity:
         return [failure for comparison in self.comparisons for failure in comparison.failures()]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the figures for the manifest; values that are not finite become None."""
+        """Return the figures as JSON values for the manifest; values that are not finite become None."""
         rows = [
             {
                 key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -115,7 +114,7 @@ def measure_parity(
 ) -> Parity:
     """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width).
 
-    `on_progress` is called with (comparisons done, comparisons in all).
+    `on_progress` gets (comparisons done, comparisons in all).
     """
     originals = (images.float() / 255).unsqueeze(1)
     with torch.inference_mode():
@@ -124,11 +123,11 @@ def measure_parity(
     reference = _Reference(images.unsqueeze(1).numpy(), originals.numpy(), latents.numpy(), pixels.numpy())
     cases = [
         (precision, batch, optimised)
-        for batch in BATCHES  # the slowest first, which packs best
+        for batch in BATCHES  # the slowest first, which keeps all threads busy
         for precision in PRECISIONS
         for optimised in (False, True)
     ]
-    # In parallel with one thread each: faster than in sequence, with the same results.
+    # Cases run in parallel on one thread each, which is faster than in sequence and gives the same results
     with ThreadPoolExecutor(available_cpus()) as pool:
         futures = [pool.submit(_compare, reference, graphs, *case) for case in cases]
         for done, future in enumerate(as_completed(futures), start=1):
@@ -139,7 +138,7 @@ def measure_parity(
 
 
 class _Reference:
-    """The original images, in 256 levels and in [0, 1], and the results of PyTorch."""
+    """Original images, in 256 levels and in [0, 1], and the results of PyTorch."""
 
     def __init__(self, levels: NDArray[np.uint8], originals: Array, latents: Array, pixels: Array) -> None:
         self.levels = levels

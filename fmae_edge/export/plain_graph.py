@@ -1,4 +1,4 @@
-"""Export the graphs of a model by PyTorch without rewriting, as the reference for parity and speed."""
+"""Export the graphs of a model with PyTorch, not rewritten, as a reference for parity and speed."""
 
 import io
 import logging
@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.graph_builder import IR_VERSION, OPSET
@@ -34,10 +35,11 @@ def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.
             (example,),
             input_names=[takes],
             output_names=[gives],
-            dynamic_shapes=({0: "batch"},),
+            dynamic_shapes=({0: Dim("batch")},),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
+            optimize=True,  # the default since torch 2.7
             verbose=False,
         )
     if program is None:
@@ -48,9 +50,9 @@ def _export(module: nn.Module, example: Tensor, takes: str, gives: str) -> onnx.
 
 
 def strip_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return `model` without metadata, as the exporter writes source paths.
+    """Return `model` without metadata, in which the exporter writes paths of source files.
 
-    The shapes of results are left out too, because the runtime refuses them.
+    Shapes of intermediate results are removed too, because the runtime refuses them.
     """
     stripped = onnx.ModelProto()
     stripped.CopyFrom(model)

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.export.calibration import CalibrationMethod, upper_bound
 from fmae_edge.export.int8_layers import (
     FloatLayer,
     Int8Layer,
@@ -22,11 +23,20 @@ from fmae_edge.export.int8_target import Int8Target
 from fmae_edge.export.layers import Conv, Dense, Layer, Sigmoid, Weighted, apply, linear, matrix, patches
 from fmae_edge.export.rounding import round_weights, weight_scales
 
-# sigmoid(-x) is half a grey level here: beyond it, a pixel rounds to 0 or 255 whatever its logit is. The
-# extremes are several times as far, because of the black background, and would leave too few levels for the greys.
+CalibrationMethod = Literal["min-max", "percentile", "entropy"]
+CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
+DEFAULT_METHOD: CalibrationMethod = "min-max"
+
+_PERCENTILE = 99.99
+_BINS = 4096
+_LEVELS = 255  # steps between the smallest and the largest of 256 levels
+_SMALLEST_BOUND = 1e-6  # a channel that is always 0 still needs a range
+
+# sigmoid(-x) is half a grey level here, so beyond it a pixel rounds to 0 or 255. The extreme logits of the black
+# background are several times as large; covering them would leave too few levels for the greys.
 LOGIT_LIMIT = math.log(2 * 255 - 1)
 _MAX_BIAS = float(1 << 29)
-_SMALLEST_SCALE = 1e-20  # times that of the inputs, it is still a normal float32
+_SMALLEST_SCALE = 1e-20  # times the scale of the inputs, still a normal float32
 
 
 def quantise(
@@ -39,9 +49,9 @@ def quantise(
 ) -> list[Int8Step]:
     """Return `layers` in int8, except those named in `stay_float`.
 
-    `inputs` are calibration inputs of the first layer, in real numbers, and `source` their
-    quantiser. Each layer is fitted to the outputs of the quantised layers before it: its weights are rounded and
-    its bias corrected so that its outputs keep their mean and change the least.
+    `inputs` are real calibration inputs of the first layer, and `source` is their quantiser. Each layer is fitted
+    to the outputs of the quantised layers before it: its weights are rounded so that its outputs change the least,
+    and its bias is corrected so that they keep their mean.
     """
     real, integers = inputs, source.quantise(inputs)
     steps: list[Int8Step] = []
@@ -69,12 +79,12 @@ def quantise(
 def _target(
     layer: Weighted, rest: list[Layer], outputs: Tensor, target: Int8Target, method: CalibrationMethod
 ) -> Quantiser | None:
-    """Return the quantiser of the `outputs` of `layer`, given the layers after it; None if they stay real."""
+    """Return the quantiser of the `outputs` of `layer`, None if they stay real. `rest` are the layers after it."""
     low, high = target.levels
     if layer.relu:
         bound = upper_bound(torch.relu(outputs).numpy().ravel(), method)
         return Quantiser(float(np.float32(bound / (high - low))), low, low, high)
-    if any(isinstance(behind, Sigmoid) for behind in rest):
+    if any(isinstance(later, Sigmoid) for later in rest):
         return Quantiser(float(np.float32(2 * LOGIT_LIMIT / (high - low))), (low + high + 1) // 2, low, high)
     return None
 
@@ -88,13 +98,51 @@ def _int8_layer(
     target: Int8Target,
 ) -> Int8Layer:
     weights = matrix(layer)
-    # Never so fine that bias and sums together leave int32: where weights are 0, the bias alone sets the scale
+    # Coarse enough that bias and sums together fit int32: where weights are 0, only the bias sets the scale
     smallest = torch.clamp(layer.bias.abs() / source.scale / _MAX_BIAS, min=_SMALLEST_SCALE)
     scales = torch.maximum(weight_scales(weights, target), smallest.to(weights.dtype))
     rounded = round_weights(weights, scales, patches(layer, integers.float()), target)
     plain = Int8Layer(layer, rounded, scales, torch.zeros_like(scales).double(), source, leaves)
-    # Bias correction: the mean of each output is that in float32
+    # Bias correction: each output keeps its mean in float32
     axes = tuple(range(outputs.dim() - 1))
     unit = plain.sum_scales.double()
     bias = torch.round(outputs.double().mean(axes) / unit - sums(plain, integers).mean(axes))
     return replace(plain, bias=bias)
+
+
+def upper_bound(values: NDArray[np.float32], method: CalibrationMethod) -> float:
+    """Return the value of the largest of 256 levels; the smallest is 0.
+
+    `values` are activations after a ReLU. "min-max" takes their maximum, "percentile" the value that 99.99 % of
+    them stay under. "entropy" takes the bound whose 256 levels lose the least information: the Kullback-Leibler
+    divergence between the histogram of the values and its quantised form (Migacz, "8-bit inference with TensorRT",
+    GTC 2017).
+    """
+    largest = float(values.max(initial=0))
+    if method == "percentile":
+        largest = float(np.percentile(values, _PERCENTILE))
+    elif method == "entropy" and largest > 0:
+        largest = _entropy_bound(values[values > 0], largest)  # 0 is exact for every bound
+    return max(largest, _SMALLEST_BOUND)
+
+
+def _entropy_bound(values: NDArray[np.float32], largest: float) -> float:
+    counts, edges = np.histogram(values, bins=_BINS, range=(0, largest))
+    candidates = range(2 * _LEVELS, _BINS + 1, 32)
+    return float(edges[min(candidates, key=lambda bins: _divergence(counts, bins))])
+
+
+def _divergence(counts: NDArray[np.int64], bins: int) -> float:
+    """Return the KL divergence between `counts`, clipped to the first `bins`, and their form in 256 levels."""
+    inside = counts[:bins].astype(np.float64)
+    clipped = inside.copy()
+    clipped[-1] += counts[bins:].sum()
+    level = np.arange(bins) * _LEVELS // bins
+    occupied = inside > 0
+    total = np.bincount(level, weights=inside, minlength=_LEVELS)
+    shared = np.bincount(level, weights=occupied, minlength=_LEVELS)
+    spread = np.where(occupied, total[level] / np.maximum(shared[level], 1), 0)
+    p, q = clipped / clipped.sum(), spread / spread.sum()
+    both = (p > 0) & (q > 0)
+    missing = p[(p > 0) & (q == 0)].sum()  # a level without values
+    return float((p[both] * np.log(p[both] / q[both])).sum() + missing * np.log(1 / np.finfo(np.float64).eps))

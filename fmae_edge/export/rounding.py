@@ -1,19 +1,19 @@
-"""Round the weights of a layer to int8 so that its outputs, not its weights, change the least."""
+"""Round the weights of a layer to int8 so that its outputs change the least."""
 
 import torch
 from torch import Tensor
 
 from fmae_edge.export.int8_target import MAX_WEIGHT, Int8Target
 
-# Share of the mean of the covariance's diagonal that is added to it: it keeps the inverse finite
+# Share of the mean diagonal of the covariance that is added to the diagonal, to keep the inverse finite
 _DAMPING = 0.01
-# Rows whose errors are compensated together: an even number, so that no pair is split. Every convolution of
-# the seed model is one block; as one block, its dense layer would take 20 s to invert, without a gain.
+# Number of rows whose errors are compensated together; even, so that no pair is split. Every convolution of the
+# seed model is one block. As one block, its dense layer would take 20 s to invert without a gain.
 _BLOCK = 768
 
 
 def weight_scales(weights: Tensor, target: Int8Target) -> Tensor:
-    """Return the scale of each column of `weights` (K, out): the finest in which all of it fits; 0 for zeros."""
+    """Return the scale of each column of `weights` (K, out): the finest in which the column fits; 0 for zeros."""
     largest = weights.abs().amax(dim=0) / MAX_WEIGHT
     if target.max_pair is not None:
         first, second = _pairs(weights)
@@ -26,8 +26,8 @@ def weight_scales(weights: Tensor, target: Int8Target) -> Tensor:
 def round_weights(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Target) -> Tensor:
     """Return `weights` in units of `scales` (out,) as integers (K, out).
 
-    Rows are rounded one after the other, and the resulting error in the outputs over `inputs` (M, K) is
-    compensated by the rows not rounded yet (Frantar et al., "GPTQ: accurate post-training quantization for
+    Rows are rounded one after the other. The rows that are not rounded yet compensate the error that this makes in
+    the outputs over `inputs` (M, K) (Frantar et al., "GPTQ: accurate post-training quantization for
     generative pre-trained transformers", ICLR 2023).
     """
     blocks = zip(weights.split(_BLOCK), inputs.split(_BLOCK, dim=1), strict=True)
@@ -55,6 +55,6 @@ def _round_block(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Ta
 
 
 def _pairs(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first and the second weights of all pairs that one instruction adds."""
+    """Return the first and the second weight of each pair that one instruction adds."""
     even = torch.nn.functional.pad(weights, (0, 0, 0, len(weights) % 2))
     return even[0::2], even[1::2]

@@ -56,7 +56,7 @@ def draw_comparisons(comparisons: Sequence[Comparison], settings: str) -> Image.
     labels = (
         "original",
         f"reconstruction,\n{settings}",
-        f"difference,\n{DIFFERENCE_FACTOR} times; gray\nis no difference",
+        f"difference,\n{DIFFERENCE_FACTOR} times; gray\nmeans equal",
     )
     return draw_columns(
         [

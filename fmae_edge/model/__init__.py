@@ -1,1 +1,1 @@
-"""What training and export share: config, autoencoder, learned prior, recipe, checkpoint. PyTorch."""
+"""The model that train and export share: config, autoencoder, learned prior, recipe, checkpoint."""

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pixel_shuffle
 
-# Rows: the two output phases of an axis, in the order that the cropped pixel shuffle reads them.
-# Along an axis of 2x nearest upsampling, tap t of a 3-tap kernel reads source floor((i + t - 1) / 2):
-# odd outputs read (x[j], x[j], x[j+1]), even ones (x[j-1], x[j], x[j]), so two taps add up to one.
+# One row per output phase of an axis, in the order in which the cropped pixel shuffle reads them. Along an axis of
+# 2x nearest upsampling, tap t of a 3-tap kernel reads source floor((i + t - 1) / 2): odd outputs read
+# (x[j], x[j], x[j+1]), even outputs (x[j-1], x[j], x[j]), so two taps add up to one.
 PHASES = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
 
 
@@ -24,15 +24,15 @@ def conv_of_transposed(weight: Tensor) -> Tensor:
 def dense_then_conv(dense_weight: Tensor, dense_bias: Tensor, grid: tuple[int, ...], kernel: Tensor) -> Tensor:
     """Fold conv(unflatten(W z + b)) into one affine map; return its (latent_size + 1, out, h, w).
 
-    The composition of linear maps is linear: row k is the convolution of column k of W, the last row
-    that of b. The convolution is 3x3, padded by 1, its own bias left out; `grid` is (in, h, w).
+    The composition of linear maps is linear: row k is the convolution of column k of W, and the last row is that
+    of b. The convolution is 3x3, padded by 1 and without its own bias; `grid` is (in, h, w).
     """
     basis = torch.cat([dense_weight.t(), dense_bias[None]]).unflatten(1, grid)
     return conv2d(basis.contiguous(memory_format=torch.channels_last), kernel, padding=1)
 
 
 def upsample_then_conv(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Compute conv(upsample2x(x), kernel, bias, padding 1) for a 3x3 kernel, with 2.25 times fewer products.
+    """Compute conv(upsample2x(x), kernel, bias, padding 1) for a 3x3 kernel in 2.25 times fewer products.
 
     Nearest upsampling repeats pixels, so each of the four output phases is a 2x2 convolution of `x`:
     crop(pixel_shuffle(conv2x2(x, 4 * out channels, padding 1))).

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder as two modules, which are exported separately."""
+"""The convolutional autoencoder: an encoder and a decoder, which are exported separately."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from fmae_edge.model.config import ModelConfig
 
 
 class Encoder(nn.Module):
-    """(N, channels, size, size) pixels in [0, 1] -> (N, latent_size)."""
+    """Map pixels (N, channels, size, size) in [0, 1] to latents (N, latent_size)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -30,13 +30,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(N, latent_size) -> (N, channels, size, size) pixels in [0, 1]."""
+    """Map latents (N, latent_size) to pixels (N, channels, size, size) in [0, 1]."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = (*reversed(config.widths), config.image_channels)
         self.grid = (config.widths[-1], config.grid_size, config.grid_size)
-        # No activation: the dense layer is a projection
+        # A projection, so no activation follows it
         self.dense = nn.Linear(config.latent_size, config.features)
         self.transposed = nn.ModuleList(
             nn.ConvTranspose2d(before, after, kernel_size=3, stride=1, padding=1)

@@ -1,4 +1,4 @@
-"""Define the sizes of the architecture."""
+"""Sizes of the architecture."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,10 @@ _LARGEST = 65535
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Geometry of the autoencoder; the defaults are the seed architecture.
+    """Sizes of the autoencoder; the defaults are the seed architecture. Raises ValueError for impossible sizes.
 
-    Images are `image_channels` x `image_size` x `image_size`. The encoder has one 3x3 convolution per
-    entry of `widths` with a 2x2 max-pool between them, so each but the last halves the side; the decoder
-    mirrors it. Raises ValueError for impossible sizes.
+    Images are `image_channels` x `image_size` x `image_size`. The encoder has one 3x3 convolution per entry of
+    `widths` and a 2x2 max-pool between two of them, so each but the last halves the side. The decoder mirrors it.
     """
 
     image_size: int = 28
@@ -25,7 +24,7 @@ class ModelConfig:
         object.__setattr__(self, "widths", tuple(self.widths))  # a list in JSON
         numbers = (self.image_size, self.image_channels, self.latent_size, *self.widths)
         if not self.widths or any(type(number) is not int or not 1 <= number <= _LARGEST for number in numbers):
-            raise ValueError(f"every size must be an integer from 1 to {_LARGEST}, got {self}")
+            raise ValueError(f"every size must be an integer from 1 to {_LARGEST}; got {self}")
         if self.latent_size > MAX_CODED_LATENT:
             raise ValueError(
                 f"latent_size is {self.latent_size}; it must be at most {MAX_CODED_LATENT}, because the payload "
@@ -39,15 +38,15 @@ class ModelConfig:
 
     @property
     def downsampling(self) -> int:
-        """The ratio of the image side to the side of the last feature maps."""
+        """Ratio of the image side to the side of the last feature maps."""
         return int(2 ** (len(self.widths) - 1))
 
     @property
     def grid_size(self) -> int:
-        """The side of the feature maps before the latent."""
+        """Side of the feature maps before the latent."""
         return self.image_size // self.downsampling
 
     @property
     def features(self) -> int:
-        """The number of inputs of the dense layer that computes the latent."""
+        """Number of inputs of the dense layer that computes the latent."""
         return self.widths[-1] * self.grid_size**2

@@ -1,6 +1,6 @@
 """Compute the autoencoder in fewer operations, for training.
 
-Each function equals the forward pass of the module up to rounding, and gradients reach its weights.
+Each function equals the forward pass of its module up to rounding, and gradients reach the weights.
 """
 
 from typing import cast
@@ -21,7 +21,7 @@ def fast_autoencode(model: Autoencoder, images: Tensor) -> Tensor:
 
 
 def fast_encode(encoder: Encoder, images: Tensor) -> Tensor:
-    """Return encoder(images): max_pool(relu(x)) = relu(max_pool(x)), with a quarter of the values to clip."""
+    """Return encoder(images). max_pool(relu(x)) = relu(max_pool(x)), which clips a quarter of the values."""
     x = images
     for conv in encoder.convs[:-1]:
         x = torch.relu(max_pool2d(conv(x), 2))
@@ -30,7 +30,7 @@ def fast_encode(encoder: Encoder, images: Tensor) -> Tensor:
 
 
 def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
-    """Return the latents (N, latent_size) of uint8 images (N, height, width), a batch at a time."""
+    """Return the latents (N, latent_size) of uint8 images (N, height, width), computed in batches."""
     model.eval()
     with torch.inference_mode():
         batches = [fast_encode(model.encoder, batch.unsqueeze(1).float() / 255) for batch in images.split(_BATCH)]
@@ -40,8 +40,8 @@ def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
 def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
     """Return decoder(latents), up to rounding, in about half the multiply-adds.
 
-    The dense layer and the first transposed convolution become one dense layer, each upsampling is
-    merged with the convolution after it.
+    The dense layer and the first transposed convolution become one dense layer. Each upsampling is merged with the
+    convolution after it.
     """
     (first_kernel, first_bias), *rest = map(_as_convolution, decoder.transposed)
     folded = dense_then_conv(decoder.dense.weight, decoder.dense.bias, decoder.grid, first_kernel)
@@ -51,9 +51,9 @@ def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
     x = x.permute(0, 3, 1, 2)
     for kernel, bias in rest:
         x = upsample_then_conv(torch.relu(x), kernel, bias)
-    return torch.sigmoid(x.float())  # float32 also under autocast, for the loss
+    return torch.sigmoid(x.float())  # float32 for the loss, even under autocast
 
 
 def _as_convolution(transposed: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return kernel and bias of the convolution that equals a transposed convolution of the decoder."""
+    """Return the kernel and bias of the convolution that equals `transposed`."""
     return conv_of_transposed(cast(Tensor, transposed.weight)), cast(Tensor, transposed.bias)

@@ -1,1 +1,1 @@
-"""What an application embeds: numpy and onnxruntime, and nothing else of this package."""
+"""The part that an application embeds. It needs numpy and onnxruntime, and nothing else of this package."""

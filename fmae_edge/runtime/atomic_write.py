@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file completely or not at all."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ if sys.platform != "win32":
 
 _PREFIX, _SUFFIX = ".fmae-edge-", ".part"
 _EXISTS = "{path}: exists already; use --force to overwrite it"
-# These names of open files may lead to a regular file, where the shell sends an output to one
+# These names of open files may lead to a regular file, if the shell redirects an output to one
 _OPEN_FILE = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -27,39 +27,39 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its name when the block ends, and vanishes if it fails.
 
-    A kill at any moment leaves either the old file or the new one, never a part. The temporary file that it
-    leaves too is removed by the next process that writes into the folder. With `force`, a file that is replaced
-    passes on its permission bits, and its owner and group where this process may set them; a symbolic link stays,
-    and the file that it leads to is replaced. Raises OutputError if the folder is missing or not writable, and
-    without `force` if somebody else makes `path` meanwhile.
+    A kill at any moment leaves either the old file or the new one, never a part of one. It also leaves the
+    temporary file, which the next process that writes into the folder removes. With `force`, the new file gets the
+    permission bits of the old one, and its owner and group if this process may set them; a symbolic link stays,
+    and its target is replaced. Raises OutputError if the folder is missing or not writable, and without `force`
+    if another process creates `path` meanwhile.
     """
     final = final_path(path, force)
     _remove_left_over(final.parent)
     temporary = final.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     try:
-        # Private until it has the permissions of the file that it replaces
+        # Only for its owner until it has the permissions of the file that it replaces
         with os.fdopen(_create(temporary, path, 0o600 if final.exists() else 0o666), "wb") as file:
             yield file
             file.flush()
             _take_after(final, file.fileno())
-            os.close(os.dup(file.fileno()))  # only at a close do some network file systems say that they are full
+            os.close(os.dup(file.fileno()))  # some network file systems report that they are full only at a close
             if sys.platform == "win32":
-                file.close()  # no open file is renamed there; elsewhere it stays locked until it is
+                file.close()  # Windows cannot rename an open file; elsewhere it stays locked until the rename
             if force or not _link(temporary, final):
                 temporary.replace(final)
-    except FileExistsError:  # which appeared meanwhile
+    except FileExistsError:  # another process created it meanwhile
         raise OutputError(_EXISTS.format(path=path)) from None
     except OSError as error:
         raise write_error(f"{path}: cannot be written", error) from None
     finally:
-        with suppress(OSError):  # which a rename has left nothing of
+        with suppress(OSError):  # after a rename there is nothing to remove
             temporary.unlink()
 
 
 def final_path(path: Path, force: bool) -> Path:
-    """Return the file that writing to `path` makes or replaces: with `force`, the one that its links lead to.
+    """Return the file that writing to `path` makes or replaces: with `force`, the target of its links.
 
-    Raises OutputError if they lead in a circle.
+    Raises OutputError if the links lead in a circle.
     """
     if not force or not path.is_symlink():
         return path
@@ -70,12 +70,12 @@ def final_path(path: Path, force: bool) -> Path:
 
 
 def _take_after(replaced: Path, handle: int) -> None:
-    """Give an open file the permission bits of the one that it replaces, and its owner and group if possible."""
-    if sys.platform == "win32":  # has neither
+    """Give an open file the permission bits of the file that it replaces, and its owner and group if possible."""
+    if sys.platform == "win32":  # it has neither
         return
     with suppress(FileNotFoundError):
         status = replaced.stat()
-        with suppress(OSError):  # only root gives files away
+        with suppress(OSError):  # only root may change the owner
             os.fchown(handle, -1, status.st_gid)
             os.fchown(handle, status.st_uid, -1)
         with suppress(OSError):  # a file system without permissions
@@ -83,15 +83,15 @@ def _take_after(replaced: Path, handle: int) -> None:
 
 
 def write_error(sentence: str, error: OSError) -> OutputError:
-    """Return `sentence` with its reason as an error, a DiskError if no other file could be written either."""
+    """Return `sentence` and the reason as an error: a DiskError if other files could not be written either."""
     kind = DiskError if error.errno in _FULL else OutputError
     return kind(f"{sentence} ({error.strerror})")
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """Give a file a second name, or return False where the file system has no such thing.
+    """Give a file a second name, or return False if the file system does not support it.
 
-    Raises FileExistsError if there is a file of that name: no rename does.
+    Raises FileExistsError if a file of that name exists, which a rename would replace.
     """
     try:
         path.hardlink_to(temporary)
@@ -103,8 +103,8 @@ def _link(temporary: Path, path: Path) -> bool:
 
 
 def _create(temporary: Path, path: Path, mode: int) -> int:
-    """Open `temporary` and lock it: the lock ends with this process, whatever ends it."""
-    # Created anew, so that nobody else's file is written to
+    """Open `temporary` and lock it; the lock ends with this process, also if it is killed."""
+    # O_EXCL, so that a file of another process is never written to
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         try:
@@ -117,21 +117,21 @@ def _create(temporary: Path, path: Path, mode: int) -> int:
         except OSError as error:
             raise write_error(f"{path}: its folder cannot be written to", error) from None
         if sys.platform != "win32":
-            with suppress(OSError):  # a file system without locks, so nothing is removed there either
+            with suppress(OSError):  # a file system without locks, where temporary files are not removed either
                 fcntl.flock(handle, fcntl.LOCK_EX)
         if temporary.exists():
             return handle
-        os.close(handle)  # another process took it for left over before it was locked
+        os.close(handle)  # another process removed it as left over before it was locked
 
 
-@cache  # once a folder
+@cache  # once per folder
 def _remove_left_over(folder: Path) -> None:
-    """Remove the temporary files in `folder` whose writers are dead, which their locks tell."""
-    if sys.platform == "win32":  # has no such locks
+    """Remove the temporary files in `folder` whose processes have ended, because nobody holds their locks."""
+    if sys.platform == "win32":  # it does not have such locks
         return
     names: list[str] = []
-    with suppress(OSError):  # what is wrong with the folder shows when it is written to
-        names = os.listdir(folder)  # noqa: PTH208 - no Path for each of perhaps many files
+    with suppress(OSError):  # writing to the folder will report the error
+        names = os.listdir(folder)  # noqa: PTH208 - a Path for each of many files is slow
     for name in names:
         if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
             with suppress(OSError):  # locked, gone, or another user's
@@ -144,7 +144,7 @@ def _remove_left_over(folder: Path) -> None:
 
 
 def write_file(path: Path, content: bytes, force: bool = False) -> None:
-    """Write `content` to `path`, whole or not at all.
+    """Write `content` to `path`, completely or not at all.
 
     Raises OutputError if `path` exists and `force` is not set, or if it cannot be written.
     """
@@ -165,7 +165,7 @@ def refuse_existing(path: Path, force: bool) -> None:
 
 
 def refuse_special(path: Path) -> None:
-    """Raise OutputError if `path` is a pipe, a socket or a device, which no file may replace."""
+    """Raise OutputError if `path` is a pipe, a socket or a device, which a file must not replace."""
     is_special = _OPEN_FILE.fullmatch(str(path)) is not None
     with suppress(OSError):  # a dangling link, or nothing
         mode = path.stat().st_mode

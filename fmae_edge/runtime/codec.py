@@ -1,4 +1,4 @@
-"""The codec: images to latents and .fmae files, and back, with the graphs and the prior of a bundle."""
+"""The codec: convert images to latents and .fmae files, and back, with the graphs and the prior of a bundle."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,46 +9,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.arrays import BytesLike, ImageLike, LatentLike, as_index, slices
+from fmae_edge.runtime.arguments import (
+    ImageLike,
+    LatentLike,
+    as_batch_size,
+    as_index,
+    convert_each,
+    group_ahead,
+    slices,
+)
 from fmae_edge.runtime.bundle.bundle import Bundle, as_bundle_folder, as_expected_id, read_bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
-from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Graphs, Precision
+from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precision
 from fmae_edge.runtime.errors import InputError, shown
-from fmae_edge.runtime.fmae_writer import (
-    DEFAULT_QUALITY,
-    IMAGES_AT_ONCE,
-    FmaeWriter,
-    LatentCoder,
-    as_max_images,
-    as_options,
-    as_quality,
-)
-from fmae_edge.runtime.format.fmae_file import MAX_IMAGES, FmaeFile, FmaeLike, as_bytes, require_few, unpack
-from fmae_edge.runtime.format.fmae_info import FmaeInfo, describe
+from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, FmaeWriter, as_options, as_quality
+from fmae_edge.runtime.format.fmae_file import FmaeFile, FmaeInfo, FmaeLike, as_fmae_file, as_max_images
 from fmae_edge.runtime.format.image_names import as_names
+from fmae_edge.runtime.format.payload_index import MAX_IMAGES
 from fmae_edge.runtime.images import as_batch, as_one
+from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbol_batch, to_dtype
-from fmae_edge.runtime.streams import as_batch_size, as_iterator, group_ahead, numbered
 
 
 class Codec:
     """Compress images to latents and back with the bundle in folder `bundle`, by default the one in the wheel.
 
-    `precision` chooses the int8 or the float32 graphs, `threads` how many threads onnxruntime may use: by
-    default FMAE_EDGE_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use. A few images alone
-    always run on one.
-    `expect_id` pins the bundle: its id, which covers what decides decoding, or the SHA-256 of its manifest.json,
-    which covers every byte.
+    `precision` chooses the int8 or the float32 graphs. `threads` limits the threads of onnxruntime; the default
+    is FMAE_EDGE_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use. Fewer than 8 images always
+    run on one thread. `expect_id` pins the bundle: its id, which covers everything that affects decoding, or the
+    SHA-256 of its manifest.json, which covers every byte.
 
-    One codec serves any number of threads at once. It can be pickled, and used after a fork: a process loads the
+    Any number of threads may share a codec. It can be pickled, and used after a fork: each process loads the
     graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
-    number of images, a .fmae file 2^20 at most, and needs under 64 MB beside its arguments, its result and the
+    number of images, a .fmae file at most 2^20, and needs under 64 MB beside its arguments, its result and the
     graphs. With several hundred thousand images, `compress_batch` needs more for copies of its file, and `names`
     and `inspect` for the names.
 
-    Raises BundleError if the bundle is not whole or not the one expected, InputError if an argument is not one
-    of the above.
+    Raises BundleError if the bundle is incomplete or not the expected one, InputError if an argument is invalid.
 
     Example::
 
@@ -67,28 +65,28 @@ class Codec:
         threads: int | None = None,
         expect_id: str | None = None,
     ) -> None:
-        _require_precision(precision)
+        precision = as_precision(precision)
         path = as_bundle_folder(bundle)
         # The graphs of the other precision are not run, so they are not read either
         read = read_bundle(path, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
         self._start(read, precision, threads)
-        # Whoever unpickles the codec reads the bundle again, which has to be the same
+        # Unpickling reads the bundle again, and it has to be the same
         given, same = None if bundle is None else path, read.sha256
         self._again = partial(type(self), given, precision=precision, threads=threads, expect_id=same)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, precision: Precision = "int8", threads: int | None = None) -> "Codec":
-        """Return a codec of a bundle in memory, as `read_bundle` and `Bundle.of` return it.
+        """Return a codec of a bundle in memory, as `read_bundle` or `Bundle.of` returns it.
 
-        It needs no folder, and neither does a pickle of it: that carries the bundle's files, about a megabyte with
-        int8 graphs. `precision` and `threads` are those of `Codec`.
+        The codec does not need the bundle's folder. Nor does a pickle of it, which contains the bundle's files:
+        about a megabyte with int8 graphs. `precision` and `threads` are those of `Codec`.
 
-        Raises BundleError if a file that was left out is no longer in the bundle's folder, InputError if
-        an argument is wrong.
+        Raises BundleError if the bundle was read in part and a file is no longer in its folder, InputError if an
+        argument is invalid.
         """
         if not isinstance(bundle, Bundle):
             raise InputError(f"bundle is {shown(bundle)}; expected a Bundle, or use Codec(folder)")
-        _require_precision(precision)
+        precision = as_precision(precision)
         needed = (*GRAPHS[precision], *((PRIOR_NAME,) if bundle.manifest.qualities else ()))
         kept = replace(bundle, files={name: bundle.file(name) for name in needed})
         codec = cls.__new__(cls)
@@ -117,17 +115,17 @@ class Codec:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself: geometry, quantiser steps, measured figures."""
+        """The bundle's description of itself: geometry, quantiser steps, measured figures."""
         return self._bundle.manifest
 
     def encode(self, images: ImageLike, dtype: DTypeLike = "float32") -> NDArray[Any]:
-        """Encode (28, 28) to (64,), or (N, 28, 28) to (N, 64): the bundle's geometry.
+        """Encode (28, 28) to (64,), or (N, 28, 28) to (N, 64); the bundle sets these sizes.
 
-        `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values,
-        int8 for symbols in the bundle's quantiser steps (beyond 127 steps they are clipped).
+        `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values, int8 for
+        symbols in the bundle's quantiser steps, clipped to 127 steps.
 
-        Raises InputError if `images` have another shape, dtype or range, or are Pillow images of another mode than
-        L; BundleError if the encoder's weights make no numbers of them.
+        Raises InputError if `images` have another shape, dtype or range, or are Pillow images in another mode than
+        L; BundleError if the encoder returns NaN or infinity.
         """
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
@@ -138,13 +136,13 @@ class Codec:
         return latents[0] if single else latents
 
     def decode(self, latents: LatentLike, quality: int | None = None) -> NDArray[np.uint8]:
-        """Decode (64,) to (28, 28), or (N, 64) to (N, 28, 28) uint8: the bundle's geometry.
+        """Decode (64,) to (28, 28), or (N, 64) to (N, 28, 28) uint8; the bundle sets these sizes.
 
         `latents` are float32 or float16 values, or int8 symbols, as `encode` returns them. With `quality`, they
-        are the symbols of a .fmae file of that quality, as `symbols` returns them, of any integer dtype.
+        are the symbols of a .fmae file of that quality, as `symbols` returns them, in any integer dtype.
 
-        Raises InputError if `latents` have another shape or dtype, or are not finite, BundleError if the bundle
-        has no prior, and so no qualities.
+        Raises InputError if `latents` have another shape or dtype, or are not finite; BundleError if `quality` is
+        given and the bundle has no prior.
         """
         size = self.manifest.latent_size
         if quality is None:
@@ -161,13 +159,12 @@ class Codec:
     ) -> bytes:
         """Return the bytes of a .fmae file of one image, as `encode` takes it, or of a stack of one.
 
-        `quality` is 1 (fewest bytes) to 9. With `max_bytes`, all nine are tried, and the result is the file with
-        the best PSNR that is no longer than that; `quality` is not used. It takes about ten times as long as one
-        quality, because the files that fit are decoded too. `effort` is 0 (one pass) to 9: rounds of
-        search for cheaper symbols.
+        `quality` is 1 (fewest bytes) to 9. With `max_bytes`, all nine qualities are tried, and the result is the
+        file with the best PSNR that is no longer than that; `quality` is not used. This takes about ten times as
+        long as one quality, because the files that fit are decoded too. `effort` is the number of rounds of search
+        for cheaper symbols: 0 (one pass) to 9.
 
-        Raises InputError if an argument is none of these or no quality fits, BundleError if the bundle has no
-        prior.
+        Raises InputError if an argument is invalid or no quality fits, BundleError if the bundle has no prior.
         """
         options = as_options(quality, effort, max_bytes)
         return next(self._writer.one_each(as_one(image, self.manifest.image_shape), options))
@@ -180,10 +177,10 @@ class Codec:
         max_bytes: int | None = None,
         names: Sequence[str] | None = None,
     ) -> bytes:
-        """Return the bytes of one .fmae file of a stack of images (N, 28, 28), with a name for each if given.
+        """Return the bytes of one .fmae file of a stack of images (N, 28, 28), with one name per image if given.
 
-        The options are those of `compress`; `max_bytes` is for the whole file, and the best PSNR that of the mean
-        squared error of all images. Raises as `compress` does.
+        The options are those of `compress`. `max_bytes` limits the whole file, and the best PSNR is that of the
+        mean squared error over all images. Raises as `compress` does.
         """
         options = as_options(quality, effort, max_bytes)
         batch, single = as_batch(images, self.manifest.image_shape)
@@ -193,28 +190,29 @@ class Codec:
             raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
         return self._writer.stack(batch, options, None if names is None else as_names(names, len(batch)))
 
-    def parse(self, content: BytesLike, *, max_images: int | None = None) -> FmaeFile:
-        """Check the bytes of a .fmae file once; the methods below take the result in place of the bytes.
+    def parse(self, content: FmaeLike, *, max_images: int | None = None) -> FmaeFile:
+        """Parse and check the bytes of a .fmae file; the methods below take the result in place of the bytes.
 
-        It says whether the file holds a `single` image or a stack, its `quality`, its `names` and its number of
-        images, `len(file.payloads)`. `max_images` bounds time and memory, for 130 kB may claim a million images.
+        The result has the file's `quality` and `names`, its number of images, `len(file.payloads)`, and whether it
+        holds a `single` image or a stack. `max_images` bounds time and memory: 130 kB may claim a million images.
 
-        Raises InputError if the bytes are not a whole .fmae file of this bundle, or it claims more than
-        `max_images` images.
+        Raises InputError if the bytes are not a complete .fmae file of this bundle, if it has more than
+        `max_images` images, or if it was parsed by a codec of another bundle.
         """
-        return self._parsed(content, max_images)
+        file = as_fmae_file(content, self._bundle_id, as_max_images(max_images))
+        self._coder.require_short(file.payloads)
+        return file
 
     def decompress(
         self, content: FmaeLike, index: int | None = None, *, max_images: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the image (28, 28) of a .fmae file's bytes, or the stack (N, 28, 28) that the file holds.
+        """Return the image (28, 28) in a .fmae file, or the stack (N, 28, 28) if the file holds a stack.
 
-        With `index`, return that image (28, 28) of a stack; no other is decoded. `max_images` is that of `parse`.
+        With `index`, decode and return only that image (28, 28) of a stack. `max_images` is that of `parse`.
 
-        Raises InputError as `parse` does, or if there is no image `index` or the file was parsed by a codec of
-        another bundle.
+        Raises InputError as `parse` does, or if there is no image `index`.
         """
-        file = self._parsed(content, max_images)
+        file = self.parse(content, max_images=max_images)
         if index is None:
             images = self._coder.images(file.payloads, file.quality)
             return images[0] if file.single else images
@@ -223,35 +221,35 @@ class Codec:
         return image
 
     def decompress_batch(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
-        """Return the images of a .fmae file as a stack (N, 28, 28), also if it holds a single image.
+        """Return the images in a .fmae file as a stack (N, 28, 28), also if it holds a single image.
 
         Raises as `decompress` does.
         """
-        file = self._parsed(content, max_images)
+        file = self.parse(content, max_images=max_images)
         return self._coder.images(file.payloads, file.quality)
 
     def inspect(self, content: FmaeLike) -> FmaeInfo:
-        """Describe a .fmae file without decoding an image: how many, quality, names, bytes per image.
+        """Describe a .fmae file without decoding it: number of images, quality, names, bytes per image.
 
         Raises as `decompress` does.
         """
-        return describe(self._parsed(content))
+        return self.parse(content).describe()
 
     def symbols(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.int64]:
         """Return the quantised latents (N, 64) in a .fmae file, as whole steps of the file's quality.
 
         They are the same on every machine. Raises as `decompress` does.
         """
-        file = self._parsed(content, max_images)
+        file = self.parse(content, max_images=max_images)
         return self._coder.symbols(file.payloads, file.quality)
 
     def names(self, content: FmaeLike) -> tuple[str, ...] | None:
-        """Return the images' names in a .fmae file, None if it has none.
+        """Return the names of the images in a .fmae file, None if it has no names.
 
-        Raises as `decompress` does, and InputError if docs/format.md refuses the names; the images can be decoded
-        all the same.
+        Raises as `decompress` does, and InputError if spec/format.md does not allow the names; the images can be
+        decoded all the same.
         """
-        return self._parsed(content).names
+        return self.parse(content).names
 
     def compress_iter(
         self,
@@ -262,23 +260,18 @@ class Codec:
         *,
         batch_size: int = 64,
     ) -> Iterator[bytes]:
-        """Yield what `compress` returns for each of `images`, with that many at most taken ahead.
+        """Yield what `compress` returns for each of `images`, and take at most `batch_size` images ahead.
 
-        The options are those of `compress`; many images at once are coded several times faster. Raises as
-        `compress` does: at the call for an option, and for the image of number k, counted from 0, after
-        all before it.
+        The options are those of `compress`; images in batches are coded several times faster. Raises as `compress`
+        does: for an option at the call, for an image, with its number from 0, after the images before it.
         """
         options = as_options(quality, effort, max_bytes)
         batch_size = as_batch_size(batch_size)
-        iterator = as_iterator("images", images)
-
-        def batches() -> Iterator[NDArray[Any]]:
-            for number, image in enumerate(iterator):
-                with numbered("image", number):
-                    yield as_one(image, self.manifest.image_shape)
+        shape = self.manifest.image_shape
+        batches = convert_each("images", "image", images, lambda image: as_one(image, shape))
 
         def files() -> Iterator[bytes]:
-            for group in group_ahead(batches(), batch_size, lambda batch: batch.dtype):
+            for group in group_ahead(batches, batch_size, lambda batch: batch.dtype):
                 yield from self._writer.one_each(np.concatenate(group), options)
 
         return files()
@@ -286,43 +279,17 @@ class Codec:
     def decompress_iter(
         self, contents: Iterable[FmaeLike], *, batch_size: int = 64, max_images: int | None = None
     ) -> Iterator[NDArray[np.uint8]]:
-        """Yield the images (28, 28) in .fmae files, every one of a stack; at most `batch_size` are taken ahead.
+        """Yield every image (28, 28) in .fmae files, and take at most `batch_size` images ahead.
 
-        `max_images` is for each file. Raises as `decompress` does, for the file of number k, counted from 0, after
-        all images before it.
+        `max_images` limits each file. Raises as `decompress` does, with the file's number from 0, after the images
+        of the files before it.
         """
         batch_size, most = as_batch_size(batch_size), as_max_images(max_images)
-        iterator = as_iterator("contents", contents)
-
-        def payloads() -> Iterator[tuple[int, bytes]]:
-            for number, content in enumerate(iterator):
-                with numbered("file", number):
-                    file = self._parsed(content, most)
-                yield from ((file.quality, payload) for payload in file.payloads)
+        files = convert_each("contents", "file", contents, lambda each: self.parse(each, max_images=most))
+        payloads = ((file.quality, payload) for file in files for payload in file.payloads)
 
         def images() -> Iterator[NDArray[np.uint8]]:
-            for group in group_ahead(payloads(), batch_size, lambda pair: pair[0]):
+            for group in group_ahead(payloads, batch_size, lambda pair: pair[0]):
                 yield from self._coder.images([payload for _, payload in group], group[0][0])
 
         return images()
-
-    def _parsed(self, content: FmaeLike, max_images: int | None = None) -> FmaeFile:
-        """Return a file of this bundle, parsed if it is not yet, with payloads that are short enough to decode."""
-        most = as_max_images(max_images)
-        if not isinstance(content, FmaeFile):
-            file = unpack(as_bytes(content), self._bundle_id, most)
-        else:
-            file = content
-            if file.bundle_id != self._bundle_id:
-                raise InputError(
-                    f"was parsed with bundle {file.bundle_id}, but this codec has bundle {self._bundle_id}: "
-                    "decompress it with the codec that parsed it"
-                )
-            require_few(len(file.payloads), most)
-        self._coder.require_short(file.payloads)
-        return file
-
-
-def _require_precision(precision: object) -> None:
-    if precision not in PRECISIONS:
-        raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")

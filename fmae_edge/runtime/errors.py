@@ -5,7 +5,7 @@ Each message is a sentence that names the value that was wrong and the way out o
 
 LONGEST_INTEGER = 1024  # bits: Python refuses to print integers of thousands of digits
 OUT_OF_RESOURCES = "out of threads or memory; ulimit -u and ulimit -v show the limits"
-# What other software says then: the errors of glibc, musl and CPython have no number
+# In messages of glibc, musl and CPython, whose errors then have no number
 _SIGNS_OF_IT = (
     "failed to map segment",
     "annot allocate memory",
@@ -19,11 +19,11 @@ class FmaeError(Exception):
 
 
 class InputError(FmaeError, ValueError):
-    """Data that cannot be taken: a wrong shape, dtype, range or file content."""
+    """Invalid data: a wrong shape, dtype, range or file content."""
 
 
 class ArgumentError(InputError):
-    """An argument of a call that is wrong: `argument` is its name, and `problem` continues the sentence."""
+    """An invalid argument of a call: `argument` is its name, and `problem` continues the sentence."""
 
     def __init__(self, argument: str, problem: str) -> None:
         super().__init__(argument, problem)
@@ -38,15 +38,15 @@ class BundleError(FmaeError):
 
 
 class OutputError(FmaeError):
-    """A result that cannot be put where it was asked for without losing something, or at all."""
+    """A result that cannot be written where it was asked for, or not without losing something."""
 
 
 class DiskError(OutputError):
-    """A disk that is full, over quota or read-only: no other result could be written either."""
+    """A disk that is full, over quota or read-only: other results could not be written either."""
 
 
 class ResourceError(FmaeError):
-    """Threads that the system does not give, so that `what` cannot be done; it would fail for other inputs too."""
+    """A lack of threads or memory, because of which `what` cannot be done; other inputs would fail too."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -57,18 +57,18 @@ class ResourceError(FmaeError):
 
 
 def lacks_resources(error: BaseException) -> bool:
-    """Return whether the words of an error tell a lack of threads or memory."""
+    """Return whether the message of an error tells of a lack of threads or memory."""
     return any(sign in str(error) for sign in _SIGNS_OF_IT)
 
 
 def shown(value: object, most: int = 200) -> str:
-    """Return a value as a message shows it: its repr, of which about `most` characters are kept."""
+    """Return the text of a value for a message: its repr, cut to about `most` characters."""
     if isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
         return f"an integer of {value.bit_length()} bits"
     if isinstance(value, str) and len(value) > most:
         return f"{value[:most]!r}..."
     try:
         text = repr(value)
-    except Exception:  # a list of such integers, or an object whose own __repr__ fails
+    except Exception:  # a list of such integers, or an object whose __repr__ fails
         return f"a {type(value).__name__} that cannot be printed"
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,33 +1,31 @@
-"""What the codec takes as images, and how pixels become the numbers that the graphs work on."""
+"""Check images that a caller gives, and convert pixels to the numbers that graphs work on."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import Stack, as_list, as_stack, to_array
+from fmae_edge.runtime.arguments import Stack, as_list, as_stack, to_array
 from fmae_edge.runtime.errors import InputError
 
-_GRAY_MODE = "L"  # the mode of Pillow whose array is what a codec of one channel takes
-_DEEP_MODES = ("I", "F")  # of 16 and 32 bits, which Pillow would clip to 8
+_GRAY_MODE = "L"  # the Pillow mode whose array a codec of one channel takes
+_DEEP_MODES = ("I", "F")  # 16 and 32 bits, which Pillow would clip to 8
 
 
 def as_batch(images: object, shape: tuple[int, ...]) -> tuple[Stack, bool]:
-    """Check `images` and return them as (N, *shape) with their dtype, and whether it was one image alone.
+    """Check `images` and return them as (N, *shape) with their dtype, and whether they were a single image.
 
-    `images` is uint8, or floating point in [0, 1], or lists of Python's integers from 0 to 255. `shape` is that of
-    one image: (height, width), or (channels, height, width). One image has that shape, a batch one more dimension
-    in front; a batch of one-channel images may also be (N, 1, height, width). A long list is checked as its parts
-    are taken.
+    `images` is uint8, floating point in [0, 1], or lists of Python integers from 0 to 255. `shape` is that of one
+    image: (height, width), or (channels, height, width). A batch has one more dimension in front; a batch of
+    one-channel images may also be (N, 1, height, width). A long list is checked as its parts are taken.
 
-    Raises InputError if the shape, the dtype or the range is another, or if an image of Pillow has another mode
-    than L.
+    Raises InputError for another shape, dtype or range, and for a Pillow image in another mode than L.
     """
     return as_stack(images, "images", lambda some: _checked(_to_pixels(some), shape))
 
 
 def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return one image, checked as by `as_batch`, as a batch of one; a batch of one is one image too."""
+    """Return one image, checked as by `as_batch`, as a batch of one; it may be given as a batch of one too."""
     array = _to_pixels(image)
     batch, _ = _checked(array, shape)
     if len(batch) != 1:
@@ -38,7 +36,7 @@ def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _to_pixels(images: object) -> NDArray[Any]:
-    """Return `images` as an array; lists of Python's integers, of which numpy makes int64, are levels."""
+    """Return `images` as an array; lists of Python integers, which numpy makes int64, become uint8."""
     array = to_array(images, "images", _require_gray)
     if array.dtype.kind not in "iu" or not _are_python_integers(images):
         return array
@@ -49,7 +47,7 @@ def _to_pixels(images: object) -> NDArray[Any]:
 
 
 def _are_python_integers(values: object) -> bool:
-    """Whether `values` are lists of Python's integers: of numpy's, the dtype says what they are."""
+    """Whether `values` are lists of Python integers; numpy's integers have a dtype that says what they are."""
     if type(values) is int:
         return True
     items = as_list(values)
@@ -57,7 +55,7 @@ def _are_python_integers(values: object) -> bool:
 
 
 def _require_gray(item: object) -> None:
-    """Raise InputError if `item` is an image of Pillow whose array is not gray levels. Pillow is not imported."""
+    """Raise InputError if `item` is a Pillow image whose array is not gray levels. Pillow is not imported."""
     mode = getattr(item, "mode", None)
     if not isinstance(mode, str) or not hasattr(item, "getbands"):
         return
@@ -69,7 +67,7 @@ def _require_gray(item: object) -> None:
         )
     if "transparency" in getattr(item, "info", ()):
         raise InputError(
-            "an image of Pillow has transparent pixels; put it on a background, or use np.asarray(image) to take "
+            "a Pillow image has transparent pixels; put it on a background, or use np.asarray(image) to take "
             "its gray levels as they are"
         )
 
@@ -90,14 +88,14 @@ def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any],
     if array.dtype.kind == "f" and array.size:
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):  # written so that NaN fails it
-            # str of numpy's numbers has as many digits as their dtype needs, so that 1.0000001 is not shown as 1
+            # str() shows as many digits as the dtype needs, so that 1.0000001 is not shown as 1
             found = f"values from {low!s} to {high!s}" if np.isfinite([low, high]).all() else "NaN or infinity"
             raise InputError(f"images have {found}; floating-point pixels must lie in [0, 1]")
     return array, single
 
 
 def to_reals(images: NDArray[Any], channels: int) -> NDArray[np.float32]:
-    """Turn a checked batch of images into (N, channels, height, width) float32 in [0, 1]."""
+    """Convert a checked batch of images to (N, channels, height, width) float32 in [0, 1]."""
     scaled = images.astype(np.float32)
     if images.dtype == np.uint8:
         scaled /= np.float32(255)
@@ -105,13 +103,13 @@ def to_reals(images: NDArray[Any], channels: int) -> NDArray[np.float32]:
 
 
 def to_levels(images: NDArray[Any], channels: int) -> NDArray[np.uint8]:
-    """Turn a checked batch of images into (N, channels, height, width) uint8: the nearest of the 256 levels."""
+    """Convert a checked batch of images to (N, channels, height, width) uint8: the nearest of the 256 levels."""
     levels = images if images.dtype == np.uint8 else to_uint8(images)
     return np.ascontiguousarray(levels.reshape(len(images), channels, *images.shape[-2:]))
 
 
 def to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Round pixels in [0, 1] to the nearest of the 256 levels; what lies outside is clipped."""
+    """Round pixels to the nearest of the 256 levels; pixels outside [0, 1] are clipped."""
     levels: NDArray[np.uint8] = np.rint(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
     return levels
 

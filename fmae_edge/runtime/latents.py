@@ -1,39 +1,39 @@
-"""Latents as arrays: what their dtype means, and the uniform quantiser between values and int8 symbols."""
+"""Check latents that a caller gives, and convert them between values and int8 symbols."""
 
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fmae_edge.runtime.arrays import Stack, as_stack, slices, to_array
+from fmae_edge.runtime.arguments import Stack, as_stack, slices, to_array
 from fmae_edge.runtime.errors import InputError, shown
 
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
 _DTYPES = frozenset(np.dtype(name) for name in LATENT_DTYPES)
-_CHECKED_AT_ONCE = 1024  # bounds memory: numpy answers with a byte a value
+_CHECKED_AT_ONCE = 1024  # bounds memory: numpy's answer takes one byte per value
 MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
 
 
 def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
     """Return the name of a dtype that latents can have; "int8" and np.int8 are the same.
 
-    Raises InputError for any other.
+    Raises InputError for any other dtype.
     """
     for name in LATENT_DTYPES:
         try:
             if np.dtype(dtype) == name:
                 return name
-        except Exception:  # numpy raises all kinds of errors for what is no dtype
+        except Exception:  # numpy raises all kinds of errors for an invalid dtype
             break
     raise InputError(f"latent dtype is {shown(dtype)}; expected one of {', '.join(LATENT_DTYPES)}")
 
 
 def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple[Stack, bool]:
-    """Check `latents` and return them as (N, size) with their dtype, and whether it was one vector alone.
+    """Check `latents` and return them as (N, size) with their dtype, and whether they were a single vector.
 
-    A long list is checked as its parts are taken. Raises InputError if the shape is not (size,) or (N, size),
-    the dtype is not float32, float16 or int8, or a value is not finite. `for_integers` ends the sentence about
+    A long list is checked as its parts are taken. Raises InputError if the shape is not (size,) or (N, size), the
+    dtype is not float32, float16 or int8, or a value is not finite. `for_integers` is added to the message about
     another integer dtype.
     """
     return as_stack(latents, "latents", lambda some: _checked(_to_latents(some, for_integers), size))
@@ -42,7 +42,7 @@ def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple
 def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
     """Check the symbols of a .fmae file and return them as `as_latent_batch` does latents.
 
-    Raises InputError if the shape is not (size,) or (N, size), or the dtype is not an integer's.
+    Raises InputError if the shape is not (size,) or (N, size), or the dtype is not an integer dtype.
     """
     return as_stack(symbols, "latents", lambda some: _checked(_to_symbols(some), size))
 
@@ -90,7 +90,7 @@ def to_dtype(latents: NDArray[np.float32], dtype: LatentDtype, steps: NDArray[np
 
 
 def to_values(latents: NDArray[Any], steps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return checked latents of any of the dtypes as float32 values: symbols are multiplied by `steps`."""
+    """Return checked latents of any dtype as float32 values: symbols are multiplied by `steps`."""
     values: NDArray[np.float32] = latents.astype(np.float32)
     if latents.dtype == np.int8:
         values *= steps

@@ -1,6 +1,6 @@
-"""Golden vectors that travel in a bundle, and the test that this machine computes them as the maker's did.
+"""Make the golden vectors of a bundle, and test that this machine computes the same as the maker's machine.
 
-What is integer arithmetic, symbols and files, has to be exact. Latents and pixels are held to tolerances: CPUs
+Symbols and files are results of integer arithmetic and have to be equal. Latents and pixels have tolerances: CPUs
 add floating-point numbers in different orders and round int8 results differently.
 """
 
@@ -25,18 +25,18 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL
 from fmae_edge.runtime.errors import BundleError, FmaeError, InputError
-from fmae_edge.runtime.fmae_writer import LatentCoder
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
+from fmae_edge.runtime.latent_coder import LatentCoder
 
 GOLDEN_QUALITY = 5
-# Root mean square of the latents' differences as a share of their range, and of the pixels' in levels of 255.
-# Rounding otherwise in every int8 layer stays far below; a sum that saturates does not.
+# Root mean square of the differences: of latents as a share of their range, of pixels in levels of 255.
+# Different rounding in every int8 layer stays far below; a sum that saturates does not.
 MAX_DIFFERENCES: dict[Precision, tuple[float, float]] = {"fp32": (1e-4, 0.1), "int8": (5e-3, 1.0)}
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison with a golden vector: what was found, and whether that is good enough."""
+    """One comparison with a golden vector: whether it passed, and the difference that was found."""
 
     name: str
     passed: bool
@@ -45,7 +45,7 @@ class Check:
 
 
 def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """Return what a self-test compares with, for images (N, height, width) and the bundle as it works here."""
+    """Return the vectors that a self-test compares with, computed here for images (N, height, width)."""
     vectors: dict[str, NDArray[Any]] = {"images": images}
     for precision in PRECISIONS:
         graphs = Graphs(bundle, precision, threads=1)
@@ -61,9 +61,10 @@ def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArr
 
 
 def self_test(path: Path) -> list[Check]:
-    """Compute the golden vectors of the bundle in folder `path` again, on one thread.
+    """Compute the golden vectors of the bundle in folder `path` again, on one thread, and compare.
 
-    Returns no checks if it carries none. Raises BundleError if the bundle is not whole, or they are none of its.
+    Returns no checks if the bundle has no golden vectors. Raises BundleError if it is incomplete, or the vectors
+    do not fit it.
     """
     bundle = read_bundle(path)
     if GOLDEN_NAME not in bundle.files:
@@ -72,15 +73,15 @@ def self_test(path: Path) -> list[Check]:
     try:
         _require_fitting(golden, bundle.manifest)
         return _checks(bundle, golden)
-    except InputError as error:  # latents or a file that the codec does not take
+    except InputError as error:  # latents or a file that the codec refuses
         raise BundleError(f"{path}: {GOLDEN_NAME} does not fit the bundle ({error})") from None
 
 
 def _require_fitting(golden: Mapping[str, NDArray[Any]], manifest: Manifest) -> None:
-    """Raise InputError if golden vectors are not all there, or have a dtype, shape or number that none have."""
+    """Raise InputError if a golden vector is missing, or has an impossible dtype, shape or value."""
 
     def require(name: str, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any]:
-        """Return a vector of this dtype and shape, in which None is any length but 0."""
+        """Return a vector, which must have this dtype and shape; None stands for any length except 0."""
         if name not in golden:
             raise InputError(f"it has no {name}")
         found = golden[name]
@@ -112,7 +113,7 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
         latents, pixels = golden[f"{precision}.latents"], golden[f"{precision}.pixels"]
         most_latents, most_pixels = MAX_DIFFERENCES[precision]
         most_latents *= float(np.ptp(latents.astype(np.float64)))
-        graphs.decode(graphs.encode(golden["images"][:1]))  # loads them, which is not timed
+        graphs.decode(graphs.encode(golden["images"][:1]))  # loads the graphs, which is not timed
         checks += [
             _near(f"{precision} latents", graphs.encode, golden["images"], latents, most_latents),
             _near(f"{precision} pixels", graphs.decode, latents, pixels, most_pixels),
@@ -152,7 +153,7 @@ def _near(
 def _equal(name: str, compute: Callable[[Any], NDArray[Any]], given: object, expected: NDArray[Any]) -> Check:
     found, ms = _timed(compute, given)
     same = np.array_equal(found, expected)
-    return Check(name, same, "equal" if same else "differ, and must be equal", ms)
+    return Check(name, same, "equal" if same else "differ, but must be equal", ms)
 
 
 def _timed(compute: Callable[[Any], NDArray[Any]], given: object) -> tuple[NDArray[Any], float]:

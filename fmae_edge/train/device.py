@@ -33,6 +33,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
+        if not hasattr(torch.cpu, "get_capabilities"):  # releases near torch 2.6 do not tell
+            return False
         features = torch.cpu.get_capabilities()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
     return False

@@ -187,11 +187,11 @@ def _train_epoch(
 
 
 def _require_images(run: Path, kind: str, recorded: ImageSet | None, images: Tensor) -> None:
-    """Raise RunError if the run recorded other images; it has recorded none if it is of an old version."""
+    """Raise RunError if the run recorded other images. Old runs recorded none, so they accept any."""
     if recorded is not None and (found := ImageSet.of(images.cpu().numpy())) != recorded:
         raise RunError(
-            f"{run}: the run was started with other {kind} images: it has recorded {recorded}, and got {found}; "
-            "give the same --data again, or start a new run"
+            f"{run}: the run was started with other {kind} images (recorded: {recorded}, given: {found}); "
+            "give the same --data, or start a new run"
         )
 
 

@@ -2,7 +2,7 @@
 
 The networks of the groups are independent, so each thread trains its share of them without waiting for the others.
 A step has about fifty operations of at most a millisecond. PyTorch's own threads wait for each other at the end of
-every operation, which takes many times as long when other processes use the CPUs too.
+every operation, and that takes many times as long when other processes use the CPUs too.
 """
 
 import copy

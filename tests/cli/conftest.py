@@ -10,7 +10,7 @@ from PIL import Image
 
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import REPOSITORY
-from tests.report_parts import bench_of
+from tests.invented_bench import bench_of
 
 
 @pytest.fixture

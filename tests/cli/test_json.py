@@ -1,33 +1,36 @@
-"""What --json prints is JSON, an object a line, and what docs/output.schema.json says it is."""
+"""With --json, commands print one JSON object per line, as spec/output.schema.json specifies it."""
 
 import json
 import re
 
 import pytest
 from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from fmae_edge.cli import build_app
-from fmae_edge.commands.train import training_progress
+from fmae_edge.commands.train import TrainingProgress
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import CHECKPOINT, REPOSITORY
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
-SCHEMA = json.loads((REPOSITORY / "docs/output.schema.json").read_text())
+SCHEMA = json.loads((REPOSITORY / "spec/output.schema.json").read_text())
+MANIFEST_SCHEMA = json.loads((REPOSITORY / "spec/manifest.schema.json").read_text())
+FILES = Registry().with_resource("manifest.schema.json", Resource.from_contents(MANIFEST_SCHEMA))
 COMMANDS = [command.callback.__name__ for command in build_app().registered_commands]
 
 
 def require_valid(command, output, lines):
-    """Raise if `output` is not so many lines of what `command` prints."""
+    """Raise unless `output` has this number of valid `lines` of `command`; return the records."""
     records = [json.loads(line, parse_constant=pytest.fail) for line in output.splitlines()]
     assert len(records) == lines
-    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"})
+    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"}, registry=FILES)
     for record in records:
         validator.validate(record)
     return records
 
 
 def require_summary(command, output, lines):
-    """Raise if `output` is not so many lines and a summary that counts them; return the lines."""
+    """Raise unless `output` has this number of `lines` and a summary that counts them; return the records."""
     *records, last = require_valid(command, output, lines + 1)
     counts = last["summary"]
     for status in ("done", "skipped", "failed", "planned"):
@@ -72,7 +75,7 @@ def test_compress_and_decompress(cli, pictures, output):
     assert {record["status"] for record in require_summary("decompress", done.stdout, 3)} == {"planned"}
 
 
-def test_one_file_of_all(cli, pictures):
+def test_one_file_of_all_images(cli, pictures):
     done = cli("compress", "0.png", "1.png", "-o", "all.fmae", "--json")
     require_summary("compress", done.stdout, 2)
     done = cli("decompress", "all.fmae", "--json")
@@ -138,9 +141,9 @@ def test_training(cli, tmp_path, small_run, images, monkeypatch, capsys):
     done = cli("train", "-o", "run", "--epochs", "2", "--batch-size", "100", "--device", "cpu", "--json")
     require_valid("train", done.stdout, 2)
     assert done.stderr.startswith("training on 200 images")
-    with training_progress(json=True) as shown:
-        for line in (CHECKPOINT / "metrics.jsonl").read_text().splitlines():
-            shown.on_epoch(json.loads(line))
+    progress = TrainingProgress(json=True, update=lambda *_: None)
+    for line in (CHECKPOINT / "metrics.jsonl").read_text().splitlines():
+        progress.on_epoch(json.loads(line))
     require_valid("train", capsys.readouterr().out, 32)
     (record,) = require_valid("export", cli("export", small_run, "-o", "made", "--json").stdout, 1)
     require_valid("parity", cli("parity", small_run, "made", "--json").stdout, 1)

@@ -1,4 +1,4 @@
-"""`fmae-edge report`: one file that asks nothing of the network, or one sentence why there is none."""
+"""`fmae-edge report` writes one file that loads nothing from the network, or says why it cannot."""
 
 import json
 import re
@@ -10,7 +10,8 @@ import pytest
 
 from fmae_edge.runtime.bundle.manifest import Manifest
 from tests.conftest import REPOSITORY
-from tests.report_parts import Page, bench_of
+from tests.invented_bench import bench_of
+from tests.report_page import Page
 
 EVALUATION = REPOSITORY / "docs" / "evaluation" / "evaluation.json"
 
@@ -25,7 +26,7 @@ def page(content):
     return Page(content)
 
 
-def test_the_page_holds_what_the_command_prints(report_page, page):
+def test_the_page_contains_the_figures_that_the_command_prints(report_page, page):
     _, printed = report_page
     assert json.loads(page.all("script")[0][1]) == printed
     assert printed["measured"]["images"] == 256
@@ -44,7 +45,7 @@ def test_nothing_is_fetched(content, page):
     assert policy.startswith("default-src 'none'; img-src data:;")
 
 
-def test_it_can_be_read_without_seeing_it(page):
+def test_it_is_accessible_to_screen_readers(page):
     assert len(page.all("h1")) == 1
     levels = [int(tag[1]) for tag, _, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert all(below - above <= 1 for above, below in pairwise(levels))
@@ -61,18 +62,18 @@ def test_it_can_be_read_without_seeing_it(page):
     assert labels == {attributes["id"] for attributes, _ in page.all("input")}
 
 
-def test_drawings_take_the_ink_of_the_page(content):
+def test_drawings_use_the_text_colour_of_the_page(content):
     drawings = re.findall(rb"<svg.*?</svg>", content, re.DOTALL)
     for drawing in drawings:
         assert b"currentColor" in drawing
         assert b"#000000" not in drawing
-        assert b"<style" not in drawing  # which would hold for the whole page
+        assert b"<style" not in drawing  # which would apply to the whole page
         assert b"mathdefault" not in drawing
 
 
 @pytest.fixture
 def given(tmp_path):
-    """Files that earlier commands wrote of the shipped bundle."""
+    """Options for the results of earlier commands about the shipped bundle."""
     (tmp_path / "bench.json").write_text(json.dumps(bench_of().to_record()))
     return ("--evaluation", EVALUATION, "--bench", "bench.json")
 
@@ -84,7 +85,7 @@ def data(monkeypatch, few_images):
 
 @pytest.fixture
 def nothing_measured(monkeypatch):
-    """Fail where a command that must refuse first does any work."""
+    """Fail if a command that must refuse first does any work."""
 
     def refuse(*_):
         raise AssertionError("work before the refusal")
@@ -92,7 +93,7 @@ def nothing_measured(monkeypatch):
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", refuse)
 
 
-def test_an_existing_page_stays_unless_told(cli, tmp_path, given, nothing_measured):
+def test_an_existing_page_is_kept_without_force(cli, tmp_path, given, nothing_measured):
     (tmp_path / "report.html").write_text("precious")
     done = cli("report", *given)
     assert (done.returncode, done.stdout) == (1, "")
@@ -101,7 +102,7 @@ def test_an_existing_page_stays_unless_told(cli, tmp_path, given, nothing_measur
 
 
 @pytest.mark.parametrize("output", ["missing/report.html", "-"])
-def test_an_output_that_cannot_be(cli, tmp_path, output, nothing_measured):
+def test_an_output_that_cannot_be_written(cli, tmp_path, output, nothing_measured):
     done = cli("report", "-o", output)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{output}: the report must be a file in an existing folder" in done.stderr
@@ -116,11 +117,11 @@ def points(record, **changes):
     "content",
     ["", "{", "[]", "5", "null", "{}", "[" * 100_000, '{"bundle_id": 3}', "\ufffd", '{"bundle_id": NaN}'],
 )
-def test_files_that_are_none_of_ours(cli, tmp_path, option, content, nothing_measured):
+def test_files_that_no_command_wrote(cli, tmp_path, option, content, nothing_measured):
     (tmp_path / "given.json").write_text(content)
     done = cli("report", option, "given.json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"fmae-edge: given\.json: is .*\n", done.stderr)
+    assert re.fullmatch(r"fmae-edge: given\.json: (is empty|not .*)\n", done.stderr)
     assert not (tmp_path / "report.html").exists()
 
 
@@ -138,20 +139,20 @@ def test_files_that_are_none_of_ours(cli, tmp_path, option, content, nothing_mea
         {"images": 10**30},
     ],
 )
-def test_an_evaluation_with_a_figure_that_cannot_be(cli, tmp_path, change, nothing_measured):
+def test_an_evaluation_with_an_invalid_figure(cli, tmp_path, change, nothing_measured):
     (tmp_path / "given.json").write_text(json.dumps(points(json.loads(EVALUATION.read_text()), **change)))
     done = cli("report", "--evaluation", "given.json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "given.json: is not the evaluation.json of `fmae-edge evaluate`" in done.stderr
+    assert "given.json: not the evaluation.json of `fmae-edge evaluate`" in done.stderr
 
 
-def test_a_benchmark_that_is_not_whole(cli, tmp_path, nothing_measured):
+def test_an_incomplete_benchmark(cli, tmp_path, nothing_measured):
     record = bench_of().to_record()
     record["speeds"] = [row for row in record["speeds"] if row["batch"] != 1]
     (tmp_path / "given.json").write_text(json.dumps(record))
     done = cli("report", "--bench", "given.json")
     assert done.returncode == 1
-    assert "given.json: is not the output of `fmae-edge bench --json`" in done.stderr
+    assert "given.json: not the output of `fmae-edge bench --json`" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--evaluation", "--bench"])
@@ -159,7 +160,7 @@ def test_a_file_whose_name_is_a_dash_is_not_standard_input(cli, tmp_path, option
     (tmp_path / "-").write_text("{}")
     done = cli("report", option, "./-", stdin=b"[")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"fmae-edge: {tmp_path / '-'}: is ")
+    assert done.stderr.startswith(f"fmae-edge: {tmp_path / '-'}: not ")
 
 
 def test_figures_of_another_bundle(cli, tmp_path, nothing_measured):
@@ -186,7 +187,7 @@ def test_a_bundle_without_a_prior_is_measured_by_its_latents(cli, tmp_path, bund
     assert len(figures["map"]["psnr"]) == 256
 
 
-def test_what_is_not_given_is_measured(cli, tmp_path, data, monkeypatch):
+def test_results_that_are_not_given_are_measured(cli, tmp_path, data, monkeypatch):
     asked = {}
 
     def evaluate(codec, train, test, effort, on_progress, general):
@@ -204,11 +205,11 @@ def test_what_is_not_given_is_measured(cli, tmp_path, data, monkeypatch):
     assert "without AVIF, JPEG XL and the lossless codecs" in (tmp_path / "page.html").read_text()
 
 
-def test_other_image_sizes_are_said(cli, tmp_path, given, monkeypatch, few_images):
+def test_the_page_says_that_images_have_another_size(cli, tmp_path, given, monkeypatch, few_images):
     larger = replace(few_images, test=np.repeat(few_images.test, 2, axis=1))
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: larger)
     done = cli("report", *given, "--json")
     assert done.returncode == 0
     figures = json.loads(done.stdout)
     assert figures["measured"] is figures["map"] is None
-    assert "none was measured" in (tmp_path / "report.html").read_text()
+    assert "nothing was measured" in (tmp_path / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""A report in headless Chromium: nothing goes wrong, nothing is too wide or too pale, and the map answers."""
+"""A report works in headless Chromium: no errors, nothing too wide or too pale, and an interactive map."""
 
 import json
 import re
@@ -12,14 +12,14 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.report_parts import at
+from tests.report_page import at
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver: apt-get install chromium chromium-driver"
 )
 
-# WCAG's relative luminance and contrast, of every element with text of its own against what is behind it
+# The contrast of WCAG between each element with text of its own and its background
 _CONTRASTS = """
 const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
 const light = (colour) => {
@@ -49,7 +49,7 @@ return [...document.querySelectorAll("[data-figure]")].map((e) => [e.dataset.fig
 _PIXELS = """
 const { width, height } = document.getElementById("original");
 const copy = Object.assign(document.createElement("canvas"), { width, height });
-const pen = copy.getContext("2d", { willReadFrequently: true });  // or Chromium warns of reading twice
+const pen = copy.getContext("2d", { willReadFrequently: true });  // otherwise Chromium warns about the second read
 pen.drawImage(document.getElementById("original"), 0, 0);
 return [...pen.getImageData(0, 0, width, height).data];
 """
@@ -83,7 +83,7 @@ def prefer(driver, scheme):
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def test_it_renders_without_a_word_on_the_console(browser):
+def test_it_renders_without_messages_on_the_console(browser):
     assert browser.get_log("browser") == []
     assert browser.find_element(By.TAG_NAME, "h1").text == "fashion-mnist"
     broken = "return [...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
@@ -98,7 +98,7 @@ def test_it_renders_without_a_word_on_the_console(browser):
         assert drawing.size["height"] > 100
 
 
-def test_its_figures_are_those_of_the_command(browser, report_page):
+def test_its_figures_are_the_ones_that_the_command_prints(browser, report_page):
     _, printed = report_page
     embedded = browser.execute_script("return document.getElementById('figures').textContent")
     assert json.loads(embedded) == printed
@@ -120,7 +120,7 @@ def test_it_never_scrolls_sideways(browser, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_can_be_read_in_both_schemes(browser, scheme):
+def test_it_is_readable_in_both_colour_schemes(browser, scheme):
     prefer(browser, scheme)
     try:
         background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
@@ -145,13 +145,13 @@ def test_pointing_at_the_map_shows_the_nearest_image(browser, report_page, image
         shown = int(re.match(r"Test image (\d+): ", said)[1])
         assert np.linalg.norm(places[shown] - places[index]) < 0.01
         assert f"{latent_map['psnr'][shown]:.2f} dB, {latent_map['bytes'][shown]} bytes" in said
-        pixels = browser.execute_script(_PIXELS)[::4]  # of red, green, blue and alpha one
+        pixels = browser.execute_script(_PIXELS)[::4]  # red of red, green, blue and alpha
         drawn = np.reshape(pixels, (28, 28))
         assert np.abs(drawn - images[shown].astype(int)).mean() < 12  # the atlas is lossy
     assert browser.find_element(By.ID, "mark").is_displayed()
 
 
-def test_the_slider_goes_from_the_worst_to_the_best(browser, report_page):
+def test_the_slider_goes_from_the_worst_image_to_the_best(browser, report_page):
     psnr = report_page[1]["map"]["psnr"]
     slider = browser.find_element(By.ID, "rank")
     for key, index in ((Keys.HOME, int(np.argmin(psnr))), (Keys.END, int(np.argmax(psnr)))):

@@ -1,4 +1,4 @@
-"""`train`, `export` and `parity` as functions, on a few images in place of the whole data set."""
+"""`train`, `export` and `parity` as functions, on a few images instead of the whole data set."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from fmae_edge.commands.console import set_verbosity
 from fmae_edge.commands.export import export
 from fmae_edge.commands.parity import parity
-from fmae_edge.commands.train import train, training_progress
+from fmae_edge.commands.train import TrainingProgress, train
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
 from fmae_edge.model.checkpoint import RunError
@@ -55,16 +55,16 @@ def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
     before = (run / "model.safetensors").read_bytes()
     other = FashionMnist(images[1:201].copy(), images[200:].copy(), Path("other"))
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: other)
-    with pytest.raises(RunError, match=r"other training images: .* 200 images of 28x28 pixels with SHA-256"):
+    with pytest.raises(RunError, match=r"other training images .recorded: 200 images of 28x28 pixels"):
         train(run, resume=True, device="cpu")
     assert (run / "model.safetensors").read_bytes() == before
 
 
 def follow_fit(steps, json=False):
     """Call what the training loop calls during a fit in which each step takes half a second."""
-    with training_progress(json) as progress:
-        for done in range(1, steps + 1):
-            progress.on_fit(done, steps)
+    progress = TrainingProgress(json, update=lambda *_: None)
+    for done in range(1, steps + 1):
+        progress.on_fit(done, steps)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def slow_clock(monkeypatch):
 
 
 @pytest.mark.usefixtures("slow_clock")
-def test_a_log_says_now_and_then_how_far_the_fit_of_the_prior_is(capsys):
+def test_a_log_has_lines_about_the_progress_of_fitting_the_prior(capsys):
     follow_fit(100)
     out, err = capsys.readouterr()
     assert out.splitlines() == [
@@ -87,7 +87,7 @@ def test_a_log_says_now_and_then_how_far_the_fit_of_the_prior_is(capsys):
 
 
 @pytest.mark.usefixtures("slow_clock")
-def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
+def test_json_has_epochs_only_and_quiet_prints_nothing_about_the_fit(capsys):
     follow_fit(100, json=True)
     out, err = capsys.readouterr()
     assert out == ""
@@ -97,35 +97,34 @@ def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_training_says_each_line_at_once(tmp_path, monkeypatch):
+def test_training_prints_each_line_at_once(tmp_path, monkeypatch):
     with (tmp_path / "log").open("w") as log:  # which Python writes in blocks of thousands of bytes
         monkeypatch.setattr("sys.stdout", log)
-        with training_progress(json=False) as progress:
-            progress.say("training")
-            assert (tmp_path / "log").read_text() == "training\n"
-            progress.on_fit(1, 2)
-            assert "fitting the prior" in (tmp_path / "log").read_text()
+        progress = TrainingProgress(json=False, update=lambda *_: None)
+        progress.say("training")
+        assert (tmp_path / "log").read_text() == "training\n"
+        progress.on_fit(1, 2)
+        assert "fitting the prior" in (tmp_path / "log").read_text()
         metrics = (CHECKPOINT / "metrics.jsonl").read_text().splitlines()[0]
-        with training_progress(json=True) as progress:
-            progress.on_epoch(json.loads(metrics))
-            assert '"train_loss"' in (tmp_path / "log").read_text()
+        TrainingProgress(json=True, update=lambda *_: None).on_epoch(json.loads(metrics))
+        assert '"train_loss"' in (tmp_path / "log").read_text()
 
 
 def short_fit(prior, latents, settings, *rest):
     return fit_prior(prior, latents, replace(settings, steps=3), *rest)
 
 
-def test_train_tells_of_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
+def test_train_prints_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fmae_edge.train.loop.fit_prior", short_fit)
     train(tmp_path / "run", epochs=1, batch_size=100, rate_distortion=0.003, device="cpu")
     said = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert said == ["training", "epoch", "fitting", "fitted", "1"]
 
 
-def test_export_refuses_a_loss_unless_told(tmp_path, small_run, monkeypatch, capsys):
-    # Ranges of which the real activations need ten times as much: they saturate
+def test_export_refuses_a_parity_loss_unless_it_is_allowed(tmp_path, small_run, monkeypatch, capsys):
+    # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
+    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
     with pytest.raises(ParityError, match="no bundle was written"):
         export(small_run, tmp_path / "made")
     assert not (tmp_path / "made").exists()
@@ -159,7 +158,7 @@ def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
     assert ops.count("ConvTranspose") == 3
 
 
-def test_parity_gives_its_verdict(bundle, capsys):
+def test_parity_passes_or_names_the_failed_gate(bundle, capsys):
     parity(CHECKPOINT, bundle)
     assert "56 images; PyTorch" in capsys.readouterr().out
     graph = onnx.load(bundle / "decoder.fp32.onnx")

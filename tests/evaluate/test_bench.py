@@ -1,4 +1,4 @@
-"""The benchmark measures every case it promises, of the bundle it was given, and draws all of it."""
+"""The benchmark measures every case of the given bundle, and the plot shows all of them."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import os
 import pytest
 
 from fmae_edge.evaluate.bench import BATCHES, run_bench
-from fmae_edge.evaluate.bench_plot import plot_bench
+from fmae_edge.evaluate.plots import plot_bench
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 
@@ -19,7 +19,7 @@ def bench():
         return run_bench(DEFAULT_BUNDLE, rounds=1)
 
 
-def test_every_case_is_there(bench):
+def test_every_case_is_measured(bench):
     threads = sorted({1, len(os.sched_getaffinity(0))})
     cases = {(s.task, s.precision, s.threads, s.batch) for s in bench.speeds}
     assert cases == {
@@ -34,7 +34,7 @@ def test_every_case_is_there(bench):
     assert bench.machine["cpus"] == threads[-1]
 
 
-def test_figures_agree_with_each_other(bench):
+def test_figures_are_consistent(bench):
     for speed in bench.speeds:
         assert 0 < speed.p50_us <= speed.p95_us
         assert speed.images_per_second * speed.us_per_image == pytest.approx(1e6)
@@ -53,7 +53,7 @@ def test_the_record_is_json(bench):
     assert {"task", "precision", "threads", "batch", "p50_us", "p95_us"} <= set(record["speeds"][0])
 
 
-def test_the_picture_shows_every_point(bench):
+def test_the_plot_shows_every_point(bench):
     figure = plot_bench(bench)
     png = plot_to_png(figure)
     assert png.startswith(b"\x89PNG")
@@ -67,7 +67,7 @@ def test_the_picture_shows_every_point(bench):
 
 @pytest.fixture
 def measured(bench, monkeypatch):
-    """What the command has had measured, which takes long: (bundle, rounds) of each time."""
+    """Replace the measurement, which takes long, and note the (bundle, rounds) of each call."""
     asked = []
 
     def note(bundle, rounds, on_round):

@@ -1,4 +1,4 @@
-"""The evaluation as a whole: real files of the shipped bundle beside a few others, and what is said of them."""
+"""An evaluation compares real files of the shipped bundle with those of other codecs, and its table agrees."""
 
 import json
 from dataclasses import replace
@@ -19,14 +19,14 @@ WEBP = [codec for codec in LOSSY_CODECS if codec.name == "WebP"][::2]
 @pytest.fixture(scope="module")
 def done(images):
     (png,) = [codec for codec in LOSSLESS_CODECS if codec.name == "PNG"]
-    general = [*WEBP, replace(png, encode=png_bytes)]  # the smallest of many PNG files takes long to find
+    general = [*WEBP, replace(png, encode=png_bytes)]  # trying every PNG setting takes long
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "fit_pca_codecs", lambda images: fit_pca_codecs(images, (60, 200)))
         patch.setattr("fmae_edge.evaluate.rate_points._IMAGES_TIMED", 5)
         return evaluate(Codec(threads=1), images[100:], images[:100], general=general)
 
 
-def test_a_point_is_what_files_weigh(done, images):
+def test_a_point_has_the_size_of_real_files(done, images):
     codec = Codec(threads=1)
     sizes = [len(codec.compress(image, 3)) for image in images[:100]]
     (single,) = [p for p in done.points if (p.codec, p.setting, p.packing) == ("fmae-edge", "quality 3", "single")]
@@ -36,7 +36,7 @@ def test_a_point_is_what_files_weigh(done, images):
         p for p in done.points if (p.codec, p.setting, p.packing) == ("fmae-edge", "quality 3", "amortised")
     ]
     assert stack.bytes_per_image == len(codec.compress_batch(images[:100], 3)) / 100
-    # 7 bytes a file against a header once and a length each; the pixels are the same within a level
+    # 7 bytes per file, against one header and a length per image; pixels differ by at most a level
     assert 5 < single.bytes_per_image - stack.bytes_per_image < 6.5
     assert single.quality.psnr_pooled == pytest.approx(stack.quality.psnr_pooled, abs=0.02)
 
@@ -48,7 +48,7 @@ def test_curves_of_other_images_are_not_compared(done):
     assert not any(each.difference for each in replace(done, points=[*ours, *others]).comparisons())
 
 
-def test_effort_is_measured_beside_no_effort(images):
+def test_files_with_effort_are_measured_on_fewer_images(images):
     alone, stack = measure_bundle(Codec(threads=1), 3, 1, images[:100])
     assert alone.codec == stack.codec == "fmae-edge, effort 1"
     assert (alone.images, stack.images) == (10, 100)
@@ -65,7 +65,7 @@ def test_the_record_is_json_and_has_every_point_and_comparison(done):
     assert png.difference is None
 
 
-def test_the_table_says_what_the_record_says(done):
+def test_the_table_agrees_with_the_record(done):
     text = to_markdown(done)
     sizes = done.to_record()["bytes_at_reference"]
     assert sizes["single"]["PNG"] is None
@@ -79,15 +79,15 @@ def test_the_table_says_what_the_record_says(done):
     assert "nan" not in text
 
 
-def test_bytes_at_a_psnr_lie_between_neighbours():
-    points = [(10.0, 20.0), (40.0, 24.0), (50.0, 23.0)]  # the last is beaten
+def test_bytes_at_a_psnr_are_between_those_of_its_neighbours():
+    points = [(10.0, 20.0), (40.0, 24.0), (50.0, 23.0)]  # the second point beats the last
     assert bytes_at(points, 22.0) == pytest.approx(20.0)
     assert bytes_at(points, 24.0) == pytest.approx(40.0)
     assert bytes_at(points, 24.1) is None
     assert bytes_at([], 22.0) is None
 
 
-def test_an_evaluation_of_nothing_compares_nothing():
+def test_an_empty_evaluation_compares_nothing():
     nothing = Evaluation("0", {}, [])
     assert nothing.comparisons() == []
     assert nothing.to_record()["bytes_at_reference"] == {"single": {}, "amortised": {}}
@@ -103,7 +103,7 @@ def test_an_evaluation_of_nothing_compares_nothing():
         ((18.0, 21.5), (19.0, 20.5), 20.5),
     ],
 )
-def test_the_psnr_of_the_comparison_is_one_that_both_packings_reach(done, single, amortised, expected):
+def test_codecs_are_compared_at_a_psnr_that_both_packings_reach(done, single, amortised, expected):
     def points(packing, ends):
         (like, *_) = [point for point in done.points if point.packing == packing]
         return [replace(like, quality=replace(like.quality, psnr_pooled=psnr)) for psnr in ends]
@@ -127,3 +127,9 @@ def test_codecs_are_compared_at_a_psnr_that_the_bundle_reaches(done, shift):
     assert record["bytes_at_reference"]["single"]["fmae-edge"] is not None
     assert record["bytes_at_reference"]["amortised"]["fmae-edge"] is not None
     assert f"bytes at {record['reference_db']} dB" in to_markdown(moved)
+
+
+def test_the_command_names_a_missing_bundle_as_it_was_typed(cli, monkeypatch):
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", None)
+    done = cli("evaluate", "nosuch")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "fmae-edge: nosuch: no such bundle folder\n")

@@ -1,4 +1,4 @@
-"""Every codec gives an image back: lossless ones the same, lossy ones a better one for more bytes."""
+"""Lossless codecs return the same image; lossy codecs return a better image for more bytes."""
 
 import pickle
 from collections import defaultdict
@@ -25,7 +25,7 @@ SIGNATURES = {
 
 @pytest.fixture(scope="module")
 def measured(images):
-    """Bytes an image and pooled PSNR of each setting of each codec, in the ladder's order."""
+    """Bytes per image and pooled PSNR of the settings of each codec, in their order."""
     found = defaultdict(list)
     for codec in LOSSY_CODECS:
         files = [codec.encode(image) for image in images[:FEW]]
@@ -45,7 +45,7 @@ def test_lossless_is_exact(codec, images):
 
 
 @lossy
-def test_files_are_of_the_kind_and_give_an_image_of_the_shape(codec, images):
+def test_files_have_the_right_format_and_shape(codec, images):
     image = images[:2].reshape(56, 28)
     file = codec.encode(image)
     at, signature = SIGNATURES[codec.name]
@@ -56,7 +56,7 @@ def test_files_are_of_the_kind_and_give_an_image_of_the_shape(codec, images):
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WebP", "AVIF", "JPEG XL"])
-def test_ladders_rise(name, measured):
+def test_settings_rise_in_bytes_and_quality(name, measured):
     sizes, psnrs = zip(*measured[name], strict=True)
     assert list(sizes) == sorted(set(sizes))
     assert list(psnrs) == sorted(set(psnrs))
@@ -65,7 +65,7 @@ def test_ladders_rise(name, measured):
 
 
 def test_grayscale_stays_grayscale(images):
-    """One channel in the file, where the format can say so: SOF0/SOF2's component count, PNG's colour type."""
+    """JPEG files have one component in SOF0 or SOF2, PNG files have colour type 0."""
     jpeg = next(codec for codec in LOSSY_CODECS if codec.name == "JPEG").encode(images[0])
     frame = max(jpeg.find(b"\xff\xc0\x00"), jpeg.find(b"\xff\xc2\x00"))
     assert jpeg[frame + 9] == 1

@@ -1,4 +1,4 @@
-"""What is decoded is what was quantised, any image codes, and payloads weigh what the tables promise."""
+"""Decoding returns what was quantised, for any image, and payloads have the size that the tables predict."""
 
 import numpy as np
 import pytest
@@ -16,14 +16,14 @@ def codec(images):
     return codec
 
 
-def test_decoded_is_the_quantised_reconstruction(codec, images):
+def test_decoding_returns_the_quantised_reconstruction(codec, images):
     payloads = codec.encode(images)
     np.testing.assert_array_equal(codec.decode(payloads), codec.reconstruct(codec.quantise(images)))
     assert pooled_psnr(images / 255, codec.decode(payloads) / 255) > 20
     assert codec.encode(images[7:8]) == payloads[7:8]
 
 
-def test_any_image_codes(codec):
+def test_any_image_can_be_encoded(codec):
     rng = np.random.default_rng(0)
     strange = np.stack(
         [
@@ -36,7 +36,7 @@ def test_any_image_codes(codec):
     np.testing.assert_array_equal(codec.decode(codec.encode(strange)), codec.reconstruct(codec.quantise(strange)))
 
 
-def test_payloads_weigh_what_the_tables_promise(codec, images):
+def test_payloads_have_the_size_that_the_tables_predict(codec, images):
     symbols = codec.quantise(images)
     bits = sum(
         16 - np.log2(quantiser.sizes[column])
@@ -57,8 +57,8 @@ def test_tables_cover_all_positions_once(codec):
         assert quantiser.starts[0] == 0
 
 
-def test_symbols_are_the_best_trade_of_error_for_bits(codec, images):
-    """No other level would cost less than the chosen one, up to what the last round moved."""
+def test_symbols_are_the_best_trade_between_error_and_bits(codec, images):
+    """No other level costs less than the chosen one, except for what the last round moved."""
     slope = np.log(2) / 6 * STEP**2
     values = (images.reshape(len(images), -1) - codec.mean) @ codec.components
     symbols = codec.quantise(images)
@@ -67,10 +67,10 @@ def test_symbols_are_the_best_trade_of_error_for_bits(codec, images):
         chosen = cost[np.arange(len(values)), symbols[:, column]].mean()
         assert chosen <= 1.02 * cost.min(axis=1).mean()
     nearest = np.abs(values[:, 0, None] - codec.quantisers[0].levels).argmin(axis=1)
-    assert (nearest != symbols[:, 0]).any()  # bits count too
+    assert (nearest != symbols[:, 0]).any()  # because bits count too
 
 
-def test_finer_steps_cost_more_and_show_more(images):
+def test_finer_steps_cost_more_bytes_and_give_better_images(images):
     codecs = fit_pca_codecs(images, (160, 80, 40))
     sizes = [sum(map(len, codec.encode(images))) for codec in codecs]
     psnrs = [pooled_psnr(images / 255, codec.decode(codec.encode(images)) / 255) for codec in codecs]
@@ -96,21 +96,21 @@ def test_pixels_that_never_change_are_not_coded():
     assert np.abs(codec.decode(codec.encode(images)).astype(int) - images).max() <= 30
 
 
-def test_levels_are_means_and_rare_ones_are_given_up():
+def test_levels_are_means_and_rare_levels_are_dropped():
     values = np.array([0] * 500 + [20, 60] + [80] * 480 + [90] * 20, np.uint8)
     images = np.zeros((len(values), 4, 4), np.uint8)
     images[:, 1, 2] = values
     (codec,) = fit_pca_codecs(images, [40])
     symbols = codec.quantise(images)[:, 0]
     (quantiser,) = codec.quantisers
-    assert len(quantiser.levels) == 2  # 20 and 60 would each take ten bits to be right
+    assert len(quantiser.levels) == 2  # a level of its own for 20 or 60 would take ten bits
     coefficients = (images.reshape(len(images), -1) - codec.mean) @ codec.components[:, 0]
     np.testing.assert_allclose(quantiser.levels, [coefficients[symbols == symbol].mean() for symbol in (0, 1)])
     expected = [values[symbols == symbols[row]].mean() for row in (0, -1)]
     np.testing.assert_array_equal(codec.decode(codec.encode(images[[0, -1]]))[:, 1, 2], np.rint(expected))
 
 
-def test_the_cheapest_levels_are_those_a_search_finds():
+def test_the_cheapest_levels_are_those_of_an_exhaustive_search():
     rng = np.random.default_rng(0)
     for count in (1, 2, 3, 10, 40):
         levels = np.sort(rng.normal(0, 10, count))

@@ -1,4 +1,4 @@
-"""The picture shows every curve in both panels, under one colour a codec, with names that hit nothing."""
+"""The plot shows every curve in both panels, in one colour per codec, with names that cover nothing."""
 
 from itertools import combinations
 
@@ -32,7 +32,7 @@ def test_every_curve_is_drawn_from_low_to_high(figure):
         assert panel.get_ylim() == (18, 31)
 
 
-def test_a_name_has_one_colour_and_stands_once_in_each_panel(figure):
+def test_a_name_has_one_colour_and_appears_once_in_each_panel(figure):
     colours = {}
     for panel, curves in zip(figure.axes, (SINGLE, AMORTISED), strict=True):
         assert [text.get_text() for text in panel.texts] == [curve.name for curve in curves]
@@ -42,7 +42,7 @@ def test_a_name_has_one_colour_and_stands_once_in_each_panel(figure):
     assert len(set(colours.values())) == 4
 
 
-def test_names_are_inside_and_apart(figure):
+def test_names_are_inside_the_panel_and_do_not_overlap(figure):
     assert plot_to_png(figure).startswith(b"\x89PNG")
     for panel in figure.axes:
         boxes = [text.get_window_extent() for text in panel.texts]
@@ -51,8 +51,8 @@ def test_names_are_inside_and_apart(figure):
         assert all(frame.containsx(x) and frame.containsy(y) for box in boxes for x, y in box.corners())
 
 
-def test_names_hit_no_curve_where_curves_cross():
-    """As of a model of one epoch: short, low, and among the ends of all others."""
+def test_names_cover_no_curve_even_where_curves_cross():
+    """The curve of a model after one epoch is short, low, and close to the ends of the others."""
     crossing = [
         Curve("fmae-edge", [(12, 19.5), (16, 20.3), (22, 20.6), (32, 20.8)]),
         Curve("PCA", [(15, 19.2), (20, 20.0), (27, 20.9), (36, 21.9), (50, 23.3), (78, 25.4)]),
@@ -76,10 +76,10 @@ def test_names_hit_no_curve_where_curves_cross():
     "curves",
     [[], [Curve("low", [(10, 14.0), (20, 16.5)])], [Curve("high", [(10, 28.0), (20, 30.0)])]],
 )
-def test_curves_outside_the_plot_are_no_error(curves):
+def test_curves_outside_the_plot_are_not_an_error(curves):
     assert plot_to_png(plot_rate(curves, curves, (17.0, 27.0))).startswith(b"\x89PNG")
 
 
-def test_more_curves_than_colours():
-    with pytest.raises(ValueError, match="8 curves, but only 7 colours"):
+def test_more_curves_than_colours_are_an_error():
+    with pytest.raises(ValueError, match="8 curves; there are only 7 colours"):
         plot_rate([Curve(str(number), [(10, 20)]) for number in range(8)], [], (18, 31))

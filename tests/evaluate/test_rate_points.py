@@ -1,4 +1,4 @@
-"""Rates are whole files' bytes, qualities those of decoded pixels, and atlases are cut up as they were laid."""
+"""Rates count whole files, quality is that of decoded pixels, and cutting an atlas returns its images."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_atlas_round_trip():
         to_atlases(np.zeros((256, 4, 4), np.uint8))
 
 
-def test_bytes_are_the_files_headers_included(images):
+def test_bytes_are_those_of_whole_files_with_headers(images):
     header = 50
     single = GeneralCodec("raw", "-", partial(raw, header), partial(parsed, header, 28), lossless=True)
     point = measure_single(single, images[:200])
@@ -79,7 +79,7 @@ def test_records_are_json(images):
     assert 20 < record["quality"]["psnr_pooled"] < 35
 
 
-def test_pca_is_granted_the_overheads_of_our_own_files(images):
+def test_pca_has_the_overhead_of_our_own_files(images):
     (codec,) = fit_pca_codecs(images, [100])
     payload = np.mean([len(one) for one in codec.encode(images)])
     single, amortised = measure_pca(codec, images)

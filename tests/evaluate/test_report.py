@@ -1,4 +1,4 @@
-"""A report's figures are what an independent computation gives, and its page says what is absent."""
+"""The figures of a report agree with an independent computation, and its page says what is missing."""
 
 import json
 import re
@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.evaluate.evaluation import Evaluation
-from fmae_edge.evaluate.machine import describe_machine
+from fmae_edge.evaluate.bench import describe_machine
+from fmae_edge.evaluate.evaluation import Evaluation, read_evaluation
+from fmae_edge.evaluate.records import recorded_figures
 from fmae_edge.evaluate.report.charts import training_charts
-from fmae_edge.evaluate.report.given import read_evaluation
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
 from fmae_edge.evaluate.report.page import render_page
 from fmae_edge.evaluate.report.page_data import build_figures
-from fmae_edge.evaluate.report.reconstructions import Measured, absolute_error, by_psnr, measure
-from fmae_edge.evaluate.report.recorded import recorded_figures
+from fmae_edge.evaluate.report.reconstructions import Measured, absolute_error, by_psnr, measure_reconstructions
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import InputError
 from tests.conftest import REPOSITORY
-from tests.report_parts import Page, at, bench_of
+from tests.invented_bench import bench_of
+from tests.report_page import Page, at
 
 SOURCES = {"rate": "fmae-edge evaluate", "speed": "fmae-edge bench"}
 MANIFEST = read_bundle(DEFAULT_BUNDLE, only=()).manifest
@@ -28,7 +28,7 @@ MANIFEST = read_bundle(DEFAULT_BUNDLE, only=()).manifest
 
 @pytest.fixture(scope="module")
 def measured(images):
-    return measure(Codec(threads=1), images)
+    return measure_reconstructions(Codec(threads=1), images)
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +51,13 @@ def render(manifest=MANIFEST, measured=None, latent_map=None, evaluation=None):
     return render_page(figures, measured, latent_map, evaluation, SOURCES)
 
 
-def test_an_image_counts_as_its_own_file_decoded_again(measured, images):
+def test_an_image_is_measured_through_a_file_of_its_own(measured, images):
     codec = Codec(threads=1)
     files = [codec.compress(image) for image in images[:5]]
     assert [len(file) for file in files] == measured.shown.file_bytes[:5].tolist()
     decoded = np.stack([codec.decompress(file) for file in files])
     errors = np.square((decoded / 255.0) - (images[:5] / 255.0)).mean(axis=(1, 2))
-    # Batches may round a pixel otherwise than single images do
+    # A pixel may be rounded differently in a batch than alone
     np.testing.assert_allclose(measured.shown.psnr[:5], -10 * np.log10(errors), atol=0.02)
     assert [done.file_bytes is None for done in measured.passes] == [True, False]
 
@@ -99,7 +99,7 @@ def test_the_error_map_is_the_mean_absolute_error(figures, measured, images):
     assert (absolute_error(black, white) == 255).all()
 
 
-def test_the_map_puts_like_images_together_and_is_the_same_each_time(measured, latent_map):
+def test_the_map_puts_similar_images_together_and_is_deterministic(measured, latent_map):
     places = latent_map.places
     assert places.shape == (256, 2)
     assert 0 <= places.min() <= places.max() <= 1
@@ -114,7 +114,7 @@ def test_the_map_puts_like_images_together_and_is_the_same_each_time(measured, l
     assert np.median(near) < np.median(others) / 4
 
 
-def test_the_map_draws_the_middlemost_image_of_each_cell(images, latent_map):
+def test_the_map_draws_the_image_nearest_to_the_centre_of_each_cell(images, latent_map):
     places, colours = latent_map.places, np.ones((256, 3))
     shown = shown_on_map(places)
     cells = [tuple(cell) for cell in cell_of(places)]
@@ -130,7 +130,7 @@ def test_the_map_draws_the_middlemost_image_of_each_cell(images, latent_map):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
-def test_a_few_images_make_a_page_too(measured, count):
+def test_a_few_images_are_enough_for_a_page(measured, count):
     few = Measured(
         measured.images[:count],
         measured.latents[:count],
@@ -152,7 +152,7 @@ def test_a_few_images_make_a_page_too(measured, count):
     assert len(page.all("li")) == len(contents(page)) + 3 * min(count, 8)
 
 
-def test_what_comes_back_exactly_has_no_finite_psnr(measured, images):
+def test_exact_reconstructions_have_no_finite_psnr(measured, images):
     exact = replace(
         measured.shown, decoded=images, mse=np.zeros(256), psnr=np.full(256, np.inf), ssim=np.ones(256)
     )
@@ -175,23 +175,23 @@ def without(*names):
     [
         (without("training"), "no record of the training"),
         (without("parity"), "no record of parity"),
-        (without("rate"), "records no bytes of .fmae files"),
-        (without("quality"), "records no quality"),
-        (without("quantisation"), "does not say which layers run in int8"),
+        (without("rate"), "does not record the bytes of .fmae files"),
+        (without("quality"), "does not record the quality"),
+        (without("quantisation"), "does not record which layers run in int8"),
         ({}, "no record of the training"),
         (
             {"training": 5, "parity": [], "rate": {"a": 1}, "quality": "x", "tools": {"a": 3}},
             "no record of parity",
         ),
         ({**MANIFEST.record, "training": {"metrics": []}}, "no record of the training"),
-        ({**MANIFEST.record, "training": {"metrics": [{"epoch": 1}]}}, "does not say how wide"),
+        ({**MANIFEST.record, "training": {"metrics": [{"epoch": 1}]}}, "does not record the widths"),
         (
             {**MANIFEST.record, "parity": {**MANIFEST.record["parity"], "failures": ["int8 lost it"]}},
             "int8 lost it",
         ),
     ],
 )
-def test_what_the_record_lacks_is_said(record, said):
+def test_the_page_says_what_the_record_lacks(record, said):
     content = render(replace(MANIFEST, record=record))
     assert said in content.decode()
     assert json.loads(Page(content).all("script")[0][1])["bundle"]["name"] == "fashion-mnist"
@@ -201,7 +201,7 @@ def contents(page):
     return [attributes["href"].removeprefix("#") for attributes, _ in page.all("a")]
 
 
-def test_the_menu_has_the_sections_with_something_to_show(measured, latent_map, evaluation):
+def test_the_contents_list_the_sections_that_are_not_empty(measured, latent_map, evaluation):
     page = Page(render(MANIFEST, measured, latent_map, evaluation))
     sections = [attributes["id"] for attributes, _ in page.all("section")]
     assert contents(page) == sections
@@ -211,7 +211,7 @@ def test_the_menu_has_the_sections_with_something_to_show(measured, latent_map, 
     ]  # fmt: skip
 
 
-def test_a_codec_that_does_not_reach_the_psnr_of_the_table_has_its_nearest(evaluation):
+def test_a_codec_that_does_not_reach_the_psnr_of_the_table_shows_its_nearest(evaluation):
     def shifted(point):
         shift = {"fmae-edge": -2.5, "PCA": -6, "WebP": 6}.get(point.codec, 0)
         return replace(point, quality=replace(point.quality, psnr_pooled=point.quality.psnr_pooled + shift))
@@ -229,7 +229,7 @@ def test_a_codec_that_does_not_reach_the_psnr_of_the_table_has_its_nearest(evalu
     assert rows["PNG"] == ["lossless", "lossless"]
 
 
-def test_epochs_are_whole_numbers_however_few():
+def test_epochs_are_whole_numbers_even_if_there_are_few():
     for count in (1, 2, 3, 32):
         metrics = recorded_figures(MANIFEST.record)["training"]["metrics"][:count]
         for name, svg in training_charts(metrics).items():
@@ -238,7 +238,7 @@ def test_epochs_are_whole_numbers_however_few():
             assert all(tick.isdigit() and 1 <= int(tick) <= count for tick in ticks), (name, ticks)
 
 
-def test_rows_of_parity_that_say_the_same_are_one(measured):
+def test_equal_rows_of_parity_are_merged(measured):
     text = render(MANIFEST, measured).decode()
     rows = re.search(r'aria-label="Parity with PyTorch".*?</table>', text, re.DOTALL)[0].split("<tr>")[2:]
     cells = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows]
@@ -252,13 +252,13 @@ def test_a_bundle_without_a_prior(measured):
     plain = replace(measured, passes=measured.passes[:1])
     manifest = replace(MANIFEST, qualities=None)
     text = render(manifest, plain, map_latents(plain.latents)).decode()
-    assert "has no prior, so it writes no .fmae files" in text
+    assert "has no prior, so it cannot write .fmae files" in text
     assert "float32 latents, not quantised" in text
 
 
 def test_a_bundle_of_another_size_is_not_measured():
     text = render(replace(MANIFEST, image_height=18)).decode()
-    assert "none was measured" in text
+    assert "nothing was measured" in text
     assert "<img" not in text
 
 
@@ -272,11 +272,11 @@ def test_recorded_figures_are_those_of_the_manifest():
     assert len(found["layers"]) == len(MANIFEST.record["quantisation"]["layers"])
 
 
-def test_the_same_figures_make_the_same_page(measured, latent_map, evaluation):
+def test_equal_figures_make_equal_pages(measured, latent_map, evaluation):
     assert render(MANIFEST, measured, latent_map, evaluation) == render(MANIFEST, measured, latent_map, evaluation)
 
 
-def test_every_number_is_that_of_the_data(measured, latent_map, evaluation, figures):
+def test_every_number_is_a_figure_of_the_data(measured, latent_map, evaluation, figures):
     page = Page(render(MANIFEST, measured, latent_map, evaluation))
     marked = [(attributes, text) for attributes, text in page.all("span") if "data-figure" in attributes]
     assert len(marked) > 700
@@ -293,7 +293,7 @@ def test_every_number_is_that_of_the_data(measured, latent_map, evaluation, figu
     assert json.loads(page.all("script")[0][1]) == figures
 
 
-def test_a_name_cannot_break_out(measured):
+def test_a_name_is_escaped(measured):
     name = "</script><script>alert(1)</script><img src=x>\udc80"
     content = render(replace(MANIFEST, name=name))
     page = Page(content)
@@ -305,21 +305,21 @@ def test_a_name_cannot_break_out(measured):
     assert json.loads(page.all("script")[0][1])["bundle"]["name"] == name
 
 
-def test_an_evaluation_with_effort_has_room_on_a_page(evaluation):
+def test_an_evaluation_with_effort_fits_on_a_page(evaluation):
     ours = [
         replace(point, codec="fmae-edge, effort 9") for point in evaluation.points if point.codec == "fmae-edge"
     ]
     record = Evaluation(MANIFEST.bundle_id, describe_machine(), [*evaluation.points, *ours]).to_record()
     read = read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
-    assert len(read.codecs()) == 8  # of which PNG has no curve
-    assert "fmae-edge, effort 9</span>, against" in render(evaluation=read).decode()
+    assert len(read.codecs()) == 8  # PNG has no curve
+    assert "fmae-edge, effort 9</span>, with" in render(evaluation=read).decode()
     one_more = [replace(point, codec="another") for point in ours]
     record = Evaluation(MANIFEST.bundle_id, describe_machine(), [*read.points, *one_more]).to_record()
-    with pytest.raises(InputError, match="it: is not the evaluation.json.*8 lossy codecs"):
+    with pytest.raises(InputError, match="it: not the evaluation.json.*8 lossy codecs"):
         read_evaluation(json.dumps(record).encode(), "it", MANIFEST.bundle_id)
 
 
-def test_records_come_back_as_they_were_written(evaluation):
+def test_records_are_read_as_they_were_written(evaluation):
     written = (REPOSITORY / "docs/evaluation/evaluation.json").read_text()
     assert evaluation.to_record() == json.loads(written)
     bench = bench_of()

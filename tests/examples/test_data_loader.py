@@ -1,4 +1,4 @@
-"""The dataset of .fmae files: each epoch has every image once, whoever decodes it, and files in another order."""
+"""The dataset of .fmae files yields every image once per epoch, in another order each time."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from fmae_edge import Codec, InputError
 from tests.conftest import REPOSITORY
 
 CODEC = Codec(threads=1)
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # where there is one CPU
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one CPU
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def epoch(loader):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_image_once_an_epoch_and_never_in_the_same_order(folder, images, workers):
+def test_every_image_comes_once_per_epoch_in_another_order_each_time(folder, images, workers):
     loader = make_loader(folder, 5, workers, "fork")
     first, second = epoch(loader), epoch(loader)
     expected = sorted(CODEC.decompress(CODEC.compress(image)).tobytes() for image in images[:32])
@@ -43,14 +43,14 @@ def test_every_image_once_an_epoch_and_never_in_the_same_order(folder, images, w
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_bad_file_is_named(folder, workers):
+def test_an_error_names_the_bad_file(folder, workers):
     path = folder / "more" / "12.fmae"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=re.escape(f"{path}: ") + ".*truncated"):
         epoch(make_loader(folder, 5, workers, "fork"))
 
 
-def test_as_a_user_runs_it_with_workers_that_are_spawned(folder):
+def test_the_program_runs_with_spawned_workers(folder):
     command = [sys.executable, REPOSITORY / "examples/data_loader.py", folder / "more" / "12.fmae"]
     command += ["--workers", "1", "--start-method", "spawn"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -60,7 +60,7 @@ def test_as_a_user_runs_it_with_workers_that_are_spawned(folder):
     assert all(line.endswith(" images per second") for line in lines)
 
 
-def test_a_path_that_does_not_exist_is_one_sentence(monkeypatch, capsys):
+def test_a_missing_path_is_reported_in_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["data_loader.py", "nowhere.fmae"])
     with pytest.raises(SystemExit, match="2"):
         main()

@@ -1,4 +1,4 @@
-"""The service: what comes back is the codec's own, and nothing that is sent costs more than a request may."""
+"""The service returns the results of the codec, and no request costs more than the limits allow."""
 
 import asyncio
 import io
@@ -54,7 +54,7 @@ def pixels(response):
 
 
 def png_that_claims(width, height):
-    """A PNG of few bytes whose header is right and says that it is so large."""
+    """Return a small PNG whose valid header claims this size."""
     content = image_file(np.zeros((28, 28), np.uint8))
     header = b"IHDR" + struct.pack(">II", width, height) + content[24:29]
     return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
@@ -66,7 +66,7 @@ def npy_that_claims(shape):
 
 def png_with_a_wrong_checksum():
     content = bytearray(image_file(np.zeros((28, 28), np.uint8)))
-    content[-13] ^= 1  # the end is 12 bytes
+    content[-13] ^= 1  # the last chunk has 12 bytes
     return bytes(content)
 
 
@@ -88,7 +88,7 @@ STACK = CODEC.compress_batch(np.zeros((3, 28, 28), np.uint8))
 
 
 @pytest.mark.parametrize("quality", [1, 5, 9])
-def test_an_fmae_file_there_and_back(client, images, quality):
+def test_fmae_files_round_trip(client, images, quality):
     response = client.post("/compress", params={"quality": quality}, content=image_file(images[0]))
     assert response.content == CODEC.compress(images[0], quality)
     assert response.headers["content-type"] == "application/octet-stream"
@@ -98,7 +98,7 @@ def test_an_fmae_file_there_and_back(client, images, quality):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-def test_a_latent_there_and_back(client, images, dtype):
+def test_latents_round_trip(client, images, dtype):
     response = client.post("/compress", params={"format": "npy"}, content=image_file(images[0]))
     latent = np.load(io.BytesIO(response.content))
     np.testing.assert_array_equal(latent, CODEC.encode(images[0]))
@@ -108,14 +108,14 @@ def test_a_latent_there_and_back(client, images, dtype):
     np.testing.assert_array_equal(pixels(back), CODEC.decode(latent))
 
 
-def test_colours_and_jpeg_are_taken(client, images):
+def test_colour_images_and_jpeg_files_are_accepted(client, images):
     colours = np.repeat(images[0][..., None], 3, axis=2)
     assert client.post("/compress", content=image_file(colours)).content == CODEC.compress(images[0])
     assert client.post("/compress", content=image_file(images[0], "JPEG")).status_code == 200
     assert client.post("/compress", content=png_with_text(1_000_000)).status_code == 200
 
 
-def test_any_image_of_a_stack(client, images):
+def test_index_selects_an_image_of_a_stack(client, images):
     latents = CODEC.encode(images[:3])
     stacks = [CODEC.compress_batch(images[:3]), npy_file(latents), npy_file(np.asfortranarray(latents))]
     for stack, decoded in zip(stacks, (CODEC.decompress(stacks[0]), *[CODEC.decode(latents)] * 2), strict=True):
@@ -139,7 +139,7 @@ def test_any_image_of_a_stack(client, images):
         ("/decompress", FMAE[:-1], "truncated"),
         ("/decompress", FMAE[:-1] + bytes([FMAE[-1] ^ 1]), "corrupted"),
         ("/decompress?index=3", STACK, "has no image 3; its 3 images are numbered 0 to 2"),
-        ("/decompress", npy_file(np.zeros(64, np.float32))[:-1], "holds 255 bytes of data and needs 256"),
+        ("/decompress", npy_file(np.zeros(64, np.float32))[:-1], "it has 255 bytes of data and needs 256"),
         ("/decompress", npy_that_claims((10**30, 0)), "its header is missing or damaged"),
         ("/decompress", b"\x93NUMPY", "its header is missing or damaged"),
         ("/decompress", npy_file(np.zeros((3, 1, 64), np.int8)), "(3, 1, 64)"),
@@ -151,7 +151,7 @@ def test_any_image_of_a_stack(client, images):
     ],
     ids=lambda value: value if isinstance(value, str) else "file",
 )
-def test_bad_files_are_answered_with_a_sentence(client, path, body, sentence):
+def test_bad_files_get_status_422_and_a_sentence(client, path, body, sentence):
     response = client.post(path, content=body)
     assert response.status_code == 422
     assert sentence in response.json()["detail"]
@@ -170,7 +170,7 @@ def test_a_huge_image_is_refused_before_it_is_unpacked(client, monkeypatch):
     assert not unpacked
 
 
-def test_a_pickle_is_not_loaded(client, tmp_path):
+def test_pickles_are_not_loaded(client, tmp_path):
     class Evil:
         def __reduce__(self):
             return Path.mkdir, (tmp_path / "loaded",)
@@ -180,7 +180,7 @@ def test_a_pickle_is_not_loaded(client, tmp_path):
     assert not (tmp_path / "loaded").exists()
 
 
-def test_no_memory_is_taken_on_the_word_of_a_header():
+def test_a_header_that_claims_too_much_takes_no_memory():
     content = npy_that_claims((2**20, 64))
     tracemalloc.start()
     try:
@@ -192,7 +192,7 @@ def test_no_memory_is_taken_on_the_word_of_a_header():
 
 
 def scope_of(path, headers=(), places=None):
-    """Return what a server tells the service about a POST."""
+    """Return the ASGI scope of a POST request."""
     state = {"codec": CODEC, "places": places or anyio.Semaphore(1)}
     return {
         "type": "http",
@@ -205,8 +205,8 @@ def scope_of(path, headers=(), places=None):
 
 
 @pytest.mark.parametrize(("announced", "chunks_read"), [([(b"content-length", b"65537")], 0), ([], 5)])
-def test_a_body_without_end_is_not_read_to_its_end(announced, chunks_read):
-    """65,536 bytes are allowed: of chunks of 16,384, the fifth is too many."""
+def test_an_endless_body_is_not_read_to_the_end(announced, chunks_read):
+    """65,536 bytes are allowed, so the fifth chunk of 16,384 bytes is too much."""
     read, sent = [], []
 
     async def receive():
@@ -222,7 +222,7 @@ def test_a_body_without_end_is_not_read_to_its_end(announced, chunks_read):
     assert "65536 bytes" in json.loads(sent[1]["body"])["detail"]
 
 
-def test_requests_at_once_get_their_own_answers(client, images):
+def test_simultaneous_requests_get_their_own_answers(client, images):
     def there_and_back(image):
         content = client.post("/compress", content=image_file(image)).content
         return pixels(client.post("/decompress", content=content))
@@ -232,7 +232,7 @@ def test_requests_at_once_get_their_own_answers(client, images):
     np.testing.assert_array_equal(decoded, [CODEC.decompress(CODEC.compress(image)) for image in images[:24]])
 
 
-def test_two_compress_at_once_and_the_others_wait_while_the_service_answers(client, images, monkeypatch):
+def test_two_requests_compress_at_once_and_the_service_still_answers(client, images, monkeypatch):
     running, most, go = threading.Semaphore(0), [0], threading.Event()
     at_work = set()
 
@@ -257,14 +257,14 @@ def test_two_compress_at_once_and_the_others_wait_while_the_service_answers(clie
     assert most[0] == service.THREADS == 2
 
 
-def test_a_file_that_claims_many_images_is_refused_before_they_are_looked_at(client, monkeypatch):
+def test_a_file_that_claims_too_many_images_is_refused(client, monkeypatch):
     monkeypatch.setattr(service, "MAX_IMAGES", 2)
     assert client.post("/decompress", content=STACK).status_code == 422
     monkeypatch.setattr(service, "MAX_IMAGES", 3)
     assert client.post("/decompress", content=STACK).status_code == 200
 
 
-def test_more_requests_than_there_are_places_are_told_to_come_again(images):
+def test_requests_over_the_limit_are_told_to_try_again(images):
     async def post():
         return {"type": "http.request", "body": image_file(images[0]), "more_body": False}
 
@@ -279,7 +279,7 @@ def test_more_requests_than_there_are_places_are_told_to_come_again(images):
     assert (b"retry-after", b"1") in sent[0]["headers"]
 
 
-def test_a_client_that_sends_nothing_is_given_up(monkeypatch):
+def test_a_client_that_sends_nothing_gets_a_timeout(monkeypatch):
     monkeypatch.setattr(service, "BODY_SECONDS", 0.05)
     sent = []
 
@@ -296,7 +296,7 @@ def test_a_client_that_sends_nothing_is_given_up(monkeypatch):
 
 @pytest.fixture
 def served():
-    """The host and port of the service as a user runs it; it logs no error until Ctrl-C ends it."""
+    """Run the service as a user does and yield its host and port. It must log no error until Ctrl-C ends it."""
     command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples", "service:app", "--port", "0"]
     server = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = []
@@ -315,13 +315,13 @@ def served():
         server.stdout.close()
 
 
-def test_as_a_user_runs_it(served, images):
+def test_the_service_runs_under_uvicorn(served, images):
     host, port = served
     content = urllib.request.urlopen(f"http://{host}:{port}/compress?quality=7", image_file(images[0])).read()
     assert content == CODEC.compress(images[0], 7)
 
 
-def test_idle_connections_and_clients_that_leave_cost_others_nothing(served, images):
+def test_idle_and_leaving_clients_do_not_block_others(served, images):
     host, port = served
     half = b"POST /compress HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1234"
     with ExitStack() as stack:

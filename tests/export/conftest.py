@@ -1,4 +1,4 @@
-"""Models of several geometries, whose every export must be the same function."""
+"""Models of several geometries; each export of one must compute the same function."""
 
 from functools import cache
 
@@ -22,7 +22,7 @@ CONFIGS = {
 
 
 def make_model(name):
-    """Random weights, or the trained model, in float64 so that only a wrong identity differs."""
+    """Return a model with random or trained weights, in float64 so that only a wrong identity differs."""
     config = CONFIGS[name]
     if config is None:
         return load_checkpoint(CHECKPOINT).model.double().requires_grad_(False)
@@ -32,7 +32,7 @@ def make_model(name):
 
 @cache
 def plain_graphs(name):
-    """The encoder and the decoder of a model as PyTorch exports them, which takes it seconds."""
+    """Return the encoder and the decoder of a model as PyTorch exports them, which takes seconds."""
     model = make_model(name).float()
     return plain_encoder_graph(model), plain_decoder_graph(model)
 
@@ -52,7 +52,7 @@ def random_images(model):
 
 @pytest.fixture(scope="module")
 def random_latents(model, random_images):
-    """Latents that the model itself gives, and as many from nowhere."""
+    """Latents of the model, and as many random ones."""
     latents = model.encoder(random_images.double() / 255)
     generator = torch.Generator().manual_seed(2)
     return torch.cat([latents, torch.randn(latents.shape, generator=generator, dtype=latents.dtype)])

@@ -1,4 +1,4 @@
-"""A model's halves in int8, as export makes them, without the search for layers that stay in float."""
+"""Both halves of a model in int8, as export makes them, without the choice of layers that stay in float."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from fmae_edge.runtime.engine.sessions import open_session
 
 
 class Int8Halves:
-    """A model's halves in int8: their steps, their graphs, and what goes in."""
+    """Both halves of a model in int8: their steps, graphs and calibration inputs."""
 
     def __init__(self, model, images, target, stay_float=(), rewrite=True):
         network = network_of(model.float())
@@ -44,7 +44,7 @@ class Int8Halves:
         )
 
     def encode(self, images, **options):
-        """uint8 (N, height, width, channels) through onnxruntime."""
+        """Encode uint8 (N, height, width, channels) with onnxruntime."""
         return _run(self.encoder_graph, np.ascontiguousarray(images.permute(0, 3, 1, 2).numpy()), **options)
 
     def decode(self, latents, **options):

@@ -1,4 +1,4 @@
-"""Whatever export can write, the runtime's check of graphs accepts; and it knows no operator beyond that."""
+"""The graph check of the runtime accepts every graph that export can write, and no other operators."""
 
 import random
 
@@ -15,15 +15,14 @@ from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.runtime.bundle import onnx_file
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.operators import OPERATORS
 from tests.export.conftest import plain_graphs
 from tests.export.int8_halves import Int8Halves
 
 
 def int8_graphs(config, rewrite, target="avx2", stay_float=()):
-    """Return the encoder and the decoder of random weights."""
+    """Return an encoder and a decoder with random weights."""
     images = torch.randint(0, 256, (3, config.image_channels, config.image_size, config.image_size))
     halves = Int8Halves(random_model(config).double(), images.to(torch.uint8), target, stay_float, rewrite)
     return halves.encoder_graph, halves.decoder_graph
@@ -80,7 +79,7 @@ def test_small_images_large_images_and_wide_models_are_accepted(config):
     check(config, *float_graphs(config, rewrite=True))
 
 
-def test_the_check_knows_the_operators_that_export_writes_and_no_others():
+def test_the_check_knows_exactly_the_operators_that_export_writes():
     graphs = [
         *plain_graphs("odd width"),
         *float_graphs(ModelConfig(8, 1, 2, (2, 3, 2)), rewrite=True),

@@ -1,4 +1,4 @@
-"""The graphs of a bundle as a whole: what is chosen on which images, and models that are awkward to quantise."""
+"""The graphs of a bundle as a whole: which images decide what, and models that are hard to quantise."""
 
 import numpy as np
 import onnx
@@ -31,7 +31,7 @@ def encode(graph, images):
     return open_session(graph, "encoder", threads=1).run(None, {"image": images.unsqueeze(1).numpy()})[0]
 
 
-def test_layers_are_chosen_on_images_that_calibrate_nothing(model, train_images, monkeypatch):
+def test_layers_are_chosen_on_images_that_do_not_calibrate(model, train_images, monkeypatch):
     used = {}
 
     class Noting(int8_network.Int8Network):
@@ -52,20 +52,20 @@ def test_layers_are_chosen_on_images_that_calibrate_nothing(model, train_images,
 
 
 @pytest.mark.parametrize("number", [0, -1, 4097])
-def test_numbers_of_calibration_images_that_make_no_sense(number):
+def test_an_invalid_number_of_calibration_images_is_refused(number):
     with pytest.raises(ExportError, match="expected 1 to 4096"):
         ExportOptions(calibration_images=number)
 
 
 def test_a_layer_that_does_not_run_in_int8_fails_the_export(model, train_images, monkeypatch):
-    """As if onnxruntime had made a float layer of one that was promised."""
+    """Simulate an onnxruntime that turns a promised int8 layer into a float layer."""
     original = int8_network.quantise
 
     def sabotaged(layers, inputs, source, target, method, stay_float):
         return original(layers, inputs, source, target, method, {*stay_float, "conv2"})
 
     monkeypatch.setattr(int8_network, "quantise", sabotaged)
-    with pytest.raises(ExportError, match="should run in int8, but do not: conv2"):
+    with pytest.raises(ExportError, match="should run in int8 but do not: conv2"):
         build_graphs(model, train_images, STEPS, ExportOptions())
 
 
@@ -103,7 +103,7 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize("name", AWKWARD)
-def test_biases_never_leave_32_bits(model, train_images, name):
+def test_biases_fit_32_bits(model, train_images, name):
     with torch.no_grad():
         AWKWARD[name](model.encoder.dense, model.encoder.convs[2])
     with torch.inference_mode():

@@ -1,7 +1,8 @@
-"""Export writes a whole bundle that holds parity, or nothing."""
+"""Export writes a complete bundle that passes the parity gates, or nothing."""
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ import torch
 from fmae_edge import Codec
 from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
-from fmae_edge.model.checkpoint import MODEL, load_checkpoint
+from fmae_edge.model.checkpoint import MODEL, RECIPE, load_checkpoint
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.errors import OutputError
+from fmae_edge.runtime.errors import BundleError, OutputError
 from fmae_edge.runtime.self_test import GOLDEN_NAME
 from tests.conftest import CHECKPOINT
 
@@ -28,8 +29,8 @@ def export(tmp_path, images, small_run):
     return export_run
 
 
-def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
-    # 100 images calibrate, which may miss the gate by little
+def test_a_written_bundle_has_its_figures(export, tmp_path, images):
+    # Calibrated on 100 images, it may miss the gate by a little
     manifest, parity = export(CHECKPOINT, allow_parity_loss=True)
     read = read_bundle(tmp_path / "made").manifest
     assert read == manifest
@@ -49,14 +50,50 @@ def test_what_is_written_is_a_bundle_with_its_figures(export, tmp_path, images):
     symbols = Codec(tmp_path / "made", precision="fp32").encode(images[:200], dtype="int8")
     assert 100 <= abs(symbols.astype(int)).max() <= 127
     golden = safetensors.numpy.load((tmp_path / "made" / GOLDEN_NAME).read_bytes())
-    np.testing.assert_array_equal(golden["images"], images[:8])  # of the training
+    np.testing.assert_array_equal(golden["images"], images[:8])  # training images
     assert os.listdir(tmp_path) == ["made"]
 
 
-def test_a_missed_gate_writes_nothing_unless_told(export, tmp_path, monkeypatch):
-    # Ranges of which the real activations need ten times as much: they saturate.
+def test_the_recipe_is_recorded_as_the_run_has_it(export, small_run):
+    """Old runs recorded the options only, and the default bundle has exactly those."""
+    manifest, _ = export()
+    assert manifest.record["training"]["recipe"] == json.loads((small_run / RECIPE).read_text())
+    shipped = read_bundle(DEFAULT_BUNDLE).manifest
+    assert shipped.record["training"]["recipe"] == json.loads((CHECKPOINT / RECIPE).read_text())
+
+
+@pytest.mark.parametrize(
+    ("limit", "problem"),
+    [("_MAX_BUNDLE_BYTES", "a bundle may have at most"), ("_MAX_MANIFEST_BYTES", "manifest.json has more than")],
+)
+def test_a_bundle_that_the_runtime_refuses_is_not_written(export, tmp_path, monkeypatch, limit, problem):
+    monkeypatch.setattr(f"fmae_edge.runtime.bundle.bundle.{limit}", 1000)
+    with pytest.raises(BundleError, match=f"^bundle 'trial': .*{problem}"):
+        export()
+    assert os.listdir(tmp_path) == []
+
+
+def test_every_file_is_written_once_and_none_is_read_again(export, tmp_path, monkeypatch):
+    written = []
+
+    def noting(write):
+        def note(path, content):
+            written.append(path.name)
+            return write(path, content)
+
+        return note
+
+    monkeypatch.setattr(Path, "write_bytes", noting(Path.write_bytes))
+    monkeypatch.setattr(Path, "write_text", noting(Path.write_text))
+    monkeypatch.setattr("fmae_edge.runtime.codec.read_bundle", None)  # Codec(folder) would call it
+    export()
+    assert sorted(written) == sorted(path.name for path in (tmp_path / "made").iterdir())
+
+
+def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypatch):
+    # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.layer_choice.MAX_LOSS_DB", 99)  # or layer after layer is tried in float
+    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
     with pytest.raises(ParityError, match="no bundle was written; int8.*PSNR lost"):
         export()
     assert os.listdir(tmp_path) == []
@@ -76,7 +113,7 @@ def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
     assert os.listdir(tmp_path) == ["bundle"]
 
 
-def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_never_replaced(export, tmp_path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.tex").write_text("years of work")
@@ -85,7 +122,7 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(export, tmp_path):
     assert (precious / "thesis.tex").exists()
 
 
-def test_a_bundle_with_other_files_beside_is_never_replaced(export, bundle, tmp_path):
+def test_a_bundle_with_other_files_is_never_replaced(export, bundle, tmp_path):
     (bundle / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputError, match="contains more than a bundle"):
         export(target=bundle, force=True)
@@ -99,12 +136,12 @@ def test_a_bundle_with_other_files_beside_is_never_replaced(export, bundle, tmp_
         export(target=tmp_path / "link", force=True)
 
 
-def test_where_no_bundle_can_be_written(export, tmp_path):
+def test_a_target_without_a_parent_folder_is_refused(export, tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         export(target=tmp_path / "missing" / "made")
 
 
-def test_a_model_for_other_images(tmp_path, images):
+def test_a_model_for_images_of_another_size_is_refused(tmp_path, images):
     checkpoint = load_checkpoint(CHECKPOINT)
     small = torch.from_numpy(images[:, :20, :20].copy())
     with pytest.raises(ExportError, match=r"\(1, 28, 28\).*\(1, 20, 20\)"):

@@ -1,4 +1,4 @@
-"""The float32 graphs, plain and rewritten: their ports, what they carry, and that they are the model."""
+"""The float32 graphs, plain and rewritten: their ports, their content, and that they compute the model."""
 
 import numpy as np
 import onnx
@@ -8,13 +8,12 @@ from fmae_edge.export.float_graph import float_graph
 from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.onnx_file import read_graph
 from fmae_edge.runtime.engine.sessions import open_session
 from tests.export.conftest import CONFIGS, make_model, plain_graphs
 
-# PyTorch takes seconds to export a model: plain, the trained one, and geometries that differ in every way
+# PyTorch takes seconds to export a model, so only three are exported plain: they differ in every way
 CASES = [(name, "rewritten") for name in CONFIGS]
 CASES += [(name, "plain") for name in ("trained", "three channels", "odd width")]
 
@@ -76,12 +75,12 @@ def test_every_config_exports_to_the_same_function(model, graphs, random_images,
         session = open_session(graph.SerializeToString(), "graph", threads=1, optimise=optimise)
         (found,) = session.run(None, {session.get_inputs()[0].name: value.float().numpy()})
         expected = half(value).numpy()
-        # 1e-6 is held in float64, by test_rewrite; here float32 rounds sums of up to 20 on top
+        # test_rewrite holds 1e-6 in float64; here float32 also rounds sums of up to 20
         np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("path", sorted(DEFAULT_BUNDLE.glob("*.onnx")), ids=lambda path: path.name)
-def test_the_shipped_graphs_are_valid_and_tell_nothing_of_their_makers_machine(path):
+def test_the_shipped_graphs_are_valid_and_without_traces_of_the_machine_that_made_them(path):
     content = path.read_bytes()
     graph = onnx.load_from_string(content)
     onnx.checker.check_model(graph, full_check=True)
@@ -97,4 +96,4 @@ def test_the_plain_export_is_the_model_as_trained_without_traces():
     ops = [node.op_type for node in graph.graph.node]
     assert ops.count("ConvTranspose") == 2
     assert b".py" not in graph.SerializeToString()
-    read_graph(graph.SerializeToString())  # or the runtime would refuse a bundle that is not rewritten
+    read_graph(graph.SerializeToString())  # else the runtime would refuse a bundle that is not rewritten

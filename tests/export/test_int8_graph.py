@@ -1,4 +1,4 @@
-"""int8 graphs compute what integer arithmetic says, run in int8, and cannot saturate."""
+"""int8 graphs compute the results of integer arithmetic, run in int8, and cannot saturate."""
 
 from functools import cache
 
@@ -8,11 +8,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from fmae_edge.export.bundle_graphs import optimised_graph, require_int8
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.int8_graph import PIXELS
 from fmae_edge.export.int8_layers import FloatLayer, Int8Layer
 from fmae_edge.export.int8_target import TARGETS
-from fmae_edge.export.optimised_graph import optimised_graph, require_int8
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from tests.export.conftest import CONFIGS, make_model
 from tests.export.int8_halves import Int8Halves
@@ -20,13 +20,13 @@ from tests.export.int8_halves import Int8Halves
 
 @pytest.fixture(scope="module", params=[name for name in CONFIGS if name != "seed sizes"])
 def model(request):
-    """Random weights of the seed's sizes would take long and show nothing that the trained ones do not."""
+    """Leave out random weights in the sizes of the seed: they are slow and show no more than the trained ones."""
     return make_model(request.param)
 
 
 @pytest.fixture(scope="module")
 def halves_for(model, random_images):
-    """The model in int8 for a target, which takes a second to make."""
+    """Make the model in int8 for a target, which takes a second."""
     return cache(lambda target: Int8Halves(model, random_images, target))
 
 
@@ -36,7 +36,7 @@ def halves(halves_for, request):
 
 
 @pytest.mark.parametrize("optimise", [False, True])
-def test_the_graphs_compute_what_integer_arithmetic_says(halves, optimise):
+def test_the_graphs_compute_the_results_of_integer_arithmetic(halves, optimise):
     """Black, white and noise drive every product to its extremes, where 16 bits would saturate."""
     noise = torch.randint(0, 2, halves.images.shape, dtype=torch.uint8) * 255
     extremes = torch.stack([torch.zeros_like(noise[0]), torch.full_like(noise[0], 255)])
@@ -45,10 +45,10 @@ def test_the_graphs_compute_what_integer_arithmetic_says(halves, optimise):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
     for latents in (halves.latents, 10 * halves.latents, -halves.latents):
         difference = halves.decode(latents, optimise=optimise) - halves.decode_exactly(latents)
-        assert np.abs(difference).max() <= 1  # onnxruntime's sigmoid is an approximation
+        assert np.abs(difference).max() <= 1  # the sigmoid of onnxruntime is an approximation
 
 
-def test_they_are_near_the_float_model(halves, model):
+def test_int8_results_are_close_to_the_float_model(halves, model):
     latents = model.encoder(halves.images.permute(0, 3, 1, 2).double() / 255)
     spread = float(latents.max() - latents.min())
     assert np.abs(halves.encode(halves.images) - latents.numpy()).max() < 0.06 * spread
@@ -75,12 +75,12 @@ def test_every_layer_runs_in_int8(halves):
 
 @pytest.mark.parametrize("target", ["avx2", "arm"])
 @pytest.mark.parametrize("name", ["conv1", "conv2", "dense"])
-def test_a_layer_that_stays_float_does_and_the_export_can_tell(model, random_images, name, target):
-    """onnxruntime turns a float convolution between Q and DQ into an int8 one of its own rounding."""
+def test_a_float_layer_stays_float_and_require_int8_detects_it(model, random_images, name, target):
+    """onnxruntime would turn a float convolution between DequantizeLinear and QuantizeLinear into int8."""
     halves = Int8Halves(model, random_images, target, stay_float=(name,))
     for graph, steps in ((halves.encoder_graph, halves.encoder), (halves.decoder_graph, halves.decoder)):
         if name in weighted(steps):
-            with pytest.raises(ExportError, match=f"should run in int8, but do not: {name}$"):
+            with pytest.raises(ExportError, match=f"should run in int8 but do not: {name}$"):
                 require_int8(graph.SerializeToString(), weighted(steps))
     found, expected = halves.encode(halves.images), halves.encode_exactly(halves.images)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 * np.abs(expected).max())
@@ -88,26 +88,26 @@ def test_a_layer_that_stays_float_does_and_the_export_can_tell(model, random_ima
     assert np.abs(difference).max() <= 4  # a logit that rounds the other way moves a pixel by up to three levels
 
 
-def test_a_layer_that_nothing_computes_is_missed():
+def test_a_missing_layer_is_reported():
     graph = read_bundle(DEFAULT_BUNDLE).files["encoder.onnx"]
     with pytest.raises(ExportError, match="conv9"):
         require_int8(graph, ["conv1", "conv9"])
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_16_bits_hold_the_sums_of_the_default_target(halves_for, target):
-    """The weights for VNNI show that what is simulated here does happen."""
+def test_the_sums_of_the_default_target_fit_16_bits(halves_for, target):
+    """With weights for VNNI, the simulation does saturate."""
     halves = halves_for(target)
     layers = [step for step in (*halves.encoder, *halves.decoder) if isinstance(step, Int8Layer)]
     exact = [
         torch.equal(in_16_bits(layer, rows), rows @ layer.weights) for layer in layers for rows in worst(layer)
     ]
-    if target != "arm":  # int8 by int8 has instructions of its own
+    if target != "arm":  # which has its own instructions for int8 by int8
         assert all(exact) == (target == "avx2")
 
 
 def in_16_bits(layer, rows):
-    """What x86 without VNNI makes of stored bytes (M, K): products are added in pairs, and saturate."""
+    """Compute stored bytes (M, K) as x86 without VNNI does: it adds products in pairs and saturates."""
     products = torch.nn.functional.pad(rows, (0, rows.shape[1] % 2))[:, :, None] * torch.nn.functional.pad(
         layer.weights, (0, 0, 0, len(layer.weights) % 2)
     )
@@ -116,7 +116,7 @@ def in_16_bits(layer, rows):
 
 
 def worst(layer):
-    """Bytes that drive the pairs of the heaviest column up, and those that drive them down."""
+    """Return the bytes that make the pairs of the heaviest column largest, and those that make them smallest."""
     for sign in (1, -1):
         column = (sign * layer.weights).clamp(min=0).sum(dim=0).argmax()
         yield 255.0 * (sign * layer.weights[:, column] > 0).double()[None]
@@ -147,16 +147,16 @@ def test_the_shipped_graphs_run_in_int8_as_recorded_and_hold_the_pair_rule(name)
     constants = {constant.name: numpy_helper.to_array(constant).astype(int) for constant in graph.initializer}
     for layer in layers:
         weight = constants[f"{layer}.weight"]
-        # Filters are (out, in, kernel height, kernel width), and the kernels run through them channels last
+        # Filters are (out, in, kernel height, kernel width); the kernels read them channels last
         columns = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1) if weight.ndim == 4 else weight.T
         padded = np.pad(columns, ((0, 0), (0, columns.shape[1] % 2)))
         pairs = padded.reshape(len(columns), -1, 2)
         assert np.clip(pairs, 0, None).sum(axis=2).max() <= 128
         assert np.clip(pairs, None, 0).sum(axis=2).min() >= -128
-        assert np.abs(weight).max() > 100  # and yet they have 8 bits
+        assert np.abs(weight).max() > 100  # they still use 8 bits
 
 
-def test_the_shipped_graphs_convert_nothing_on_either_side():
+def test_the_shipped_graphs_do_not_convert_their_images():
     for name, port in (("encoder.onnx", "input"), ("decoder.onnx", "output")):
         graph = onnx.load_from_string(read_bundle(DEFAULT_BUNDLE).files[name]).graph
         (value,) = getattr(graph, port)

@@ -1,11 +1,17 @@
-"""The exported prior: integers that cost what the trained floats cost, and a table where there is no network."""
+"""The exported prior: integers that cost as many bits as the trained floats, or tables without a network."""
 
 import numpy as np
 import pytest
 import torch
 
-from fmae_edge.export.integer_prior import build_prior
-from fmae_edge.export.prior_tables import COLUMNS, WIDTHS_PER_OCTAVE, logistic_masses, to_starts, widths_below
+from fmae_edge.export.integer_prior import (
+    COLUMNS,
+    WIDTHS_PER_OCTAVE,
+    build_prior,
+    logistic_masses,
+    to_starts,
+    widths_below,
+)
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, PriorFit
 from fmae_edge.runtime.entropy.prior import FRACTIONS, NetworkPrior, TablePrior, read_prior
@@ -17,7 +23,7 @@ SIZE = 10
 
 @pytest.fixture(scope="module")
 def latents():
-    """Latents that tell much of each other: a few hidden causes of ten values."""
+    """Latents that depend on each other: three hidden causes of ten values."""
     random = np.random.default_rng(0)
     causes = random.normal(0, 0.5, (3000, 3)) @ random.normal(0, 1, (3, SIZE))
     return (causes + random.normal(0, 0.05, causes.shape)).astype(np.float32)
@@ -46,11 +52,11 @@ def test_integers_cost_what_floats_cost(latents, fitted):
         rounded = torch.from_numpy(np.rint(held_out * UNITS / step) * step)
         with torch.no_grad():
             floats = fitted.bits(rounded, rounded, torch.full((len(rounded),), quality)).mean().item()
-        # Counted tables may gain, rounding may lose: a hundredth, and what the counts of so few images lack
+        # Counted tables may gain and rounding may lose; the tables of few images cost up to half a bit more
         assert mean_bits(content, held_out, qualities.unit, quality) < 1.02 * floats + 0.5
 
 
-def test_integer_widths_are_rounded_not_cut(latents, fitted):
+def test_integer_widths_are_rounded_not_truncated(latents, fitted):
     content, qualities = build_prior(fitted, latents[:2000])
     integers = read_prior(content, SIZE, QUALITY_STEPS, "it")
     for quality in (0, 4, 8):
@@ -63,7 +69,7 @@ def test_integer_widths_are_rounded_not_cut(latents, fitted):
         exact = WIDTHS_PER_OCTAVE * widths.numpy() - widths_below(step)
         inside = (exact > 1) & (exact < 30)
         assert inside.mean() > 0.5
-        assert abs((rows // FRACTIONS - exact)[inside].mean()) < 0.2  # of a quarter of an octave; cut it is -0.5
+        assert abs((rows // FRACTIONS - exact)[inside].mean()) < 0.2  # quarter octaves; truncation gives -0.5
 
 
 def test_the_network_beats_the_table_where_latents_depend_on_each_other(latents, fitted):
@@ -71,13 +77,13 @@ def test_the_network_beats_the_table_where_latents_depend_on_each_other(latents,
     table, _ = build_prior(None, latents[:2000])
     unit = float(latents[:2000].std(axis=0).mean()) / 48
     assert isinstance(read_prior(table, SIZE, QUALITY_STEPS, "it"), TablePrior)
-    # At the finest quality of each, per step of equal size
+    # At the finest quality of each, for steps of equal size
     networks = mean_bits(network, latents[2000:], qualities.unit, 8) / SIZE + np.log2(qualities.unit)
     tables = mean_bits(table, latents[2000:], unit, 8) / SIZE + np.log2(unit)
     assert networks < tables - 0.5
 
 
-def test_latents_that_never_change_are_no_trouble():
+def test_constant_latents_can_be_exported():
     for prior in (None, Prior(SIZE, hidden=8)):
         constant = np.full((50, SIZE), 0.25, np.float32)
         constant[:, 0] = np.linspace(-1, 1, 50)
@@ -85,7 +91,7 @@ def test_latents_that_never_change_are_no_trouble():
         read_prior(content, SIZE, QUALITY_STEPS, "it")
 
 
-def test_tables_are_whole_whatever_was_counted():
+def test_tables_are_complete_for_any_counts():
     formula = logistic_masses()
     assert (formula >= 0).all()
     np.testing.assert_allclose(formula.sum(axis=1), 1)
@@ -98,5 +104,5 @@ def test_tables_are_whole_whatever_was_counted():
     assert sizes[0, 5] == 65536 - COLUMNS + 1
 
 
-def test_a_step_twice_as_long_takes_an_octave_of_widths():
+def test_a_step_twice_as_long_narrows_by_an_octave():
     assert widths_below(40) - widths_below(20) == 4

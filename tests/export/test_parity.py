@@ -1,4 +1,4 @@
-"""Parity of the shipped graphs with the checkpoint that they were made from, and that its gates can close."""
+"""The shipped graphs are in parity with their checkpoint, and the gates catch graphs that are not."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES
 from fmae_edge.runtime.engine.sessions import open_session
 from tests.conftest import CHECKPOINT
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def some(images):
 
 @needs_data
 def test_the_shipped_bundle_on_the_whole_test_set(model, files, fashion_mnist, monkeypatch):
-    """At one batch size, as all take a minute; at the others the record must have the same figures."""
+    """Measure one batch size, since all take a minute; the record must have the same figures for the others."""
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
     parity = measure_parity(model, files, torch.from_numpy(fashion_mnist.test))
     assert parity.failures() == []
@@ -49,7 +49,7 @@ def test_the_shipped_bundle_on_the_whole_test_set(model, files, fashion_mnist, m
         (b, *c) for b in BATCHES for c in found
     }
     for row in rows:
-        # int8 results differ by kind of CPU in the last bit
+        # int8 results differ in the last bit between kinds of CPU
         psnr = pytest.approx(row["psnr"], abs=1e-4 if row["precision"] == "fp32" else 0.02)
         assert found[row["precision"], row["optimised"]] == psnr
 
@@ -105,7 +105,7 @@ def test_a_graph_that_computes_something_else_is_caught(model, files, some, file
     assert all(failure.startswith("int8" if "fp32" not in file else "fp32") for failure in failures)
 
 
-def test_the_gates_are_those_promised(model, files, some):
+def test_the_gates_have_their_documented_values(model, files, some):
     fp32 = next(c for c in measure_parity(model, files, some[:2]).comparisons if c.precision == "fp32")
     int8 = dataclasses.replace(fp32, precision="int8")
     for good, bad, comparison in (

@@ -1,15 +1,14 @@
-"""Ranges, rounding and the choice of layers: each property that the int8 graphs are built on."""
+"""Calibration, rounding and the choice of int8 layers, by the properties that the int8 graphs rely on."""
 
 import numpy as np
 import pytest
 import torch
 
-from fmae_edge.export.calibration import CALIBRATION_METHODS, upper_bound
 from fmae_edge.export.int8_layers import Int8Layer, Quantiser, run_int8
+from fmae_edge.export.int8_network import MAX_LOSS_DB, choose_layers
 from fmae_edge.export.int8_target import TARGETS, int8_target
-from fmae_edge.export.layer_choice import MAX_LOSS_DB, choose_layers
 from fmae_edge.export.layers import Conv, Dense, Sigmoid, run
-from fmae_edge.export.quantise import LOGIT_LIMIT, quantise
+from fmae_edge.export.quantise import CALIBRATION_METHODS, LOGIT_LIMIT, quantise, upper_bound
 from fmae_edge.export.rounding import round_weights, weight_scales
 
 LEVELS = Quantiser(1 / 255, 0, 0, 255)
@@ -21,7 +20,7 @@ def generator(seed=0):
 
 @pytest.fixture
 def correlated():
-    """Inputs of which each goes along with its neighbour, as pixels do, all of one sign, as behind a ReLU."""
+    """Inputs that are correlated with their neighbours, as pixels are, and positive, as after a ReLU."""
     steps = torch.randn(2000, 41, generator=generator())
     return (100 + 20 * (steps[:, :-1] + steps[:, 1:])).clamp(0, 255)
 
@@ -47,7 +46,7 @@ def test_integers_fit_the_target(name, rows, weights, correlated):
     if name == "avx2":
         assert max(positive, negative) <= 128
     else:
-        assert max(positive, negative) > 128  # or the bound would not matter
+        assert max(positive, negative) > 128  # else the bound would not matter
 
 
 def test_scales_are_the_finest_that_fit(weights):
@@ -59,7 +58,7 @@ def test_scales_are_the_finest_that_fit(weights):
         assert max(fills) == pytest.approx(1, abs=1e-5)
 
 
-def test_rounding_keeps_outputs_better_than_rounding_to_nearest(weights, correlated):
+def test_outputs_change_less_than_with_rounding_to_nearest(weights, correlated):
     target = int8_target("avx2")
     scales = weight_scales(weights, target)
     nearest = torch.round(weights / scales).clamp(-127, 127)
@@ -81,12 +80,12 @@ def test_a_layer_keeps_the_mean_of_each_output():
     torch.testing.assert_close(means, run([conv], images).mean(dim=(0, 1, 2)), rtol=0, atol=1e-3)
 
 
-def test_a_layer_is_fitted_to_what_the_layers_before_it_really_give():
-    """The first layer's outputs lose their upper half: the second makes up for the mean that is missing."""
+def test_a_layer_is_fitted_to_the_quantised_outputs_of_the_layers_before_it():
+    """The outputs of the first layer lose their upper half; the second layer makes up for the missing mean."""
     first = Dense("first", torch.eye(4), torch.zeros(4), relu=True)
     second = Dense("second", torch.eye(4), torch.zeros(4))
     x = torch.rand(500, 4, generator=generator())
-    coarse = Quantiser(0.5, 0, 0, 1)  # what comes in is 0 or a half, on average far from what it stands for
+    coarse = Quantiser(0.5, 0, 0, 1)  # inputs become 0 or a half, on average far from their values
     steps = quantise([first, second], x, coarse, int8_target("avx2"), "min-max")
     found = run_int8(steps, coarse.quantise(x))
     torch.testing.assert_close(found.mean(dim=0), x.mean(dim=0), rtol=0, atol=0.01)
@@ -111,7 +110,7 @@ def test_bounds_scale_with_the_values(method):
     assert np.percentile(values, 99) < bound <= values.max()
 
 
-def test_one_outlier_moves_the_maximum_alone():
+def test_one_outlier_moves_only_the_maximum():
     values = np.random.default_rng(0).uniform(0, 1, 50_000).astype(np.float32)
     with_outlier = np.append(values, np.float32(10))
     assert upper_bound(with_outlier, "min-max") == 10
@@ -124,7 +123,7 @@ def test_a_layer_that_is_always_0_still_has_a_range(method):
     assert upper_bound(np.zeros(100, np.float32), method) > 0
 
 
-def test_all_layers_run_in_int8_if_together_they_cost_little():
+def test_all_layers_run_in_int8_if_they_lose_little_together():
     stay_float, choices = choose_layers(
         ["a", "b"], frozenset(), 20.0, lambda names: 19.98 + 0.005 * ("a" in names)
     )
@@ -133,7 +132,7 @@ def test_all_layers_run_in_int8_if_together_they_cost_little():
     assert [choice.loss_db for choice in choices] == pytest.approx([0.005, 0])
 
 
-def test_the_layers_that_cost_most_go_back_to_float_until_it_is_enough():
+def test_the_layers_that_lose_most_return_to_float_until_the_loss_is_small_enough():
     costs = {"a": 0.02, "b": 0.5, "c": 0.04, "d": 0.001}
     asked = []
 
@@ -152,7 +151,7 @@ def test_the_layers_that_cost_most_go_back_to_float_until_it_is_enough():
     assert 0.021 <= MAX_LOSS_DB < 0.061
 
 
-def test_layers_that_are_faster_in_float_stay_there_and_are_measured_all_the_same():
+def test_layers_that_are_faster_in_float_stay_float_and_are_still_measured():
     costs = {"a": 0.01, "b": 0.005}
     stay_float, choices = choose_layers(
         list(costs), frozenset("a"), 20.0, lambda names: 20.0 - sum(costs[name] for name in costs.keys() - names)

@@ -9,7 +9,7 @@ import pytest
 from fmae_edge.data import fashion_mnist as data_module
 from fmae_edge.data.errors import DataError
 from fmae_edge.data.fashion_mnist import DEBIAN_FOLDER, load_fashion_mnist
-from tests.data_set import needs_data
+from tests.installed_data import needs_data
 
 NAMES = ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"]
 

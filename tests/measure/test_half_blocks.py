@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fmae_edge.measure.half_blocks import choose_style, image_lines, side_by_side
-from tests.half_block_text import decode
+from tests.half_block_decoder import decode
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (2, 1), (1, 3), (7, 5)])

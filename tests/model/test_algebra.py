@@ -1,4 +1,4 @@
-"""Every identity holds within 1e-6, for the seed's sizes and others, and gradients agree too."""
+"""Every identity holds within 1e-6 for several sizes, and its gradients agree too."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ SIZES = [(128, 64, 7, 7), (64, 32, 14, 14), (32, 1, 28, 28), (3, 5, 1, 1), (2, 2
 
 
 def close(actual, expected):
-    """Identities hold to the precision of the numbers: 1e-6 in float32, and in float64 far below."""
+    """Compare to the precision of the numbers: 1e-6 in float32, far less in float64."""
     atol = 1e-6 if actual.dtype == torch.float32 else 1e-12
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 

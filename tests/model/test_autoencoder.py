@@ -1,4 +1,4 @@
-"""The seed architecture to the letter, written out as numbers that the code derives."""
+"""The seed architecture, written out as the numbers that the code derives."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_encoder_layers():
     calls, latents = trace(Autoencoder(ModelConfig()).encoder, torch.rand(2, 1, 28, 28))
     assert calls == ENCODER
     assert latents.shape == (2, 64)
-    assert (latents < 0).any()  # no activation behind the dense layer
+    assert (latents < 0).any()  # no activation after the dense layer
 
 
 def test_decoder_layers():
@@ -79,7 +79,7 @@ def test_decoder_layers():
 
 
 def test_activations():
-    """ReLU behind every convolution of the encoder and every hidden one of the decoder, a sigmoid at the end."""
+    """A ReLU follows every convolution but the last one of the decoder, which a sigmoid follows."""
     model = Autoencoder(ModelConfig())
     layers = {"encoder": [*model.encoder.convs], "decoder": [*model.decoder.transposed[:-1]]}
     for name, convs in layers.items():
@@ -122,6 +122,6 @@ def test_other_sizes_follow_the_config(config):
     "wrong",
     [{"image_size": 30}, {"latent_size": 0}, {"widths": ()}, {"widths": (32, 0)}, {"image_channels": 1.5}],
 )
-def test_a_config_that_no_network_has(wrong):
+def test_an_impossible_config_is_refused(wrong):
     with pytest.raises(ValueError, match="image_size|size"):
         ModelConfig(**wrong)

@@ -1,4 +1,4 @@
-"""The prior's batched products: the same numbers, gradients and fit as one group's network after the other."""
+"""The packed prior has the same results, gradients and fit as the networks of its groups one by one."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ from tests.conftest import CHECKPOINT
 
 
 class GroupByGroup(torch.nn.Module):
-    """The definition of the prior: each group's own small network, with the weights of `prior`."""
+    """The definition of the prior: one small network per group, with the weights of `prior`."""
 
     def __init__(self, prior):
         super().__init__()
@@ -44,13 +44,13 @@ def prior(request):
 
 
 def draw(size, count=200):
-    """Latents that depend on each other, as the codec rounds them, and a quality for each."""
+    """Draw latents that depend on each other, rounded as the codec does, and a quality for each."""
     quality = torch.randint(len(QUALITY_STEPS), (count,))
     latents = UNITS * (torch.randn(count, 1) + 0.2 * torch.randn(count, size))
     return quantise(latents, torch.tensor(QUALITY_STEPS)[quality].unsqueeze(1)), quality
 
 
-def test_batched_products_give_what_each_group_gives(prior):
+def test_packed_results_are_those_of_each_group(prior):
     latents, quality = draw(len(prior.pack().mean_rows))
     for batched, single in zip(
         prior.pack().predict(latents, quality), GroupByGroup(prior).predict(latents, quality), strict=True
@@ -71,15 +71,15 @@ def test_bits_and_gradients_are_those_of_each_group(prior):
 
 
 def fit_group_by_group(prior, latents, seed, steps):
-    """Fit as `fit_prior` promises, one network after the other and all in one optimiser."""
+    """Fit the networks one by one, in one optimiser, to what `fit_prior` promises."""
     fitted = GroupByGroup(prior)
     optimiser = torch.optim.AdamW(fitted.parameters(), lr=0.0, weight_decay=0.0)
     draws = torch.Generator().manual_seed(seed)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = (
-            0.003 * min(1.0, step / 5) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+            0.004 * min(1.0, step / 5) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         )
-        chosen, quality = (torch.randint(n, (512,), generator=draws) for n in (len(latents), len(QUALITY_STEPS)))
+        chosen, quality = (torch.randint(n, (100,), generator=draws) for n in (len(latents), len(QUALITY_STEPS)))
         rounded = quantise(latents[chosen] * UNITS, torch.tensor(QUALITY_STEPS)[quality].unsqueeze(1))
         optimiser.zero_grad()
         fitted.bits(rounded, rounded, quality).mean().backward()
@@ -88,13 +88,14 @@ def fit_group_by_group(prior, latents, seed, steps):
 
 
 @pytest.mark.parametrize("threads", [1, 3, 50])
-def test_the_fit_is_that_of_each_group_however_many_threads(prior, threads):
+def test_the_fit_is_that_of_each_group_for_any_number_of_threads(prior, threads):
     latents = draw(len(prior.pack().mean_rows))[0] / UNITS
     expected = fit_group_by_group(prior, latents, seed=5, steps=20).state_dict()
+    settings = PriorFit(steps=20, batch_size=100, lr=0.004, warm_up=5)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        fitted = fit_prior(prior, latents, PriorFit(steps=20, warm_up=5), seed=5).state_dict()
+        fitted = fit_prior(prior, latents, settings, seed=5).state_dict()
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -117,7 +118,7 @@ def test_packing_and_unpacking_changes_nothing(prior):
         assert torch.equal(other.state_dict()[name], weights), name
 
 
-def test_progress_is_of_steps_and_a_stop_ends_all_threads():
+def test_progress_counts_steps_and_an_interrupt_ends_all_threads():
     torch.manual_seed(0)
     prior, seen, threads = Prior(8, hidden=4), [], threading.active_count()
     before = torch.get_num_threads()

@@ -13,7 +13,7 @@ from fmae_edge.model.recipe import ImageSet, PriorFit, Recipe
 from tests.conftest import CHECKPOINT
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing():
+def test_the_learning_rate_rises_then_falls_to_zero():
     recipe = Recipe(lr=0.5)
     rates = [recipe.learning_rate(step / 100) for step in range(101)]
     top = rates.index(max(rates))
@@ -24,11 +24,18 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
+def test_the_recipe_says_where_the_learning_rate_starts_and_peaks():
+    recipe = Recipe(lr=0.5, warm_up=0.6, initial_lr=0.2)
+    assert recipe.learning_rate(0) == pytest.approx(0.5 * 0.2)
+    assert recipe.learning_rate(0.3) == pytest.approx(0.5 * (0.2 + 1) / 2)  # half way up
+    assert max((step / 100 for step in range(101)), key=recipe.learning_rate) == 0.6
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"epochs": 0},
-        {"epochs": 10**4000},  # which no float can hold
+        {"epochs": 10**4000},  # too large for a float
         {"batch_size": -1},
         {"batch_size": 10**400},
         {"lr": 0.0},
@@ -43,13 +50,13 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
         {"quality_steps": (1, 2, 3)},
     ],
 )
-def test_nonsense_is_refused(wrong):
+def test_invalid_values_are_refused(wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         Recipe(**wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 1.5}, {"lr": 2}, {"warm_up": -1}])
-def test_nonsense_for_the_fit_of_the_prior_is_refused(wrong):
+def test_invalid_values_of_the_prior_fit_are_refused(wrong):
     with pytest.raises(ValueError, match=rf"^prior_fit\.{next(iter(wrong))} is {next(iter(wrong.values()))}"):
         PriorFit(**wrong)
 
@@ -70,7 +77,7 @@ def test_recipe_json_records_every_field_and_reads_back(tmp_path, images):
     assert read_recipe(tmp_path / "run") == recipe
 
 
-def test_a_recipe_of_version_0_1_0_has_the_constants_of_then():
+def test_a_recipe_of_version_0_1_0_gets_the_constants_of_that_version():
     record = json.loads((CHECKPOINT / RECIPE).read_text())
     assert set(record) == {"epochs", "batch_size", "lr", "seed", "rate_distortion"}
     assert read_recipe(CHECKPOINT) == Recipe(
@@ -112,7 +119,7 @@ def test_a_damaged_recipe_is_refused(tmp_path, wrong):
         read_recipe(run)
 
 
-def test_images_are_told_apart_by_shape_and_by_pixels():
+def test_image_sets_differ_by_shape_and_by_pixels():
     images = np.zeros((4, 6, 8), np.uint8)
     one = ImageSet.of(images)
     assert str(one).startswith("4 images of 6x8 pixels with SHA-256 ")

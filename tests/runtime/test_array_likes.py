@@ -1,4 +1,4 @@
-"""A type checker refuses a path where an image or the bytes of a file belong, and nothing that works."""
+"""A type checker refuses a path in place of an image or the bytes of a file, and accepts all that works."""
 
 import subprocess
 import sys
@@ -75,7 +75,7 @@ def test_mypy_refuses_paths_and_takes_what_works(tmp_path):
         ],
         capture_output=True,
         text=True,
-        cwd=REPOSITORY,  # its settings and cache: with that, this takes half a second
+        cwd=REPOSITORY,  # for its settings and its cache, with which this takes half a second
         check=False,
     )
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]

@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""A file is written completely or not at all."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ def test_nothing_is_overwritten_without_force(tmp_path):
     assert path.read_bytes() == b"second"
 
 
-def test_of_many_writers_at_once_one_wins(tmp_path):
+def test_one_of_many_concurrent_writers_wins(tmp_path):
     for number in range(30):
         path = tmp_path / str(number)
         barrier = threading.Barrier(4)
@@ -64,7 +64,7 @@ def test_a_dangling_link_counts_as_a_file(tmp_path):
         write_file(path, b"content")
 
 
-def test_a_failure_half_way_leaves_the_old_file_and_no_other(tmp_path):
+def test_a_failure_half_way_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "out"
     path.write_bytes(b"old")
     with pytest.raises(RuntimeError), replacing(path) as file:  # noqa: PT012
@@ -82,7 +82,7 @@ def test_ordinary_permissions(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
 
 
-def test_where_nothing_can_be_written(tmp_path):
+def test_folders_that_cannot_be_written_to_are_refused(tmp_path):
     with pytest.raises(OutputError, match="does not exist"):
         write_file(tmp_path / "missing" / "out", b"")
     with pytest.raises(OutputError, match="is a folder"):
@@ -117,7 +117,7 @@ def test_a_set_user_id_bit_is_not_passed_on(tmp_path):
     assert mode(path) == 0o755
 
 
-def test_what_replaces_a_private_file_is_private_all_the_time(tmp_path):
+def test_the_replacement_of_a_private_file_is_always_private(tmp_path):
     path = tmp_path / "out"
     path.write_bytes(b"old")
     path.chmod(0o600)
@@ -147,7 +147,7 @@ def test_a_replaced_file_keeps_its_owner_and_group_where_the_process_may_set_the
 
 
 def test_the_owner_may_not_be_given_away_but_the_group_is_kept(tmp_path, monkeypatch):
-    """As for a user who belongs to both groups: chown of the owner is for root alone."""
+    """As for a user who belongs to both groups: only root may change the owner."""
     path = tmp_path / "out"
     path.write_bytes(b"old")
     given = []
@@ -197,7 +197,7 @@ def test_links_that_lead_in_a_circle_are_refused(tmp_path):
 def test_a_pipe_a_socket_and_a_device_are_not_replaced(tmp_path, force):
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as server, pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)  # a path to a socket may not be long
+        patch.chdir(tmp_path)  # the path of a socket must be short
         server.bind("socket")
     (tmp_path / "link").symlink_to("pipe")
     for path in (tmp_path / "pipe", tmp_path / "socket", tmp_path / "link", Path("/dev/null")):
@@ -208,7 +208,7 @@ def test_a_pipe_a_socket_and_a_device_are_not_replaced(tmp_path, force):
 
 
 def test_a_temporary_file_is_always_a_new_one(tmp_path, monkeypatch):
-    """A file or link of its name, guessed or made by chance, is not written to."""
+    """A file or link with the name of the temporary file is not written to."""
     monkeypatch.setattr(os, "urandom", lambda count: bytes(count))
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / f".fmae-edge-{'00' * 8}.part").symlink_to("precious")
@@ -220,7 +220,7 @@ def test_a_temporary_file_is_always_a_new_one(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES])
 @pytest.mark.parametrize("function", ["open", "dup"])
-def test_the_reason_is_told_and_whether_other_files_would_fail_alike(tmp_path, monkeypatch, number, function):
+def test_an_error_has_its_reason_and_whether_other_files_would_fail(tmp_path, monkeypatch, number, function):
     path = tmp_path / "out"
     path.write_bytes(b"old")
 

@@ -1,4 +1,4 @@
-"""What a codec says of itself, and decoding of the symbols that it reads from a file."""
+"""The repr of a codec, and decoding of the symbols that it reads from a file."""
 
 import pickle
 
@@ -12,7 +12,7 @@ CODEC = Codec()
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
-def test_its_repr_says_what_it_codes_with(precision):
+def test_its_repr_shows_bundle_precision_and_threads(precision):
     codec = Codec(precision=precision, threads=3)
     manifest = codec.manifest
     expected = (
@@ -28,7 +28,7 @@ def test_output_errors_can_be_caught_by_a_public_name():
 
 @pytest.mark.parametrize("quality", [1, 5, 9])
 def test_symbols_of_a_file_decode_to_its_images(images, quality):
-    some = np.concatenate([images] * 5)[:1100]  # more than are decoded at once
+    some = np.concatenate([images] * 5)[:1100]  # more than are decoded in one part
     content = CODEC.compress_batch(some, quality)
     symbols, expected = CODEC.symbols(content), CODEC.decompress(content)
     assert symbols.dtype == np.int64
@@ -41,7 +41,7 @@ def test_symbols_of_a_file_decode_to_its_images(images, quality):
     np.testing.assert_array_equal(CODEC.decode(CODEC.symbols(one), np.int8(quality))[0], CODEC.decompress(one))
 
 
-def test_int8_symbols_mean_another_thing_with_a_quality(images):
+def test_int8_symbols_have_another_meaning_with_a_quality(images):
     symbols = CODEC.symbols(CODEC.compress_batch(images[:20], 5)).astype(np.int8)
     in_bundle_s_steps = symbols * np.array(CODEC.manifest.latent_steps, np.float32)
     np.testing.assert_array_equal(CODEC.decode(symbols), CODEC.decode(in_bundle_s_steps))

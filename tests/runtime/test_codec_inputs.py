@@ -1,4 +1,4 @@
-"""What the codec refuses, and that it says what came and what was expected."""
+"""Invalid arguments are refused with a message that names the value and what was expected."""
 
 import numpy as np
 import pytest
@@ -71,20 +71,20 @@ def test_a_dtype_is_a_name_or_a_type(codec, images):
             codec.encode(images, wrong)
 
 
-def test_integers_are_no_arrays_of_them(codec, images):
+def test_arrays_of_integers_are_not_integers(codec, images):
     assert codec.compress(images[0], quality=np.array(3)) == codec.compress(images[0], quality=3)
     with pytest.raises(InputError, match=r"quality is array\(\[3\]\); expected an integer"):
         codec.compress(images[0], quality=np.array([3]))
 
 
-def test_what_is_no_path_is_no_bundle():
+def test_a_bundle_must_be_a_path():
     for bundle in (5, b"bundle", ["bundle"]):
         with pytest.raises(InputError, match="bundle is .*; expected the path of a folder"):
             Codec(bundle)
 
 
 def test_a_stack_of_one_is_one_image(codec, images):
-    """(1, 28, 28) is what torchvision's ToTensor gives."""
+    """torchvision's ToTensor returns (1, 28, 28)."""
     content = codec.compress(images[0])
     for one in (images[:1], images[:1, None], [images[0]], torch.from_numpy(images[:1] / 255)):
         assert codec.compress(one) == content
@@ -92,7 +92,7 @@ def test_a_stack_of_one_is_one_image(codec, images):
 
 
 @pytest.mark.parametrize("shape", [(2, 28, 28), (2, 1, 28, 28), (0, 28, 28), (1, 2, 28, 28), (1, 1, 1, 28, 28)])
-def test_what_is_not_one_image_is_named_as_it_came(codec, shape):
+def test_a_message_shows_the_shape_that_was_given(codec, shape):
     some = np.zeros(shape, np.uint8)
     said = r"images have shape \(" + ", ".join(map(str, shape)) + r"\); expected"
     with pytest.raises(InputError, match=said):
@@ -134,7 +134,7 @@ def test_shapes_out_match_those_in(codec, images):
         assert codec.decode(found).shape == ((28, 28) if given == (28, 28) else (given[0], 28, 28))
 
 
-def test_whatever_has_an_array_is_taken(codec, images):
+def test_any_object_with_an_array_is_accepted(codec, images):
     expected = codec.encode(images[0])
     for same in (
         Image.fromarray(images[0]),
@@ -164,7 +164,7 @@ class _Raises:
         ({"a": 1}, "object"),
     ],
 )
-def test_what_is_no_image_is_named(codec, given, message):
+def test_objects_that_are_not_images_are_named(codec, given, message):
     for call in (codec.encode, codec.compress, codec.compress_batch):
         with pytest.raises(InputError, match=message):
             call(given)

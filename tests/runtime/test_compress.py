@@ -11,7 +11,7 @@ from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from fmae_edge.runtime.engine.graphs import PRECISIONS
 from fmae_edge.runtime.entropy import symbol_coder
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 CODEC = Codec()
 
@@ -21,7 +21,7 @@ def psnr_of(content, images):
 
 
 def strange_images():
-    """Nothing that the model was trained on: constant, noise, a chequerboard, a photo's gradient."""
+    """Return images unlike the training set: constant, noise, a chequerboard, the gradient of a photo."""
     noise = np.random.default_rng(0).integers(0, 256, (4, 28, 28))
     chequer = np.indices((28, 28)).sum(axis=0) % 2 * 255
     gradient = np.add.outer(np.arange(28), np.arange(28)) * 4
@@ -35,7 +35,7 @@ def test_one_image_comes_back(images):
         assert decoded.dtype == np.uint8
 
 
-def test_a_stack_comes_back_as_its_images_alone_do(images):
+def test_a_stack_decodes_like_its_single_images(images):
     stack = np.concatenate([images[:20], strange_images()])
     content = CODEC.compress_batch(stack, quality=6)
     decoded = CODEC.decompress(content)
@@ -68,7 +68,7 @@ def test_more_images_than_a_file_holds_are_refused_before_they_are_coded(monkeyp
         CODEC.compress_batch(np.zeros((11, 28, 28), np.uint8))
 
 
-def test_stacks_of_one_and_none():
+def test_stacks_of_one_image_and_of_zero_images():
     for count in (0, 1):
         images = np.zeros((count, 28, 28), np.uint8)
         assert CODEC.decompress(CODEC.compress_batch(images)).shape == (count, 28, 28)
@@ -170,7 +170,7 @@ def test_names_travel(images):
                 CODEC.compress_batch(images[:2], names=wrong, **options)
 
 
-def test_a_bundle_of_format_2_has_no_prior_and_says_so(images, bundle):
+def test_a_bundle_of_format_2_reports_that_it_has_no_prior(images, bundle):
     def as_version_2(content):
         content["format_version"] = 2
         del content["qualities"], content["files"][PRIOR_NAME]

@@ -1,4 +1,4 @@
-"""The reading half of a codec: what a file holds, in whatever bytes-like object it comes, and never too much."""
+"""Decompressing and describing .fmae files, from any bytes-like object, within limits of memory."""
 
 import array
 import mmap
@@ -18,10 +18,10 @@ ID = CODEC.manifest.bundle_id
 MILLION = pack_many([b""] * (1 << 20), 5, ID)  # 131,090 bytes
 
 
-def test_a_file_is_described_and_no_image_decoded(images, monkeypatch):
+def test_describing_a_file_decodes_nothing(images, monkeypatch):
     single = CODEC.compress(images[0], 3)
     stack = CODEC.compress_batch(images[:5], 7, names=["a", "b", "c", "d/e", "f"])
-    monkeypatch.setattr("fmae_edge.runtime.fmae_writer.LatentCoder.symbols", None)
+    monkeypatch.setattr("fmae_edge.runtime.latent_coder.LatentCoder.symbols", None)
     info = CODEC.inspect(single)
     assert (info.images, info.single, info.quality, info.names, info.format_version) == (1, True, 3, None, 1)
     assert (info.file_bytes, info.payload_bytes, info.bundle_id) == (len(single), (len(single) - 7,), ID)
@@ -80,7 +80,7 @@ def test_max_images_is_checked_where_it_is_given():
         CODEC.decompress_iter([], max_images=-1)
 
 
-def test_names_take_no_memory_until_they_are_asked_for():
+def test_names_take_memory_only_when_they_are_read():
     content = pack_many([b""] * (1 << 20), 5, ID, list(map(str, range(1 << 20))))
     tracemalloc.start()
     assert CODEC.decompress(content, 5).shape == (28, 28)
@@ -89,7 +89,7 @@ def test_names_take_no_memory_until_they_are_asked_for():
     assert peak < 5 * len(content)
 
 
-def test_a_stack_is_given_whatever_the_file_holds(images):
+def test_decompress_batch_always_returns_a_stack(images):
     one = CODEC.decompress_batch(CODEC.compress(images[0]))
     np.testing.assert_array_equal(one, CODEC.decompress(CODEC.compress(images[0]))[None])
     for count in (0, 1, 9):
@@ -99,7 +99,7 @@ def test_a_stack_is_given_whatever_the_file_holds(images):
 
 
 def strided(content):
-    """A view of every other byte."""
+    """Return a view of every other byte."""
     return memoryview(bytes(byte for each in content for byte in (each, 0)))[::2]
 
 

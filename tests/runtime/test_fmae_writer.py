@@ -1,11 +1,11 @@
-"""With max_bytes, a file is the best that fits: no other quality that fits has less error."""
+"""With max_bytes, the file has the lowest error of all qualities that fit."""
 
 import numpy as np
 import pytest
 
 from fmae_edge import Codec, InputError
-from fmae_edge.runtime.fmae_writer import IMAGES_AT_ONCE, LatentCoder
 from fmae_edge.runtime.format.fmae_file import unpack
+from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
 
 CODEC = Codec()
 LEVELS = range(1, 10)
@@ -20,7 +20,7 @@ def quality_of(content):
 
 
 @pytest.mark.parametrize(("effort", "count"), [(0, 20), (1, 4)])
-def test_no_file_that_fits_has_less_error(images, effort, count):
+def test_the_file_has_the_lowest_error_of_those_that_fit(images, effort, count):
     below_the_highest = 0
     for image in images[:count]:
         files = [CODEC.compress(image, quality, effort) for quality in LEVELS]
@@ -30,7 +30,7 @@ def test_no_file_that_fits_has_less_error(images, effort, count):
             assert content in fitting
             assert squared_error(content, image) == min(squared_error(other, image) for other in fitting)
             below_the_highest += content != fitting[-1]
-    assert below_the_highest > 0  # or the highest quality would do
+    assert below_the_highest > 0  # else choosing the highest quality would pass
 
 
 def test_a_stack_has_the_least_error_of_all_its_images(images):
@@ -41,7 +41,7 @@ def test_a_stack_has_the_least_error_of_all_its_images(images):
         files = [CODEC.compress_batch(stack, quality) for quality in LEVELS]
         content = CODEC.compress_batch(stack, max_bytes=100 * len(stack))
         assert squared_error(content, stack) == min(squared_error(other, stack) for other in files)
-        assert (quality_of(content) == 9) == highest  # or one of the two would not tell anything
+        assert (quality_of(content) == 9) == highest  # else one of the two cases would test nothing
 
 
 def test_pixels_in_0_to_1_are_compared_as_levels(images):
@@ -58,7 +58,7 @@ def test_a_limit_is_kept_to_the_byte(images):
     assert CODEC.compress_batch(images, max_bytes=len(content)) == content
 
 
-def test_too_few_bytes_are_refused_with_how_many_it_takes(images):
+def test_too_small_a_limit_is_refused_with_the_bytes_needed(images):
     fewest = len(CODEC.compress(images[0], 1))
     for most in (fewest - 1, 7, 0, -5):
         with pytest.raises(InputError, match=f"max_bytes is {most}, and the lowest quality takes {fewest} bytes"):

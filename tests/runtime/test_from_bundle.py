@@ -1,4 +1,4 @@
-"""A codec of a bundle in memory works as one of the folder does, without any folder."""
+"""A codec of a bundle in memory works like one of the folder, and does not need the folder."""
 
 import copy
 import pickle
@@ -38,8 +38,8 @@ def test_precision_and_threads_are_those_of_a_codec():
         Codec.from_bundle(str(DEFAULT_BUNDLE))
 
 
-def test_it_needs_no_folder(images, bundle):
-    read = read_bundle(bundle, only=())  # so that all files, the prior among them, are still to be read
+def test_the_folder_may_be_deleted(images, bundle):
+    read = read_bundle(bundle, only=())  # no file is read yet, not even the prior
     codec = Codec.from_bundle(read)
     shutil.rmtree(bundle)
     assert codec.compress(images[0]) == Codec().compress(images[0])
@@ -59,7 +59,7 @@ def test_a_copy_has_the_bundle_and_not_the_sessions(images, bundle, copied):
     assert repr(copied(codec)) == repr(codec)
 
 
-def test_a_bundle_made_in_memory_is_the_one_that_is_read(bundle):
+def test_a_bundle_made_in_memory_equals_the_one_that_is_read(bundle):
     assert (MADE.sha256, MADE.manifest, MADE.files) == (SHIPPED.sha256, SHIPPED.manifest, SHIPPED.files)
     (bundle / "manifest.json").write_text(MADE.manifest.to_json())
     assert read_bundle(bundle, expect_id=MADE.sha256) == replace(MADE, path=bundle)

@@ -1,4 +1,4 @@
-"""Pixels become numbers and numbers pixels without a level lost."""
+"""Conversion between pixels and numbers keeps all 256 levels."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_channels_come_before_rows():
     np.testing.assert_array_equal(to_reals(planes, 3), planes / np.float32(255))
 
 
-def test_levels_are_left_alone_and_real_pixels_go_to_the_nearest():
+def test_levels_are_unchanged_and_real_pixels_go_to_the_nearest_level():
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for same in (levels, levels / 255, (levels / 255).astype(np.float32), (levels + 0.4) / 255 * (levels < 255)):
         found = to_levels(same, 1)
@@ -53,7 +53,7 @@ def test_pixels_just_outside_0_to_1_are_refused_and_shown(images, dtype):
         assert "from 0.0 to 1.0;" not in str(caught.value)
 
 
-def test_a_gray_image_of_pillow_is_taken(images):
+def test_a_gray_pillow_image_is_accepted(images):
     gray = Image.fromarray(images[0])
     assert CODEC.compress(gray) == CODEC.compress(images[0])
     np.testing.assert_array_equal(CODEC.encode([gray, gray]), CODEC.encode(images[[0, 0]]))
@@ -87,7 +87,7 @@ def of_mode(mode, images):
         ("F", "mode F, which is more than 8 bits; scale it to uint8"),
     ],
 )
-def test_an_image_of_pillow_whose_numbers_are_not_gray_levels_is_refused(images, mode, advice):
+def test_a_pillow_image_in_another_mode_than_gray_is_refused(images, mode, advice):
     image, gray = of_mode(mode, images), Image.fromarray(images[0])
     calls = [
         lambda: CODEC.encode(image),

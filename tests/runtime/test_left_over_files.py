@@ -1,4 +1,4 @@
-"""A process that is stopped at any line of writing a file leaves a whole file, and no other for long."""
+"""A writer that is stopped at any line leaves a complete file; its temporary file is removed later."""
 
 import fcntl
 import itertools
@@ -15,7 +15,7 @@ OLD, NEW = b"old" * 100, b"new" * 200
 
 
 def write_and_act(number, act, path):
-    """Write NEW, and act before the `number`-th line of output.py is run; return whether there are so many."""
+    """Write NEW, and act before the `number`-th line of atomic_write.py runs; return whether it has as many."""
     seen = 0
 
     def trace(frame, event, _):
@@ -42,7 +42,7 @@ def remove_left_over(folder):
 
 
 def killed(number, path):
-    """Kill a process that writes at that line; return whether it got there."""
+    """Kill a writing process at a line; return whether it got there."""
     child = os.fork()
     if child == 0:
         try:
@@ -53,7 +53,7 @@ def killed(number, path):
 
 
 def interrupted(number, path):
-    """Press Ctrl-C at that line; return whether it got there."""
+    """Press Ctrl-C at a line; return whether the process got there."""
 
     def press():
         raise KeyboardInterrupt
@@ -77,10 +77,10 @@ def test_stopped_at_any_line(tmp_path, stopped):
         remove_left_over(tmp_path)
         assert os.listdir(tmp_path) == ["out"], f"at line {number}"
     assert found == {OLD, NEW}
-    assert (litter > 5) is (stopped is killed)  # Ctrl-C leaves none to remove
+    assert (litter > 5) is (stopped is killed)  # Ctrl-C leaves no temporary files
 
 
-def test_another_process_that_removes_what_is_left_over_at_any_line_does_no_harm(tmp_path):
+def test_another_process_may_remove_left_over_files_at_any_line(tmp_path):
     path = tmp_path / "out"
     path.write_bytes(OLD)
     before = len(os.listdir("/dev/fd"))
@@ -90,10 +90,10 @@ def test_another_process_that_removes_what_is_left_over_at_any_line_does_no_harm
         assert path.read_bytes() == NEW
         path.write_bytes(OLD)
     assert next(numbers) > 10
-    assert len(os.listdir("/dev/fd")) == before  # nothing that was given up is open still
+    assert len(os.listdir("/dev/fd")) == before  # all files are closed
 
 
-def test_where_nothing_can_be_locked_files_are_written_and_none_is_removed(tmp_path, monkeypatch):
+def test_without_locks_files_are_written_and_left_over_files_stay(tmp_path, monkeypatch):
     def refuse(handle, operation):
         raise OSError("no locks available")
 
@@ -105,7 +105,7 @@ def test_where_nothing_can_be_locked_files_are_written_and_none_is_removed(tmp_p
 
 
 @pytest.mark.parametrize("name", [".fmae-edge-notes", "fmae-edge-1.part", ".img.npy.part", "img.part"])
-def test_files_of_others_stay(tmp_path, name):
+def test_files_with_other_names_stay(tmp_path, name):
     (tmp_path / name).write_bytes(OLD)
     remove_left_over(tmp_path)
     assert (tmp_path / name).read_bytes() == OLD

@@ -1,4 +1,4 @@
-"""Any number of images in a call, and hardly more memory than they and the result take."""
+"""A call with any number of images takes little memory beside its arguments and its result."""
 
 import subprocess
 import sys
@@ -10,9 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.engine.graphs import PRECISIONS
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
-# The peak of the resident memory is Linux's, set back before each call
+# Measures Linux's peak of resident memory, which is reset before each call
 _MEASURE = """
 import ctypes, sys
 from collections import deque
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from fmae_edge import Codec
 
-trim = getattr(ctypes.CDLL(None), "malloc_trim", int)  # or memory that was freed before is used again unseen
+trim = getattr(ctypes.CDLL(None), "malloc_trim", int)  # else memory that was freed before is reused unnoticed
 
 def kilobytes(name):
     lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
@@ -49,7 +49,7 @@ codec.decompress(codec.compress_batch(images[:500]))  # loads the graphs, the pr
 codec.decode(codec.encode(images[:500], "int8"))
 codec.compress(images[0], effort=1)
 """
-# Whatever the codec keeps per image shows here
+# Shows what the codec keeps per image
 _MANY = """
 latents = report("encode", lambda: codec.encode(images, "int8"), array_bytes)
 decoded = report("decode", lambda: codec.decode(latents), array_bytes)
@@ -72,7 +72,7 @@ del symbols
 content = codec.compress_batch(images, 1, names=[f"{number:07}" for number in range(count)])
 report("decompress-index", lambda: codec.decompress(content, 0), array_bytes)
 """
-# Whatever the graphs and the parts of a call take shows here
+# Shows what the graphs and the parts of a call take
 _LARGE = """
 reals = images / 255
 few = list(reals[:50])
@@ -80,7 +80,7 @@ content = codec.compress_batch(images, 2)
 for name, some in (("uint8", images), ("list", list(images)), ("float64-list", list(reals))):
     report(f"encode-{name}", lambda: codec.encode(some), array_bytes)
     report(f"compress_batch-{name}", lambda: codec.compress_batch(some), len)
-if sys.argv[2] == "int8":  # a search takes long, and its memory does not depend on the graphs
+if sys.argv[2] == "int8":  # the search is slow, and its memory does not depend on the graphs
     report("max_bytes", lambda: codec.compress_batch(some, max_bytes=len(content)), len)
     report("effort", lambda: codec.compress_batch(few, effort=1), len)
 latents = codec.encode(images)

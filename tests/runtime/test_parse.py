@@ -1,11 +1,11 @@
-"""A .fmae file that was parsed once decodes as its bytes do, and is not checked again."""
+"""A parsed .fmae file decodes as its bytes do, and is not checked again."""
 
 import numpy as np
 import pytest
 
 from fmae_edge import Codec, InputError
 from fmae_edge.runtime.format import fmae_file
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 CODEC = Codec()
 

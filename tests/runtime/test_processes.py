@@ -15,7 +15,7 @@ from fmae_edge import BundleError, Codec
 
 CODEC = Codec()
 
-# A fork of a process that has used the codec; the child ends as scripts do, with Python's own tidying up.
+# Forks a process that has used the codec; the child exits as scripts do, with Python's own cleanup
 _FORKING = """
 import os, sys
 import numpy as np
@@ -32,7 +32,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert codec.compress_batch(images) == content
 """
 
-# Forks while threads code; a child that waits for ever is ended by its alarm
+# Forks while threads code; an alarm ends a child that waits forever
 _FORKING_WHILE_CODING = """
 import os, signal, threading, time
 import numpy as np
@@ -59,7 +59,7 @@ os._exit(0)
 """
 
 
-# Forks while another thread is inside onnxruntime, with the lock for loading in hand; the child ends as scripts do
+# Forks while another thread is inside onnxruntime and holds the lock for loading; the child exits as scripts do
 _FORKING_WHILE_LOADING = """
 import os, signal, sys, threading, time
 import numpy as np
@@ -83,7 +83,7 @@ loading.wait()
 child = os.fork()
 graphs.open_session = open_session
 if not child:
-    signal.alarm(4)  # it would wait for the thread that it does not have, now or at its end
+    signal.alarm(4)  # else it would wait, now or at exit, for a thread that it does not have
     codec.encode(images)
     sys.exit(7)
 _, status = os.waitpid(child, 0)
@@ -92,7 +92,7 @@ thread.join()
 assert os.waitstatus_to_exitcode(status) == 7
 """
 
-# A signal's handler uses the codec while the main thread loads the same graph
+# A signal handler uses the codec while the main thread loads the same graph
 _SIGNAL_WHILE_LOADING = """
 import signal
 import numpy as np
@@ -114,7 +114,7 @@ signal.alarm(20)
 print(codec.encode(images).shape)
 """
 
-# Daemon threads are inside onnxruntime, or about to enter it, when Python ends; what runs at exit may still code
+# Daemon threads are inside onnxruntime, or about to enter it, when Python exits; exit handlers may still code
 _ENDING_WHILE_CODING = """
 import atexit, threading, time
 import numpy as np
@@ -150,14 +150,14 @@ def test_a_copy_has_the_options_and_not_the_sessions(images, bundle, copied):
         copied(codec)
 
 
-def test_a_relative_path_is_good_for_a_process_in_another_folder(bundle, tmp_path, monkeypatch):
+def test_a_relative_path_works_for_a_process_in_another_folder(bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(bundle.parent)
     pickled = pickle.dumps(Codec(bundle.name))
     monkeypatch.chdir("/")
     assert pickle.loads(pickled).manifest == CODEC.manifest
 
 
-def test_a_bundle_that_was_exchanged_meanwhile_is_noticed(bundle):
+def test_unpickling_notices_that_the_bundle_was_replaced(bundle):
     pickled = pickle.dumps(Codec(bundle))
     manifest = bundle / "manifest.json"
     manifest.write_text(manifest.read_text() + "\n")
@@ -175,7 +175,7 @@ def test_pools_of_processes(images, method):
 
 
 def run(code):
-    """Run Python where OpenBLAS has threads, whatever these tests were given."""
+    """Run Python with several threads of OpenBLAS, also if these tests run with one."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=150, check=False, env=environment
@@ -192,13 +192,13 @@ def test_a_process_forked_while_a_thread_loads_works_and_ends():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_signal_s_handler_may_use_the_codec_while_it_loads():
+def test_a_signal_handler_may_use_the_codec_while_it_loads():
     done = run(_SIGNAL_WHILE_LOADING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(2, 64)\n" * 2, "")
 
 
 @pytest.mark.parametrize("attempt", range(3))
-def test_daemon_threads_that_code_when_python_ends_do_no_harm(attempt):
+def test_python_exits_cleanly_while_daemon_threads_code(attempt):
     done = run(_ENDING_WHILE_CODING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(64, 64)\n", "")
 

@@ -1,4 +1,4 @@
-"""The first property of a codec: what comes back is what went in, as well as the model can."""
+"""The round trip: decoded images are the encoded ones, as well as the model can reproduce them."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_empty_batch():
     assert codec.decode(latents).shape == (0, 28, 28)
 
 
-def test_batch_size_makes_no_difference_beyond_rounding(images):
+def test_batch_size_changes_only_rounding(images):
     codec = Codec(precision="fp32")
     many = codec.encode(np.concatenate([images] * 3))
     assert len(many) == 768
@@ -70,7 +70,7 @@ def test_batch_size_makes_no_difference_beyond_rounding(images):
 
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.uint8, (28, 28)))
-def test_any_image_at_all_is_coded(image):
+def test_any_image_is_coded(image):
     decoded = _CODEC.decode(_CODEC.encode(image, dtype="int8"))
     assert decoded.shape == (28, 28)
 
@@ -95,8 +95,8 @@ _CODEC = Codec()
 
 
 def test_golden_latents():
-    """The shipped float32 graphs still give the latents and the pixels of the day they were exported."""
-    golden = np.load(REPOSITORY / "tests/data/golden.npz")
+    """The shipped float32 graphs compute the same latents and pixels as on the day of their export."""
+    golden = np.load(REPOSITORY / "spec/golden/default-bundle.npz")
     codec = Codec(precision="fp32")
     latents = codec.encode(golden["images"])
     np.testing.assert_allclose(latents, golden["latents"], atol=1e-4 * np.ptp(golden["latents"]))

@@ -1,4 +1,4 @@
-"""One codec in many threads: the same results, and no thread keeps the interpreter from another."""
+"""One codec in many threads: the same results, and threads do not block each other."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.runtime.engine.sessions import open_session
 
-# How many nanoseconds all other threads have run: those of OpenBLAS are there from the start, and sleep
+# Measures the nanoseconds that all other threads have run; those of OpenBLAS exist from the start, and sleep
 _OTHERS_WORK = """
 import threading, time
 from pathlib import Path
@@ -40,12 +40,12 @@ print(coding, others() - before)
 """
 
 
-def test_sixteen_threads_get_what_one_gets(images):
+def test_sixteen_threads_get_the_same_results_as_one(images):
     serial, codec = Codec(), Codec()
     start = threading.Barrier(16)
 
     def work(k):
-        start.wait()  # so that all of them want the graphs to be loaded
+        start.wait()  # so that all of them load the graphs at once
         some = images[k : k + 20]
         content = codec.compress_batch(some, quality=1 + k % 9)
         return codec.encode(some), codec.decode(codec.encode(some)), content, codec.decompress(content)
@@ -60,14 +60,14 @@ def test_sixteen_threads_get_what_one_gets(images):
         np.testing.assert_array_equal(decompressed, serial.decompress(content))
 
 
-def test_the_number_of_threads_changes_no_bit(images):
+def test_results_do_not_depend_on_the_number_of_threads(images):
     one, two, three = (Codec(threads=threads) for threads in (1, 2, 3))
     for codec in (two, three):
         np.testing.assert_array_equal(codec.encode(images), one.encode(images))
         np.testing.assert_array_equal(codec.decode(one.encode(images)), one.decode(one.encode(images)))
 
 
-def test_threads_that_come_at_once_load_each_graph_once(images, monkeypatch):
+def test_concurrent_threads_load_each_graph_once(images, monkeypatch):
     opened = []
 
     def note(*arguments):
@@ -88,7 +88,7 @@ def test_threads_that_come_at_once_load_each_graph_once(images, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads Linux's count of a thread's time")
-def test_coding_many_images_wakes_no_thread_of_blas():
+def test_coding_many_images_does_not_wake_threads_of_blas():
     done = subprocess.run(
         [sys.executable, "-c", _OTHERS_WORK],
         capture_output=True,
@@ -103,7 +103,7 @@ def test_coding_many_images_wakes_no_thread_of_blas():
 
 
 def test_the_interpreter_is_free_while_a_graph_runs(images, monkeypatch):
-    """No other point of `run` below lets another thread go on: that one did proves that onnxruntime does."""
+    """In `run` below, only onnxruntime releases the interpreter's lock, so another thread runs only then."""
     inside = False
 
     class Watched:
@@ -132,7 +132,7 @@ def test_the_interpreter_is_free_while_a_graph_runs(images, monkeypatch):
             ended.wait(1e-4)
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(60)  # a thread goes on until it lets go by itself
+    sys.setswitchinterval(60)  # a thread runs until it releases the lock itself
     try:
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -146,7 +146,7 @@ def test_the_interpreter_is_free_while_a_graph_runs(images, monkeypatch):
 
 
 def test_a_coroutine_does_not_wait_for_the_codec(images):
-    """The line that the README has for asyncio keeps the loop turning."""
+    """The line for asyncio in the README keeps the event loop running."""
     codec = Codec()
 
     async def serve():

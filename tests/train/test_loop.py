@@ -1,4 +1,4 @@
-"""Training on a few images: it learns, it resumes to the same result, and it keeps what it has."""
+"""Training on a few images learns, resumes to the same result, and never loses a finished epoch."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def tensors(images):
     pixels = torch.from_numpy(images.copy())
-    return pixels[:100], pixels[100:150]  # 100 is no multiple of 32: the last batch is short
+    return pixels[:100], pixels[100:150]  # 100 is not a multiple of 32, so the last batch is short
 
 
 def run_once(run, tensors, stop_after=None, recipe=RECIPE):
@@ -54,7 +54,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, tensors):
         with pytest.raises(KeyboardInterrupt):
             run_once(tmp_path / "parts", tensors, stop_after)
         assert len(load_checkpoint(tmp_path / "parts").metrics) == stop_after
-    torch.rand(17)  # another state of the global generator
+    torch.rand(17)  # changes the state of the global generator
     resumed = run_once(tmp_path / "parts", tensors)
     assert without_times(resumed) == without_times(expected)
     assert (tmp_path / "parts" / MODEL).read_bytes() == (tmp_path / "whole" / MODEL).read_bytes()
@@ -64,7 +64,7 @@ def test_an_interruption_within_an_epoch_keeps_the_last_one(tmp_path, tensors):
     start_run(tmp_path / "run", CONFIG, RECIPE)
 
     def on_step(step):
-        if step.step == 6:  # of 4 an epoch
+        if step.step == 6:  # an epoch has 4 steps
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -102,7 +102,7 @@ def test_other_images_than_the_recipe_records_are_refused(tmp_path, tensors, kin
     before = (tmp_path / "run" / RESUME).read_bytes()
     first, second = tensors
     other = (first.flip(0), second) if kind == "training" else (first, second[:-1])
-    with pytest.raises(RunError, match=f"other {kind} images: it has recorded .* and got .*--data"):
+    with pytest.raises(RunError, match=f"other {kind} images .recorded: .*, given: .*--data"):
         run_once(tmp_path / "run", other, recipe=recipe)
     assert (tmp_path / "run" / RESUME).read_bytes() == before
     run_once(tmp_path / "run", tensors, recipe=recipe)
@@ -125,7 +125,7 @@ def test_progress_of_another_config_is_refused(tmp_path, tensors):
         train(tmp_path / "run", Autoencoder(ModelConfig(latent_size=9, widths=(4, 8))), RECIPE, *tensors, CPU)
 
 
-def test_it_learns_and_says_how_well(tmp_path, tensors):
+def test_training_learns_and_measures_it(tmp_path, tensors):
     recipe = Recipe(epochs=12, batch_size=16, lr=0.02)
     start_run(tmp_path / "run", CONFIG, recipe)
     steps = []
@@ -143,7 +143,7 @@ def test_it_learns_and_says_how_well(tmp_path, tensors):
     }  # fmt: skip
 
 
-def test_the_training_loss_is_the_mean_over_images_also_where_batches_do_not_come_out_even(tmp_path, tensors):
+def test_the_training_loss_is_the_mean_over_images_even_with_a_short_last_batch(tmp_path, tensors):
     recipe = Recipe(epochs=1, batch_size=64, lr=1e-12)  # too small a step to change the model
     start_run(tmp_path / "run", CONFIG, recipe)
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def test_the_training_loss_is_the_mean_over_images_also_where_batches_do_not_com
     assert metrics["train_loss"] == pytest.approx(quality.mse, rel=1e-3)
 
 
-def test_what_was_measured_is_handed_on_behind_the_checkpoint(tmp_path, tensors):
+def test_measurements_are_passed_on_after_the_checkpoint(tmp_path, tensors):
     start_run(tmp_path / "run", CONFIG, RECIPE)
     seen = []
 
@@ -167,8 +167,8 @@ def test_what_was_measured_is_handed_on_behind_the_checkpoint(tmp_path, tensors)
     assert seen == [1, 2, 3, 4]
 
 
-def test_bfloat16_trains_as_well(tmp_path, tensors, monkeypatch):
-    """The path of CPUs that multiply bfloat16, also where it has to be emulated."""
+def test_bfloat16_trains_equally_well(tmp_path, tensors, monkeypatch):
+    """Take the path of CPUs that multiply bfloat16; other CPUs emulate it."""
     losses = {}
     for bfloat16 in (False, True):
         monkeypatch.setattr("fmae_edge.train.loop.has_fast_bfloat16", lambda _, answer=bfloat16: answer)
@@ -186,7 +186,7 @@ def test_a_diverging_run_stops(tmp_path, tensors):
         train(tmp_path / "run", model, RECIPE, *tensors, CPU)
 
 
-def test_every_epoch_has_an_order_of_its_own_and_sees_every_image():
+def test_every_epoch_has_its_own_order_of_all_images():
     orders = [epoch_order(50, 3, epoch).tolist() for epoch in (1, 2, 3)]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert orders[0] != orders[1] != orders[2]
@@ -194,7 +194,7 @@ def test_every_epoch_has_an_order_of_its_own_and_sees_every_image():
     assert epoch_order(50, 4, 1).tolist() != orders[0]
 
 
-def test_seeds_differ(tmp_path, tensors):
+def test_seeds_give_different_results(tmp_path, tensors):
     losses = []
     for seed in (0, 1):
         run, recipe = tmp_path / str(seed), Recipe(epochs=1, seed=seed)

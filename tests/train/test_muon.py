@@ -1,4 +1,4 @@
-"""Muon: orthogonal updates of AdamW's size."""
+"""Muon makes orthogonal updates with the RMS of AdamW."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from fmae_edge.train.optimiser import Optimisers
 
 
 @pytest.mark.parametrize("shape", [(64, 6272), (6272, 64), (128, 576), (5, 5), (1, 9)])
-def test_singular_values_come_close_to_one_and_vectors_stay(shape):
+def test_singular_values_get_close_to_one_and_vectors_stay(shape):
     matrix = torch.randn(*shape)
     result = orthogonalise(matrix)
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
@@ -21,7 +21,7 @@ def test_singular_values_come_close_to_one_and_vectors_stay(shape):
     assert (core - torch.diag(found)).abs().max() < 0.02
 
 
-def test_the_gathered_iteration_is_the_plain_one():
+def test_collected_factors_give_the_plain_iteration():
     matrix = torch.randn(20, 50, dtype=torch.float64)
     x = matrix / (matrix.norm() + 1e-7)
     for _ in range(5):

@@ -1,4 +1,6 @@
-"""The rate in the loss, and the prior that gives it: training with it runs, resumes and lowers the bits."""
+"""Training with a rate in the loss runs, resumes and lowers the bits that its prior predicts."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,11 +75,11 @@ def test_probabilities_of_all_symbols_sum_to_one():
         bits = prior.bits(
             symbols.float(), torch.zeros(1, 1).expand(len(symbols), 1), torch.full((len(symbols),), quality)
         )
-        # What an unlikely symbol is granted adds 2^-20 for each
+        # The floor of the probability adds 2^-20 per symbol
         assert torch.exp2(-bits.double()).sum().item() == pytest.approx(1, abs=0.02)
 
 
-def test_the_loss_is_error_plus_weighed_bits(images):
+def test_the_loss_is_the_error_plus_weighted_bits(images):
     torch.manual_seed(0)
     model, prior = Autoencoder(CONFIG), Prior(8)
     batch = torch.from_numpy(images[:64].copy()).unsqueeze(1).float() / 255
@@ -95,7 +97,7 @@ def test_the_loss_is_error_plus_weighed_bits(images):
         assert parameter.grad.isfinite().all()
 
 
-def test_bits_weigh_more_by_the_square_of_the_step(images, monkeypatch):
+def test_the_weight_of_bits_grows_with_the_square_of_the_step(images, monkeypatch):
     seen = []
 
     def one_bit(prior, values, context, quality):
@@ -111,7 +113,7 @@ def test_bits_weigh_more_by_the_square_of_the_step(images, monkeypatch):
     assert (costs.loss - costs.error).item() == pytest.approx(expected.item(), rel=1e-3)
 
 
-def test_each_epoch_draws_other_qualities_and_noise(tmp_path, tensors, monkeypatch):
+def test_each_epoch_draws_new_qualities_and_noise(tmp_path, tensors, monkeypatch):
     seeds = []
 
     def follow(model, prior, batch, weight, generator):
@@ -124,18 +126,34 @@ def test_each_epoch_draws_other_qualities_and_noise(tmp_path, tensors, monkeypat
     assert len(set(seeds)) == RECIPE.epochs
 
 
+def test_the_recipe_says_when_the_rate_starts_and_how_long_the_prior_is_fitted(tmp_path, tensors, monkeypatch):
+    rated, fitted = [], []
+
+    def follow(*given):
+        rated.append(given)
+        return rate_distortion(*given)
+
+    monkeypatch.setattr("fmae_edge.train.loop.rate_distortion", follow)
+    recipe = replace(RECIPE, rate_start=0.5, prior_fit=PriorFit(steps=7))
+    start_run(tmp_path / "run", CONFIG, recipe)
+    model = Autoencoder(CONFIG)
+    train(tmp_path / "run", model, recipe, *tensors, CPU, on_fit=lambda *progress: fitted.append(progress))
+    assert len(rated) == 6  # of 12 steps
+    assert fitted == [(done, 7) for done in range(1, 8)]
+
+
 def test_a_finished_run_is_not_fitted_again(tmp_path, tensors, monkeypatch):
     start_run(tmp_path / "run", CONFIG, RECIPE)
     run_once(tmp_path / "run", tensors)
     before = (tmp_path / "run" / PRIOR).read_bytes()
-    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", None)  # which takes minutes
+    monkeypatch.setattr("fmae_edge.train.loop.fit_prior", None)  # a call would fail
     run_once(tmp_path / "run", tensors)
     assert (tmp_path / "run" / PRIOR).read_bytes() == before
 
 
 def test_fitting_lowers_the_bits_and_leaves_the_prior_alone():
     torch.manual_seed(0)
-    latents = torch.randn(400, 1).expand(400, 8) * torch.linspace(0.1, 1, 8)  # each tells all others
+    latents = torch.randn(400, 1).expand(400, 8) * torch.linspace(0.1, 1, 8)  # each determines all others
     prior = Prior(8)
     before = bits_of(prior, latents * UNITS, 4).mean()
     fitted = fit_prior(prior, latents, PriorFit(steps=50, warm_up=20), seed=0)
@@ -161,7 +179,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, tensors):
         assert bits_of(loaded.prior, encode_all(loaded.model, tensors[0]) * UNITS, 4).isfinite().all()
 
 
-def test_what_a_run_without_a_rate_left_does_not_go_on_with_one(tmp_path, tensors):
+def test_a_run_without_a_rate_cannot_continue_with_one(tmp_path, tensors):
     plain = Recipe(epochs=1, batch_size=32)
     start_run(tmp_path / "run", CONFIG, plain)
     train(tmp_path / "run", Autoencoder(CONFIG), plain, *tensors, CPU)

@@ -1,4 +1,4 @@
-"""A run leaves curves, a picture an epoch, and events for TensorBoard; and training is the same without them."""
+"""A run writes curves, one picture per epoch, and events for TensorBoard; training is the same without them."""
 
 import importlib.util
 import io
@@ -41,7 +41,7 @@ def run_once(run, tensors, stop_after=None, made_by=RunPictures):
     try:
         with made_by(run, tensors[1]) as made:
             train(run, model, RECIPE, *tensors, CPU, on_epoch=on_epoch, on_measured=made.on_measured)
-    finally:  # TensorBoard reads files in the order of their names, of the second and the process: here the same
+    finally:  # TensorBoard reads files in the order of their names: second and process, which are the same here
         for path in (run / EVENTS).glob("events.out.tfevents.*.*"):
             path.rename(path.with_name(f"events.out.tfevents.{len(list(path.parent.iterdir()))}"))
 
@@ -72,7 +72,7 @@ def logged(run):
     return scalars, events.Images(RECONSTRUCTIONS)
 
 
-def test_a_picture_an_epoch_of_the_first_test_images(tmp_path, tensors):
+def test_one_picture_per_epoch_shows_the_first_test_images(tmp_path, tensors):
     run = tmp_path / "run"
     start_run(run, CONFIG, RECIPE)
     run_once(run, tensors)
@@ -87,7 +87,7 @@ def test_a_picture_an_epoch_of_the_first_test_images(tmp_path, tensors):
     assert all((made[0][1] != other).any() for _, other in made[1:])
 
 
-def test_curves_are_renewed_every_epoch(tmp_path, tensors):
+def test_curves_are_drawn_again_every_epoch(tmp_path, tensors):
     run, seen = tmp_path / "run", []
     start_run(run, CONFIG, RECIPE)
     with RunPictures(run, tensors[1]) as made:
@@ -109,7 +109,7 @@ def test_curves_go_through_the_metrics():
     ]
     plain = [line.get_xydata().tolist() for panel in plot_curves(metrics).axes for line in panel.lines]
     assert plain == [[[entry["epoch"], entry[name]] for entry in metrics] for name in names]
-    for entry in metrics[1:]:  # a rate comes into the loss only after a while
+    for entry in metrics[1:]:  # the loss has a rate only after the first steps
         entry["train_bytes"] = 20.0 + entry["epoch"]
     figure = plot_curves(metrics)
     assert figure.axes[2].lines[0].get_xydata().tolist() == [[2, 22], [3, 23]]
@@ -117,7 +117,7 @@ def test_curves_go_through_the_metrics():
     assert len(plot_curves(metrics[:1]).axes) == 2
 
 
-def test_a_resumed_run_goes_on_with_its_pictures(tmp_path, tensors):
+def test_a_resumed_run_continues_its_pictures(tmp_path, tensors):
     run, whole = tmp_path / "run", tmp_path / "whole"
     for folder in (run, whole):
         start_run(folder, CONFIG, RECIPE)
@@ -125,7 +125,7 @@ def test_a_resumed_run_goes_on_with_its_pictures(tmp_path, tensors):
         run_once(run, tensors, stop_after=2)
     assert names(run) == ["epoch-001.png", "epoch-002.png"]
     run_once(run, tensors)
-    run_once(run, tensors)  # is finished
+    run_once(run, tensors)  # already finished
     run_once(whole, tensors)
     assert names(run) == names(whole)
     for name in names(run):
@@ -149,7 +149,7 @@ def test_training_is_the_same_with_and_without_pictures(tmp_path, tensors):
     torch.manual_seed(RECIPE.seed)
     train(plain, Autoencoder(CONFIG), RECIPE, *tensors, CPU)
     assert (run / MODEL).read_bytes() == (plain / MODEL).read_bytes()
-    assert len(load_checkpoint(run).metrics) == 3  # what export reads is not hidden by the pictures
+    assert len(load_checkpoint(run).metrics) == 3  # pictures do not hide what export reads
 
 
 def test_events_hold_every_metric(tmp_path, tensors):
@@ -170,7 +170,7 @@ def test_events_hold_every_metric(tmp_path, tensors):
             np.testing.assert_array_equal(np.asarray(logged_picture.convert("L")), np.asarray(picture))
 
 
-def test_what_was_logged_of_a_lost_epoch_is_not_shown_twice(tmp_path, tensors):
+def test_events_of_a_lost_epoch_are_not_shown_twice(tmp_path, tensors):
     run = tmp_path / "run"
     start_run(run, CONFIG, RECIPE)
     with pytest.raises(KeyboardInterrupt):
@@ -178,14 +178,14 @@ def test_what_was_logged_of_a_lost_epoch_is_not_shown_twice(tmp_path, tensors):
     kept = shutil.copytree(run, tmp_path / "kept", ignore=shutil.ignore_patterns(EVENTS))
     with pytest.raises(KeyboardInterrupt):
         run_once(run, tensors, stop_after=2)
-    shutil.copytree(kept, run, dirs_exist_ok=True)  # the second epoch's checkpoint is gone, its events are not
+    shutil.copytree(kept, run, dirs_exist_ok=True)  # loses the checkpoint of the second epoch, but not its events
     run_once(run, tensors)
     scalars, images = logged(run)
     assert [image.step for image in images] == [1, 2, 3]
     assert all([step for step, _ in events] == [1, 2, 3] for events in scalars.values())
 
 
-def test_until_an_epoch_is_finished_the_folder_stays_as_it_is(tmp_path, tensors):
+def test_nothing_is_written_before_the_first_epoch_is_finished(tmp_path, tensors):
     start_run(tmp_path / "run", CONFIG, RECIPE)
     with RunPictures(tmp_path / "run", tensors[1]):
         pass
@@ -213,5 +213,5 @@ def test_a_folder_with_pictures_is_not_started_in(tmp_path, tensors):
     metrics = [{"epoch": 1, "train_loss": 0.1, "test_mse": 0.1, "test_psnr_pooled": 10, "test_psnr_per_image": 10}]
     with RunPictures(run, tensors[1]) as made:
         made.on_measured(metrics, np.zeros((50, 28, 28), np.float32))
-    with pytest.raises(RunError, match="already exists"):
+    with pytest.raises(RunError, match="exists already"):
         start_run(run, CONFIG, RECIPE)

@@ -1,1 +1,1 @@
-"""Build one self-contained page about a bundle: its model, its measurements, and its errors."""
+"""Build one self-contained HTML page about a bundle: its model, its measurements, and its errors."""

@@ -1,4 +1,4 @@
-"""Draw curves and bars as inline SVG in the text colour of the page, so that they are readable in dark mode."""
+"""Draw the charts of a page as inline SVG, in its text colour so that they are readable in dark mode."""
 
 import io
 import re
@@ -13,11 +13,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
-from fmae_edge.evaluate.plots import plot_rate_apart
+from fmae_edge.evaluate.plots import BLUE, ORANGE, plot_rate_apart
 
-# From Okabe and Ito's palette, which colour-blind people can tell apart: both are visible on white and on black
-BLUE, ORANGE = "#0072B2", "#D55E00"
-_SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are at least that large on a phone
+_SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are at least as large on a phone
 _DB_ABOVE_OURS = 4
 _INK = re.compile(r"#000000|\bblack\b")
 _STYLE: dict[Any, Any] = {
@@ -31,7 +29,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return one chart per figure that the epochs of a training have: loss, PSNR, bytes per image."""
+    """Return one chart per quantity that the epochs of a training have: loss, PSNR, bytes per image."""
     charts = {}
     for name, title, label, curves in (
         ("loss", "Training loss", "loss", (("train_loss", "training loss"),)),
@@ -39,7 +37,7 @@ def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
             "psnr",
             "PSNR on the test images",
             "dB",
-            (("test_psnr_per_image", "mean over the images"), ("test_psnr_pooled", "pooled")),
+            (("test_psnr_per_image", "mean per image"), ("test_psnr_pooled", "pooled")),
         ),
         ("bytes", "Estimated bytes per image", "bytes", (("train_bytes", "bytes, by the prior"),)),
     ):
@@ -67,7 +65,7 @@ def _training_chart(
         if label == "loss" and min(values) > 0:
             panel.set_yscale("log")
             panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the default is mathematical text
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the default is math text
             panel.yaxis.set_minor_formatter(NullFormatter())
         for (legend, points), colour in zip(lines, (BLUE, ORANGE), strict=False):
             panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.8, label=legend)
@@ -91,8 +89,8 @@ def histogram_chart(figures: dict[str, Any]) -> str:
         panel.stairs(counts, edges, fill=True, color=BLUE, alpha=0.75)
         top = max(counts) * 1.25
         for name, words, side, line in (
-            ("pooled", "of the pooled error: {:.2f} dB", "right", "--"),
-            ("mean", "mean over the images: {:.2f} dB", "left", "-"),
+            ("pooled", "pooled: {:.2f} dB", "right", "--"),
+            ("mean", "mean per image: {:.2f} dB", "left", "-"),
         ):
             if figures[name] is not None:
                 panel.axvline(figures[name], color=ORANGE, linestyle=line, linewidth=1.6)
@@ -115,7 +113,7 @@ def histogram_chart(figures: dict[str, Any]) -> str:
 
 
 def rate_charts(evaluation: Evaluation) -> list[str]:
-    """Return charts of rate and distortion of all codecs: one image per file, and 100 per file."""
+    """Return the rate-distortion charts of all codecs: one image per file, and 100 images per file."""
     panels = [[evaluation.curve(name, packing) for name in evaluation.codecs()] for packing in PACKINGS]
     levels = [psnr for panel in panels for curve in panel for _, psnr in curve.points]
     ours = [psnr for panel in panels for curve in panel[:1] for _, psnr in curve.points]
@@ -130,7 +128,7 @@ def rate_charts(evaluation: Evaluation) -> list[str]:
         figures = plot_rate_apart(drawn[0], drawn[1], (float(low), float(high)))
         for figure, words in zip(figures, ("one image per file", "100 images per file"), strict=True):
             names = ", ".join(evaluation.codecs())
-            spoken = f"PSNR over bytes per image, {words}: {names}. The tables below have every point."
+            spoken = f"PSNR over bytes per image, {words}: {names}. The tables below list every point."
             charts.append(to_svg(figure, spoken, words))
     return charts
 
@@ -138,10 +136,10 @@ def rate_charts(evaluation: Evaluation) -> list[str]:
 def to_svg(figure: Figure, spoken: str, salt: str) -> str:
     """Return a figure as an inline SVG element with `spoken` as its description for screen readers.
 
-    The same figure and `salt` give the same bytes; two salts have no id in common.
+    The same figure and `salt` give the same bytes; figures with different salts have different ids.
     """
     for words in figure.findobj(Text):
-        words.set_color("black")  # the colour of a curve is too pale for letters on white or on black
+        words.set_color("black")  # the colours of curves are too pale for letters
     stream = io.StringIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -1,4 +1,4 @@
-"""Encode pixels as data URIs, which a page contains."""
+"""Encode pixels as data URIs, so that a page contains its images."""
 
 import base64
 import io
@@ -20,31 +20,31 @@ _MAP_QUALITY = 80
 
 
 def in_colours(values: Floats, low: float, high: float) -> Pixels:
-    """Return values (...) from `low` to `high` as colours (..., 3), dark to light."""
+    """Return values (...) from `low` to `high` as uint8 colours (..., 3), from dark to light."""
     scaled = (values - low) / ((high - low) or 1.0)
     colours: Pixels = colormaps[ERROR_COLOURS](np.clip(scaled, 0, 1), bytes=True)[..., :3]
     return colours
 
 
 def psnr_colours(values: Floats, low: float, high: float) -> Floats:
-    """Return PSNRs (...) from `low` to `high` dB as colours (..., 3) in [0, 1], all light on black."""
+    """Return PSNRs (...) from `low` to `high` dB as colours (..., 3) in [0, 1], all of them light on black."""
     scaled = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
     colours: Floats = colormaps["viridis"](0.35 + 0.65 * scaled)[..., :3]
     return colours
 
 
 def psnr_scale() -> str:
-    """Return the colours of `psnr_colours` from left to right."""
+    """Return the colour scale of `psnr_colours`, from left to right."""
     return png(np.rint(psnr_colours(np.linspace(0, 1, 128), 0, 1)[None] * 255).astype(np.uint8))
 
 
 def error_scale() -> str:
-    """Return the colours of errors from left to right."""
+    """Return the colour scale of errors, from left to right."""
     return png(in_colours(np.linspace(0, 1, 128), 0, 1)[None])
 
 
 def strip(original: Pixels, decoded: Pixels) -> str:
-    """Return an image (height, width), its reconstruction and the absolute difference of both, side by side."""
+    """Return an image (height, width), its reconstruction and their absolute difference, side by side."""
     difference = np.abs(original.astype(np.int16) - decoded)
     parts = [np.repeat(part[..., None], 3, axis=2) for part in (original, decoded)]
     parts.append(in_colours(difference.astype(np.float64), 0, LARGEST_DIFFERENCE))
@@ -58,7 +58,7 @@ def strip(original: Pixels, decoded: Pixels) -> str:
 
 
 def atlas(images: Pixels) -> str:
-    """Return N images (N, height, width) as tiles of one lossy picture, row by row, `atlas_columns` in a row."""
+    """Return N images (N, height, width) as tiles of one lossy image, row by row, `atlas_columns` per row."""
     count, height, width = images.shape
     columns = atlas_columns(count)
     rows = -(-count // columns)
@@ -74,7 +74,7 @@ def atlas_columns(count: int) -> int:
 
 
 def map_picture(pixels: Pixels) -> str:
-    """Return the picture of the map (side, side, 3)."""
+    """Return the map (side, side, 3) as a lossy image."""
     return webp(pixels, _MAP_QUALITY)
 
 

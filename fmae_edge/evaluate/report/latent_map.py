@@ -1,4 +1,4 @@
-"""Map the latent space to the plane, so that images with similar latents lie together."""
+"""Map the latent space to two dimensions, so that images with similar latents are close together."""
 
 from dataclasses import dataclass
 
@@ -13,37 +13,37 @@ Floats = NDArray[np.float64]
 PERPLEXITY = 30
 ITERATIONS = 500
 CELLS = 36
-# t-SNE compares each latent with three times the perplexity of neighbours; for fewer, PCA shows as much
+# t-SNE compares each latent with 3 * perplexity neighbours; with fewer latents, PCA shows as much
 _FEWEST_FOR_TSNE = 3 * PERPLEXITY + 2
-_GAMMA = 0.7  # lifts dark cloth from the black around it
+_GAMMA = 0.7  # makes dark clothes visible on the black background
 
 
 @dataclass(frozen=True)
 class LatentMap:
-    """The places of N latents (N, 2) in [0, 1], x to the right and y down, and the method that found them."""
+    """The positions of N latents (N, 2) in [0, 1], x to the right and y down, and the method that found them."""
 
     places: Floats
     method: str
 
 
 def map_latents(latents: NDArray[np.float32]) -> LatentMap:
-    """Place latents (N, latent_size) by t-SNE, or by PCA if there are few. The same latents give the same map.
+    """Place latents (N, latent_size) by t-SNE, or by PCA if there are few. Equal latents give equal maps.
 
     van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008, as scikit-learn computes it.
     """
     if len(latents) < _FEWEST_FOR_TSNE:
         return LatentMap(_in_unit_square(_first_two_components(latents)), "PCA, the first two components")
     tsne = TSNE(init="pca", perplexity=PERPLEXITY, max_iter=ITERATIONS, random_state=0)
-    with threadpool_limits(1):  # sums depend on the number of threads, and the map on every bit of the sums
+    with threadpool_limits(1):  # sums depend on the number of threads, and the map depends on every bit of them
         places = tsne.fit_transform(latents)
     method = f"t-SNE, perplexity {PERPLEXITY}, {ITERATIONS} iterations from PCA, random state 0"
     return LatentMap(_in_unit_square(places), method)
 
 
 def draw_map(images: Pixels, places: Floats, colours: Floats) -> Pixels:
-    """Return a picture (side, side, 3) of images (N, height, width) at their places, each in its colour (N, 3).
+    """Draw images (N, height, width) at their places in a picture (side, side, 3), each in its colour (N, 3).
 
-    The square has 36 x 36 cells. Each shows the image nearest to its centre, if it contains any.
+    The picture has 36 x 36 cells. A cell shows the image nearest to its centre, if there are images in it.
     """
     tile = max(images.shape[1:])
     picture = np.zeros((CELLS * tile, CELLS * tile, 3), np.uint8)
@@ -56,7 +56,7 @@ def draw_map(images: Pixels, places: Floats, colours: Floats) -> Pixels:
 
 
 def shown_on_map(places: Floats) -> NDArray[np.int64]:
-    """Return the indices of the images on the map: the one nearest to the centre of each cell."""
+    """Return the indices of the images that the map shows: the image nearest to the centre of each cell."""
     cells = cell_of(places)
     distances = np.square(places * CELLS - cells - 0.5).sum(axis=1)
     order = np.argsort(distances, kind="stable")
@@ -65,7 +65,7 @@ def shown_on_map(places: Floats) -> NDArray[np.int64]:
 
 
 def cell_of(places: Floats) -> NDArray[np.int64]:
-    """Return the column and row (..., 2) of the cell in which each place lies."""
+    """Return the column and row (..., 2) of the cell of each place."""
     return np.minimum(places * CELLS, CELLS - 1).astype(np.int64)
 
 
@@ -79,7 +79,7 @@ def _first_two_components(latents: NDArray[np.float32]) -> Floats:
 
 
 def _in_unit_square(places: NDArray[np.floating]) -> Floats:
-    """Move and scale to [0, 1], centred, with the same scale for both axes."""
+    """Scale and centre places in [0, 1], with the same scale for both axes."""
     low, high = places.min(axis=0).astype(np.float64), places.max(axis=0).astype(np.float64)
     extent = float((high - low).max()) or 1.0
     placed: Floats = (places - (low + high) / 2) / extent + 0.5

@@ -1,5 +1,5 @@
 "use strict";
-// The map: show the image nearest to the pointer, or with the rank of the slider, beside its reconstruction.
+// The map: show the image nearest to the pointer, or at the rank of the slider, beside its reconstruction.
 (() => {
   const { map } = JSON.parse(document.getElementById("figures").textContent);
   if (!map) return;
@@ -25,7 +25,7 @@
     rank.value = rankOf[index];
     const psnr = map.psnr[index] === null ? "exact" : `${map.psnr[index].toFixed(2)} dB`;
     const bytes = map.bytes ? `, ${map.bytes[index]} bytes` : "";
-    said.textContent = `Test image ${index}: ${psnr}${bytes}; ${rankOf[index] + 1} of ${order.length} from the worst.`;
+    said.textContent = `Test image ${index}: ${psnr}${bytes}; rank ${rankOf[index] + 1} of ${order.length} from the worst.`;
     rank.setAttribute("aria-valuetext", said.textContent);
   };
   const nearest = (x, y) => {

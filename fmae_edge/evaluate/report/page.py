@@ -1,4 +1,4 @@
-"""Render the page: a template filled with figures and pictures, which loads nothing from the network."""
+"""Render the page: a template filled with figures and images, which loads nothing from the network."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
 from fmae_edge.evaluate.report import charts, data_uris
 from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map, map_latents
 from fmae_edge.evaluate.report.page_data import build_figures
-from fmae_edge.evaluate.report.reconstructions import Measured, measure
+from fmae_edge.evaluate.report.reconstructions import Measured, measure_reconstructions
 from fmae_edge.measure.equal_rows import merge_equal_rows
 from fmae_edge.runtime.bundle.manifest import Manifest
 from fmae_edge.runtime.codec import Codec
@@ -44,7 +44,7 @@ def render_page(
 ) -> bytes:
     """Return the HTML of a page with `figures`, which `build_figures` made from the other arguments.
 
-    `sources` name the command that measured the figures under "rate" and "speed".
+    `sources` maps "rate" and "speed" to the command that measured these figures.
     """
     environment = Environment(
         loader=PackageLoader("fmae_edge.evaluate.report", ""),
@@ -81,7 +81,7 @@ def to_json(figures: dict[str, Any]) -> str:
 
 
 def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
-    """Return the figure at a path such as "measured.passes.0.ssim" in an element that also has its exact value."""
+    """Return an element with the figure at a path such as "measured.passes.0.ssim", formatted and exact."""
     value: Any = figures
     for step in path.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
@@ -92,15 +92,15 @@ def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
 
 
 def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return id and title of each section that is not empty."""
+    """Return the id and the title of each section that is not empty."""
     recorded, measured = figures["recorded"], figures["measured"]
     sections = (
         ("model", "Model", True),
         ("training", "Training", recorded["training"]),
         ("quality", "Quality", measured or recorded["quality"] or recorded["rate"]),
-        ("rate", "Rate", figures["rate"]),
+        ("rate", "Other codecs", figures["rate"]),
         ("images", "Best and worst", measured),
-        ("error", "Where it errs", measured),
+        ("error", "Errors", measured),
         ("map", "Map", figures["map"]),
         ("parity", "Parity", recorded["parity"]),
         ("speed", "Speed", True),
@@ -109,7 +109,7 @@ def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Return the cells of the parity table, with rows merged where batch size and optimisation change nothing."""
+    """Return the cells of the parity table; rows that differ only in batch size or optimisation are merged."""
     settings = dict.fromkeys(("precision", "batch", "optimised"), "")
     specs = {**settings, "latent_max": ".1e", "pixel_max": ".1e", "psnr": ".3f", "loss_db": "+z.4f"}
     rows = [
@@ -121,7 +121,7 @@ def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:
 
 def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str, Any]:
     training, measured = figures["recorded"]["training"], figures["measured"]
-    counted = measured and measured["histogram"]["counts"]  # empty if every image is reconstructed exactly
+    counted = measured and measured["histogram"]["counts"]  # empty if every reconstruction is exact
     drawn = {
         "training": list(charts.training_charts(training["metrics"]).values()) if training else [],
         "rate": charts.rate_charts(evaluation) if evaluation else [],
@@ -173,7 +173,7 @@ def make_report(
     if manifest.image_shape == images.test.shape[1:]:
         # One thread: the many small products of the prior are slower with two
         with progress_bar("test images and map") as on_progress, threadpool_limits(1):
-            measured = measure(Codec(bundle), images.test)
+            measured = measure_reconstructions(Codec(bundle), images.test)
             on_progress(1, 2)
             latent_map = map_latents(measured.latents)
     sources = {

@@ -1,4 +1,4 @@
-"""Collect the figures of a page: everything that its tables and charts show, as JSON values."""
+"""Collect the figures of a page: all numbers that its tables and charts show, as JSON values."""
 
 import math
 from collections.abc import Mapping
@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from fmae_edge import __version__
-from fmae_edge.evaluate.bench import Bench
+from fmae_edge.evaluate.bench import Bench, describe_machine
 from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
-from fmae_edge.evaluate.machine import describe_machine
 from fmae_edge.evaluate.rate_points import Packing
+from fmae_edge.evaluate.records import recorded_figures
 from fmae_edge.evaluate.report.latent_map import LatentMap
 from fmae_edge.evaluate.report.reconstructions import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
-from fmae_edge.evaluate.report.recorded import recorded_figures
 from fmae_edge.runtime.bundle.manifest import Manifest
 
 IN_GALLERY = 8
@@ -28,7 +27,7 @@ def build_figures(
     evaluation: Evaluation | None,
     bench: Bench,
 ) -> dict[str, Any]:
-    """Return the figures of a page, with None for what was not measured and for numbers that are not finite."""
+    """Return the figures of a page; parts that were not measured and numbers that are not finite are None."""
     figures = {
         "bundle": _bundle(manifest),
         "machine": {"fmae_edge": __version__, **describe_machine()},
@@ -93,7 +92,7 @@ def _histogram(done: Pass) -> dict[str, Any]:
         bins = min(max(round((high - low) / _BIN_DB), 1), _MOST_BINS)
         counts, edges = np.histogram(finite, bins, (low, max(high, low + 1)))
         figures |= {"edges": edges.tolist(), "counts": counts.tolist()}
-    levels = np.sort(done.psnr)  # no interpolation between images, because PSNR may be infinite
+    levels = np.sort(done.psnr)  # quantiles are not interpolated, because a PSNR may be infinite
     names = {"worst": 0.0, "p05": 0.05, "median": 0.5, "p95": 0.95, "best": 1.0}
     quantiles = {name: float(levels[round(share * (len(levels) - 1))]) for name, share in names.items()}
     return {**figures, "mean": float(done.psnr.mean()), "pooled": pooled_psnr_of(done), **quantiles}
@@ -122,7 +121,7 @@ def _image(done: Pass, index: int) -> dict[str, Any]:
 
 
 def _map(measured: Measured, latent_map: LatentMap) -> dict[str, Any]:
-    """Return the places and figures of all images, rounded to more digits than the page shows."""
+    """Return the places and figures of all images, with more digits than the page shows."""
     shown = measured.shown
     return {
         "method": latent_map.method,
@@ -199,7 +198,7 @@ def _speed(bench: Bench) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Return `value` with None for each number that JSON cannot represent."""
+    """Replace each number that JSON cannot represent by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

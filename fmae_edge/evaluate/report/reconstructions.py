@@ -1,4 +1,4 @@
-"""Run every test image through a bundle: as latents, and as real .fmae files if the bundle has a prior."""
+"""Reconstruct every test image with a bundle, from latents and, if the bundle has a prior, from .fmae files."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-LATENTS_ALONE = "float32 latents, not quantised"
-THROUGH_FILES = f".fmae files, quality {DEFAULT_QUALITY}"
+_FROM_LATENTS = "float32 latents, not quantised"
+_FROM_FILES = f".fmae files, quality {DEFAULT_QUALITY}"
 
 
 @dataclass(frozen=True)
 class Pass:
-    """N images decoded in one way: `decoded` (N, height, width), and the figures of each image (N,).
+    """N images decoded in one way: `decoded` (N, height, width), and the quality and file size of each (N,).
 
-    `mse` is of pixels in [0, 1]; `psnr` in dB is infinite if nothing differs. `file_bytes` counts the whole
-    file of each image, headers included, and is None where no files are written.
+    `mse` is for pixels in [0, 1]; `psnr` is in dB, infinite if no pixel differs. `file_bytes` is the size of the
+    file of each image including its header, None if no files were written.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Pass:
 
 @dataclass(frozen=True)
 class Measured:
-    """N test images (N, height, width), their float32 latents (N, latent_size), and the decoded images.
+    """N test images (N, height, width), their float32 latents (N, latent_size), and their reconstructions.
 
-    The last of `passes` is what users of the bundle get: files if it can write them, else latents.
+    The last of `passes` is the one that users of the bundle get: from files, or from latents without a prior.
     """
 
     images: Pixels
@@ -45,18 +45,18 @@ class Measured:
 
     @property
     def shown(self) -> Pass:
-        """The pass whose reconstructions are shown."""
+        """Return the pass whose reconstructions the page shows."""
         return self.passes[-1]
 
 
-def measure(codec: Codec, images: Pixels) -> Measured:
-    """Measure uint8 images (N, height, width) of the bundle's geometry, one file per image."""
+def measure_reconstructions(codec: Codec, images: Pixels) -> Measured:
+    """Reconstruct and measure uint8 images (N, height, width) of the size of the bundle, one file per image."""
     latents: NDArray[np.float32] = codec.encode(images)
-    passes = [_pass(LATENTS_ALONE, images, codec.decode(latents), None)]
+    passes = [_pass(_FROM_LATENTS, images, codec.decode(latents), None)]
     if codec.manifest.qualities is not None:
         files = list(codec.compress_iter(iter(images)))
         decoded = np.stack(list(codec.decompress_iter(files)))
-        passes.append(_pass(THROUGH_FILES, images, decoded, np.array([len(file) for file in files])))
+        passes.append(_pass(_FROM_FILES, images, decoded, np.array([len(file) for file in files])))
     return Measured(images, latents, tuple(passes))
 
 
@@ -71,7 +71,7 @@ def by_psnr(done: Pass) -> NDArray[np.int64]:
 
 
 def absolute_error(originals: Pixels, decoded: Pixels) -> Floats:
-    """Return |original - decoded| in levels of 255, averaged over N images: (height, width)."""
+    """Return |original - decoded| in levels of 255, averaged over N images, (height, width)."""
     difference = originals.astype(np.int16) - decoded
     mean: Floats = np.abs(difference).mean(axis=0, dtype=np.float64)
     return mean

@@ -1,1 +1,1 @@
-"""A bundle: its manifest, its files, and what is checked before anything parses them."""
+"""A bundle: its manifest, its files, and the checks before anything parses them."""

@@ -1,4 +1,4 @@
-"""Read a bundle: every file into memory, checked against its hash and its limits, before onnxruntime sees it."""
+"""Read a bundle into memory: each file is checked against its hash and its limits before onnxruntime sees it."""
 
 import hashlib
 import math
@@ -7,12 +7,26 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import MAX_BUNDLE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, most_bytes, most_needs
-from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, FileEntry, Manifest
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
+from fmae_edge.runtime.bundle.manifest import (
+    GOLDEN_NAME,
+    GRAPH_NAMES,
+    MANIFEST_NAME,
+    PRIOR_NAME,
+    FileEntry,
+    Manifest,
+)
 from fmae_edge.runtime.errors import BundleError, InputError, shown
 
 DEFAULT_BUNDLE = Path(__file__).parents[2] / "bundles" / "default"
+# A file that is larger than images of the bundle's size justify is not read
+MAX_BUNDLE_BYTES = 256 << 20  # of all files
+MAX_MANIFEST_BYTES = 2 << 20  # 65,536 latents take 1.6 MB
+MAX_FILES = 16
+_PRIOR_BYTES, _PRIOR_BYTES_PER_LATENT = 1 << 20, 1 << 12
+_GOLDEN_IMAGES = 64  # export writes the vectors of 8
+_OTHER_BYTES = 1 << 20  # of a file that this version does not know
+_NAMES_BYTES = 1 << 20  # of a graph, for everything but its weights
 
 
 @dataclass(frozen=True)
@@ -30,13 +44,13 @@ class Bundle:
 
     @classmethod
     def of(cls, manifest: Manifest, files: Mapping[str, bytes]) -> "Bundle":
-        """Make a bundle of `files`, checked as `read_bundle` checks those of a folder.
+        """Return a bundle of `files`, which are checked as `read_bundle` checks those of a folder.
 
-        Raises BundleError if a file is missing, does not match its entry in the manifest, or is refused.
+        Raises BundleError if a file is missing, does not match its entry in the manifest, or is not allowed.
         """
         where = _where(None, manifest)
         content = manifest.to_json().encode()
-        manifest = Manifest.from_json(content, where)  # as it will be read
+        manifest = _parse_manifest(content, where)  # checked, and as a reader will get it
         _require_reasonable_sizes(manifest, where)
         for name in manifest.files:
             if name not in files:
@@ -46,7 +60,7 @@ class Bundle:
 
     @property
     def where(self) -> str:
-        """The bundle's folder or name, as messages begin with it."""
+        """The bundle's folder, or its name if it has none: the beginning of messages."""
         return _where(self.path, self.manifest)
 
     def file(self, name: str) -> bytes:
@@ -60,9 +74,9 @@ class Bundle:
 
 
 def as_bundle_folder(bundle: object) -> Path:
-    """Return the whole path of a bundle's folder, by default of the one in the wheel.
+    """Return the absolute path of a bundle's folder, by default of the one in the wheel.
 
-    Raises InputError if `bundle` is not a path, BundleError if it is relative to a folder that is gone.
+    Raises InputError if `bundle` is not a path, BundleError if it is relative and the current folder is deleted.
     """
     if bundle is None:
         return DEFAULT_BUNDLE
@@ -72,36 +86,34 @@ def as_bundle_folder(bundle: object) -> Path:
     try:
         return Path(path).absolute()
     except OSError as error:
-        raise BundleError(f"{path}: is relative to a folder that is gone ({error.strerror})") from None
+        raise BundleError(f"{path}: is relative, but the current folder was deleted ({error.strerror})") from None
 
 
 def as_expected_id(expect_id: object) -> str | None:
-    """Return an id to expect. Raises InputError if it is not a str."""
+    """Return the id of an expected bundle, or None. Raises InputError if it is not a str."""
     if expect_id is None or isinstance(expect_id, str):
         return expect_id
     raise InputError(f"expect_id is {shown(expect_id)}; expected a bundle id, or the SHA-256 of manifest.json")
 
 
 def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str | None = None) -> Bundle:
-    """Read the bundle in folder `path` and check each of its files, or those whose names are in `only`.
+    """Read the bundle in folder `path` and check all of its files, or those whose names are in `only`.
 
-    `expect_id` is the bundle id, which covers what decides decoding, or the SHA-256 of manifest.json.
+    `expect_id` is the bundle id, which covers everything that affects decoding, or the SHA-256 of manifest.json.
 
-    Raises BundleError if a file is missing, has another size or hash than the manifest says, is larger or needs
-    more than the geometry explains, or if it is not the bundle of `expect_id`.
+    Raises BundleError if a file is missing, does not match the manifest, is larger or needs more resources than
+    images of this size justify, or if the bundle is not that of `expect_id`.
     """
     try:
         is_folder = path.is_dir()
-    except OSError as error:  # a name that is too long, a folder above it that may not be searched
+    except OSError as error:  # a name that is too long, a parent folder without permission
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     if not is_folder:
         is_file = os.path.lexists(path)
         raise BundleError(f"{path}: {'is a file, not a bundle folder' if is_file else 'no such bundle folder'}")
     content = _read(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: {MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES} bytes")
     sha256 = _sha256(content)
-    manifest = Manifest.from_json(content, str(path))
+    manifest = _parse_manifest(content, str(path))
     if expect_id is not None and expect_id not in (manifest.bundle_id, sha256):
         raise BundleError(
             f"{path}: expected bundle {shown(expect_id)}, "
@@ -114,6 +126,12 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
 
 def _where(path: Path | None, manifest: Manifest) -> str:
     return f"bundle {shown(manifest.name)}" if path is None else str(path)
+
+
+def _parse_manifest(content: bytes, where: str) -> Manifest:
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{where}: {MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES} bytes")
+    return Manifest.from_json(content, where)
 
 
 def _sha256(content: bytes) -> str:
@@ -142,7 +160,7 @@ def _check_file(content: bytes, name: str, manifest: Manifest, where: str) -> No
 
 
 def _require_reasonable_sizes(manifest: Manifest, where: str) -> None:
-    """Raise BundleError if the files of a bundle are more or larger than its geometry explains."""
+    """Raise BundleError if the bundle has too many files, or larger ones than images of its size justify."""
     if len(manifest.files) > MAX_FILES:
         raise BundleError(f"{where}: has {len(manifest.files)} files; a bundle may have at most {MAX_FILES}")
     for name, entry in manifest.files.items():
@@ -156,15 +174,26 @@ def _require_reasonable_sizes(manifest: Manifest, where: str) -> None:
         raise BundleError(f"{where}: its files have {total} bytes; a bundle may have at most {MAX_BUNDLE_BYTES}")
 
 
+def most_bytes(name: str, pixels: int, latents: int) -> int:
+    """Return the largest size in bytes of the file of that name in a bundle."""
+    if name in GRAPH_NAMES:
+        return 4 * most_needs(pixels, latents).weights + _NAMES_BYTES
+    if name == PRIOR_NAME:
+        return _PRIOR_BYTES + _PRIOR_BYTES_PER_LATENT * latents
+    if name == GOLDEN_NAME:
+        return _OTHER_BYTES + _GOLDEN_IMAGES * (3 * pixels + 16 * latents)
+    return _OTHER_BYTES
+
+
 def _read(path: Path, name: str, limit: int) -> bytes:
-    """Read at most `limit` bytes and one more: enough to see that a file is longer than it should be."""
+    """Read at most `limit` bytes and one more, enough to notice that a file is longer."""
     try:
         if (path / name).exists() and not (path / name).is_file():
             raise BundleError(f"{path}: {name} is not a regular file")
         with (path / name).open("rb") as file:
-            # As much as there is is asked for, and not more: read takes that memory before it reads
+            # Not more than the file has: `read` allocates what it is asked for before it reads
             return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except FileNotFoundError:
-        raise BundleError(f"{path}: {name} is missing, so this is not a whole bundle") from None
+        raise BundleError(f"{path}: {name} is missing, so the bundle is incomplete") from None
     except OSError as error:
         raise BundleError(f"{path}: {name} cannot be read ({error.strerror})") from None

@@ -1,41 +1,75 @@
-"""Check a graph before onnxruntime sees it: its ports, its operators one by one, and what they need for one image.
+"""Check a graph before onnxruntime sees it: its ports, each operator, and the resources needed for one image.
 
 The graphs of bundles are chains: each operator takes the result of the one before it, and constants. So the shape
-of every result follows from that of the input, and with it the memory and the multiply-adds.
+of every result follows from that of the input, and so do the memory and the multiply-adds.
+
+Hashes do not protect against the maker of a bundle. So a graph may need at most a multiple of what the default
+bundle's graphs need for images of its size. A bundle from a stranger costs memory and time in proportion to its
+images.
 """
 
 import math
+from typing import NamedTuple
 
-from fmae_edge.runtime.bundle.limits import Needs
 from fmae_edge.runtime.bundle.onnx_file import FLOAT, UINT8, Graph, Port, RefusedError, Shape, read_graph
-from fmae_edge.runtime.bundle.operators import OPERATORS, Value, apply
+from fmae_edge.runtime.bundle.operator_call import Value
+from fmae_edge.runtime.bundle.operators import OPERATORS, apply
 from fmae_edge.runtime.errors import BundleError, shown
 
-_CHANNEL_BLOCK = 16  # of its fastest float convolutions, on CPUs with AVX-512
+_CHANNEL_BLOCK = 16  # of onnxruntime's fastest float convolutions, on CPUs with AVX-512
+# Small images need more per pixel, so they may have as much as those of 28x28 with 64 latents
+_LEAST_SIZE = 1024
+
+
+class Needs(NamedTuple):
+    """Resources that a graph needs for one image, or may need."""
+
+    values_at_once: int  # in the result of one operator
+    values: int  # in the results of all operators
+    multiply_adds: int
+    weights: int  # numbers in the file
+    operators: int
+
+
+def most_needs(pixels: int, latents: int) -> Needs:
+    """Return what a graph may need for images of `pixels` numbers, all channels counted, and `latents` numbers.
+
+    Per pixel or latent, the default bundle's graphs, and those that are not rewritten, need up to 30 values in one
+    result, 125 in all results and 10,000 multiply-adds; they have 500,000 weights. A model with four times as many
+    channels in each layer needs four times the values and 16 times the multiply-adds, and is within these limits.
+    """
+    size = max(pixels + latents, _LEAST_SIZE)
+    return Needs(
+        values_at_once=128 * size,
+        values=640 * size,
+        multiply_adds=160_000 * size + 128 * pixels * latents,
+        weights=1_500_000 + 64 * pixels * latents,
+        operators=256,
+    )
 
 
 def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple[str, Shape], most: Needs) -> None:
-    """Raise BundleError unless `model`, which messages call `where`, is a graph that a bundle may have.
+    """Raise BundleError unless `model` is a graph that a bundle may have; `where` names it in messages.
 
-    It must have one input and one output, `takes` and `gives` (name, shape of one image), known operators alone,
-    and needs of no more than `most`.
+    It must have one input `takes` and one output `gives` (name, shape of one image), only known operators, and
+    need at most `most`.
     """
     try:
         graph = read_graph(model)
     except RefusedError as error:
-        raise BundleError(f"{where} has {error}, which the graph of a bundle must not have") from None
+        raise BundleError(f"{where} has {error}, which is not allowed in the graph of a bundle") from None
     except (IndexError, KeyError, ValueError):
         raise BundleError(f"{where} is not an ONNX graph") from None
     value = _port(graph.inputs, *takes, where)
     expected = _port(graph.outputs, *gives, where)
-    if takes[0] in graph.constants:  # onnxruntime would take the constant if no input is given
+    if takes[0] in graph.constants:  # onnxruntime would use the constant if no input is given
         raise BundleError(f"{where} has a constant with the name of its input, {takes[0]!r}")
-    if len(graph.nodes) > most.operators:  # before they are walked
+    if len(graph.nodes) > most.operators:  # before time is spent on them
         raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have at most {most.operators}")
     name, result, needs = _walk(graph, takes[0], value, where)
     if (name, result) != (gives[0], expected):
         raise BundleError(
-            f"{where}: its last operator gives {shown(name, 60)} {result}, expected {gives[0]!r} {expected}"
+            f"{where}: its last operator returns {shown(name, 60)} {result}, expected {gives[0]!r} {expected}"
         )
     for what, need in needs._asdict().items():
         if need > getattr(most, what):
@@ -46,7 +80,7 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
 
 
 def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value:
-    """Return what goes into or comes out of a graph, if it is what the manifest needs."""
+    """Return the input or output of a graph, if it has the name and shape that the manifest needs."""
     if [(port.name, port.shape) for port in ports] != [(name, (None, *shape))]:
         found = {port.name: port.shape for port in ports}
         raise BundleError(f"{where} has {shown(found)} where the manifest needs {{{name!r}: (None, *{shape})}}")
@@ -59,7 +93,7 @@ def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value
 
 
 def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value, Needs]:
-    """Return the name of the last result, the result, and what all operators need for one image."""
+    """Return the name of the last result, the result, and the needs of all operators for one image."""
     constants = graph.constants
     unread = set(constants)
     values = [0]
@@ -86,13 +120,13 @@ def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value
         values.append(_values(value))
         multiply_adds += work
     if unread:
-        raise BundleError(f"{where} has constants that no operator takes, for example {shown(min(unread), 60)}")
+        raise BundleError(f"{where} has constants that no operator uses, for example {shown(min(unread), 60)}")
     weights = sum(math.prod(constant.shape) for constant in graph.constants.values())
     return name, value, Needs(max(values), sum(values), multiply_adds, weights, len(graph.nodes))
 
 
 def _values(value: Value) -> int:
-    """Return how many numbers onnxruntime holds for a result: for real images, multiples of 16 channels."""
+    """Return the number of values onnxruntime holds for a result; it pads real images to 16 channels."""
     if value.dtype == FLOAT and len(value.shape) == 3:
         channels, height, width = value.shape
         return -(-channels // _CHANNEL_BLOCK) * _CHANNEL_BLOCK * height * width

@@ -1,9 +1,8 @@
-"""The manifest of a bundle: what it is, what it needs, and what was measured of it.
+"""The manifest of a bundle: its geometry, its files, and a record of how it was made and measured.
 
-`manifest.json` holds a format version, the geometry that the runtime needs, the SHA-256 and size of
-every other file, and a record for people (training, quantisation, parity, quality, tools), which the
-runtime carries along unread. Its own `checksum` covers all the rest, so that a changed figure is
-noticed as surely as a changed weight.
+`manifest.json` has a format version, the geometry that the runtime needs, the SHA-256 and size of every other
+file, and a record for people (training, quantisation, parity, quality, tools), which the runtime does not use. Its
+`checksum` covers everything else in it, so that a changed figure is noticed as a changed weight is.
 """
 
 import hashlib
@@ -16,8 +15,8 @@ from typing import Any, TypeVar
 
 from fmae_edge.runtime.errors import BundleError, shown
 
-# 2: int8 graphs take and give 8-bit pixels as they are; in 1 all graphs worked on pixels in [0, 1].
-# 3: with a prior and the qualities' quantiser steps, which .fmae files need.
+# In version 1, all graphs take and return pixels in [0, 1]. From version 2 on, int8 graphs take and return 8-bit
+# pixels. Version 3 adds a prior and the quantiser steps of each quality, which .fmae files need.
 FORMAT_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 PRIOR_NAME = "prior.safetensors"
@@ -27,14 +26,14 @@ GRAPH_NAMES = ("encoder.onnx", "decoder.onnx", "encoder.fp32.onnx", "decoder.fp3
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Bounds on what a manifest may ask the runtime to allocate; far above anything this codec is for.
+# Limits on the memory that a manifest may make the runtime allocate, far above the sizes that this codec is for
 _MAX_SIDE = 4096
 _MAX_PIXELS = 1 << 26
 _MAX_LATENT = 65536
-MAX_CODED_LATENT = 16383  # for .fmae files: a payload has up to 4 bytes per latent and 1, and 65,535 in all
+MAX_CODED_LATENT = 16383  # in .fmae files: a payload has up to 4 bytes per latent and 1, and at most 65,535
 _MAX_FILE_BYTES = 1 << 30
 _MAX_NESTING = 32
-_MAX_DIGITS = 20  # of an integer: more take Python time that grows with their square
+_MAX_DIGITS = 20  # of an integer: the time to parse one grows with the square of its digits
 _MAX_UNITS = 4096  # of a quality's step
 _MAX_UNIT = 1e24  # the largest latent of any file is a finite float32
 _MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
@@ -55,10 +54,10 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Qualities:
-    """How .fmae files quantise: a symbol times `steps[quality - 1]` times `unit` is the latent value.
+    """The quantisers of .fmae files: a symbol times `steps[quality - 1]` times `unit` is the latent value.
 
-    `bit_costs` say what a bit is worth at each quality, in mean squared error of pixels in [0, 1]: the slope of
-    the bundle's own rate-distortion curve, which an encoder with effort descends.
+    `bit_costs` is the value of a bit at each quality, in mean squared error of pixels in [0, 1]: the slope of the
+    bundle's own rate-distortion curve. An encoder with effort uses it to weigh error against bits.
     """
 
     unit: float
@@ -68,11 +67,11 @@ class Qualities:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself.
+    """A bundle's description of itself.
 
-    `latent_steps` are the steps of int8 latents, one a latent dimension: an int8 symbol times its step is
-    the latent value. `qualities` are those of .fmae files, None in bundles older than they are. `record` is for
-    people: nothing in it changes what is computed.
+    `latent_steps` has one quantiser step per latent dimension: an int8 symbol times its step is the latent value.
+    `qualities` are those of .fmae files, None in bundles of format version 1 or 2. `record` is for people: nothing
+    in it changes the results.
     """
 
     name: str
@@ -97,19 +96,19 @@ class Manifest:
 
     @property
     def bundle_id(self) -> str:
-        """16 hex digits over what decides decoding: geometry, quantiser steps, decoder graphs and prior."""
-        decides: dict[str, Any] = {
+        """16 hex digits of a hash over what decoding depends on: geometry, steps, decoder graphs and prior."""
+        hashed: dict[str, Any] = {
             "image": [self.image_channels, self.image_height, self.image_width],
             "steps": list(self.latent_steps),
             "decoders": [self.files[name].sha256 for name in GRAPH_NAMES if name.startswith("decoder")],
         }
         if self.qualities:
-            decides["qualities"] = [self.qualities.unit, *self.qualities.steps]
-            decides["prior"] = self.files[PRIOR_NAME].sha256
-        return hashlib.sha256(_canonical(decides)).hexdigest()[:16]
+            hashed["qualities"] = [self.qualities.unit, *self.qualities.steps]
+            hashed["prior"] = self.files[PRIOR_NAME].sha256
+        return hashlib.sha256(_canonical(hashed)).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """Return the text of `manifest.json`, checksum included."""
+        """Return the text of `manifest.json` with its checksum."""
         content = {
             "format_version": FORMAT_VERSION if self.qualities else FORMAT_VERSION - 1,
             "name": self.name,
@@ -140,7 +139,7 @@ class Manifest:
             raise BundleError(f"{where}: {MANIFEST_NAME} is not valid JSON ({error})") from None
         if not isinstance(content, dict):
             raise BundleError(f"{where}: {MANIFEST_NAME} must be a JSON object")
-        if not _is_plain(content, _MAX_NESTING):  # what Python can read, it may not be able to write
+        if not _is_plain(content, _MAX_NESTING):  # Python can read some JSON that it cannot write
             raise BundleError(f"{where}: {MANIFEST_NAME} has NaN, infinity or over {_MAX_NESTING} levels")
         version = content.get("format_version")
         if type(version) is not int or version < 1:
@@ -149,8 +148,8 @@ class Manifest:
             )
         if version > FORMAT_VERSION:
             raise BundleError(
-                f"{where}: its format version is {version}, and this fmae-edge reads up to {FORMAT_VERSION}: "
-                "upgrade fmae-edge"
+                f"{where}: its format version is {version}, but this fmae-edge reads versions up to "
+                f"{FORMAT_VERSION}: upgrade fmae-edge"
             )
         if content.get("checksum") != manifest_checksum(content):
             raise BundleError(
@@ -218,7 +217,7 @@ def _integer(text: str) -> int:
 
 
 def _is_plain(value: Any, levels: int) -> bool:
-    """Whether a value of JSON has finite numbers alone, and so many levels at most."""
+    """Whether all numbers in a JSON value are finite, and it has at most `levels` levels."""
     if isinstance(value, float):
         return math.isfinite(value)
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -239,6 +238,6 @@ def _canonical(content: object) -> bytes:
 
 
 def manifest_checksum(content: dict[str, Any]) -> str:
-    """Return the SHA-256 (hex) of all of a manifest but its own `checksum`."""
+    """Return the SHA-256 (hex) of a manifest without its `checksum`."""
     rest = {key: value for key, value in content.items() if key != "checksum"}
     return hashlib.sha256(_canonical(rest)).hexdigest()

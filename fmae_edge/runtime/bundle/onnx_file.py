@@ -1,8 +1,8 @@
-"""Read an ONNX graph of the plain kind that a bundle has, and refuse every other.
+"""Read an ONNX graph of the plain kind that bundles contain, and refuse every other kind.
 
 Fields of ONNX (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that our graphs do not use are refused, not
-skipped: among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors. The
-onnx package is not a dependency of the runtime, and would not refuse them.
+skipped. Among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors. The
+onnx package is not a dependency of the runtime, and would accept them.
 """
 
 import math
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from fmae_edge.runtime.errors import shown
 
-# The protobuf wire format: https://protobuf.dev/programming-guides/encoding. What this module does not see,
-# onnxruntime must not see either. Its parser cuts a tag to 32 bits, ends a message at field 0, and skips groups.
-# So numbers must be written as every serialiser writes them, and field 0 and groups are refused.
+# The protobuf wire format: https://protobuf.dev/programming-guides/encoding. onnxruntime must not see anything
+# that this module does not see. Its parser cuts a tag to 32 bits, ends a message at field 0, and skips groups. So
+# numbers must be written as every serialiser writes them, and field 0 and groups are refused.
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 _TAG_BITS, _SIZE_BITS, _VALUE_BITS = 32, 31, 64
 
@@ -23,10 +23,10 @@ Field = int | memoryview
 FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7  # TensorProto.DataType
 _ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8}
 MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
-OPSETS = {"": 18, MICROSOFT: 1}  # later versions of an operator may mean something else
-IR_VERSIONS = range(4, 11)  # before version 4, every constant is an input too
+OPSETS = {"": 18, MICROSOFT: 1}  # in later versions, an operator may mean something else
+IR_VERSIONS = range(4, 11)  # before version 4, every constant is also an input
 
-# What may be in each message: {field number: wire type}.
+# The allowed fields of each message: {field number: wire type}
 FIELDS = {
     "Model": {1: VARINT, 2: BYTES, 3: BYTES, 6: BYTES, 7: BYTES, 8: BYTES},
     "OperatorSetId": {1: BYTES, 2: VARINT},
@@ -54,17 +54,19 @@ _REFUSED = {
 # AttributeProto.type and the field that then holds the value: a float, an integer, bytes, integers
 _KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
 MAX_RANK = 6
-_MAX_FIELDS = 20_000  # ours have about 1,000; reading one takes a microsecond or two
-_MAX_OTHER_BYTES = 1 << 16  # besides the constants' data; the default bundle's graphs have 3,000, deep ones 8,000
+_MAX_FIELDS = 20_000  # ours have about 1,000; each takes a microsecond or two to read
+_MAX_OTHER_BYTES = (
+    1 << 16
+)  # besides the data of constants; the default bundle's graphs have 3,000, deep ones 8,000
 
-_EMPTY: list[Field] = [memoryview(b"")]  # what a field holds that is not there
+_EMPTY: list[Field] = [memoryview(b"")]  # the value of a missing field
 
 Attribute = int | float | bytes | tuple[int, ...]
 Shape = tuple[int, ...]
 
 
 class Port(NamedTuple):
-    """An input or output of the graph; in `shape`, None is a dimension of any length."""
+    """An input or output of the graph; a dimension of any length is None in `shape`."""
 
     name: str
     dtype: int
@@ -88,7 +90,7 @@ class Constant(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One operator, with "com.microsoft." in front of those of onnxruntime."""
+    """One operator; the names of onnxruntime's own operators begin with "com.microsoft."."""
 
     operator: str
     inputs: tuple[str, ...]
@@ -97,7 +99,7 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """A graph as the file has it: nothing is known of its nodes but how they are written."""
+    """A graph as it is in the file; the meaning of its nodes is not checked yet."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -106,19 +108,20 @@ class Graph(NamedTuple):
 
 
 class RefusedError(ValueError):
-    """What a graph has that a graph of a bundle must not have, as part of a sentence."""
+    """A part of a graph that is not allowed in a bundle; the message continues the sentence "the graph has"."""
 
 
 def read_graph(model: bytes) -> Graph:
     """Return the graph in a serialised ModelProto.
 
-    Raises RefusedError if it has what graphs of bundles never have, ValueError or IndexError if it is malformed.
+    Raises RefusedError if it has parts that are not allowed in a bundle, ValueError or IndexError if it is
+    malformed.
     """
     return _Reader().model(memoryview(model))
 
 
 class _Reader:
-    """Reads messages until they have too many fields."""
+    """Reads messages, and refuses a graph whose messages have too many fields."""
 
     def __init__(self) -> None:
         self._left = _MAX_FIELDS
@@ -137,7 +140,7 @@ class _Reader:
         return graph
 
     def _opset(self, message: Field) -> str:
-        """Return the domain of operators whose version is the known one."""
+        """Return the domain of a set of operators, whose version must be the known one."""
         found = self._fields(message, "OperatorSetId")
         domain, version = _text(found.get(1, _EMPTY)), _one(found.get(2, [0]))
         if OPSETS.get(domain) != version:
@@ -200,7 +203,7 @@ class _Reader:
         return Port(_text(found[1]), dtype if isinstance(dtype, int) else 0, tuple(shape))
 
     def _fields(self, message: Field, kind: str) -> dict[int, list[Field]]:
-        """Return the values of each field."""
+        """Return the values of each field of a message."""
         known = FIELDS[kind]
         found: dict[int, list[Field]] = {}
         if not isinstance(message, memoryview):
@@ -216,7 +219,7 @@ class _Reader:
 
 
 def _constant(found: dict[int, list[Field]]) -> tuple[str, Constant]:
-    """Return the name and the tensor that the fields of a TensorProto describe."""
+    """Return the name and the tensor in the fields of a TensorProto."""
     name, dtype = _text(found[8]), _one(found[2])
     shape = tuple(_signed(value) for value in found.get(1, []))
     data = _one(found.get(9, _EMPTY))
@@ -229,7 +232,7 @@ def _constant(found: dict[int, list[Field]]) -> tuple[str, Constant]:
 
 
 def _one(values: list[Field]) -> Field:
-    """Return the only value of a field: of several, a parser may take the last, or join them."""
+    """Return the only value of a field; parsers differ in whether they take the last of several, or join them."""
     (value,) = values
     return value
 
@@ -275,7 +278,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, Field]]:
 
 
 def _varint(message: memoryview, at: int, bits: int) -> tuple[int, int]:
-    """Return the number at a place and where it ends; raise ValueError if it has more bits, or needless bytes."""
+    """Return the number at `at` and its end. Raises ValueError if it has more than `bits` bits, or extra bytes."""
     value = 0
     for shift in range(0, bits, 7):
         byte = message[at]

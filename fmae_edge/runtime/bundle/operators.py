@@ -1,72 +1,21 @@
-"""The operators that graphs of bundles are made of: what each gives for one image, and how much work it is.
+"""The operators that graphs of bundles are made of: the result of each for one image, and its multiply-adds.
 
-Every operator here takes the result of the one before it, and constants. Its attributes are held to what export
-writes: other strides, dilations or output shapes could ask for any amount of memory. Its constants must have
-exactly the type and shape that it needs, because onnxruntime does not check all of them.
+Every operator here takes the result of the one before it, and constants. Its attributes are restricted to what
+export writes: other strides, dilations or output shapes could ask for any amount of memory. Its constants must
+have exactly the type and shape that it needs, because onnxruntime does not check all of them.
 
 Shapes are those of one image: the batch stays the first dimension throughout, and is left out here.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, INT32, INT64, MAX_RANK, UINT8, Constant, Shape
+from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, INT32, MAX_RANK, UINT8, Constant, Shape
+from fmae_edge.runtime.bundle.operator_call import Call, Value, require
 from fmae_edge.runtime.errors import shown
 
-_MAX_KERNEL = 3  # a side: what a convolution copies is its input so many times, squared
-
-
-class Value(NamedTuple):
-    """The result of an operator for one image."""
-
-    dtype: int
-    shape: Shape
-
-
-class _Call(NamedTuple):
-    """An operator at work: its first input, the other ones, and its attributes."""
-
-    value: Value
-    given: Sequence[Constant | None]
-    attributes: Mapping[str, Any]
-
-    def constants(self, *wanted: tuple[int, Shape]) -> None:
-        """Raise ValueError unless the inputs behind the first have these types and shapes."""
-        found = tuple(one and (one.dtype, one.shape) for one in self.given)
-        _require(found == wanted, f"its constants have types and shapes {found}, expected {wanted}")
-
-    def pair(self) -> tuple[Constant | None, Constant | None]:
-        """Return the two inputs behind the first, of which either may be left out."""
-        if len(self.given) != 2:
-            raise ValueError(f"it needs 2 constants, and has {len(self.given)}")
-        return self.given[0], self.given[1]
-
-    def attribute(self, name: str) -> Any:
-        """Return an attribute without which the operator would do something else."""
-        if name not in self.attributes:
-            raise ValueError(f"its attribute {name!r} is missing")
-        return self.attributes[name]
-
-    def matrix(self, place: int, rank: int) -> Shape:
-        """Return the shape of the constant in that place, whose number of dimensions is `rank`."""
-        found = self.given[place] if place < len(self.given) else None
-        if found is None or len(found.shape) != rank:
-            raise ValueError(f"its weights do not have {rank} dimensions")
-        return found.shape
-
-    def integers(self, place: int) -> tuple[int, ...]:
-        """Return the numbers of the constant in that place, an INT64 vector of one for each dimension at most."""
-        found = self.given[place] if place < len(self.given) else None
-        if found is None or found.dtype != INT64 or len(found.shape) != 1 or found.shape[0] > MAX_RANK:
-            raise ValueError("one of its constants must be a short vector of INT64 numbers")
-        return found.integers()
-
-    def takes(self, dtypes: Sequence[int], rank: int | None = None) -> Shape:
-        """Return the shape of the first input, if it has one of these types and that number of dimensions."""
-        fits = self.value.dtype in dtypes and rank in (None, len(self.value.shape))
-        _require(fits, f"it cannot take an input of type {self.value.dtype} and shape {self.value.shape}")
-        return self.value.shape
+_MAX_KERNEL = 3  # on each side: a convolution copies its input once for each weight of the kernel
 
 
 def apply(
@@ -74,52 +23,48 @@ def apply(
 ) -> tuple[Value, int]:
     """Return the result of one of OPERATORS for one image, and its number of multiply-adds.
 
-    Raises ValueError, with what is wrong, for a constant or an attribute that export does not write.
+    Raises ValueError, which says what is wrong, for a constant or an attribute that export does not write.
     """
     rule, known = OPERATORS[operator]
     for name, found in attributes.items():
         expected = known.get(name, ())
         fits = isinstance(found, expected) if isinstance(expected, type) else found in expected
-        _require(fits, f"its attribute {shown(name, 60)} is {shown(found, 60)}")
-    return rule(_Call(value, given, attributes))
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(what)
+        require(fits, f"its attribute {shown(name, 60)} is {shown(found, 60)}")
+    return rule(Call(value, given, attributes))
 
 
 _REAL, _LEVELS, _EITHER = (FLOAT,), (UINT8, INT8), (FLOAT, UINT8, INT8)
 
 
-def _scalar_quantiser(call: _Call) -> tuple[tuple[int, Shape], ...]:
+def _scalar_quantiser(call: Call) -> tuple[tuple[int, Shape], ...]:
     return ((FLOAT, ()), (call.value.dtype, ()))
 
 
-def _kernel(call: _Call, place: int) -> tuple[Shape, int]:
-    """Return the shape of a convolution's weights, and how many zeros it adds on each side."""
+def _kernel(call: Call, place: int) -> tuple[Shape, int]:
+    """Return the shape of a convolution's weights, and the number of zeros that it adds on each side."""
     shape = call.matrix(place, 4)
-    pads = call.attributes.get("pads", (0,) * 4)
-    _require(
-        call.attributes.get("kernel_shape", shape[2:]) == shape[2:],
-        "its kernel_shape is not that of its weights",
-    )
-    _require(len(pads) == 4 and len(set(pads)) == 1, f"its pads are {shown(pads, 60)}")
-    _require(
-        max(shape[2:]) <= _MAX_KERNEL and 0 <= pads[0] < min(shape[2:]), "its kernel or its pads are too large"
-    )
+    kernel, pads = shape[2:], call.attributes.get("pads", (0,) * 4)
+    fits = call.attributes.get("kernel_shape", kernel) == kernel
+    require(fits, "its kernel_shape is not that of its weights")
+    require(len(pads) == 4 and len(set(pads)) == 1, f"its pads are {shown(pads, 60)}")
+    fits = max(kernel) <= _MAX_KERNEL and 0 <= pads[0] < min(kernel)
+    require(fits, "its kernel or its pads are too large")
     return shape, pads[0]
 
 
-def _conv(call: _Call) -> tuple[Value, int]:
+def _convolved(sides: Sequence[int], kernel: Shape, pad: int) -> Shape:
+    return tuple(side + 2 * pad + 1 - taps for side, taps in zip(sides, kernel, strict=True))
+
+
+def _conv(call: Call) -> tuple[Value, int]:
     channels, *sides = call.takes(_REAL, 3)
     shape, pad = _kernel(call, 0)
     call.constants((FLOAT, (shape[0], channels, *shape[2:])), (FLOAT, shape[:1]))
-    result = (shape[0], *(side + 2 * pad + 1 - taps for side, taps in zip(sides, shape[2:], strict=True)))
+    result = (shape[0], *_convolved(sides, shape[2:], pad))
     return Value(FLOAT, result), math.prod(result) * math.prod(shape[1:])
 
 
-def _conv_transpose(call: _Call) -> tuple[Value, int]:
+def _conv_transpose(call: Call) -> tuple[Value, int]:
     channels, *sides = call.takes(_REAL, 3)
     shape, pad = _kernel(call, 0)
     call.constants((FLOAT, (channels, *shape[1:])), (FLOAT, shape[1:2]))
@@ -127,38 +72,39 @@ def _conv_transpose(call: _Call) -> tuple[Value, int]:
     return Value(FLOAT, result), math.prod(call.value.shape) * math.prod(shape[1:])
 
 
-def _qlinear_conv(call: _Call) -> tuple[Value, int]:
+def _qlinear_conv(call: Call) -> tuple[Value, int]:
     *sides, channels = call.takes(_LEVELS, 3)
     shape, pad = _kernel(call, 2)
     quantiser, out = _scalar_quantiser(call), shape[:1]
     weights = ((INT8, (*out, channels, *shape[2:])), (FLOAT, out), (INT8, out))
     call.constants(*quantiser, *weights, *quantiser, (INT32, out))
-    _require(call.attributes.get("channels_last") == 1, "its channels are not last")
-    result = (*(side + 2 * pad + 1 - taps for side, taps in zip(sides, shape[2:], strict=True)), shape[0])
+    require(call.attributes.get("channels_last") == 1, "its channels are not last")
+    result = (*_convolved(sides, shape[2:], pad), shape[0])
     return Value(call.value.dtype, result), math.prod(result) * math.prod(shape[1:])
 
 
-def _gemm(call: _Call) -> tuple[Value, int]:
+def _gemm(call: Call) -> tuple[Value, int]:
     (inputs,) = call.takes(_REAL, 1)
     shape = call.matrix(0, 2)
-    outputs = shape[0] if call.attributes.get("transB") else shape[1]
-    call.constants(
-        (FLOAT, (outputs, inputs) if call.attributes.get("transB") else (inputs, outputs)), (FLOAT, (outputs,))
-    )
+    transposed = call.attributes.get("transB")
+    outputs = shape[0] if transposed else shape[1]
+    call.constants((FLOAT, (outputs, inputs) if transposed else (inputs, outputs)), (FLOAT, (outputs,)))
     return Value(FLOAT, (outputs,)), inputs * outputs
 
 
-def _qgemm(call: _Call) -> tuple[Value, int]:
+def _qgemm(call: Call) -> tuple[Value, int]:
     (inputs,) = call.takes(_LEVELS, 1)
     out = call.matrix(2, 2)[1:]
     call.constants(*_scalar_quantiser(call), (INT8, (inputs, *out)), (FLOAT, out), (INT8, out), (INT32, out))
     return Value(FLOAT, out), inputs * out[0]
 
 
-def _elementwise(dtypes: Sequence[int], constants: Callable[[_Call], Sequence[tuple[int, Shape]]]) -> "_Rule":
+def _elementwise(
+    dtypes: Sequence[int], constants: Callable[[Call], Sequence[tuple[int, Shape]]] = lambda _: ()
+) -> "_Rule":
     """Return the rule of an operator that keeps type and shape, and takes these constants."""
 
-    def rule(call: _Call) -> tuple[Value, int]:
+    def rule(call: Call) -> tuple[Value, int]:
         call.takes(dtypes)
         call.constants(*constants(call))
         return call.value, 0
@@ -166,13 +112,18 @@ def _elementwise(dtypes: Sequence[int], constants: Callable[[_Call], Sequence[tu
     return rule
 
 
-def _cast(call: _Call) -> tuple[Value, int]:
+def _qlinear_mul_constants(call: Call) -> Sequence[tuple[int, Shape]]:
+    quantiser = _scalar_quantiser(call)
+    return (*quantiser, (call.value.dtype, (1, *call.value.shape)), *quantiser, *quantiser)
+
+
+def _cast(call: Call) -> tuple[Value, int]:
     call.constants()
     return Value(call.attribute("to"), call.takes(_EITHER)), 0
 
 
-def _quantize(call: _Call) -> tuple[Value, int]:
-    """With one scale for all numbers, or one for each entry of the first axis."""
+def _quantize(call: Call) -> tuple[Value, int]:
+    """There is one scale for all numbers, or one for each entry of the first axis."""
     shape = call.takes(_REAL)
     scale, zero_point = call.pair()
     levels = zero_point.dtype if zero_point is not None and zero_point.dtype in _LEVELS else UINT8
@@ -181,13 +132,13 @@ def _quantize(call: _Call) -> tuple[Value, int]:
     return Value(levels, shape), 0
 
 
-def _dequantize(call: _Call) -> tuple[Value, int]:
+def _dequantize(call: Call) -> tuple[Value, int]:
     call.constants(*_scalar_quantiser(call))
     return Value(FLOAT, call.takes(_LEVELS)), 0
 
 
 def _pool(channels_at: int, dtypes: Sequence[int]) -> "_Rule":
-    def rule(call: _Call) -> tuple[Value, int]:
+    def rule(call: Call) -> tuple[Value, int]:
         shape = call.takes(dtypes, 3)
         call.constants()
         for name in ("kernel_shape", "strides"):
@@ -198,66 +149,64 @@ def _pool(channels_at: int, dtypes: Sequence[int]) -> "_Rule":
     return rule
 
 
-def _resize(call: _Call) -> tuple[Value, int]:
-    """To twice the height and width, which are the last two of three for reals and the first two for integers."""
+def _resize(call: Call) -> tuple[Value, int]:
+    """Double height and width: the last two of three dimensions for reals, the first two for integers."""
     shape = call.takes(_EITHER, 3)
     wanted = (1, 1, 2, 2) if call.value.dtype == FLOAT else (1, 2, 2, 1)
     regions, scales = call.pair()
     if regions is not None or scales is None or scales.dtype != FLOAT:
-        raise ValueError("its constants are not scales alone")
-    _require(scales.shape == (len(wanted),) and scales.floats() == wanted, "its scales are not 2")
+        raise ValueError("its only constant must be its scales")
+    require(scales.shape == (len(wanted),) and scales.floats() == wanted, "its scales are not 2")
     for name in ("mode", "nearest_mode", "coordinate_transformation_mode"):
         call.attribute(name)
     return Value(call.value.dtype, tuple(side * by for side, by in zip(shape, wanted[1:], strict=True))), 0
 
 
-def _flatten(call: _Call) -> tuple[Value, int]:
+def _flatten(call: Call) -> tuple[Value, int]:
     call.constants()
     return Value(call.value.dtype, (math.prod(call.value.shape),)), 0
 
 
-def _reshape(call: _Call) -> tuple[Value, int]:
+def _reshape(call: Call) -> tuple[Value, int]:
     numbers = call.integers(0)
     keeps_batch = len(call.given) == 1 and numbers[:1] == (-1,) and len(numbers) <= MAX_RANK
-    _require(keeps_batch, "it does not keep the batch")
+    require(keeps_batch, "it does not keep the batch")
     shape = numbers[1:]
     fits = min(shape, default=1) > 0 and math.prod(shape) == math.prod(call.value.shape)
-    _require(fits, f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
+    require(fits, f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
     return Value(call.value.dtype, shape), 0
 
 
-def _transpose(call: _Call) -> tuple[Value, int]:
+def _transpose(call: Call) -> tuple[Value, int]:
     call.constants()
     perm = call.attribute("perm")
     in_order = list(range(len(call.value.shape) + 1))
-    _require(perm[:1] == (0,) and sorted(perm) == in_order, f"its perm is {shown(perm, 60)}")
+    require(perm[:1] == (0,) and sorted(perm) == in_order, f"its perm is {shown(perm, 60)}")
     return Value(call.value.dtype, tuple(call.value.shape[axis - 1] for axis in perm[1:])), 0
 
 
-def _depth_to_space(call: _Call) -> tuple[Value, int]:
+def _depth_to_space(call: Call) -> tuple[Value, int]:
     channels, height, width = call.takes(_REAL, 3)
     call.constants()
     block = call.attribute("blocksize")
     call.attribute("mode")
-    _require(channels % block**2 == 0, f"its {channels} channels are not a multiple of {block**2}")
+    require(channels % block**2 == 0, f"its {channels} channels are not a multiple of {block**2}")
     return Value(FLOAT, (channels // block**2, height * block, width * block)), 0
 
 
-def _slice(call: _Call) -> tuple[Value, int]:
+def _slice(call: Call) -> tuple[Value, int]:
     starts, ends, axes = map(call.integers, range(3))
-    _require(
-        len(call.given) == 3 and len(starts) == len(ends) == len(axes) == len(set(axes)),
-        "its starts, ends and axes do not match",
-    )
+    fits = len(call.given) == 3 and len(starts) == len(ends) == len(axes) == len(set(axes))
+    require(fits, "its starts, ends and axes do not match")
     shape = list(call.value.shape)
     for start, end, axis in zip(starts, ends, axes, strict=True):
-        _require(1 <= axis <= len(shape), f"it cuts axis {axis}")
+        require(1 <= axis <= len(shape), f"it cuts axis {axis}")
         shape[axis - 1] = len(range(*slice(start, end).indices(shape[axis - 1])))
     return Value(call.value.dtype, tuple(shape)), 0
 
 
-_Rule = Callable[[_Call], tuple[Value, int]]
-# For each attribute: the type that the rule looks at, or the values that it may have
+_Rule = Callable[[Call], tuple[Value, int]]
+# For each attribute: the type of a value that the rule checks, or the values that it may have
 _Known = Mapping[str, type | Sequence[object]]
 _NO_PADS: _Known = {"auto_pad": [b"NOTSET"], "dilations": [(1, 1)]}
 _CONVOLUTION: _Known = {**_NO_PADS, "kernel_shape": tuple, "pads": tuple, "strides": [(1, 1)], "group": [1]}
@@ -283,7 +232,7 @@ OPERATORS: dict[str, tuple[_Rule, _Known]] = {
     "DepthToSpace": (_depth_to_space, {"blocksize": [2, 4], "mode": [b"DCR"]}),
     "DequantizeLinear": (_dequantize, {}),
     "Flatten": (_flatten, {"axis": [1]}),
-    "Floor": (_elementwise(_REAL, lambda _: []), {}),
+    "Floor": (_elementwise(_REAL), {}),
     "Gemm": (_gemm, {"alpha": [1.0], "beta": [1.0], "transA": [0], "transB": [0, 1]}),
     "MaxPool": (
         _pool(0, _REAL),
@@ -291,26 +240,16 @@ OPERATORS: dict[str, tuple[_Rule, _Known]] = {
     ),
     "Mul": (_elementwise(_REAL, lambda call: [(FLOAT, (1, *call.value.shape))]), {}),
     "QuantizeLinear": (_quantize, {}),
-    "Relu": (_elementwise(_REAL, lambda _: []), {}),
+    "Relu": (_elementwise(_REAL), {}),
     "Reshape": (_reshape, {"allowzero": [0, 1]}),
     "Resize": (_resize, _UPSAMPLING),
-    "Sigmoid": (_elementwise(_REAL, lambda _: []), {}),
+    "Sigmoid": (_elementwise(_REAL), {}),
     "Slice": (_slice, {}),
     "Sub": (_elementwise(_REAL, lambda call: [(FLOAT, ())]), {}),
     "Transpose": (_transpose, {"perm": tuple}),
     "com.microsoft.NhwcMaxPool": (_pool(2, _LEVELS), _POOL),
     "com.microsoft.QGemm": (_qgemm, {}),
     "com.microsoft.QLinearConv": (_qlinear_conv, {**_CONVOLUTION, "channels_last": [1]}),
-    "com.microsoft.QLinearMul": (
-        _elementwise(
-            _LEVELS,
-            lambda call: [
-                *_scalar_quantiser(call),
-                (call.value.dtype, (1, *call.value.shape)),
-                *_scalar_quantiser(call) * 2,
-            ],
-        ),
-        {},
-    ),
+    "com.microsoft.QLinearMul": (_elementwise(_LEVELS, _qlinear_mul_constants), {}),
     "com.microsoft.QLinearSigmoid": (_elementwise(_LEVELS, lambda call: _scalar_quantiser(call) * 2), {}),
 }

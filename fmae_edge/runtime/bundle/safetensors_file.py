@@ -1,7 +1,7 @@
-"""Read named arrays from the bytes of a safetensors file, every size checked before it is believed.
+"""Read named arrays from the bytes of a safetensors file, and check every size before it is used.
 
-The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and place of each
-array; the arrays. https://huggingface.co/docs/safetensors describes it.
+The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array; the
+arrays. https://huggingface.co/docs/safetensors describes it.
 """
 
 import json
@@ -21,8 +21,8 @@ _NUMBERS = {**_INTEGERS, "F32": "<f4"}
 def read_tensors(content: bytes, where: str, *, floats: bool = False) -> dict[str, NDArray[Any]]:
     """Return the arrays in `content`, read-only and in this CPU's byte order. `where` names the file in messages.
 
-    Raises BundleError if the bytes are not such a file, or hold anything but integers of 8, 16 and 32 bits, and
-    float32 if `floats` are looked for.
+    Raises BundleError if the bytes are not such a file, or an array has a dtype other than integers of 8, 16 or 32
+    bits, or float32 if `floats` is set.
     """
     dtypes = _NUMBERS if floats else _INTEGERS
     data_at = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
@@ -47,7 +47,7 @@ def _array(
     if not begin <= end <= len(data) or end - begin != math.prod(shape) * kind.itemsize:
         raise ValueError(shape, data_offsets)
     array = np.frombuffer(data[begin:end], kind).reshape(shape)
-    # For a big-endian CPU, which does not take a little-endian dtype for np.uint16; elsewhere this copies nothing
+    # On a big-endian CPU, a little-endian dtype is not equal to np.uint16; on other CPUs, this does not copy
     native = array.astype(kind.newbyteorder("="), copy=False)
     native.flags.writeable = False
     return native

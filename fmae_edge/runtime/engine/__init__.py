@@ -1,1 +1,1 @@
-"""onnxruntime at work: sessions, threads, and the graphs of a bundle."""
+"""onnxruntime: sessions, threads, and the graphs of a bundle."""

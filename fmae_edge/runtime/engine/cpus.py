@@ -1,7 +1,7 @@
-"""How many threads to use: what the caller or the environment says, else the CPUs that this process may use.
+"""Choose the number of threads: set by the caller or the environment, else the CPUs that this process may use.
 
-A container's limit of CPU time does not show in the number of CPUs, and more threads than it allows stop
-each other: two threads on one CPU's time were measured at a fifth of the speed of one.
+A container's quota of CPU time does not show in the number of CPUs, and threads beyond the quota slow each other
+down: two threads with the time of one CPU ran at a fifth of the speed of one.
 """
 
 import os
@@ -10,22 +10,23 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from fmae_edge.runtime.arrays import as_integer
+from fmae_edge.runtime.arguments import as_integer
 from fmae_edge.runtime.errors import InputError, shown
 
 VARIABLE = "FMAE_EDGE_THREADS"
-# Of OpenMP: clusters, containers and test runners set it for every program alike
+# OpenMP's variable: clusters, containers and test runners set it for all programs
 OPENMP_VARIABLE = "OMP_NUM_THREADS"
 _MAX_THREADS = 1024
-_LONGEST = 10  # digits: a number of threads has fewer
+_MAX_DIGITS = 9
 
 
 def choose_threads(asked: int | None = None) -> tuple[int, str]:
-    """Return how many threads onnxruntime may use, and why.
+    """Return the number of threads that onnxruntime may use, and the reason for it.
 
-    The first of these that is there: `asked`, FMAE_EDGE_THREADS, OMP_NUM_THREADS, the CPUs of this process.
+    The first of these that is set decides: `asked`, FMAE_EDGE_THREADS, OMP_NUM_THREADS. If none is, the CPUs of
+    this process do.
 
-    Raises InputError if one of the first two is not an integer from 1 to 1024.
+    Raises InputError if `asked` or FMAE_EDGE_THREADS is not an integer from 1 to 1024.
     """
     if asked is not None:
         with suppress(InputError):
@@ -39,7 +40,7 @@ def choose_threads(asked: int | None = None) -> tuple[int, str]:
             value = shown(os.environ[VARIABLE])
             raise InputError(f"{VARIABLE} is {value}; expected an integer from 1 to {_MAX_THREADS}")
         return number, VARIABLE
-    # A list has a number for each level of nesting. What is not a number is for OpenMP to complain about
+    # It may list a number for each level of nesting. Complaining about anything else is left to OpenMP
     number = _threads_in(os.environ.get(OPENMP_VARIABLE, "").partition(",")[0].strip())
     if number is not None:
         return number, OPENMP_VARIABLE
@@ -48,16 +49,16 @@ def choose_threads(asked: int | None = None) -> tuple[int, str]:
 
 
 def _threads_in(text: str) -> int | None:
-    """Return the number of threads that `text` is, None if it is not an integer from 1 to 1024."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < _LONGEST else 0
+    """Return the number of threads in `text`, None if it is not an integer from 1 to 1024."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
     return number if 1 <= number <= _MAX_THREADS else None
 
 
 def available_cpus() -> int:
     """Return the number of CPUs that this process may use.
 
-    That is its affinity where the system has one, and no more than its control groups' quota of CPU time,
-    rounded down: a thread that is stopped at the quota's end keeps the others waiting.
+    The number is that of its affinity, where the system has one, and at most the quota of CPU time of its control
+    groups, rounded down: a thread that is stopped at the end of the quota keeps the others waiting.
     """
     return _cpus_and_why()[0]
 
@@ -74,10 +75,10 @@ def _cpus_and_why() -> tuple[int, str]:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return how many CPUs' time the control groups of this process allow, None if any or unknown.
+    """Return the quota of this process's control groups in CPUs, None if there is no quota or it is unknown.
 
-    `root` is where /proc and /sys are. Sources: Linux, Documentation/admin-guide/cgroup-v2.rst, `cpu.max`, and
-    Documentation/scheduler/sched-bwc.rst for version 1.
+    `root` is the folder with /proc and /sys. Sources: Linux, Documentation/admin-guide/cgroup-v2.rst, `cpu.max`,
+    and Documentation/scheduler/sched-bwc.rst for version 1.
     """
     return min(
         (quota for folder in _group_folders(root) if (quota := _quota_of(folder)) is not None), default=None
@@ -85,14 +86,14 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def _group_folders(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's groups and of the groups around them, which limit it as well."""
+    """Yield the folders of this process's groups and of their parent groups, which limit it as well."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers and "cpu" not in controllers.split(","):
             continue
         group = PurePosixPath(path.strip("/"))
         for name in (controllers, "cpu") if controllers else ("", "unified"):
-            yield from (root / "sys/fs/cgroup" / name / around for around in (group, *group.parents))
+            yield from (root / "sys/fs/cgroup" / name / each for each in (group, *group.parents))
 
 
 def _quota_of(folder: Path) -> float | None:
@@ -114,23 +115,23 @@ def _text(path: Path) -> str:
 
 
 _DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-_SAFE_TARGET = "avx2"  # of `fmae-edge export --int8-target`: its weights fit into sums of 16 bits
+_SAFE_TARGET = "avx2"  # of `fmae-edge export --int8-target`: with its weights, 16-bit sums do not overflow
 
 
 def cpu_name() -> str:
-    """Return the CPU's name, where Linux says it, else the architecture's."""
+    """Return the name of the CPU if Linux tells it, else of the architecture."""
     return _cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
 def dot_products() -> tuple[str, ...]:
-    """Return the instructions for int8 dot products that this CPU has, where Linux names them."""
+    """Return this CPU's instructions for int8 dot products, as Linux names them."""
     info = _cpu_info()
     flags = info.get("flags", info.get("Features", "")).split()
     return tuple(flag for flag in _DOT_PRODUCTS if flag in flags)
 
 
 def may_saturate(int8_target: str) -> bool:
-    """Whether int8 graphs written for that target may overflow here: x86 without dot products adds in 16 bits."""
+    """Whether int8 graphs for this target may overflow on this CPU: x86 without dot products adds in 16 bits."""
     return int8_target != _SAFE_TARGET and platform.machine() in ("x86_64", "AMD64") and not dot_products()
 
 

@@ -1,4 +1,4 @@
-"""The two graphs of a bundle at work: checked images to latent values, and values to images."""
+"""Run the two graphs of a bundle: checked images to latent values, and latent values to images."""
 
 import os
 import threading
@@ -9,10 +9,10 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import Stack, slices
+from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
-from fmae_edge.runtime.engine.sessions import at_work, failure, open_session, takes_levels
-from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.engine.sessions import counted_call, failure, open_session, takes_levels
+from fmae_edge.runtime.errors import BundleError, InputError, shown
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import to_values
 
@@ -26,19 +26,27 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
     "int8": ("encoder.onnx", "decoder.onnx"),
     "fp32": ("encoder.fp32.onnx", "decoder.fp32.onnx"),
 }
-# Measured by benchmarks/session_options.py. Images of one call to onnxruntime: from 16 on, more are not faster
-# on one thread; two threads gain a little up to 64. Of fewer than 8, waking other threads costs more than they do.
+# Measured by benchmarks/session_options.py. On one thread, more than 16 images per call to onnxruntime are not
+# faster; two threads gain a little up to 64. With fewer than 8, waking other threads costs more than it saves.
 _IMAGES_PER_RUN = 64
 _IMAGES_FOR_THREADS = 8
 
 
-# Re-entrant: a signal's handler may use a codec while the thread that it interrupts loads the graphs
+# Re-entrant: a signal handler may use a codec while the thread that it interrupts loads the graphs
 _loading = threading.RLock()
 _all: WeakSet["Graphs"] = WeakSet()
 
 
+def as_precision(precision: object) -> Precision:
+    """Return the name of a precision. Raises InputError if it is not one of PRECISIONS."""
+    for name in PRECISIONS:
+        if precision == name:
+            return name
+    raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
+
+
 def _start_anew() -> None:
-    """Give up, in a forked process, what its parent has loaded, and a lock that it may have held."""
+    """Drop, in a forked process, the sessions of its parent, and a lock that a thread there may have held."""
     global _loading
     _loading = threading.RLock()
     for graphs in _all:
@@ -51,7 +59,7 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True)
 class _Graph:
-    """A graph that has been loaded, named by `where` in messages; it gives arrays (N, *`gives`)."""
+    """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages."""
 
     session: "InferenceSession"
     where: str
@@ -60,7 +68,7 @@ class _Graph:
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return the one output for the input `name`. Raises BundleError if the graph fails."""
         try:
-            with at_work():
+            with counted_call():
                 (output,) = self.session.run(None, {name: values})
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise failure(error, f"{self.where} fails in onnxruntime") from error
@@ -72,9 +80,9 @@ class _Graph:
 
 
 class Graphs:
-    """The encoder and the decoder of a bundle in one precision, for any number of threads and after a fork.
+    """The encoder and the decoder of a bundle in one precision; any number of threads may use them.
 
-    Each is loaded at its first use in a process: onnxruntime's sessions do not work in a forked one.
+    Each is loaded at its first use in a process, because onnxruntime's sessions do not work in a forked process.
     """
 
     def __init__(self, bundle: Bundle, precision: Precision, threads: int) -> None:
@@ -86,9 +94,9 @@ class Graphs:
         _all.add(self)
 
     def give_up(self) -> None:
-        """Load the graphs again at their next use, and never free those that were loaded.
+        """Load the graphs again at their next use, and never free the sessions of the parent process.
 
-        Freeing a session waits for its threads, and those that another process started never end.
+        Freeing a session waits for its threads, and in a forked process those do not exist.
         """
         from ctypes import py_object, pythonapi
 
@@ -99,7 +107,7 @@ class Graphs:
     def encode(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Return the latent values (N, latent_size) of images that `as_batch` has checked.
 
-        Raises BundleError if the encoder's weights make no numbers of them.
+        Raises BundleError if the encoder returns NaN or infinity.
         """
         manifest = self._bundle.manifest
         values = np.empty((len(images), manifest.latent_size), np.float32)
@@ -115,7 +123,7 @@ class Graphs:
     def decode(self, latents: Stack) -> NDArray[np.uint8]:
         """Return the images of latents (N, latent_size) that `as_latent_batch` has checked.
 
-        Raises InputError if they are so large that pixels overflow.
+        Raises InputError if the latents are so large that pixels overflow.
         """
         image_shape = self._bundle.manifest.image_shape
         images = np.empty((len(latents), *image_shape), np.uint8)
@@ -131,7 +139,7 @@ class Graphs:
         return images
 
     def _graph(self, half: Half, images: int) -> _Graph:
-        """Return the graph for so many images at once."""
+        """Return the graph for this number of images per call."""
         threads = self._threads if images >= _IMAGES_FOR_THREADS else 1
         key = (half, threads)
         if key not in self._loaded:
@@ -146,6 +154,6 @@ class Graphs:
         encoder, decoder = GRAPHS[self._precision]
         name, gives = (encoder, (manifest.latent_size,)) if half == "encoder" else (decoder, image)
         where = f"{self._bundle.where}: {name}"
-        with at_work():
+        with counted_call():
             session = open_session(self._bundle.files[name], where, threads)
         return _Graph(session, where, gives)

@@ -1,29 +1,30 @@
-"""Make onnxruntime sessions from the graphs of a bundle. onnxruntime is imported here, at first use."""
+"""onnxruntime: import it at first use, open sessions, and count running calls, for which Python's exit waits."""
 
 import _thread
+import atexit
 import os
 import threading
-from types import ModuleType
+import time
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, cast
 
 from fmae_edge.runtime.errors import BundleError, FmaeError, ResourceError, lacks_resources
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-import atexit
-import time
-from types import TracebackType
+
+_LONGEST_WAIT = 5.0  # seconds: an exit that takes longer would be worse than one that fails
 
 
 def load_onnxruntime() -> ModuleType:
-    """Import onnxruntime, silent and without its telemetry.
+    """Import onnxruntime without its telemetry.
 
-    From 1.29 on its wheels send events to their maker from a thread of their own, which also keeps a forked
-    process from ending. A value of ORT_DISABLE_TELEMETRY that is there stays, and so does what an application
-    chose that imported onnxruntime before.
+    From 1.29 on, its wheels send events to their maker from a separate thread, which also keeps a forked process
+    from ending. A value of ORT_DISABLE_TELEMETRY is kept, and so are the settings of an application that imported
+    onnxruntime before.
 
-    Raises FmaeError if it cannot be imported, or if a signal's handler calls this while it is being imported, and
-    ResourceError if there is not enough memory for it.
+    Raises FmaeError if onnxruntime cannot be imported, or if a signal handler calls this during the import;
+    ResourceError if there is not enough memory.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -38,12 +39,12 @@ def load_onnxruntime() -> ModuleType:
             raise ResourceError("onnxruntime cannot be loaded") from error
         raise FmaeError(f"onnxruntime is installed but cannot be loaded: {error}") from error
     if not hasattr(onnxruntime, "InferenceSession"):
-        raise FmaeError("onnxruntime is still being imported by the code that this signal's handler interrupted")
+        raise FmaeError("onnxruntime is still being imported by the code that this signal handler interrupted")
     return cast(ModuleType, onnxruntime)
 
 
 def _raised_by_a_handler(error: BaseException | None) -> BaseException | None:
-    """Return what a signal's handler raised, which in a compiled module is a cause of an ImportError."""
+    """Return the exception of a signal handler, which is a cause of the ImportError in a compiled module."""
     while error is not None and not isinstance(error, KeyboardInterrupt | FmaeError):
         error = error.__cause__ or error.__context__
     return error
@@ -52,8 +53,8 @@ def _raised_by_a_handler(error: BaseException | None) -> BaseException | None:
 def open_session(model: bytes, where: str, threads: int, optimise: bool = True) -> "InferenceSession":
     """Load a serialised ONNX graph on the CPU with `threads` threads; `where` names it in messages.
 
-    Raises BundleError if onnxruntime refuses the graph, FmaeError if it cannot be loaded, ResourceError if it
-    gets no threads, MemoryError if there is not enough memory.
+    Raises BundleError if onnxruntime refuses the graph, FmaeError if onnxruntime cannot be imported, ResourceError
+    if it cannot start its threads, MemoryError if there is not enough memory.
     """
     ort = load_onnxruntime()
     _require_threads(threads - 1, f"{where} cannot be loaded on {threads} threads")
@@ -61,23 +62,23 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # nothing short of a crash: errors are raised as exceptions anyhow
-    # Or bytes that begin as its own format does would be loaded as that, which nothing here has checked
+    # Bytes that begin like its own format would else be loaded as that format, which nothing here has checked
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # A spinning pool burns CPU between calls, and the arena keeps a large batch's memory for good;
-    # neither is measurably faster for graphs of this size.
+    # A spinning pool uses CPU time between calls, and the arena keeps the memory of a large batch;
+    # neither makes graphs of this size measurably faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = False
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        # Its fallback to the same provider again would only print what is raised
+        # The fallback would try the same provider again and print the error that is raised
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         raise failure(error, f"{where} cannot be loaded by onnxruntime {ort.__version__}") from error
 
 
 def failure(error: Exception, what: str) -> Exception:
-    """Return what to raise for an exception of onnxruntime: its words tell a lack of memory from a bad graph."""
+    """Return the error to raise for one of onnxruntime; its words tell a lack of memory from a bad graph."""
     words = str(error)
     if "pthread_create" in words:
         return _no_threads(what)
@@ -87,10 +88,10 @@ def failure(error: Exception, what: str) -> Exception:
 
 
 def _require_threads(number: int, what: str) -> None:
-    """Raise ResourceError unless so many threads can be started: onnxruntime waits for ever if it gets only some.
+    """Raise ResourceError unless `number` threads can be started; onnxruntime waits forever if only some start.
 
-    That is tried for each session: the system may not give again what it gave before. The `threading` module takes
-    twice as long, because it waits for each thread to run.
+    This is tried for each session, because the system may refuse later what it allowed before. The `threading`
+    module takes twice as long, because it waits for each thread to run.
     """
     may_end, ended = threading.Lock(), threading.Semaphore(0)
 
@@ -106,7 +107,7 @@ def _require_threads(number: int, what: str) -> None:
                 _thread.start_new_thread(wait, ())
                 started += 1
     except (RuntimeError, MemoryError) as error:
-        if "shutdown" not in str(error):  # from 3.12 on, Python starts none while it ends; onnxruntime can
+        if "shutdown" not in str(error):  # from 3.12 on, Python starts no threads at exit; onnxruntime still can
             raise _no_threads(what) from None
     finally:
         for _ in range(started):
@@ -118,62 +119,59 @@ def _no_threads(what: str) -> ResourceError:
 
 
 def takes_levels(encoder: "InferenceSession") -> bool:
-    """Whether an encoder takes 8-bit images as they are, as int8 graphs do, or pixels in [0, 1]."""
+    """Whether an encoder takes 8-bit images, as int8 graphs do, instead of pixels in [0, 1]."""
     return bool(encoder.get_inputs()[0].type == "tensor(uint8)")
 
 
-_LONGEST_WAIT = 5.0  # seconds: an exit that takes longer would be worse than one that fails
+class RunningCalls:
+    """Counts the running calls into onnxruntime, and makes Python's exit wait for them.
 
-
-class Calls:
-    """Counts the calls into onnxruntime that are running, which Python waits for when it ends.
-
-    Python ends daemon threads at the moment they come back from a call like these, and within C++ that aborts the
-    whole process. So at exit the running calls are waited for, and new calls of other threads are held back.
-    Neither takes longer than a few seconds: a handler that runs later at exit may wait for such a thread.
+    At exit, Python ends daemon threads when they return from a call like these, and within C++ that aborts the
+    whole process. So the exit waits for running calls, and holds back new calls of other threads. Neither takes
+    longer than a few seconds, because a handler that runs later at exit may wait for such a thread.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()  # its lock is re-entrant, as a signal's handler needs it
-        self._at_work = 0
+        self._changed = threading.Condition()  # its lock is re-entrant, as a signal handler needs
+        self._running = 0
         self._ended_by: int | None = None
         self._held_until = 0.0
 
     def __enter__(self) -> None:
         with self._changed:
             if self._ended_by not in (None, threading.get_ident()):
-                # Nothing ends this wait but the time, or Python, which does not let the thread go on
+                # This wait ends by timeout, or because Python ends the thread
                 self._changed.wait_for(lambda: False, self._held_until - time.monotonic())
-            self._at_work += 1
+            self._running += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._changed:
-            self._at_work -= 1
+            self._running -= 1
             if self._ended_by is not None:
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Hold back new calls of other threads, and wait for those at work: both for `_LONGEST_WAIT` at most."""
+        """Hold back new calls of other threads and wait for running ones, each for at most `_LONGEST_WAIT`."""
         with self._changed:
             self._ended_by = threading.get_ident()
             self._held_until = time.monotonic() + _LONGEST_WAIT
-            self._changed.wait_for(lambda: not self._at_work, _LONGEST_WAIT)
+            self._changed.wait_for(lambda: not self._running, _LONGEST_WAIT)
 
 
-_calls = Calls()
+_calls = RunningCalls()
 
 
-def at_work() -> Calls:
-    """Return a context for one call into onnxruntime."""
+def counted_call() -> RunningCalls:
+    """Return the context in which to make a call into onnxruntime."""
     return _calls
 
 
 def _start_anew() -> None:
-    """Forget, in a forked process, the calls of threads that it does not have."""
+    """Forget, in a forked process, the calls of threads that exist in its parent only."""
     global _calls
-    _calls = Calls()
+    _calls = RunningCalls()
 
 
 atexit.register(lambda: _calls.end())

@@ -1,1 +1,1 @@
-"""The entropy coder: a prior in integers, a range coder, and the search for cheaper symbols."""
+"""The entropy coder: an integer prior, a range coder, and the search for cheaper symbols."""

@@ -1,10 +1,10 @@
-"""The prior: what a decoder expects of the next latents, in integers alone.
+"""The prior: the probabilities of an image's next symbols, computed with integers only.
 
-Sender and receiver must agree on every probability to the last bit, on any CPU and with any number of
-threads (Balle et al., "Integer networks for data compression with latent-variable models", ICLR 2019). So
-a distribution is a row of a table of integers, and what chooses the row is a network of integers. They
-are multiplied as float32, which BLAS does fast: every sum stays under 2^24, so it is exact in any order,
-and loading a prior proves that from its weights.
+Sender and receiver must agree on every probability to the last bit, on any CPU and with any number of threads
+(Balle et al., "Integer networks for data compression with latent-variable models", ICLR 2019). So a distribution
+is a row of a table of integers, and a network of integers chooses the row. The integers are multiplied as float32,
+which is fast in BLAS: every sum stays under 2^24, so it is exact in any order. `read_prior` verifies that bound
+from the weights.
 """
 
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.bundle.safetensors_file import read_tensors
 from fmae_edge.runtime.entropy.range_coder import TOTAL
 from fmae_edge.runtime.errors import BundleError
 
-# A table's columns are the symbols from RADIUS below a centre to RADIUS above it, and the escape from them.
+# The columns of a table are the symbols from RADIUS below a centre to RADIUS above it, and the escape.
 RADIUS = 31
 ESCAPE = 2 * RADIUS + 1
 MAX_SYMBOL = 32767
 _FRACTION_BITS = 4
-FRACTIONS = 1 << _FRACTION_BITS  # of a symbol: how finely a distribution's mean is placed between two symbols
-MAX_INPUT = 2047  # latents in units, as the first layer sees them
+FRACTIONS = 1 << _FRACTION_BITS  # places of a distribution's mean between two symbols
+MAX_INPUT = 2047  # largest latent, in units, that the first layer gets
 MAX_HIDDEN = 1023
-_TENSORS_A_GROUP = 9  # weights, bias and shift of three layers
+_TENSORS_PER_GROUP = 9  # weights, bias and shift of three layers
 EXACT = 1 << 24  # float32 holds every integer up to here
 
 Integers = NDArray[np.int64]
@@ -37,7 +37,8 @@ Integers = NDArray[np.int64]
 class Layer:
     """x -> floor((x weights + bias) / 2^shift): integers in float32.
 
-    `weights` and `bias`, which has a row a quality or one, are divided by 2^shift already: floats do not mind.
+    `weights` and `bias` are divided by 2^shift already, which is exact in float32. `bias` has one row per quality,
+    or one row for all.
     """
 
     weights: NDArray[np.float32]
@@ -52,15 +53,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Group:
-    """The network of one group of latents, those in `place`; it sees all before them."""
+    """The network of one group of latents, those in `place`; its input is all latents before them."""
 
     place: slice
     layers: tuple[Layer, Layer, Layer]
 
     def __call__(self, latents: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
-        """Return means in sixteenths of a unit and then widths in table rows, (N, 2 size) or (2 size,).
+        """Return means in sixteenths of a unit, followed by widths in table rows: (N, 2 size) or (2 size,).
 
-        `latents` is (N, any) or (any,), in units; only those before `place` are looked at.
+        `latents` is (N, any) or (any,), in units; only those before `place` are used.
         """
         first, second, last = self.layers
         hidden = _clip(first(latents[..., : self.place.start], quality), 0, MAX_HIDDEN)
@@ -73,17 +74,18 @@ def _halves(answers: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
 
 
 def _clip(values: NDArray[np.float32], least: int, most: int) -> NDArray[np.float32]:
-    """Clip in place: of one image, np.clip takes longer than a layer's product."""
+    """Clip in place; for a single image, np.clip takes longer than the product of a layer."""
     np.maximum(values, least, out=values)
     return np.minimum(values, most, out=values)
 
 
 @dataclass(frozen=True)
 class NetworkPrior:
-    """Distributions by the groups' networks: a table of widths and fractions, moved to the predicted mean.
+    """Distributions predicted by the networks of the groups: a row of a table, moved to the predicted mean.
 
-    `steps` are the quantiser's, in units, one a quality; `starts` (rows, 2 RADIUS + 3) is where each column's
-    interval begins, with 65536 behind the last. `narrower` is how many widths a quality's step takes away.
+    A row stands for a width and a fraction. `steps` are the quantiser steps of each quality, in units. `starts`
+    (rows, 2 RADIUS + 3) has the start of each column's interval, and 65536 after the last. `narrower` is the
+    number of widths to subtract at each quality, for the size of its step.
     """
 
     groups: tuple[Group, ...]
@@ -93,34 +95,34 @@ class NetworkPrior:
 
     @property
     def places(self) -> tuple[slice, ...]:
-        """Which latents are coded together, in order."""
+        """The latents that are coded together, in order."""
         return tuple(group.place for group in self.groups)
 
     def known(self, symbols: Integers, quality: int) -> NDArray[np.float32]:
-        """Return what symbols (..., any) tell the networks: latents in units, clipped."""
+        """Return the networks' input for symbols (..., any): latents in units, clipped."""
         known = (symbols * self.steps[quality]).astype(np.float32)
         return _clip(known, -MAX_INPUT, MAX_INPUT)
 
     def known_one(self, symbols: list[int], quality: int) -> list[int]:
-        """Return what `known` does for a few symbols of one image: in Python's integers that is faster."""
+        """Do as `known` for a few symbols of one image, in Python integers, which are faster then."""
         step = self.steps[quality]
         return [min(max(symbol * step, -MAX_INPUT), MAX_INPUT) for symbol in symbols]
 
     def predict(self, index: int, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
         """Return the centre and the table row (N, size) of each latent of group `index`.
 
-        `known` (N, latent_size) has what the groups before it tell; the others are not looked at.
+        `known` (N, latent_size) is the input of the networks; only the latents before this group are used.
         """
         return self._locate(*_halves(self.groups[index](known, quality)), quality)
 
     def predict_all(self, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
-        """Return what `predict` does for all groups, (N, latent_size): an encoder knows everything."""
+        """Do as `predict` for all groups, (N, latent_size), because an encoder knows all symbols."""
         answers = zip(*(_halves(group(known, quality)) for group in self.groups), strict=True)
         means, widths = (np.concatenate(parts, axis=1) for parts in answers)
         return self._locate(means, widths, quality)
 
     def predict_one(self, index: int, known: NDArray[np.float32], quality: int) -> list[tuple[int, int]]:
-        """Return what `predict` does for one image, (latent_size,), in Python's integers: that is faster."""
+        """Do as `predict` for one image, (latent_size,), in Python integers, which are faster then."""
         answers = self.groups[index](known, quality).astype(np.int64).tolist()
         step, narrower = self.steps[quality], self.narrower[quality]
         widest = self._widest + narrower
@@ -139,7 +141,7 @@ class NetworkPrior:
     def _locate(
         self, means: NDArray[np.float32], widths: NDArray[np.float32], quality: int
     ) -> tuple[Integers, Integers]:
-        # A mean is under 2^24 sixteenths, so a centre and what is near it stay far within int64
+        # A mean is under 2^24 sixteenths, so a centre and the symbols near it do not overflow int64
         place = means.astype(np.int64) // self.steps[quality] + FRACTIONS // 2
         width = np.clip(widths.astype(np.int64) - self.narrower[quality], 0, self._widest)
         return place >> _FRACTION_BITS, width * FRACTIONS + (place & (FRACTIONS - 1))
@@ -147,22 +149,22 @@ class NetworkPrior:
 
 @dataclass(frozen=True)
 class TablePrior:
-    """One distribution a quality and latent, whatever the others are: `centres` (qualities, latent_size)."""
+    """One distribution per quality and latent, whose centre is in `centres` (qualities, latent_size)."""
 
     centres: Integers
     starts: NDArray[np.int32]
 
     @property
     def places(self) -> tuple[slice, ...]:
-        """Which latents are coded together: all."""
+        """The latents that are coded together: all."""
         return (slice(0, self.centres.shape[1]),)
 
     def known(self, symbols: Integers, quality: int) -> NDArray[np.float32]:  # noqa: ARG002
-        """Return what symbols tell of others here: nothing."""
+        """Return zeros, because symbols do not affect each other here."""
         return np.zeros(symbols.shape, np.float32)
 
     def known_one(self, symbols: list[int], quality: int) -> list[int]:  # noqa: ARG002
-        """Return what `known` does for one image."""
+        """Do as `known` for one image."""
         return [0] * len(symbols)
 
     def predict(self, index: int, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:  # noqa: ARG002
@@ -172,11 +174,11 @@ class TablePrior:
         return np.broadcast_to(self.centres[quality], shape), np.broadcast_to(rows, shape)
 
     def predict_all(self, known: NDArray[np.float32], quality: int) -> tuple[Integers, Integers]:
-        """Return what `predict` does: there is one group."""
+        """Do as `predict`, because there is one group."""
         return self.predict(0, known, quality)
 
     def predict_one(self, index: int, known: NDArray[np.float32], quality: int) -> list[tuple[int, int]]:
-        """Return what `predict` does for one image, (latent_size,), as pairs."""
+        """Do as `predict` for one image, (latent_size,), and return pairs."""
         centres, rows = self.predict(index, known[None], quality)
         return list(zip(centres[0].tolist(), rows[0].tolist(), strict=True))
 
@@ -185,10 +187,10 @@ Prior = NetworkPrior | TablePrior
 
 
 def read_prior(content: bytes, latent_size: int, steps: tuple[int, ...], where: str) -> Prior:
-    """Return the prior in the bytes of a bundle's file, which `where` names in messages.
+    """Return the prior in the bytes of a bundle's file; `where` names the file in messages.
 
-    Raises BundleError if the tables or networks do not fit `latent_size` and the qualities' `steps`, or could
-    leave the range in which float32 is exact.
+    Raises BundleError if the tables or networks do not fit `latent_size` and the qualities' `steps`, or if sums
+    could leave the range in which float32 is exact.
     """
     tensors = read_tensors(content, where)
     try:
@@ -208,7 +210,7 @@ def read_prior(content: bytes, latent_size: int, steps: tuple[int, ...], where: 
         _require(narrower.shape == (len(steps),), "narrower")
         _require(len(starts) % FRACTIONS == 0, "tables")
         groups = _read_groups(tensors, latent_size, len(steps))
-        _require(len(tensors) == len(groups) * _TENSORS_A_GROUP, "no other tensors")
+        _require(len(tensors) == len(groups) * _TENSORS_PER_GROUP, "no other tensors")
         return NetworkPrior(groups, steps, tuple(narrower.tolist()), starts)
     except (KeyError, ValueError, TypeError) as error:
         raise BundleError(f"{where}: not the prior of this bundle (it needs {error})") from None
@@ -239,7 +241,7 @@ def _layer(
     _require(shift.shape == (shape[1],) and bool((shift >= 0).all() and (shift < 24).all()), f"{name}.shift")
     reach = abs(weights).sum(axis=0) * largest + abs(bias).max(axis=0)
     _require(bool((reach < EXACT).all()), f"sums under 2^24 in {name}")
-    scale = np.exp2(-shift)  # a power of two: every product and sum below stays exact
+    scale = np.exp2(-shift)  # a power of two, so every product and sum stays exact
     return Layer((weights * scale).astype(np.float32), (bias * scale).astype(np.float32))
 
 
@@ -248,18 +250,18 @@ def _require(holds: bool, what: str) -> None:
         raise ValueError(what)
 
 
-# OpenBLAS, interface/gemm.c: SMP_THRESHOLD_MIN x GEMM_MULTITHREAD_THRESHOLD, up to which it wakes no thread
+# OpenBLAS wakes no thread up to SMP_THRESHOLD_MIN x GEMM_MULTITHREAD_THRESHOLD (interface/gemm.c)
 _PRODUCTS_IN_ONE_THREAD = 65536 * 4
 
 
 def multiply(x: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return x weights, computed in the calling thread: a few rows of x at a time if it is large.
+    """Return the product of `x` and `weights`, computed in the calling thread, a few rows at a time if large.
 
-    OpenBLAS wakes threads of its own for a large product. Where the CPUs are busy, waiting for them was measured
-    to take a hundred times as long as the product, and in a forked child it may never end.
+    OpenBLAS wakes its own threads for a large product. On busy CPUs, waiting for them took a hundred times as long
+    as the product, and in a forked process it may never end.
     """
     rows = max(1, _PRODUCTS_IN_ONE_THREAD // max(1, weights.size))
     if x.ndim == 1 or len(x) <= rows:
-        product: NDArray[np.float32] = x.dot(weights)  # of one image, half the time of @
+        product: NDArray[np.float32] = x.dot(weights)  # takes half the time of @ for one image
         return product
     return np.concatenate([x[part].dot(weights) for part in slices(len(x), rows)])

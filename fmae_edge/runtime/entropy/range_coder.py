@@ -1,12 +1,12 @@
 """A range coder: symbols as intervals of [0, 65536), and bytes that name a point inside all of them.
 
 G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised message", 1979.
-Integers alone decide, so every machine writes and reads the same bytes. `low` and `width` say which
-numbers the message may still be, seen through a window of 40 bits; whenever the window's first byte
-is settled it is shifted out. A message ends with the shortest bytes whose number lies in the last
-interval when zeros follow, so its length has to be known to the reader.
+All arithmetic is in integers, so every machine writes and reads the same bytes. `low` and `width` are the range of
+numbers that the message may still be, in a window of 40 bits; when the first byte of the window is settled, it is
+shifted out. A message ends with the shortest bytes whose number, followed by zeros, lies in the last interval, so
+the reader has to know its length.
 
-Many messages are coded side by side in numpy, one or a few in Python's own integers, to the same bytes.
+Many messages are coded side by side in numpy, a few in Python integers, to the same bytes.
 """
 
 from bisect import bisect_right
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 TOTAL_BITS = 16
 TOTAL = 1 << TOTAL_BITS
 _WINDOW = 1 << 40
-_SETTLED = 1 << 32  # a width below this has settled the window's first byte, but for a carry
-_TAIL_BITS = 32  # of the window, behind its first byte
-_BYTES_AT_ONCE = 5
-# Each interval shifts out at most two bytes: its width is at least 2^32 / 2^16.
+_SETTLED = 1 << 32  # a width below this settles the first byte of the window, except for a carry
+_TAIL_BITS = 32  # of the window, after its first byte
+_WINDOW_BYTES = 5
+# Each interval shifts out at most two bytes, because its width is at least 2^32 / 2^16
 _SHIFTS = 2
-_FEW = 8  # measured: below so many messages, Python's integers are faster than numpy's calls
+_FEW = 8  # measured: for fewer messages, Python integers are faster than numpy
 
 Integers = NDArray[np.integer[Any]]
 
@@ -32,7 +32,7 @@ Integers = NDArray[np.integer[Any]]
 def encode(starts: Integers, sizes: Integers) -> list[bytes]:
     """Return the bytes of N messages: (N, S) intervals [start, start + size) of [0, 65536).
 
-    Intervals of size 0 are left out, so that messages of different lengths fit into one array.
+    Intervals of size 0 are skipped, so that messages of different lengths fit into one array.
     """
     if len(starts) < _FEW:
         return [_encode_one(*pair) for pair in zip(starts.tolist(), sizes.tolist(), strict=True)]
@@ -89,29 +89,29 @@ def _encode_one(starts: list[int], sizes: list[int]) -> bytes:
 
 
 class Decoder:
-    """Reads N messages side by side; behind its end a message goes on with zeros."""
+    """Reads N messages side by side; zeros follow the end of a message."""
 
     def __init__(self, messages: Sequence[bytes]) -> None:
-        longest = max(map(len, messages), default=0) + _BYTES_AT_ONCE
+        longest = max(map(len, messages), default=0) + _WINDOW_BYTES
         padded = b"".join(message.ljust(longest, b"\0") for message in messages)
         self._bytes = np.frombuffer(padded, np.uint8).reshape(len(messages), longest)
-        self._read = np.full(len(messages), _BYTES_AT_ONCE)
-        self._above_low = np.zeros(len(messages), np.int64)  # the point, seen from the interval's low end
-        for column in range(_BYTES_AT_ONCE):
+        self._read = np.full(len(messages), _WINDOW_BYTES)
+        self._above_low = np.zeros(len(messages), np.int64)  # the point, relative to the low end of the interval
+        for column in range(_WINDOW_BYTES):
             self._above_low = self._above_low << 8 | self._bytes[:, column]
         self._width = np.full(len(messages), _WINDOW, np.int64)
 
     def position(self) -> NDArray[np.int64]:
-        """Return (N,) positions in [0, 65536): each lies in the interval of its message's next symbol."""
+        """Return positions (N,) in [0, 65536), each in the interval of its message's next symbol."""
         return np.minimum(self._above_low // (self._width >> TOTAL_BITS), TOTAL - 1)
 
     def advance(self, starts: Integers, sizes: Integers) -> None:
-        """Go past (N,) intervals that `position` lies in; messages with size 0 stay where they are."""
+        """Go past the intervals (N,) that contain `position`; messages with size 0 stay where they are."""
         coded = sizes > 0
         unit = self._width >> TOTAL_BITS
         self._above_low -= np.where(coded, unit * starts, 0)
         self._width = np.where(coded, unit * sizes, self._width)
-        np.minimum(self._above_low, self._width - 1, out=self._above_low)  # only no encoder's bytes are outside
+        np.minimum(self._above_low, self._width - 1, out=self._above_low)  # for bytes that no encoder wrote
         last = self._bytes.shape[1] - 1  # always a zero
         for _ in range(_SHIFTS):
             (rows,) = np.nonzero(self._width < _SETTLED)
@@ -122,18 +122,18 @@ class Decoder:
 
 
 class SingleDecoder:
-    """Reads one message as `Decoder` does, in Python's own integers."""
+    """Reads one message as `Decoder` does, in Python integers."""
 
     def __init__(self, message: bytes) -> None:
         self._message = message
-        self._read = _BYTES_AT_ONCE
-        self._above_low = int.from_bytes(message[:_BYTES_AT_ONCE].ljust(_BYTES_AT_ONCE, b"\0"), "big")
+        self._read = _WINDOW_BYTES
+        self._above_low = int.from_bytes(message[:_WINDOW_BYTES].ljust(_WINDOW_BYTES, b"\0"), "big")
         self._width = _WINDOW
 
     def next_of(self, starts: Sequence[int], begin: int, end: int) -> int:
-        """Return which of starts[begin:end] the next symbol's interval begins at, and go past it.
+        """Return the index in starts[begin:end] of the next symbol's interval, and go past it.
 
-        The interval ends where the next of `starts` begins.
+        An interval ends at the next of `starts`.
         """
         unit = self._width >> TOTAL_BITS
         found = bisect_right(starts, self._above_low // unit, begin, end) - 1
@@ -141,7 +141,7 @@ class SingleDecoder:
         return found
 
     def next_of_all(self) -> int:
-        """Return the next symbol, of [0, 65536) all alike, and go past it."""
+        """Return the next symbol of a uniform distribution over [0, 65536), and go past it."""
         unit = self._width >> TOTAL_BITS
         symbol = min(self._above_low // unit, TOTAL - 1)
         self._advance(unit, symbol, symbol + 1)
@@ -150,7 +150,7 @@ class SingleDecoder:
     def _advance(self, unit: int, start: int, end: int) -> None:
         width = unit * (end - start)
         above_low = self._above_low - unit * start
-        if above_low >= width:  # only no encoder's bytes are outside
+        if above_low >= width:  # of bytes that no encoder wrote
             above_low = width - 1
         while width < _SETTLED:
             byte = self._message[self._read] if self._read < len(self._message) else 0

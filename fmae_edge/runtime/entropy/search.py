@@ -1,10 +1,12 @@
-"""Effort at the encoder: search for symbols that cost less, in error and bits together, than rounding gives.
+"""Search, at the encoder, for symbols whose error and bits together cost less than those of rounding.
 
-The decoder is in the loop and stays as it is. In a round, each symbol of an image is tried one up and one
-down, which gives the true change in error and bits of each move, and how the moves' changes of pixels add
-up. Moves are collected greedily as if they added up exactly; of the first 1, 2, 4, ... of them, those are
-kept that in truth cost least. (Rate-distortion optimised quantisation: Ramchandran and Vetterli, IEEE TIP
-1994; for what is lost by encoding in one pass, Campos et al., CVPR Workshops 2019.)
+The search decodes what it tries; the decoder does not change. In each round, every symbol of an image is tried one
+up and one down. That gives the true change in error and bits of each move, and its change of pixels. Moves are
+collected greedily as if their changes of pixels added up exactly. Of the first 1, 2, 4, ... moves, the collection
+with the lowest true cost is kept.
+
+This is rate-distortion optimised quantisation: Ramchandran and Vetterli, IEEE TIP 1994. Campos et al., CVPR
+Workshops 2019, describe the loss of encoding in one pass.
 """
 
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL, Integers, multiply
 
 MAX_EFFORT = 9
-_IMAGES_AT_ONCE = 4  # bounds memory, for each has two candidates per symbol; measured: more are not faster
+_IMAGES_AT_ONCE = 4  # bounds memory, because each has two candidates per symbol; measured: more are not faster
 
 Pixels = NDArray[np.float32]
 # (N, latent_size) symbols -> (N, pixels) decoded levels 0 to 255, and (N,) bits
@@ -26,10 +28,9 @@ CountBits = Callable[[Integers], NDArray[np.float64]]
 def search(
     symbols: Integers, pixels: Pixels, bit_cost: float, rounds: int, decode: Decode, count_bits: CountBits
 ) -> Integers:
-    """Return symbols (N, latent_size) that cost no more than `symbols`, found in so many rounds at most.
+    """Return symbols (N, latent_size) that cost no more than `symbols`, after at most `rounds` rounds of search.
 
-    The cost of an image is the squared error of its `pixels` (N, pixels), levels 0 to 255, and `bit_cost` for
-    each bit.
+    The cost of an image is the squared error of its `pixels` (N, pixels), levels 0 to 255, and `bit_cost` per bit.
     """
     found = symbols.copy()
     for at in range(0, len(found), _IMAGES_AT_ONCE):
@@ -68,7 +69,7 @@ def _round(symbols: Integers, pixels: Pixels, bit_cost: float, decode: Decode, c
 
 
 def _collect(changes: Pixels, error: Pixels, rates: NDArray[np.float64]) -> list[int]:
-    """Return which moves lower the cost, each given those before it, as if their changes of pixels added up."""
+    """Return the moves that lower the cost, each after those before it, as if their changes of pixels added up."""
     size = len(changes) // 2
     products = multiply(changes, changes.T)
     toward = multiply(changes, error)

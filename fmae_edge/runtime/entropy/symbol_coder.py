@@ -1,28 +1,28 @@
-"""Symbols to bytes and back: the prior says which intervals, the range coder codes them."""
+"""Code symbols as bytes and back: the prior gives their intervals, the range coder codes the intervals."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import slices
+from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.entropy.prior import ESCAPE, MAX_SYMBOL, RADIUS, Integers, Prior
 from fmae_edge.runtime.entropy.range_coder import TOTAL_BITS, Decoder, SingleDecoder, encode
 
-_IMAGES_AT_ONCE = 1000  # bounds memory, and keeps the arrays in the cache
-_FEW = 8  # measured: below so many images, Python's integers are faster than numpy's calls
-_COLUMNS = ESCAPE + 2  # of the prior's tables, with the end behind the last interval
+_IMAGES_AT_ONCE = 1000  # bounds memory, and keeps the arrays in the CPU cache
+_FEW = 8  # measured: for fewer images, Python integers are faster than numpy
+_COLUMNS = ESCAPE + 2  # of the prior's tables, with the end of the last interval
 _ESCAPED = 1 << (TOTAL_BITS - 1)  # an escaped symbol is the interval [symbol + 32768, + 1)
 
 
 def clip_symbols(symbols: NDArray[np.floating]) -> Integers:
-    """Return whole numbers as symbols, which end at +-32767."""
+    """Return whole numbers as symbols, clipped to +-32767."""
     clipped: Integers = np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
     return clipped
 
 
 def columns_of(symbols: Integers, centres: Integers) -> Integers:
-    """Return the table columns of symbols, given the centres of their distributions: the escape's if far away."""
+    """Return the table columns of symbols for distributions with these centres; far symbols get the escape."""
     away = symbols - centres
     return np.where(abs(away) <= RADIUS, away + RADIUS, ESCAPE)
 
@@ -36,7 +36,7 @@ def encode_symbols(prior: Prior, symbols: Integers, quality: int) -> list[bytes]
 
 
 def count_bits(prior: Prior, symbols: Integers, quality: int) -> NDArray[np.float64]:
-    """Return the bits (N,) that the intervals of (N, latent_size) symbols take, before they are made bytes of."""
+    """Return the bits (N,) of the intervals of symbols (N, latent_size), before they are rounded to bytes."""
     chunks = range(0, len(symbols), _IMAGES_AT_ONCE)
     sizes = [_intervals(prior, symbols[at : at + _IMAGES_AT_ONCE], quality)[1] for at in chunks]
     return np.concatenate([_bits(size) for size in sizes]) if sizes else np.empty(0)
@@ -48,7 +48,7 @@ def _bits(sizes: Integers) -> NDArray[np.float64]:
 
 
 def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
-    """Return starts and sizes (N, 2 latent_size): each symbol's interval, and that of its escape or none."""
+    """Return starts and sizes (N, 2 latent_size): each symbol's interval, then its escape's or an empty one."""
     centres, rows = prior.predict_all(prior.known(symbols, quality), quality)
     columns = columns_of(symbols, centres)
     inside = columns != ESCAPE
@@ -62,7 +62,7 @@ def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers,
 
 
 def decode_symbols(prior: Prior, payloads: Sequence[bytes], latent_size: int, quality: int) -> Integers:
-    """Return the symbols (N, latent_size) of N payloads; bytes that no encoder wrote give symbols too."""
+    """Return the symbols (N, latent_size) of N payloads. Bytes that no encoder wrote also decode to symbols."""
     symbols = np.empty((len(payloads), latent_size), np.int64)
     if len(payloads) < _FEW:
         for index, payload in enumerate(payloads):
@@ -100,7 +100,7 @@ def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) ->
     decoder = SingleDecoder(payload)
     symbols: list[int] = []
     known = np.zeros(latent_size, np.float32)
-    starts = prior.starts.reshape(-1).data  # its items are Python's integers, one at a time
+    starts = prior.starts.reshape(-1).data  # whose items are Python integers, made one at a time
     for index, place in enumerate(prior.places):
         for centre, row in prior.predict_one(index, known, quality):
             begin = row * _COLUMNS

@@ -1,1 +1,1 @@
-"""The files that a codec writes and reads: .fmae, and latents as .npy."""
+"""The files that a codec writes and reads: .fmae files, and latents in .npy files."""

@@ -1,7 +1,7 @@
-"""The .fmae file: payloads of the entropy coder with what it takes to read them. docs/format.md specifies it.
+"""Pack payloads of the entropy coder as a .fmae file, and parse such a file. spec/format.md specifies the format.
 
-A file of one image has 7 bytes around its payload. A file of many has one header, and about 5 bits per image that
-say where each payload begins, so one image can be decoded without the others.
+A file of a single image has 7 bytes around its payload. A file of a stack has one header, whose index says where
+each payload begins, so that one image can be decoded without the others.
 """
 
 from array import array
@@ -11,29 +11,52 @@ from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fmae_edge.runtime.arrays import BytesLike, slices
+from fmae_edge.runtime.arguments import BytesLike, as_integer
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.image_names import read_names
-from fmae_edge.runtime.format.payload_index import Payloads
+from fmae_edge.runtime.format.payload_index import (
+    MAX_IMAGES,
+    MAX_PAYLOAD_BYTES,
+    HeaderReader,
+    Payloads,
+    pack_index,
+    read_index,
+    require_images,
+    require_payload_bytes,
+    varint,
+)
 
 SUFFIX = ".fmae"
-_VERSION, _PATHS_VERSION = 1, 2  # 2: names may be relative paths; all else is as in 1
+_VERSION, _PATHS_VERSION = 1, 2  # in version 2, names may be relative paths; all else is as in 1
 _MAGIC = 0xFAE
 _START_BYTES = 3  # magic, version, and one byte of quality and kind
 _ID_BYTES, _MANY_ID_BYTES = 2, 4
 _CHECK_BYTES, _PAYLOAD_CHECK_BYTES = 2, 4
 _QUALITY_BITS = 4
 _MANY, _NAMED, _RESERVED = 0x80, 0x10, 0x60
-_LENGTH_MODULUS = 8  # a lone payload's length is told by this much, so that most cuts are seen as cuts
-_MAX_LOW_BITS = 15
-_MAX_VARINT_BYTES = 5
-MAX_IMAGES = 1 << 20
-_MAX_PAYLOAD_BYTES = 65535
+_LENGTH_MODULUS = 8  # a single image's header has its payload's length modulo 8: most truncations show
 _MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
-_BYTES_AT_ONCE = 1 << 16  # of unary numbers, eight times as much when unpacked
+
+
+@dataclass(frozen=True)
+class FmaeInfo:
+    """The header of a .fmae file: `images` is how many it holds, `single` whether it is one image, not a stack.
+
+    `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
+    has no names, or names that spec/format.md refuses: then `names_error` says why.
+    """
+
+    format_version: int
+    bundle_id: str
+    quality: int
+    images: int
+    single: bool
+    file_bytes: int
+    payload_bytes: tuple[int, ...]
+    names: tuple[str, ...] | None
+    names_error: str | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +79,7 @@ class FmaeFile:
     def names(self) -> tuple[str, ...] | None:
         """The images' names, None if the file has none.
 
-        Raises InputError if docs/format.md refuses them. The images can be decoded all the same.
+        Raises InputError if spec/format.md refuses them. The images can be decoded all the same.
         """
         if self.listed is None:
             return None
@@ -65,38 +88,47 @@ class FmaeFile:
         except InputError as error:
             raise InputError(f"contains invalid image names: {error}") from None
 
+    def describe(self) -> FmaeInfo:
+        """Return the header, with refused names as `names_error`."""
+        names, names_error = None, None
+        try:
+            names = self.names
+        except InputError as error:
+            names_error = str(error)
+        return FmaeInfo(
+            format_version=self.version,
+            bundle_id=self.bundle_id,
+            quality=self.quality,
+            images=len(self.payloads),
+            single=self.single,
+            file_bytes=self.file_bytes,
+            payload_bytes=tuple(self.payloads.lengths.tolist()),
+            names=names,
+            names_error=names_error,
+        )
+
 
 FmaeLike = BytesLike | FmaeFile
 
 
 def is_fmae(content: bytes) -> bool:
-    """Whether a file's bytes begin as those of a .fmae file do, of whatever version."""
+    """Whether a file's bytes begin as those of a .fmae file of any version do."""
     return len(content) >= _START_BYTES and content[0] << 4 | content[1] >> 4 == _MAGIC
 
 
-def as_bytes(content: object) -> bytes:
-    """Return what any bytes-like object holds, whatever its strides. Raises InputError for anything else."""
-    if isinstance(content, bytes):
-        return content
-    try:
-        return memoryview(content).tobytes()  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # not a buffer, or one that was released
-        raise InputError(f"expected the bytes of a .fmae file, got {type(content).__name__}") from None
-
-
 def max_file_bytes(start: bytes) -> int:
-    """Return how many bytes the .fmae file that begins with `start` may have: a stack a gigabyte."""
+    """Return how many bytes the .fmae file that begins with `start` may have: a gigabyte for a stack."""
     if start[1] & 15 <= _PATHS_VERSION and not start[2] & _MANY:
-        return _START_BYTES + _ID_BYTES + _CHECK_BYTES + _MAX_PAYLOAD_BYTES
+        return _START_BYTES + _ID_BYTES + _CHECK_BYTES + MAX_PAYLOAD_BYTES
     return _MAX_STACK_BYTES
 
 
 def pack_one(payload: bytes, quality: int, bundle_id: str) -> bytes:
-    """Return the file of one image; `bundle_id` is the bundle's, in hexadecimal.
+    """Return the file of a single image; `bundle_id` is the bundle's, in hexadecimal.
 
     Raises InputError if the payload has more than 65,535 bytes.
     """
-    _require_length(len(payload))
+    require_payload_bytes(len(payload))
     kind = quality | len(payload) % _LENGTH_MODULUS << _QUALITY_BITS
     start = _start(_VERSION, kind) + bytes.fromhex(bundle_id)[:_ID_BYTES]
     return start + _check(start + payload, bundle_id) + payload
@@ -105,32 +137,69 @@ def pack_one(payload: bytes, quality: int, bundle_id: str) -> bytes:
 def pack_many(
     payloads: Iterable[bytes], quality: int, bundle_id: str, names: Sequence[str] | None = None
 ) -> bytes:
-    """Return the file of a stack of at most MAX_IMAGES, with a name for each image or none.
+    """Return the file of a stack of at most MAX_IMAGES, with a name for each image or without names.
 
     `as_names` has checked the names. Raises InputError if a payload has more than 65,535 bytes.
     """
     body = bytearray()
     lengths = array("I")
     for payload in payloads:
-        _require_length(len(payload))
+        require_payload_bytes(len(payload))
         body += payload
         lengths.append(len(payload))
     listed = None if names is None else "\0".join(names).encode()
     version = _VERSION if listed is None or b"/" not in listed else _PATHS_VERSION
     start = _start(version, quality | _MANY | (0 if listed is None else _NAMED))
     start += bytes.fromhex(bundle_id)[:_MANY_ID_BYTES]
-    index = _varint(len(lengths)) + _pack_lengths(lengths)
+    index = pack_index(lengths)
     if listed is not None:
-        index += _varint(len(listed)) + listed
+        index += varint(len(listed)) + listed
     checked = start + crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big") + index
     return start + _check(checked, bundle_id) + checked[len(start) :] + body
+
+
+def as_fmae_file(content: object, bundle_id: str, max_images: int) -> FmaeFile:
+    """Return a parsed file as it is, or parse the bytes of one.
+
+    Raises InputError as `unpack` does, or if the file was parsed for another bundle or `content` is neither.
+    """
+    if not isinstance(content, FmaeFile):
+        return unpack(_as_bytes(content), bundle_id, max_images)
+    if content.bundle_id != bundle_id:
+        raise InputError(
+            f"was parsed with bundle {content.bundle_id}, but this codec has bundle {bundle_id}: "
+            "decompress it with the codec that parsed it"
+        )
+    require_images(len(content.payloads), max_images)
+    return content
+
+
+def as_max_images(max_images: object) -> int:
+    """Return how many images a file may hold, by default as many as the format allows.
+
+    Raises InputError if `max_images` is not an integer from 0 up.
+    """
+    most = MAX_IMAGES if max_images is None else as_integer("max_images", max_images)
+    if most < 0:
+        raise InputError(f"max_images is {most}; expected 0 or more")
+    return most
+
+
+def _as_bytes(content: object) -> bytes:
+    """Return the bytes in any bytes-like object, also a strided one. Raises InputError for anything else."""
+    if isinstance(content, bytes):
+        return content
+    try:
+        return memoryview(content).tobytes()  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # not a buffer, or one that was released
+        raise InputError(f"expected the bytes of a .fmae file, got {type(content).__name__}") from None
 
 
 def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> FmaeFile:
     """Parse and check the bytes of a file, for the bundle with `bundle_id`.
 
-    Raises InputError, each with its own sentence, if they are not a .fmae file, of a newer version, made by
-    another bundle, truncated, corrupted, or claim more than `max_images` images: no memory is taken for those.
+    Raises InputError if they are not a .fmae file, need a newer fmae-edge, were made by another bundle, are
+    truncated or corrupted, or claim more than `max_images` images. Each has its own sentence.
     """
     if not is_fmae(content):
         raise InputError("not a .fmae file")
@@ -153,7 +222,7 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
             "decompress it with the bundle that compressed it"
         )
     if not many:
-        require_few(1, max_images)
+        require_images(1, max_images)
         return _unpack_one(content, id_end, bundle_id)
     return _unpack_many(content, id_end, bundle_id, max_images)
 
@@ -163,8 +232,8 @@ def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
     payload = memoryview(content)[check_end:]
     quality, length = content[2] & 15, content[2] >> _QUALITY_BITS
     if len(payload) % _LENGTH_MODULUS != length:
-        raise InputError("truncated, or with bytes added: its payload length does not match its header")
-    _require_length(len(payload))
+        raise InputError("truncated or with added bytes: its payload length does not match its header")
+    require_payload_bytes(len(payload))
     if content[id_end:check_end] != _check(content[:id_end], bundle_id, payload):
         raise InputError("corrupted: its check code does not match")
     payloads = Payloads(payload, np.array([len(payload)]))
@@ -173,9 +242,10 @@ def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
 
 def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -> FmaeFile:
     check_end = id_end + _CHECK_BYTES
-    reader = _Reader(content, check_end + _PAYLOAD_CHECK_BYTES)
+    body_check_end = check_end + _PAYLOAD_CHECK_BYTES
+    reader = HeaderReader(content, body_check_end)
     try:
-        lengths = _read_lengths(reader, max_images)
+        lengths = read_index(reader, max_images)
         listed = reader.take(reader.varint()) if content[2] & _NAMED else None
     except EOFError:
         raise InputError("truncated or corrupted within its header") from None
@@ -186,30 +256,12 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -
     needed = int(lengths.sum())
     if len(body) < needed:
         raise InputError(f"truncated: it has {len(body)} of {needed} bytes of payload")
-    if content[check_end : check_end + _PAYLOAD_CHECK_BYTES] != crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big"):
+    if content[check_end:body_check_end] != crc32(body).to_bytes(_PAYLOAD_CHECK_BYTES, "big"):
         raise InputError("corrupted: the check code of its payloads does not match")
     if len(body) > needed:
         raise InputError(f"corrupted: it has {len(body) - needed} bytes after its payloads")
-    return FmaeFile(
-        content[1] & 15,
-        bundle_id,
-        content[2] & 15,
-        Payloads(body, lengths),
-        single=False,
-        file_bytes=len(content),
-        listed=listed,
-    )
-
-
-def _require_length(payload_bytes: int) -> None:
-    if payload_bytes > _MAX_PAYLOAD_BYTES:
-        raise InputError(f"a payload has {payload_bytes} bytes; a .fmae file allows {_MAX_PAYLOAD_BYTES}")
-
-
-def require_few(images: int, max_images: int) -> None:
-    """Raise InputError if a file has more than `max_images` images."""
-    if images > max_images:
-        raise InputError(f"claims {images} images, more than max_images={max_images}")
+    version, quality, payloads = content[1] & 15, content[2] & 15, Payloads(body, lengths)
+    return FmaeFile(version, bundle_id, quality, payloads, single=False, file_bytes=len(content), listed=listed)
 
 
 def _start(version: int, kind: int) -> bytes:
@@ -219,94 +271,6 @@ def _start(version: int, kind: int) -> bytes:
 def _check(checked: bytes, bundle_id: str, rest: bytes | memoryview = b"") -> bytes:
     """Return the CRC-16 of the whole bundle id, `checked` and `rest`.
 
-    An id that only begins alike does not match.
+    The header has only the beginning of the id; another id that begins alike does not match.
     """
     return crc_hqx(rest, crc_hqx(bytes.fromhex(bundle_id) + checked, 0)).to_bytes(_CHECK_BYTES, "big")
-
-
-def _varint(number: int) -> bytes:
-    """Return seven bits a byte, the lowest first; the top bit says that more follow."""
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*out, number])
-
-
-class _Reader:
-    """Takes a header apart. Raises EOFError where the bytes end before it does, or hold what no header has."""
-
-    def __init__(self, content: bytes, at: int) -> None:
-        self._content, self.at = memoryview(content), at
-
-    def take(self, count: int) -> memoryview:
-        if count > len(self._content) - self.at:
-            raise EOFError
-        self.at += count
-        return self._content[self.at - count : self.at]
-
-    def varint(self) -> int:
-        number = 0
-        for place in range(_MAX_VARINT_BYTES):
-            (byte,) = self.take(1)
-            number |= (byte & 127) << 7 * place
-            if byte < 128:
-                return number
-        raise EOFError
-
-    def unary(self, count: int, largest: int) -> NDArray[np.int64]:
-        """Take `count` numbers up to `largest`, each as so many zero bits and a one; zeros fill the last byte."""
-        if count > 8 * (len(self._content) - self.at):  # before memory is taken for so many
-            raise EOFError
-        numbers = np.empty(count, np.int64)
-        packed = np.frombuffer(self._content, np.uint8)[self.at :][: -(-count * (largest + 1) // 8)]
-        done, last = 0, -1
-        for part in slices(len(packed), _BYTES_AT_ONCE):
-            ones = 8 * part.start + np.flatnonzero(np.unpackbits(packed[part]))[: count - done]
-            numbers[done : done + len(ones)] = np.diff(ones, prepend=last) - 1
-            done += len(ones)
-            if done == count:
-                self.take(int(ones[-1]) // 8 + 1)
-                return numbers
-            last = int(ones[-1]) if len(ones) else last
-        raise EOFError
-
-
-def _pack_lengths(lengths: "array[int]") -> bytes:
-    """Return Rice codes of what the lengths are above the shortest: all low bits, then all high parts in unary."""
-    if not lengths:
-        return b""
-    shortest = min(lengths)
-    above = np.asarray(lengths) - shortest
-    low_bits = min(range(_MAX_LOW_BITS + 1), key=lambda bits: int(bits * len(above) + (above >> bits).sum()))
-    low = np.empty((len(above), low_bits), np.uint8)
-    for bit in range(low_bits):
-        low[:, bit] = above >> (low_bits - 1 - bit) & 1
-    high = np.zeros(int((above >> low_bits).sum()) + len(above), np.uint8)
-    high[np.cumsum((above >> low_bits) + 1) - 1] = 1
-    packed = np.packbits(low.ravel()).tobytes() + np.packbits(high).tobytes()
-    return _varint(shortest) + bytes([low_bits]) + packed
-
-
-def _read_lengths(reader: _Reader, max_images: int = MAX_IMAGES) -> NDArray[np.int64]:
-    count = reader.varint()
-    if count > MAX_IMAGES:
-        raise EOFError
-    require_few(count, max_images)
-    if not count:
-        return np.empty(0, np.int64)
-    shortest = reader.varint()
-    if shortest > _MAX_PAYLOAD_BYTES:
-        raise EOFError
-    (low_bits,) = reader.take(1)
-    if low_bits > _MAX_LOW_BITS:
-        raise EOFError
-    packed = reader.take(-(-count * low_bits // 8))
-    low = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * low_bits).reshape(count, low_bits)
-    lengths = reader.unary(count, _MAX_PAYLOAD_BYTES >> low_bits)
-    for bits in low.T:
-        lengths = lengths << 1 | bits
-    lengths += shortest
-    if lengths.max() > _MAX_PAYLOAD_BYTES:
-        raise EOFError
-    return lengths

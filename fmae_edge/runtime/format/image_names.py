@@ -1,7 +1,7 @@
-"""The names that images may have in a .fmae file: relative paths whose parts are file names on any system.
+"""Check the names of images in a .fmae file: relative paths whose parts are valid file names on any system.
 
-The rule is a list of code points, and docs/format.md has the same list. What Python says of a character, such as
-that it is printable, changes with the version of Unicode: a name would be valid on one machine only.
+The rule is a list of code points, the same as in spec/format.md. Python's own properties of a character, such as
+whether it is printable, change with the version of Unicode: a name could be valid on one machine only.
 """
 
 import re
@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from fmae_edge.runtime.errors import InputError, shown
 
-_MAX_PART_BYTES = 200  # file systems allow 255, and what is being written has a longer name for a while
+_MAX_PART_BYTES = 200  # file systems allow 255, and a file has a longer name while it is written
 _MAX_NAME_BYTES = 1000  # of a path; macOS allows 1024
 _CONTROLS = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
 _SPECIAL_ON_WINDOWS = r'<>:"|?*\\'
@@ -21,18 +21,17 @@ _INVISIBLE = (
     r"\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _SURROGATES = r"\ud800-\udfff"
-_REFUSED = re.compile(f"[{_CONTROLS}{_SPECIAL_ON_WINDOWS}{_BIDIRECTIONAL}{_INVISIBLE}{_SURROGATES}]")
-# With ASCII, letters are A to Z alone: else re takes a Turkish dotless i for an I
-_DEVICE = re.compile(
-    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.ASCII | re.IGNORECASE
-)
+# Patterns are compiled at their first use: most files have no names, and compiling takes a millisecond
+_REFUSED = f"[{_CONTROLS}{_SPECIAL_ON_WINDOWS}{_BIDIRECTIONAL}{_INVISIBLE}{_SURROGATES}]"
+# With re.ASCII, letters are only A to Z; without it, a Turkish dotless i matches an I
+_DEVICE = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?"
 _NOT_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
 
 
 def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
-    """Return `names` as a list, in their order; without `paths`, none may have a `/`.
+    """Return `names` as a list, in the same order; without `paths`, no name may contain a `/`.
 
-    Raises InputError if they are not a list of different names, one per image, that docs/format.md allows.
+    Raises InputError if they are not a list of different names, one per image, that spec/format.md allows.
     """
     given: list[object] | None = None
     if isinstance(names, Collection) and not isinstance(names, _NOT_LISTS):
@@ -50,7 +49,7 @@ def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
         if problem:
             raise InputError(f"{shown(name)} cannot be the name of an image: {problem}")
         listed.append(name)
-    # With the least character for "/", whatever lies in a folder follows right behind a name that is the folder's
+    # With the smallest character for "/", the files in a folder directly follow a name that equals the folder's
     for before, after in pairwise(sorted(listed, key=lambda name: name.replace("/", "\0"))):
         if before == after:
             raise InputError(f"{shown(before)} is the name of two images; names must be different")
@@ -60,7 +59,7 @@ def as_names(names: object, images: int, *, paths: bool = True) -> list[str]:
 
 
 def read_names(listed: bytes, images: int, *, paths: bool) -> tuple[str, ...]:
-    """Return the names in a .fmae file, which are UTF-8 with a zero byte between two.
+    """Return the names in a .fmae file, which are UTF-8, separated by zero bytes.
 
     Raises InputError as `as_names` does.
     """
@@ -72,8 +71,8 @@ def read_names(listed: bytes, images: int, *, paths: bool) -> tuple[str, ...]:
 
 
 def _problem_of(name: str, paths: bool) -> str:
-    """Return why `name` is refused, or nothing."""
-    refused = _REFUSED.search(name)
+    """Return the reason why `name` is refused, or an empty text."""
+    refused = re.search(_REFUSED, name)
     if refused:
         return f"it contains U+{ord(refused[0]):04X}"
     if "/" in name and not paths:
@@ -87,7 +86,7 @@ def _problem_of(name: str, paths: bool) -> str:
             return f"{part} is a folder on every system"
         if part.endswith((".", " ")):
             return "Windows drops a dot or space at the end"
-        if _DEVICE.fullmatch(part):
+        if re.fullmatch(_DEVICE, part, re.ASCII | re.IGNORECASE):
             return f"{part} is a device on Windows"
         if len(part.encode()) > _MAX_PART_BYTES:
             return f"a part of it has more than {_MAX_PART_BYTES} bytes"

@@ -1,4 +1,4 @@
-"""Latents in .npy files: a plain NumPy array, never pickled, checked before a byte of it is trusted."""
+"""Latents in .npy files: a plain NumPy array, never a pickle, and checked before it is used."""
 
 import io
 import math
@@ -19,7 +19,7 @@ _LENGTH_BYTES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # of the header's length, 
 _ORDERS: dict[str, Literal["C", "F"]] = {"True": "F", "False": "C"}
 _MAX_HEADER_BYTES = 10_000
 _MAX_DIMENSIONS = 32
-# NumPy reads a header as a Python literal, which takes more than arrays have, and prints warnings of Python's own
+# NumPy reads a header as a Python literal, which accepts more than headers of arrays, and prints Python's warnings
 _ENTRY = re.compile(
     r"""\s*(?:['"]descr['"]\s*:\s*['"](?P<descr>[<>|=]?[?biufcmMOSUV]\d{0,9}(?:\[\w+\])?)['"]"""
     r"""|['"]fortran_order['"]\s*:\s*(?P<fortran_order>True|False)"""
@@ -40,9 +40,9 @@ class _Header:
 
 
 def file_bytes(start: bytes, where: str) -> int:
-    """Return how many bytes the .npy file of latents that begins with `start` has, as its header says.
+    """Return the size in bytes of the .npy file of latents that begins with `start`, from its header.
 
-    Raises InputError if the header is damaged, or not of latents. 64 kilobytes hold any header.
+    64 kilobytes contain any header. Raises InputError if the header is damaged, or not that of latents.
     """
     header = _read_header(start, where)
     return header.end + header.data_bytes
@@ -51,13 +51,13 @@ def file_bytes(start: bytes, where: str) -> int:
 def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
     """Return the latents of a .npy file's bytes: (size,) or (N, size), float32, float16 or int8.
 
-    `where` names the file in messages. Raises InputError if the bytes are not a .npy file, a pickled one,
-    shorter or longer than their header says, or hold anything but latents of this size.
+    `where` names the file in messages. Raises InputError if the bytes are not a .npy file, are a pickle, are
+    shorter or longer than their header says, or are not latents of this size.
     """
     header = _read_header(content, where)
     held, needed = len(content) - header.end, header.data_bytes
     if held != needed:
-        raise InputError(f"{where}: truncated or damaged, it holds {held} bytes of data and needs {needed}")
+        raise InputError(f"{where}: truncated or damaged: it has {held} bytes of data and needs {needed}")
     try:
         values: NDArray[Any] = np.frombuffer(content, header.dtype, offset=header.end)
         latents = values.reshape(header.shape, order=header.order)
@@ -83,12 +83,12 @@ def _read_header(content: bytes, where: str) -> _Header:
     if header.dtype.hasobject:
         raise InputError(f"{where}: a pickled .npy file, which is never loaded; save a plain float32 array")
     if header.dtype.kind not in "biufcSU" or header.dtype.itemsize == 0:
-        raise InputError(f"{where}: has dtype {header.dtype} and shape {header.shape}, which no latents have")
+        raise InputError(f"{where}: not latents: has dtype {header.dtype} and shape {header.shape}")
     return header
 
 
 def _parse_header(content: bytes) -> _Header:
-    """Return the header of a .npy file, version 1.0 to 3.0. Raises a ValueError or the like if it is damaged."""
+    """Return the header of a .npy file, version 1.0 to 3.0. Raises ValueError or a similar error if damaged."""
     if not content.startswith(MAGIC):
         raise ValueError
     start = len(MAGIC) + 2
@@ -111,7 +111,7 @@ def _parse_header(content: bytes) -> _Header:
 
 
 def dump_latents(latents: NDArray[Any]) -> bytes:
-    """Return the bytes of a .npy file that holds `latents`."""
+    """Return the bytes of a .npy file of `latents`."""
     stream = io.BytesIO()
     npy.write_array(stream, np.ascontiguousarray(latents), allow_pickle=False)
     return stream.getvalue()

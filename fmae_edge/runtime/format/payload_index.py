@@ -1,14 +1,30 @@
-"""The payloads in a .fmae file's body, cut out when asked for: a million images do not take a million objects."""
+"""The payloads of a .fmae file, and the index of a stack, which stores how long each of them is.
 
+The index takes about 5 bits per image: Rice codes of the lengths. spec/format.md specifies it.
+"""
+
+from array import array
 from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.runtime.arguments import slices
+from fmae_edge.runtime.errors import InputError
+
+MAX_IMAGES = 1 << 20
+MAX_PAYLOAD_BYTES = 65535
+_MAX_LOW_BITS = 15
+_MAX_VARINT_BYTES = 5
+_BYTES_AT_ONCE = 1 << 16  # of unary numbers; unpacked, they take eight times as much
+
 
 class Payloads(Sequence[bytes]):
-    """N payloads of `lengths` (N,) bytes, one behind the other in `body`, which is at least as long."""
+    """N payloads of `lengths` (N,) bytes, stored one after the other in `body`, which is at least as long.
+
+    A payload is cut out when it is asked for, so that a million images do not take a million objects.
+    """
 
     def __init__(self, body: memoryview, lengths: NDArray[np.int64]) -> None:
         self.longest = int(lengths.max(initial=0))
@@ -33,3 +49,113 @@ class Payloads(Sequence[bytes]):
         number = range(len(self))[index]  # raises IndexError as a tuple does, and takes -1 for the last
         begin = int(self._ends[number - 1]) if number else 0
         return bytes(self._body[begin : int(self._ends[number])])
+
+
+def require_payload_bytes(number: int) -> None:
+    """Raise InputError if a payload of `number` bytes is too long for a .fmae file."""
+    if number > MAX_PAYLOAD_BYTES:
+        raise InputError(f"a payload has {number} bytes; a .fmae file allows {MAX_PAYLOAD_BYTES}")
+
+
+def require_images(number: int, max_images: int) -> None:
+    """Raise InputError if a file has more than `max_images` images."""
+    if number > max_images:
+        raise InputError(f"claims {number} images, more than max_images={max_images}")
+
+
+def varint(number: int) -> bytes:
+    """Return an integer as seven bits per byte, the lowest first; a set top bit says that more bytes follow."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])
+
+
+class HeaderReader:
+    """Reads a file's header from `at` on. Raises EOFError where the bytes end, or no header has such bytes."""
+
+    def __init__(self, content: bytes, at: int) -> None:
+        self._content, self.at = memoryview(content), at
+
+    def take(self, count: int) -> memoryview:
+        """Take `count` bytes."""
+        if count > len(self._content) - self.at:
+            raise EOFError
+        self.at += count
+        return self._content[self.at - count : self.at]
+
+    def varint(self) -> int:
+        """Take an integer that `varint` wrote."""
+        number = 0
+        for place in range(_MAX_VARINT_BYTES):
+            (byte,) = self.take(1)
+            number |= (byte & 127) << 7 * place
+            if byte < 128:
+                return number
+        raise EOFError
+
+    def unary(self, count: int, largest: int) -> NDArray[np.int64]:
+        """Take `count` integers up to `largest`, each that many zero bits and a one; zeros fill the last byte."""
+        if count > 8 * (len(self._content) - self.at):  # before memory is taken for that many
+            raise EOFError
+        numbers = np.empty(count, np.int64)
+        packed = np.frombuffer(self._content, np.uint8)[self.at :][: -(-count * (largest + 1) // 8)]
+        done, last = 0, -1
+        for part in slices(len(packed), _BYTES_AT_ONCE):
+            ones = 8 * part.start + np.flatnonzero(np.unpackbits(packed[part]))[: count - done]
+            numbers[done : done + len(ones)] = np.diff(ones, prepend=last) - 1
+            done += len(ones)
+            if done == count:
+                self.take(int(ones[-1]) // 8 + 1)
+                return numbers
+            last = int(ones[-1]) if len(ones) else last
+        raise EOFError
+
+
+def pack_index(lengths: "array[int]") -> bytes:
+    """Return the index of payloads of these lengths: their number, and Rice codes of what exceeds the shortest.
+
+    All low bits come first, then all high parts in unary.
+    """
+    count = varint(len(lengths))
+    if not lengths:
+        return count
+    shortest = min(lengths)
+    above = np.asarray(lengths) - shortest
+    low_bits = min(range(_MAX_LOW_BITS + 1), key=lambda bits: int(bits * len(above) + (above >> bits).sum()))
+    low = np.empty((len(above), low_bits), np.uint8)
+    for bit in range(low_bits):
+        low[:, bit] = above >> (low_bits - 1 - bit) & 1
+    high = np.zeros(int((above >> low_bits).sum()) + len(above), np.uint8)
+    high[np.cumsum((above >> low_bits) + 1) - 1] = 1
+    packed = np.packbits(low.ravel()).tobytes() + np.packbits(high).tobytes()
+    return count + varint(shortest) + bytes([low_bits]) + packed
+
+
+def read_index(reader: HeaderReader, max_images: int) -> NDArray[np.int64]:
+    """Return the lengths (N,) in an index.
+
+    Raises EOFError as the reader does, and InputError, before memory is taken, if they are more than `max_images`.
+    """
+    count = reader.varint()
+    if count > MAX_IMAGES:
+        raise EOFError
+    require_images(count, max_images)
+    if not count:
+        return np.empty(0, np.int64)
+    shortest = reader.varint()
+    if shortest > MAX_PAYLOAD_BYTES:
+        raise EOFError
+    (low_bits,) = reader.take(1)
+    if low_bits > _MAX_LOW_BITS:
+        raise EOFError
+    packed = reader.take(-(-count * low_bits // 8))
+    low = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * low_bits).reshape(count, low_bits)
+    lengths = reader.unary(count, MAX_PAYLOAD_BYTES >> low_bits)
+    for bits in low.T:
+        lengths = lengths << 1 | bits
+    lengths += shortest
+    if lengths.max() > MAX_PAYLOAD_BYTES:
+        raise EOFError
+    return lengths

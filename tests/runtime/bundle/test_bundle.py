@@ -1,4 +1,4 @@
-"""A bundle is whole or it is refused."""
+"""A bundle that is incomplete, altered or too large is refused."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from fmae_edge.runtime.bundle.manifest import (
     Manifest,
 )
 from fmae_edge.runtime.self_test import GOLDEN_NAME
-from tests.manifests import rewrite
+from tests.manifest_changes import rewrite
 
 
 def test_the_shipped_bundle_is_whole():
@@ -39,7 +39,7 @@ def test_any_changed_byte_of_a_graph_is_noticed(bundle, name, where):
         read_bundle(bundle)
     with pytest.raises(BundleError, match=f"{name} does not match"):
         Codec(bundle, precision=damaged)
-    Codec(bundle, precision=whole)  # does not run that graph
+    Codec(bundle, precision=whole)  # it does not run that graph
 
 
 @pytest.mark.parametrize("change", [lambda c: c[:-1], lambda c: c + b"\0", lambda c: b""])
@@ -64,7 +64,7 @@ def test_a_folder_in_place_of_a_file(bundle):
         Codec(bundle)
 
 
-def test_no_bundle_at_all(tmp_path):
+def test_a_path_without_a_bundle_is_refused(tmp_path):
     with pytest.raises(BundleError, match="no such bundle"):
         Codec(tmp_path / "nowhere")
     with pytest.raises(BundleError, match="cannot be read .File name too long|no such"):
@@ -83,11 +83,11 @@ def test_folders_that_cannot_be_reached(tmp_path, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(BundleError, match="is relative to a folder that is gone"):
+    with pytest.raises(BundleError, match="is relative, but the current folder was deleted"):
         Codec("bundle")
 
 
-def test_a_size_that_only_the_manifest_has_takes_no_memory(bundle):
+def test_a_size_that_only_the_manifest_claims_is_not_allocated(bundle):
     rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(size=19_000_000))
     tracemalloc.start()
     try:
@@ -123,7 +123,7 @@ def resized(name, size):
         ),
     ],
 )
-def test_files_that_are_larger_than_images_explain_are_not_read(bundle, change, message, monkeypatch):
+def test_files_that_are_too_large_for_the_image_size_are_not_read(bundle, change, message, monkeypatch):
     rewrite(bundle, change)
     for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, "more"):
         sparse(bundle / name, 1 << 30)
@@ -136,8 +136,8 @@ def test_files_that_are_larger_than_images_explain_are_not_read(bundle, change, 
         tracemalloc.stop()
 
 
-def test_large_images_do_not_explain_everything(bundle):
-    """A bundle's files together have a limit that is the same for all."""
+def test_large_images_do_not_justify_every_size(bundle):
+    """The files of a bundle together have a fixed limit."""
 
     def for_large_images(content):
         content["image"].update(height=1024, width=1024)
@@ -178,7 +178,7 @@ def test_messages_about_a_manifest_stay_short(bundle):
 
 
 def test_a_manifest_has_32_levels_at_most(bundle):
-    """Python reads deeper ones than it can write, and how deep that is depends on who calls."""
+    """Python can read deeper JSON than it can write, and that depth depends on the caller."""
 
     def record_of(levels):
         value = 1
@@ -205,7 +205,7 @@ def test_every_changed_byte_of_the_manifest_is_noticed_or_harmless(bundle):
             read = Manifest.from_json(bytes(changed), "here")
         except BundleError:
             continue
-        assert read == expected  # a space that became another kind of space
+        assert read == expected  # a space became another kind of space
 
 
 def test_a_newer_format_is_told_apart_from_a_damaged_one(bundle):
@@ -245,10 +245,13 @@ def test_bundles_of_format_1_whose_int8_graphs_take_real_pixels_stay_readable(bu
         b'{"format_version": 0}',
         b'{"format_version": 3, "record": NaN}',
         b'{"format_version": 3, "record": 1e999}',
-        b'{"format_version": 3, "record": ' + b"[" * 200 + b"]" * 200 + b"}",  # can be read, and not written again
+        b'{"format_version": 3, "record": '
+        + b"[" * 200
+        + b"]" * 200
+        + b"}",  # Python can read it, but not write it
     ],
 )
-def test_no_manifest(bundle, text):
+def test_a_file_that_is_not_a_manifest_is_refused(bundle, text):
     (bundle / MANIFEST_NAME).write_bytes(text)
     with pytest.raises(BundleError, match="manifest.json"):
         Codec(bundle)
@@ -275,7 +278,7 @@ def test_no_manifest(bundle, text):
         lambda c: c.update(image=None),
     ],
 )
-def test_a_manifest_that_makes_no_sense(bundle, change):
+def test_invalid_manifests_are_refused(bundle, change):
     rewrite(bundle, change)
     with pytest.raises(BundleError, match="is not complete"):
         Codec(bundle)
@@ -303,7 +306,7 @@ def test_tensors_outside_the_bundle_are_refused(bundle):
         Codec(bundle, precision="fp32")
 
 
-def test_a_graph_that_is_none_is_refused(bundle):
+def test_a_file_that_is_not_a_graph_is_refused(bundle):
     replace_graph(bundle, "encoder.onnx", b"this is text")
     with pytest.raises(BundleError, match=r"encoder\.onnx is not an ONNX graph"):
         Codec(bundle)
@@ -318,7 +321,7 @@ def test_a_graph_that_onnxruntime_refuses(bundle, images, monkeypatch):
         Codec(bundle).encode(images)
 
 
-def test_no_bundle_has_more_latents_than_a_payload_can_hold(bundle):
+def test_a_bundle_may_have_as_many_latents_as_a_payload_can_hold(bundle):
     for count in (16383, 16384):
         rewrite(bundle, lambda content, count=count: content["latent"].update(steps=[0.5] * count))
         if count == 16383:
@@ -344,7 +347,7 @@ def test_a_bundle_can_be_pinned_by_its_id_or_by_all_its_bytes(bundle, images):
     for other in (*prefixes, sha256.upper(), manifest.bundle_id + "0", "0" * 16, "0" * 64):
         with pytest.raises(BundleError, match=f"expected bundle '{other}', but its id is {manifest.bundle_id}"):
             Codec(bundle, expect_id=other)
-    # Another encoder decodes the same files: the same id, and other bytes
+    # A bundle with another encoder decodes the same files: it has the same id, but other bytes
     rewrite(bundle, lambda content: content["files"]["encoder.onnx"].update(sha256="0" * 64))
     Codec(bundle, precision="fp32", expect_id=manifest.bundle_id)
     with pytest.raises(BundleError, match="expected bundle"):
@@ -352,7 +355,7 @@ def test_a_bundle_can_be_pinned_by_its_id_or_by_all_its_bytes(bundle, images):
 
 
 def reshaping_graph(shape):
-    """A decoder whose images have a shape that only shows when it runs."""
+    """Return a decoder whose wrong image shape shows only when it runs."""
     latent = helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", 64])
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, 28, 28])
     nodes = [
@@ -373,18 +376,18 @@ def reshaping_graph(shape):
     [((-1, 1, 8, 8), r"returns an array of shape \(2, 1, 8, 8\)"), ((-1, 1, 7, 28), "fails in onnxruntime")],
 )
 def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message, capfd, monkeypatch):
-    """The check of graphs lets none through that would, so it is left out here."""
+    """The check of graphs refuses every such graph, so it is disabled here."""
     monkeypatch.setattr("fmae_edge.runtime.bundle.bundle.check_graph", lambda *_: None)
     content = reshaping_graph(shape)
     (bundle / "decoder.onnx").write_bytes(content)
     replace_graph(bundle, "decoder.onnx", content)
     with pytest.raises(BundleError, match=f"decoder.onnx {message}"):
         Codec(bundle).decode(np.zeros((2, 64), np.float32))
-    assert capfd.readouterr() == ("", "")  # onnxruntime writes to stderr of its own accord
+    assert capfd.readouterr() == ("", "")  # by default, onnxruntime writes to stderr
 
 
 @pytest.mark.parametrize("name", [b"latent", b"QLinearConv"])
-def test_a_graph_with_names_that_are_no_text_is_refused_in_silence(bundle, name, capfd):
+def test_a_graph_with_invalid_utf_8_names_is_refused_silently(bundle, name, capfd):
     content = (bundle / "decoder.onnx").read_bytes().replace(name, b"\xff" + name[1:])
     (bundle / "decoder.onnx").write_bytes(content)
     rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": vars(FileEntry.of(content))}))
@@ -393,7 +396,7 @@ def test_a_graph_with_names_that_are_no_text_is_refused_in_silence(bundle, name,
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_graph_for_one_batch_size_alone_is_refused(bundle):
+def test_a_graph_with_a_fixed_batch_size_is_refused(bundle):
     graph = onnx.load(bundle / "encoder.onnx")
     graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
@@ -401,7 +404,7 @@ def test_a_graph_for_one_batch_size_alone_is_refused(bundle):
         Codec(bundle)
 
 
-def test_a_graph_of_other_numbers_is_refused(bundle):
+def test_a_graph_of_another_dtype_is_refused(bundle):
     graph = onnx.load(bundle / "encoder.onnx")
     graph.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT8
     replace_graph(bundle, "encoder.onnx", graph.SerializeToString())
@@ -409,7 +412,7 @@ def test_a_graph_of_other_numbers_is_refused(bundle):
         Codec(bundle)
 
 
-def test_latents_that_are_no_numbers_never_leave(bundle, images):
+def test_latents_that_are_nan_or_infinite_are_never_returned(bundle, images):
     graph = onnx.load(bundle / "encoder.onnx")
     (scale,) = (tensor for tensor in graph.graph.initializer if tensor.name == "dense.weight_scale")
     scale.CopyFrom(onnx.numpy_helper.from_array(np.full(64, np.nan, np.float32), scale.name))

@@ -1,4 +1,4 @@
-"""Graphs that would take more memory or time than images explain never reach onnxruntime."""
+"""Graphs that need more memory or time than images of their size justify never reach onnxruntime."""
 
 import shutil
 import subprocess
@@ -14,8 +14,7 @@ from onnx import helper, numpy_helper
 
 from fmae_edge import BundleError
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.bundle.graph_check import check_graph
-from fmae_edge.runtime.bundle.limits import most_needs
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fuzz.hostile_graphs import heavy_decoders, hostile_decoders
 from fuzz.onnx_chains import LATENTS, SIDE, chain, harmless_decoder, reshape, resize
@@ -37,20 +36,20 @@ def test_hostile_graphs_are_refused_at_once(name):
     assert time.process_time() - started < 0.5
 
 
-def test_a_graph_of_which_nothing_is_wrong_is_accepted():
-    """So those above are refused for what is wrong with them."""
+def test_a_correct_graph_is_accepted():
+    """So the graphs above are refused for their errors."""
     check(harmless_decoder())
 
 
 @pytest.mark.parametrize("path", sorted(DEFAULT_BUNDLE.glob("*.onnx")), ids=lambda path: path.name)
-def test_the_shipped_graphs_need_a_quarter_of_what_they_may(path):
+def test_the_shipped_graphs_need_at_most_a_quarter_of_the_limits(path):
     most = MOST._replace(**{name: most // 4 for name, most in MOST._asdict().items()})
     takes, gives = (IMAGE, LATENT) if path.name.startswith("encoder") else (LATENT, IMAGE)
     check_graph(path.read_bytes(), path.name, takes, gives, most)
 
 
 @pytest.mark.parametrize("need", MOST._fields)
-def test_every_need_is_held_to_its_limit(need):
+def test_every_limit_is_enforced(need):
     exactly = {
         "values_at_once": 16 * 784,
         "values": 17 * 784,
@@ -64,7 +63,7 @@ def test_every_need_is_held_to_its_limit(need):
 
 
 @pytest.mark.parametrize("name", heavy_decoders())
-def test_graphs_that_need_nearly_too_much_are_accepted(name):
+def test_graphs_just_below_the_limits_are_accepted(name):
     check(heavy_decoders()[name]())
 
 
@@ -84,8 +83,8 @@ with open("/proc/self/status") as status:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads how much memory a process had at most")
 @pytest.mark.parametrize("name", ["multiply-adds", "transposed", "values", "weights"])
-def test_what_an_accepted_graph_can_still_cost(tmp_path, name):
-    """The figures in docs/embedding.md: under 256 MB, and far under a second for each image."""
+def test_the_cost_of_an_accepted_graph_is_bounded(tmp_path, name):
+    """The figures in docs/embedding.md: under 256 MB, and far under a second per image."""
     folder = tmp_path / "bundle"
     shutil.copytree(DEFAULT_BUNDLE, folder)
     graph = heavy_decoders()[name]()
@@ -157,22 +156,22 @@ def set_width(graph):
         (
             constant_input,
             "a constant with the name of its input, 'latent'",
-        ),  # or onnxruntime has none
+        ),  # else onnxruntime has no such operator
         (lambda graph: graph.node[0].input.__setitem__(2, "weight"), "its constants"),
         (lambda graph: graph.node[0].input.__setitem__(2, "nowhere"), "'nowhere' is missing"),
         (lambda graph: graph.node[0].output.append("more"), "and have one output"),
         (lambda graph: graph.node[1].output.__setitem__(0, "flat"), "its output name is already used"),
         (lambda graph: graph.node[1].output.__setitem__(0, "other"), "expected 'image'"),
-        (lambda graph: graph.node.pop(), "no operator takes"),
+        (lambda graph: graph.node.pop(), "no operator uses"),
         (lambda graph: graph.node.reverse(), "must take the result of the operator before it"),
-        (other_constant("bias", (1,)), "its constants"),  # onnxruntime would read behind it
+        (other_constant("bias", (1,)), "its constants"),  # onnxruntime would read beyond its end
         (other_constant("bias", (784,), "int32"), "its constants"),
         (other_constant("weight", (64, 783)), "its constants"),
         (other_constant("shape", (4,), "int64"), "does not keep the batch"),
-        (unread_constant, "no operator takes"),
+        (unread_constant, "no operator uses"),
         (lambda graph: graph.node[0].attribute.append(helper.make_attribute("alpha", 2.0)), "'alpha' is 2.0"),
     ],
 )
-def test_graphs_with_one_thing_wrong_are_refused(change, message):
+def test_graphs_with_one_error_are_refused(change, message):
     with pytest.raises(BundleError, match=message):
         check(changed(change))

@@ -1,4 +1,4 @@
-"""Graphs are read as the onnx package reads them; what bundles do not need, and what is malformed, is refused."""
+"""Graphs are read as the onnx package reads them; malformed and unneeded parts are refused."""
 
 from contextlib import suppress
 
@@ -68,7 +68,7 @@ def in_training():
     ],
     ids=["initializer", "attribute", "subgraph", "function", "sparse", "training"],
 )
-def test_what_bundles_do_not_need_is_refused(refused, what):
+def test_fields_that_bundles_do_not_need_are_refused(refused, what):
     with pytest.raises(RefusedError, match=what):
         read_graph(refused.SerializeToString())
 
@@ -78,7 +78,7 @@ def shape_of_a_result(graph):
 
 
 def test_shapes_of_results_are_refused():
-    """Nothing here compares them with the graph, and onnxruntime takes 100 bytes for each of theirs."""
+    """Nothing here compares them with the graph, and onnxruntime needs 100 bytes of memory per byte."""
     changed = model(nodes=[helper.make_node("Relu", ["x"], ["y"])])
     read_graph(changed.SerializeToString())
     shape_of_a_result(changed.graph)
@@ -111,7 +111,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("change", TEXTS.values(), ids=TEXTS)
 def test_large_texts_are_refused_wherever_they_are(change):
-    constant = numpy_helper.from_array(np.zeros(100_000, np.float32), "c")  # whose data are no text
+    constant = numpy_helper.from_array(np.zeros(100_000, np.float32), "c")  # whose data are not text
     large = model(nodes=[helper.make_node("Relu", ["x"], ["y"])], initializers=[constant])
     read_graph(large.SerializeToString())
     change(large, "n" * 70_000)
@@ -119,7 +119,7 @@ def test_large_texts_are_refused_wherever_they_are(change):
         read_graph(large.SerializeToString())
 
 
-def test_versions_are_those_that_are_known():
+def test_only_known_versions_are_accepted():
     known = model(nodes=[helper.make_node("Relu", ["x"], ["y"])])
     for version in (-1, 0, 3, 11, 1 << 40):
         known.ir_version = version
@@ -139,8 +139,8 @@ def test_operators_need_a_version(domain, said):
         read_graph(graph.SerializeToString())
 
 
-def test_every_message_that_is_read_is_known_field_by_field():
-    """A field that is let through is a number, text, or a message that is read by the same rule."""
+def test_the_reader_knows_every_field_of_every_message_it_reads():
+    """Every accepted field is a number, text, or a message that is read by the same rule."""
     messages = {}
 
     def collect(message):
@@ -178,7 +178,7 @@ def varint(number):
 
 
 def part(field, content, lift=0):
-    """A message's field of bytes, its tag written as a number that is larger by `lift`."""
+    """Return a field of bytes whose tag is larger by `lift`."""
     return varint((field << 3 | 2) + lift) + varint(len(content)) + content
 
 
@@ -194,7 +194,7 @@ def nested(fields, content, lifted=None):
 
 
 MALFORMED = (IndexError, KeyError, ValueError)
-VERSION = b"\x08\x0a"  # of ONNX IR, without which all would be refused
+VERSION = b"\x08\x0a"  # of ONNX IR, without which every graph is refused
 
 
 @pytest.mark.parametrize("path", IN_GRAPH.values(), ids=IN_GRAPH)
@@ -211,9 +211,9 @@ def test_tags_that_onnxruntime_would_cut_to_32_bits_are_refused(path):
 @pytest.mark.parametrize(
     "damaged",
     [
-        b"\x88\x00\x09",  # a tag with a needless byte
-        b"\x0a\x81\x00x",  # a length with one
-        b"\x08\x89\x00",  # a value with one
+        b"\x88\x00\x09",  # a tag with an extra byte
+        b"\x0a\x81\x00x",  # a length with an extra byte
+        b"\x08\x89\x00",  # a value with an extra byte
         b"\x0a\x80\x80\x80\x80\x10",  # a length of 2^32, which could be cut to 0
         b"\x88\x80\x80\x80\x80\x00\x09",  # a tag of six bytes
         b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",  # a value of 65 bits
@@ -221,11 +221,11 @@ def test_tags_that_onnxruntime_would_cut_to_32_bits_are_refused(path):
         b"\x02\x00",
         b"\x0b\x0c",  # a group
         b"\x0c",
-        b"\x0a\x02x",  # less than its length
+        b"\x0a\x02x",  # shorter than its length
     ],
     ids=lambda content: content.hex(),
 )
-def test_what_no_serialiser_writes_is_refused(damaged):
+def test_encodings_that_serialisers_never_write_are_refused(damaged):
     list(fields(memoryview(b"\x08\x09\x0a\x01x")))
     with pytest.raises((IndexError, ValueError)):
         list(fields(memoryview(damaged)))
@@ -241,7 +241,7 @@ def test_negative_numbers_are_read():
 
 
 def test_a_graph_that_comes_in_two_pieces_is_refused():
-    """A parser would join them."""
+    """A parser may join them."""
     read_graph(DECODER)
     with pytest.raises(MALFORMED):
         read_graph(DECODER + nested((7, 5), external_tensor().SerializeToString()))
@@ -249,8 +249,8 @@ def test_a_graph_that_comes_in_two_pieces_is_refused():
         read_graph(DECODER + part(7, b""))
 
 
-def test_onnxruntime_s_own_format_is_not_loaded(tmp_path):
-    """It holds tensors too, and nothing here looks at them."""
+def test_the_file_format_of_onnxruntime_is_not_loaded(tmp_path):
+    """It contains tensors too, which nothing here would check."""
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "graph.ort")
     options.add_session_config_entry("session.save_model_format", "ORT")

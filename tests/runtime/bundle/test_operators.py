@@ -1,10 +1,11 @@
-"""What each operator of a graph gives for one image, and what its constants and attributes may not be."""
+"""The result of each operator of a graph, and the constants and attributes that it refuses."""
 
 import numpy as np
 import pytest
 
 from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, INT64, UINT8, Constant
-from fmae_edge.runtime.bundle.operators import Value, apply
+from fmae_edge.runtime.bundle.operator_call import Value
+from fmae_edge.runtime.bundle.operators import apply
 
 IMAGE = Value(FLOAT, (4, 7, 7))
 LEVELS = Value(UINT8, (7, 7, 4))
@@ -27,8 +28,8 @@ def convolution(operator, kernel, pad):
 
 @pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
 @pytest.mark.parametrize("kernel", [1, 2, 3])
-def test_pads_are_smaller_than_the_kernel(operator, kernel):
-    """Rows of zeros alone would make a result as large as the pads are."""
+def test_pads_must_be_smaller_than_the_kernel(operator, kernel):
+    """Rows of zeros only would make a result as large as the pads."""
     grows = 1 if operator == "Conv" else -1
     side = 7 + grows * (2 * (kernel - 1) - (kernel - 1))
     assert convolution(operator, kernel, kernel - 1) == Value(FLOAT, (4, side, side))
@@ -38,7 +39,7 @@ def test_pads_are_smaller_than_the_kernel(operator, kernel):
 
 
 @pytest.mark.parametrize("axis", [0, -1, 4])
-def test_a_slice_cuts_no_batch_and_no_axis_that_is_not_there(axis):
+def test_a_slice_of_the_batch_or_a_missing_axis_is_refused(axis):
     assert apply("Slice", IMAGE, [integers(1), integers(6), integers(3)], {})[0].shape == (4, 7, 5)
     with pytest.raises(ValueError, match=f"it cuts axis {axis}"):
         apply("Slice", IMAGE, [integers(1), integers(6), integers(axis)], {})
@@ -46,7 +47,7 @@ def test_a_slice_cuts_no_batch_and_no_axis_that_is_not_there(axis):
 
 @pytest.mark.parametrize("given", [[], [constant(1)], [constant(1)] * 3])
 @pytest.mark.parametrize("operator", ["QuantizeLinear", "Resize"])
-def test_operators_with_two_constants_say_so(operator, given):
+def test_operators_with_two_constants_need_exactly_two(operator, given):
     with pytest.raises(ValueError, match=f"it needs 2 constants, and has {len(given)}"):
         apply(operator, IMAGE, given, {})
 
@@ -61,7 +62,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize(("operator", "missing"), [(name, one) for name, all_ in NEEDED.items() for one in all_])
-def test_attributes_whose_default_is_another_are_needed(operator, missing):
+def test_attributes_with_another_default_are_required(operator, missing):
     given = [None, constant([1, 1, 2, 2])] if operator == "Resize" else []
     apply(operator, IMAGE, given, NEEDED[operator])
     attributes = {name: value for name, value in NEEDED[operator].items() if name != missing}
@@ -70,13 +71,13 @@ def test_attributes_whose_default_is_another_are_needed(operator, missing):
 
 
 @pytest.mark.parametrize("given", [[None, None], [constant(1), constant(1)], [None, constant(1, "int8")]])
-def test_a_resize_has_scales_alone(given):
-    with pytest.raises(ValueError, match="its constants are not scales alone"):
+def test_a_resize_has_only_scales(given):
+    with pytest.raises(ValueError, match="its only constant must be its scales"):
         apply("Resize", IMAGE, given, NEEDED["Resize"])
 
 
 @pytest.mark.parametrize("shape", [(), (1, 4, 49), (-1, 4, -1), (-1, 1, 1, 1, 1, 4, 49)])
-def test_a_reshape_keeps_the_batch_and_all_numbers(shape):
+def test_a_reshape_keeps_the_batch_and_the_number_of_values(shape):
     assert apply("Reshape", IMAGE, [integers(-1, 4, 49)], {})[0].shape == (4, 49)
     with pytest.raises(ValueError, match="it does not keep the batch|it cannot reshape|must be a short vector"):
         apply("Reshape", IMAGE, [integers(*shape)], {})

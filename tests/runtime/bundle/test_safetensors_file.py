@@ -33,14 +33,14 @@ def test_arrays_come_back_in_the_byte_order_of_this_cpu():
 
 
 def use_the_other_byte_order(monkeypatch):
-    """Make files of the byte order that this CPU does not have, as a big-endian CPU sees all of them."""
+    """Read files in the byte order that this CPU does not have, as a big-endian CPU reads all of them."""
     for table in (tensors._INTEGERS, tensors._NUMBERS):
         for name, dtype in table.items():
             monkeypatch.setitem(table, name, np.dtype(dtype).newbyteorder().str)
 
 
 def swapped(content, floats=False):
-    """The bytes of a file with each number's bytes turned around."""
+    """Return a file with the bytes of each number reversed."""
     arrays = read_tensors(content, "file", floats=floats)
     return safetensors.numpy.save({name: array.byteswap() for name, array in arrays.items()})
 
@@ -56,13 +56,13 @@ def test_a_cpu_of_the_other_byte_order_reads_the_same_arrays(monkeypatch):
 
 @pytest.mark.parametrize(
     ("file", "latents"),
-    [(DEFAULT_BUNDLE / PRIOR_NAME, 64), (REPOSITORY / "tests/data/format-1/tables.safetensors", 8)],
+    [(DEFAULT_BUNDLE / PRIOR_NAME, 64), (REPOSITORY / "spec/golden/format-1/tables.safetensors", 8)],
     ids=["network", "tables"],
 )
 def test_a_cpu_of_the_other_byte_order_reads_priors(monkeypatch, file, latents):
     content, steps = file.read_bytes(), (1,) * 9
     expected, other = read_prior(content, latents, steps, "prior"), swapped(content)
-    with pytest.raises(BundleError):  # numbers that are turned around are not a prior
+    with pytest.raises(BundleError):  # numbers with reversed bytes are not a prior
         read_prior(other, latents, steps, "prior")
     use_the_other_byte_order(monkeypatch)
     found = read_prior(other, latents, steps, "prior")

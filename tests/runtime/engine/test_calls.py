@@ -1,4 +1,4 @@
-"""Python's end waits for calls into onnxruntime, and never for ever."""
+"""Python's exit waits for running calls into onnxruntime, but not forever."""
 
 import subprocess
 import sys
@@ -8,9 +8,9 @@ import time
 import pytest
 
 from fmae_edge.runtime.engine import sessions as onnxruntime_calls
-from fmae_edge.runtime.engine.sessions import Calls
+from fmae_edge.runtime.engine.sessions import RunningCalls
 
-# What an application registers before it imports the codec runs after what the codec registers
+# Exit handlers that an application registers before it imports the codec run after those of the codec
 _DRAINING_A_QUEUE = """
 import atexit, queue, threading
 import numpy as np
@@ -35,7 +35,7 @@ threading.Thread(target=work, daemon=True).start()
 """
 
 
-def test_a_daemon_thread_finishes_what_a_later_handler_waits_for():
+def test_a_daemon_thread_finishes_work_that_a_later_exit_handler_waits_for():
     done = subprocess.run(
         [sys.executable, "-c", _DRAINING_A_QUEUE], capture_output=True, text=True, timeout=30, check=False
     )
@@ -45,10 +45,10 @@ def test_a_daemon_thread_finishes_what_a_later_handler_waits_for():
 @pytest.fixture
 def calls(monkeypatch):
     monkeypatch.setattr(onnxruntime_calls, "_LONGEST_WAIT", 10)
-    return Calls()
+    return RunningCalls()
 
 
-def test_the_end_waits_for_a_call_and_goes_on_when_it_returns(calls):
+def test_exit_waits_until_a_running_call_returns(calls):
     entered, finished = threading.Event(), threading.Event()
 
     def call():
@@ -65,7 +65,7 @@ def test_the_end_waits_for_a_call_and_goes_on_when_it_returns(calls):
     assert time.monotonic() - began < 5
 
 
-def test_after_the_end_the_thread_that_ends_it_may_call_and_others_wait(calls, monkeypatch):
+def test_at_exit_only_the_exiting_thread_may_make_new_calls(calls, monkeypatch):
     monkeypatch.setattr(onnxruntime_calls, "_LONGEST_WAIT", 0.3)
     began = time.monotonic()
     calls.end()

@@ -1,4 +1,4 @@
-"""Session options are what was asked for."""
+"""Sessions have the requested options, and errors of onnxruntime get the right type."""
 
 import builtins
 import re
@@ -30,7 +30,7 @@ def test_threads_and_optimisation():
     assert off.graph_optimization_level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 
-def test_nothing_spins_or_hoards():
+def test_threads_do_not_spin_and_memory_is_returned():
     given = options(threads=2)
     assert given.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert not given.enable_cpu_mem_arena
@@ -61,7 +61,7 @@ def test_few_images_run_on_one_thread_and_many_on_those_asked_for(monkeypatch, i
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt(), FmaeError("the handler's own sentence")], ids=type)
-def test_what_a_signal_s_handler_raises_during_the_import_is_raised(monkeypatch, raised):
+def test_an_exception_of_a_signal_handler_during_the_import_is_raised(monkeypatch, raised):
     def interrupted(name, *_):
         if name == "onnxruntime":
             raise ImportError("initialization failed") from raised
@@ -74,15 +74,15 @@ def test_what_a_signal_s_handler_raises_during_the_import_is_raised(monkeypatch,
     assert caught.value is raised
 
 
-def test_an_import_that_a_signal_interrupted_is_said(monkeypatch):
-    """Its handler finds the module, but not what is in it."""
+def test_a_codec_in_a_signal_handler_during_the_import_is_an_error(monkeypatch):
+    """The signal handler finds the module without its contents."""
     monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
     with pytest.raises(FmaeError, match="still being imported"):
         load_onnxruntime()
 
 
 def test_each_session_has_its_threads_or_raises(monkeypatch):
-    """What was given once may not be given again, and onnxruntime would wait for ever."""
+    """The system may refuse threads that it allowed before, and onnxruntime would wait forever."""
     open_session(GRAPH, "it", threads=3)
 
     def refuse(*_):
@@ -96,8 +96,8 @@ def test_each_session_has_its_threads_or_raises(monkeypatch):
         open_session(GRAPH, "it", threads=3)
 
 
-def test_python_s_end_is_not_a_lack_of_threads(monkeypatch):
-    """From 3.12 on, Python starts no thread then; onnxruntime can."""
+def test_python_s_exit_is_not_a_lack_of_threads(monkeypatch):
+    """From 3.12 on, Python starts no threads at exit; onnxruntime still can."""
 
     def refuse(*_):
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -147,7 +147,7 @@ def test_a_lack_of_threads_or_memory_is_not_blamed_on_the_bundle(arguments, said
     assert re.match(said, done.stdout), done.stdout
 
 
-def test_a_library_that_finds_no_memory_is_a_lack_of_resources(monkeypatch):
+def test_a_library_that_cannot_allocate_memory_is_a_lack_of_resources(monkeypatch):
     def fail(*_):
         raise ImportError("x.so: failed to map segment from shared object")
 

@@ -1,4 +1,4 @@
-"""The prior of the shipped bundle: the same rows whatever computes them, and no bundle that could break that."""
+"""The prior of the shipped bundle: every way to compute its rows gives the same, and unsafe priors are refused."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ PRIOR = read_prior(CONTENT, 64, STEPS, "the prior")
 
 
 def some_symbols(count, seed=0):
-    """Symbols as images give them, as nothing gives them, and the largest there are."""
+    """Return symbols as of images, symbols unlike any image's, and the largest symbols."""
     random = np.random.default_rng(seed)
     symbols = np.rint(random.normal(0, 1, (count, 64)) * np.geomspace(0.2, 40, count)[:, None]).astype(np.int64)
     symbols[-2:] = random.choice([-MAX_SYMBOL, MAX_SYMBOL], (2, 64))
@@ -31,7 +31,7 @@ def some_symbols(count, seed=0):
 
 
 def reference_rows(tensors, symbols, quality):
-    """The specification of docs/format.md in Python's integers, for one image: [(centre, row)] of all latents."""
+    """Return [(centre, row)] of all latents of one image, in Python integers as spec/format.md specifies."""
 
     def layer(name, x):
         weights, bias, shift = (tensors[f"{name}.{part}"].tolist() for part in ("weights", "bias", "shift"))
@@ -97,7 +97,7 @@ def test_rows_are_the_same_in_float64_and_for_one_image_and_many():
 
 def test_files_are_the_same_with_one_blas_thread_and_many():
     program = (
-        "import hashlib; from tests.runtime.test_prior import *\n"
+        "import hashlib; from tests.runtime.entropy.test_prior import *\n"
         "files = encode_symbols(PRIOR, some_symbols(3000), 4)\n"
         "assert (decode_symbols(PRIOR, files, 64, 4) == some_symbols(3000)).all()\n"
         "print(hashlib.sha256(b'|'.join(files)).hexdigest())"
@@ -124,7 +124,7 @@ def test_groups_see_only_what_is_decoded_before_them():
 
 @pytest.mark.parametrize("quality", [0, 8])
 @pytest.mark.parametrize("count", [3, 300])
-def test_symbols_come_back_whatever_they_are(count, quality):
+def test_any_symbols_come_back(count, quality):
     symbols = some_symbols(count, seed=1)
     payloads = encode_symbols(PRIOR, symbols, quality)
     np.testing.assert_array_equal(decode_symbols(PRIOR, payloads, 64, quality), symbols)
@@ -142,7 +142,7 @@ def test_payloads_take_less_than_half_a_byte_more_than_the_cross_entropy():
     assert 0.2 < excess.mean() < 0.5
 
 
-def test_bytes_that_no_encoder_wrote_give_the_same_symbols_alone_and_together():
+def test_arbitrary_bytes_decode_to_the_same_symbols_alone_and_together():
     random = np.random.default_rng(3)
     payloads = [random.bytes(int(length)) for length in random.integers(0, 60, 40)]
     together = decode_symbols(PRIOR, payloads, 64, 2)
@@ -150,7 +150,7 @@ def test_bytes_that_no_encoder_wrote_give_the_same_symbols_alone_and_together():
         np.testing.assert_array_equal(decode_symbols(PRIOR, [payload], 64, 2)[0], row)
 
 
-def test_tables_alone_are_a_prior_too():
+def test_a_prior_may_consist_of_tables_only():
     random = np.random.default_rng(0)
     sizes = random.integers(1, 500, (9 * 5, 64))
     starts = np.minimum(np.cumsum(sizes, axis=1) - sizes, 65000 + np.arange(64)).astype(np.uint16)
@@ -163,14 +163,14 @@ def test_tables_alone_are_a_prior_too():
 
 
 def tables_around(centre):
-    """A prior of tables alone, for 16 latents whose symbols it expects around `centre`."""
+    """Return a prior of tables only, for 16 latents, with distributions around `centre`."""
     starts = np.tile(np.arange(64) * 1000, (16, 1)).astype(np.uint16)
     tensors = {"centres": np.full((9, 16), centre, np.int32), "tables": np.tile(starts, (9, 1))}
     return read_prior(safetensors.numpy.save(tensors), 16, STEPS, "tables")
 
 
 @pytest.mark.parametrize("centre", [32736, -32736])
-def test_no_table_expects_a_symbol_beyond_the_largest(centre):
+def test_tables_do_not_reach_beyond_the_largest_symbol(centre):
     furthest = np.full((1, 16), MAX_SYMBOL * np.sign(centre))
     prior = tables_around(centre)
     payloads = encode_symbols(prior, furthest, 0)
@@ -181,7 +181,9 @@ def test_no_table_expects_a_symbol_beyond_the_largest(centre):
 
 
 def test_bytes_at_the_end_of_their_interval_are_one_symbol_in_both_decoders():
-    starts = np.arange(64)[None].astype(np.uint16).repeat(16, axis=0)  # nearly all is the escape's
+    starts = (
+        np.arange(64)[None].astype(np.uint16).repeat(16, axis=0)
+    )  # nearly all of it is the interval of the escape
     tensors = dict(read_tensors(CONTENT, "the prior")) | {"tables": starts}
     prior = read_prior(safetensors.numpy.save(tensors), 64, STEPS, "escapes")
     together = decode_symbols(prior, [b"\xff" * 300] * 8, 64, 0)
@@ -228,6 +230,6 @@ def test_a_shift_of_23_is_the_largest():
 @pytest.mark.parametrize(
     "content", [b"", b"x" * 7, b"\xff" * 40, CONTENT[:1000], CONTENT[8:], b"\2\0\0\0\0\0\0\0[]"]
 )
-def test_what_is_no_safetensors_file_is_refused(content):
+def test_a_file_that_is_not_a_safetensors_file_is_refused(content):
     with pytest.raises(BundleError):
         read_prior(content, 64, STEPS, "the prior")

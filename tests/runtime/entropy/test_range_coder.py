@@ -1,4 +1,4 @@
-"""The range coder: what went in comes out, in hardly more bytes than the intervals' information."""
+"""The range coder decodes what it encoded, in few more bytes than the information of the intervals."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ INTERVALS = st.tuples(st.integers(0, TOTAL - 1), st.integers(0, TOTAL)).map(
 
 
 def skewed(count, steps, seed):
-    """Intervals of symbols whose probabilities are those of a narrow distribution."""
+    """Return intervals of symbols with a narrow distribution."""
     random = np.random.default_rng(seed)
     sizes = np.maximum((random.dirichlet(np.full(20, 0.1)) * 60000).astype(int), 1)
     sizes[0] += TOTAL - sizes.sum()
@@ -39,7 +39,7 @@ def test_every_position_lies_in_its_interval(intervals):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(INTERVALS, min_size=12, max_size=12), min_size=8, max_size=12))
-def test_many_messages_are_the_bytes_of_each_alone(messages):
+def test_many_messages_are_coded_to_the_same_bytes_as_each_alone(messages):
     both = np.array(messages, np.int64)
     starts, sizes = both[:, :, 0], both[:, :, 1]
     together = encode(starts, sizes)
@@ -73,20 +73,20 @@ def test_a_message_takes_a_third_of_a_byte_more_than_its_information():
 
 @given(st.lists(st.integers(0, TOTAL - 1), max_size=200), st.integers(1, 2))
 def test_an_interval_takes_two_bytes_at_most(starts, copies):
-    intervals = np.array([starts] * 4 * copies, np.int64)  # few are coded in Python, many in numpy
+    intervals = np.array([starts] * 4 * copies, np.int64)  # few messages are coded in Python, many in numpy
     assert max(map(len, encode(intervals, np.ones_like(intervals)))) <= 2 * len(starts)
 
 
-def test_no_intervals_take_no_bytes():
+def test_zero_intervals_take_zero_bytes():
     empty = np.zeros((3, 0), np.int64)
     assert encode(empty, empty) == [b"", b"", b""]
     assert encode(np.zeros((9, 5), np.int64), np.zeros((9, 5), np.int64)) == [b""] * 9
 
 
 @settings(max_examples=100, deadline=None)
-@example([b"\xff" * 60] * 8)  # keeps to the end of its interval, which rounding leaves outside all 65,536 parts
+@example([b"\xff" * 60] * 8)  # stays at the end of its interval, outside all 65,536 parts because of rounding
 @given(st.lists(st.binary(max_size=60), min_size=8, max_size=12))
-def test_bytes_that_no_encoder_wrote_give_symbols_alike_in_both_decoders(messages):
+def test_arbitrary_bytes_decode_alike_in_both_decoders(messages):
     sizes = np.array([1, 100, 60000, TOTAL - 60101])
     starts = np.cumsum(sizes) - sizes
     table = [*starts.tolist(), TOTAL]

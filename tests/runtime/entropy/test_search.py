@@ -1,4 +1,4 @@
-"""Search at the encoder: never worse than where it started, and at the end no single move helps."""
+"""The search for cheaper symbols never raises the cost, and ends where no single move lowers it."""
 
 from itertools import product
 
@@ -37,7 +37,7 @@ def test_each_round_costs_no_more_than_the_one_before():
     assert now.mean() < 0.7 * start
 
 
-def test_it_ends_where_no_single_move_helps():
+def test_search_ends_where_no_single_move_helps():
     decode, count_bits, images = linear_codec(5, 20, seed=2)
     found = search(np.zeros((10, 5), np.int64), images, 300.0, 50, decode, count_bits)
     reached = costs(found, images, 300.0, decode, count_bits)
@@ -47,7 +47,7 @@ def test_it_ends_where_no_single_move_helps():
         assert (costs(moved, images, 300.0, decode, count_bits) >= reached - 1e-3).all()
 
 
-def test_free_bits_leave_only_the_error_and_dear_ones_only_the_bits():
+def test_free_bits_minimise_the_error_and_expensive_bits_the_rate():
     decode, count_bits, images = linear_codec(5, 20, seed=3)
     start = np.full((10, 5), 1)
     dear = search(start, images, 1e9, 9, decode, count_bits)
@@ -57,7 +57,7 @@ def test_free_bits_leave_only_the_error_and_dear_ones_only_the_bits():
 
 
 def test_a_move_that_costs_a_little_is_not_made():
-    """A round makes the first 1, 2, 4, ... of its moves, or all: here three help, the fourth would cost 0.5."""
+    """A round tries the first 1, 2, 4, ... moves, or all: here three help, and the fourth would cost 0.5."""
 
     def decode(symbols):
         return symbols.astype(np.float32) * 10
@@ -70,7 +70,7 @@ def test_a_move_that_costs_a_little_is_not_made():
     np.testing.assert_array_equal(found, [[1, 1, 1, 0]])
 
 
-def test_no_images_and_no_rounds():
+def test_zero_images_and_zero_rounds():
     decode, count_bits, images = linear_codec(5, 20, seed=4)
     assert search(np.zeros((0, 5), np.int64), images[:0], 1.0, 3, decode, count_bits).shape == (0, 5)
     start = np.ones((10, 5), np.int64)

@@ -1,4 +1,4 @@
-"""The .fmae container: every byte is guarded, every kind of damage has its own sentence."""
+"""The .fmae format: check codes cover every byte, and every kind of damage has its own message."""
 
 import contextlib
 import time
@@ -46,7 +46,7 @@ def test_payloads_are_taken_as_from_a_tuple(payloads, data):
     assert file.payloads.lengths.tolist() == list(map(len, payloads))
 
 
-def test_no_memory_is_taken_for_images_that_a_file_has_no_bytes_for():
+def test_claimed_images_without_bytes_take_no_memory():
     claim = (
         bytes([0xFA, 0xE1, 0x80 | 5]) + bytes.fromhex(BUNDLE)[:4] + bytes(6) + b"\x80\x80\x40\x01\x00" + bytes(9)
     )
@@ -63,9 +63,9 @@ def test_lengths_come_back_over_many_pieces_of_the_header(count):
     assert list(unpack(pack_many(payloads, 5, BUNDLE), BUNDLE).payloads) == payloads
 
 
-def test_the_index_takes_less_than_a_byte_an_image():
+def test_the_index_takes_less_than_a_byte_per_image():
     lengths = np.clip(np.random.default_rng(0).normal(16, 5, 1000), 1, None).astype(int)
-    payloads = [bytes([1]) * length for length in [*lengths, 400]]  # one outlier does not widen the others'
+    payloads = [bytes([1]) * length for length in [*lengths, 400]]  # one outlier does not widen the other codes
     assert len(pack_many(payloads, 5, BUNDLE)) - sum(map(len, payloads)) < 0.8 * len(payloads)
 
 
@@ -122,7 +122,7 @@ def test_an_id_that_only_begins_alike_does_not_open_a_file():
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=80))
-def test_no_bytes_make_it_fail_otherwise(rest):
+def test_any_bytes_are_parsed_or_refused(rest):
     for start in (
         b"",
         pack_one(b"", 5, BUNDLE)[:2],
@@ -134,7 +134,7 @@ def test_no_bytes_make_it_fail_otherwise(rest):
 
 
 def with_right_checks(kind, index, body, version=1):
-    """A stack whose header says anything, with the check codes that it should have."""
+    """Return a stack with any header and body, and the right check codes."""
     start = bytes([0xFA, 0xE0 | version, kind]) + bytes.fromhex(BUNDLE)[:4]
     rest = crc32(body).to_bytes(4, "big") + index
     check = crc_hqx(bytes.fromhex(BUNDLE) + start + rest, 0).to_bytes(2, "big")
@@ -149,20 +149,20 @@ ONE = b"\x01\x01\x00\x80"  # the index of one image with a payload of one byte
     [
         (0x80 | 5, b"\x81\x80\x40" + b"\0\0" + b"\xff" * 140_000, b""),  # more images than a file may have
         (0x80 | 5, b"\x01" + b"\xff\xff\xff\xff\x0f" + b"\0\x80", b""),  # a payload of gigabytes
-        (0x80 | 5, b"\x01\x00\x00" + b"\0" * 100_000 + b"\x80", b""),  # a length in unary without end
-        (0x80 | 5, ONE, b"ab"),  # a byte behind the payload
+        (0x80 | 5, b"\x01\x00\x00" + b"\0" * 100_000 + b"\x80", b""),  # an endless length in unary
+        (0x80 | 5, ONE, b"ab"),  # a byte after the payload
         (0x80 | 5, b"\x01\x01\x10" + b"\x00\x00" + b"\x80", b"a"),  # 16 low bits
         (0x80 | 5, b"\x01\x81\x80\x80\x80\x80\x00" + b"\x00\x80", b"a"),  # a varint of 6 bytes
         (0x80, ONE, b"a"),  # quality 0
         (0x80 | 10, ONE, b"a"),  # quality 10
-        (0xC0 | 5, ONE, b"a"),  # a reserved bit
-        (0xA0 | 5, ONE, b"a"),  # the other
+        (0xC0 | 5, ONE, b"a"),  # one reserved bit
+        (0xA0 | 5, ONE, b"a"),  # the other reserved bit
         (0x80 | 5, b"\x01\xff\xff\x03" + b"\x00" + b"\x40", b"a" * 65536),  # a payload of 65,535 bytes and one
         (0x80 | 5, b"\x02\x00\x0f" + b"\x00\x00\x00\x00" + b"\x30", b"a" * 65536),  # and as 2 * 2^15 + 0
     ],
 )
-def test_headers_with_right_check_codes_are_not_believed_either(kind, index, body):
-    unpack(with_right_checks(0x80 | 5, ONE, b"a"), BUNDLE)  # so written, it is one
+def test_invalid_headers_with_right_check_codes_are_refused(kind, index, body):
+    unpack(with_right_checks(0x80 | 5, ONE, b"a"), BUNDLE)  # the same with a valid header
     started = time.perf_counter()
     with pytest.raises(InputError, match="corrupted"):
         unpack(with_right_checks(kind, index, body), BUNDLE)
@@ -173,19 +173,19 @@ def test_headers_with_right_check_codes_are_not_believed_either(kind, index, bod
     ("index", "body"),
     [
         (b"\x81\x80\x80\x80\x00" + b"\x81\x00" + b"\x00\x80", b"a"),  # varints that are longer than needed
-        (b"\x01\x01\x00\xff", b"a"),  # ones behind the last code
+        (b"\x01\x01\x00\xff", b"a"),  # ones after the last code
         (b"\x01\x01\x01\x7f\xff", b"a"),
         (b"\x01\x00\x0f" + b"\x00\x02" + b"\x80", b"a"),  # 15 low bits
         (b"\x01\x00\x00" + b"\x40", b"a"),  # a shortest length that no payload has
     ],
 )
-def test_what_a_reader_accepts_though_no_writer_writes_it(index, body):
+def test_encodings_that_are_never_written_are_read(index, body):
     assert list(unpack(with_right_checks(0x80 | 5, index, body), BUNDLE).payloads) == [body]
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_file_of_one_image_may_have_few_bytes_in_any_version(version):
-    """A reader that trusted the version alone would read a gigabyte."""
+    """A reader that used only the version would read a gigabyte."""
     file = bytearray(pack_one(bytes(65535), 5, BUNDLE))
     file[1] = file[1] & 0xF0 | version
     assert max_file_bytes(file) == len(file)
@@ -206,7 +206,7 @@ def test_payloads_have_up_to_65535_bytes():
 
 
 @pytest.mark.parametrize("paths", [False, True])
-def test_versions_differ_in_names_alone(paths):
+def test_versions_differ_only_in_names(paths):
     names = ["a", "b/c" if paths else "c"]
     content = pack_many([b"x", b"yz"], 3, BUNDLE, names)
     assert parts(unpack(content, BUNDLE)) == (2 if paths else 1, 3, [b"x", b"yz"], tuple(names), False)
@@ -241,7 +241,7 @@ def test_names_that_are_refused_leave_the_images_readable(listed, reason):
         file.names  # noqa: B018
 
 
-def test_no_images_may_have_names_too():
+def test_an_empty_stack_may_have_names():
     content = pack_many([], 5, BUNDLE, [])
     assert content == with_right_checks(0x90 | 5, b"\x00\x00", b"")
     assert unpack(content, BUNDLE).names == ()
@@ -250,7 +250,7 @@ def test_no_images_may_have_names_too():
         unpack(with_right_checks(0x90 | 5, b"\x00\x01a", b""), BUNDLE).names  # noqa: B018
 
 
-def test_more_images_than_wanted_are_refused_at_once():
+def test_more_images_than_max_images_are_refused_early():
     million = with_right_checks(0x80 | 5, b"\x80\x80\x40" + b"\0\0" + b"\xff" * (1 << 17), b"")
     assert len(unpack(million, BUNDLE, 1 << 20).payloads) == 1 << 20
     tracemalloc.start()
@@ -263,7 +263,7 @@ def test_more_images_than_wanted_are_refused_at_once():
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=30))
-def test_lengths_take_as_few_bits_as_any_low_bits_give(lengths):
+def test_the_number_of_low_bits_is_optimal(lengths):
     content = pack_many([bytes(length) for length in lengths], 5, BUNDLE)
     above = [length - min(lengths) for length in lengths]
     bits = [sum(low + (each >> low) + 1 for each in above) for low in range(16)]
@@ -274,8 +274,8 @@ def test_lengths_take_as_few_bits_as_any_low_bits_give(lengths):
     assert len(content) - sum(lengths) == index + -(-len(lengths) * low_bits // 8) + -(-high // 8)
 
 
-def test_counts_are_not_believed():
+def test_a_count_of_billions_is_refused():
     content = bytearray(pack_many([b"a"], 5, BUNDLE))
-    content[13:14] = b"\xff\xff\xff\xff\x0f"  # 4 thousand million images
+    content[13:14] = b"\xff\xff\xff\xff\x0f"  # four billion images
     with pytest.raises(InputError, match="truncated or corrupted"):
         unpack(bytes(content), BUNDLE)

@@ -1,4 +1,4 @@
-"""Names of images: what docs/format.md allows, whatever version of Unicode Python knows."""
+"""Names of images: those that spec/format.md allows, independent of Python's version of Unicode."""
 
 import re
 import unicodedata
@@ -20,7 +20,7 @@ PARTS = st.text(LETTERS, min_size=1, max_size=20).map("n".__add__)
 
 
 @given(st.lists(st.lists(PARTS, min_size=1, max_size=4).map("/".join), unique=True, max_size=10))
-def test_names_come_back_or_one_is_the_folder_of_another(names):
+def test_valid_names_come_back_unless_one_is_the_folder_of_another(names):
     folder = any(after.startswith(f"{before}/") for before in names for after in names)
     if folder:
         with pytest.raises(InputError, match="is the name of an image and the folder of"):
@@ -101,8 +101,8 @@ def test_names_that_are_refused(name, reason):
 
 
 def listed_on_the_page():
-    """The refused code points in the table of docs/format.md."""
-    page = (REPOSITORY / "docs/format.md").read_text()
+    """Return the refused code points in the table of spec/format.md."""
+    page = (REPOSITORY / "spec/format.md").read_text()
     rows = re.findall(r"^\| ((?:[0-9A-F]{4,5}(?:-[0-9A-F]{4,5})?(?:, )?)+) \|", page, re.MULTILINE)
     assert len(rows) == 4
     for codes in ", ".join(rows).split(", "):
@@ -118,14 +118,14 @@ def is_allowed(code):
     return True
 
 
-def test_just_the_code_points_of_the_page_are_refused():
+def test_exactly_the_code_points_of_the_page_are_refused():
     listed = {*listed_on_the_page(), *map(ord, '<>:"|?*\\')}
     found = {code for code in range(0x30000) if not is_allowed(code)}
     found |= {code for code in range(0xDFFFF, 0xE1100) if not is_allowed(code)}
     assert found == listed
 
 
-def test_what_steers_a_terminal_or_cannot_be_seen_is_among_them():
+def test_control_and_invisible_characters_are_refused():
     for code in range(0x110000):
         character = chr(code)
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(character) in (
@@ -161,12 +161,12 @@ def test_lists_that_are_refused(names):
 
 
 @pytest.mark.parametrize("names", [b"ab", bytearray(b"ab"), memoryview(b"ab"), "ab"], ids=type)
-def test_one_text_is_no_list_of_names(names):
+def test_a_str_is_not_a_list_of_names(names):
     with pytest.raises(InputError, match=f"expected a list of 2 names, got {type(names).__name__}"):
         as_names(names, 2)
 
 
-def test_a_name_that_is_a_folder_is_found_whatever_lies_between():
+def test_a_name_that_is_also_a_folder_is_found_between_other_names():
     for between in ("a b", "a-b", "a.b", "a0", "a\u00e9"):
         with pytest.raises(InputError, match="'a' is the name of an image and the folder of 'a/b'"):
             as_names(["a/b", between, "a"], 3)
@@ -185,6 +185,6 @@ def test_a_message_repeats_a_few_characters_of_a_name():
     assert len(str(caught.value)) < 300
 
 
-def test_many_deep_names_take_little_more_time_than_they_are_long():
+def test_checking_many_deep_names_takes_linear_time():
     names = [f"{number:06d}" + "/x" * 497 for number in range(2000)]
     assert read_names("\0".join(names).encode(), len(names), paths=True) == tuple(names)

@@ -1,4 +1,4 @@
-"""Latent files: the bytes are NumPy's own, and nothing but latents is ever read from them."""
+"""Latents in .npy files: the bytes are NumPy's own, and anything but latents is refused."""
 
 import io
 import pickle
@@ -45,8 +45,8 @@ def test_the_bytes_of_a_file_never_change():
         (b"hello, this is a text file", "not a .npy file"),
         (GOOD[:6], "not a .npy file"),
         (GOOD[:40], "not a .npy file"),
-        (GOOD[:-1], "holds 255 bytes of data and needs 256"),
-        (GOOD + b"\0", "holds 257 bytes of data and needs 256"),
+        (GOOD[:-1], "it has 255 bytes of data and needs 256"),
+        (GOOD + b"\0", "it has 257 bytes of data and needs 256"),
         (saved(np.zeros(63, np.float32)), r"\(63,\)"),
         (saved(np.zeros((64, 64, 1), np.float32)), r"\(64, 64, 1\)"),
         (saved(np.float32(1)), r"\(\)"),
@@ -59,7 +59,7 @@ def test_the_bytes_of_a_file_never_change():
         (saved(np.zeros(2**10, np.dtype([("a", "f4")]))), "it: "),
     ],
 )
-def test_what_is_no_latent_file(content, message):
+def test_files_that_are_not_latents_are_refused(content, message):
     with pytest.raises(InputError, match=message):
         load_latents(content, 64, "it")
 
@@ -76,7 +76,7 @@ def test_what_is_no_latent_file(content, message):
         "{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }" + " " * 20_000,
     ],
 )
-def test_headers_that_no_one_writes(header):
+def test_invalid_headers_are_refused(header):
     text = header.encode() + b"\n"
     for data in (b"", bytes(256)):
         with pytest.raises(InputError, match="^it: [^\n]*$"):
@@ -93,12 +93,12 @@ def with_header(text, version=b"\1\0", data=bytes(256)):
         b"{'descr': '<f4', 'fortran_order': False, 'shape': (64,), }\n",
         b"{'descr':'<f4','fortran_order':False,'shape':(64,)}",
         b'{"shape": (1, 64), "fortran_order": True, "descr": "<f4"}   \n',
-        b"{'descr': '<f4', 'fortran_order': False, 'shape': (64L,)}",  # of Python 2
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (64L,)}",  # from Python 2
         b"{ 'descr' : '<f4' , 'fortran_order' : False , 'shape' : ( 64 , ) , }",
     ],
 )
 @pytest.mark.parametrize("version", [b"\1\0", b"\2\0", b"\3\0"])
-def test_headers_that_other_programs_write(header, version):
+def test_headers_of_other_programs_are_read(header, version):
     assert load_latents(with_header(header, version), 64, "it").size == 64
 
 
@@ -129,7 +129,7 @@ def test_other_versions_are_refused(version):
         b"   ",
     ],
 )
-def test_python_says_nothing_of_its_own_about_an_odd_header(header):
+def test_an_odd_header_causes_no_warning_of_python(header):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         with pytest.raises(InputError, match="^it: not a .npy file of latents, its header is missing or damaged$"):
@@ -174,7 +174,7 @@ def test_any_changed_byte_is_read_as_latents_or_refused(at, change):
         assert np.isfinite(latents).all()
 
 
-def test_what_the_library_is_told_of_integers_is_not_told_of_a_file():
+def test_the_hint_about_symbols_is_not_in_messages_about_files():
     symbols = np.zeros(64, np.int64)
     with pytest.raises(InputError, match="int8 symbols; for symbols of a .fmae file, give quality too$"):
         Codec().decode(symbols)

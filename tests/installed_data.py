@@ -1,4 +1,4 @@
-"""Whether the real data set is there: `.ci/run` installs it, another machine may not have it."""
+"""Skip tests on machines without the real data set. `.ci/run` installs it."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""Write golden files: `python tests/make_golden.py`.
+"""Write golden files: `python scripts/make_golden.py`.
 
-tests/data/golden.npz changes with the shipped bundle. tests/data/format-2, with version 2 of the .fmae format, is
-the same bytes whenever it is written. tests/data/format-1 was written once and is never written again.
+spec/golden/default-bundle.npz changes with the shipped bundle. spec/golden/format-2, with version 2 of the .fmae
+format, gets the same bytes each time. spec/golden/format-1 was written once and is never written again.
 """
 
 import json
@@ -16,9 +16,10 @@ from fmae_edge.runtime.entropy.symbol_coder import encode_symbols
 from fmae_edge.runtime.format.fmae_file import pack_many
 from fmae_edge.runtime.format.image_names import as_names
 
-DATA = Path(__file__).parent / "data"
-FORMAT_1, FORMAT_2 = DATA / "format-1", DATA / "format-2"
-# Letters of two bytes, characters that not every Python knows, and what only looks like a path that is refused
+REPOSITORY = Path(__file__).parents[1]
+GOLDEN = REPOSITORY / "spec" / "golden"
+FORMAT_1, FORMAT_2 = GOLDEN / "format-1", GOLDEN / "format-2"
+# Letters of two bytes, characters that older versions of Python do not know, and valid paths that look invalid
 NAMES = [
     "coat",
     "a/b",
@@ -33,14 +34,12 @@ NAMES = [
 
 
 def write_vectors() -> None:
-    """Write what the shipped bundle makes of the samples."""
-    images = np.stack(
-        [np.asarray(Image.open(path)) for path in sorted((DATA.parent.parent / "samples").glob("*.png"))]
-    )
+    """Write the samples with their latents and reconstructions from the shipped bundle."""
+    images = np.stack([np.asarray(Image.open(path)) for path in sorted((REPOSITORY / "samples").glob("*.png"))])
     codec = Codec(precision="fp32")
     latents = codec.encode(images)
     np.savez(
-        DATA / "golden.npz",
+        GOLDEN / "default-bundle.npz",
         images=images,
         latents=latents,
         symbols=codec.encode(images, dtype="int8"),

@@ -1,4 +1,4 @@
-"""Read text of half blocks as a terminal shows it."""
+"""Read half-block text as a terminal shows it."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def decode(text):
-    """Return the grays (height, width) that a terminal shows of half blocks; -1 where it shows nothing."""
+    """Return the gray levels (height, width) that a terminal shows for half blocks, -1 where it shows nothing."""
     rows = []
     for line in text.splitlines():
         upper, lower, ink, paper = [], [], -1, -1

@@ -1,16 +1,19 @@
-"""Turn what a caller gives into an array."""
+"""Turn what a caller gives into arrays, integers and iterators that the codec can work on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from operator import index
-from typing import Any, Protocol, SupportsIndex
+from typing import Any, Protocol, SupportsIndex, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.errors import LONGEST_INTEGER, InputError, shown
 
-_ITEMS_AT_ONCE = 1024  # of a list: of fewer, an array takes little memory
+_ITEMS_AT_ONCE = 1024  # of a list: with fewer, one array takes little memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Stack(Protocol):
@@ -20,12 +23,12 @@ class Stack(Protocol):
     def __getitem__(self, part: slice, /) -> NDArray[Any]: ...
 
 
-# Returns values as an array with a row an item, and whether they were one item alone; raises InputError
+# Returns values as an array with one row per item, and whether they were a single item; raises InputError
 Check = Callable[[object], tuple[NDArray[Any], bool]]
 
 
 def as_stack(values: object, what: str, check: Check) -> tuple[Stack, bool]:
-    """Return what `check` does, but of a long list of arrays without a copy of all: as a LongList."""
+    """Return what `check` does; for a long list of arrays, return a LongList instead of a copy of all of them."""
     try:
         items = as_list(values)
     except Exception as error:
@@ -34,7 +37,7 @@ def as_stack(values: object, what: str, check: Check) -> tuple[Stack, bool]:
         return check(values)
     try:
         first, single = check(items[:1])
-    except InputError:  # the rows of one item, or wrong, which is said best of all of them
+    except InputError:  # the rows of one item, or an error, which is best reported for all of them
         return check(values)
     if single:
         return check(values)
@@ -42,9 +45,9 @@ def as_stack(values: object, what: str, check: Check) -> tuple[Stack, bool]:
 
 
 class LongList:
-    """A list of arrays, whose parts become one array, and are checked, when they are asked for.
+    """A list of arrays; a slice of it is checked, and becomes one array, when it is taken.
 
-    All must be of one `kind`, as in an array. Taking a part raises InputError if `check` does, or if the list has
+    All must be of the same `kind`, as in an array. A slice raises InputError if `check` does, or if the list has
     become shorter.
     """
 
@@ -73,18 +76,18 @@ class LongList:
 
 
 def to_array(values: object, what: str, check_item: Callable[[object], None] | None = None) -> NDArray[Any]:
-    """Return `values` as an array: an array-like, or lists of them.
+    """Return `values`, an array-like or lists of them, as an array.
 
-    `check_item` sees each item that is neither a list nor an array nor a number. `what` names the values in the
-    InputError that is raised if they do not make an array, or if arrays of different kinds are among them: numpy
-    would take gray levels beside floating point for floating point.
+    `check_item` is called for each item that is not a list, an array or a number. Raises InputError, in which
+    `what` names the values, if they do not form an array, or if they contain arrays of different kinds: numpy
+    would convert gray levels beside floating point to floating point.
     """
     found: set[np.dtype[Any]] = set()
     try:
         array = np.asarray(_plain(values, check_item, found))
     except InputError:
         raise
-    except Exception as error:  # an object's own __array__ raises what it likes
+    except Exception as error:  # an object's own __array__ may raise anything
         raise _no_array(what, error) from None
     if any(dtype.kind != array.dtype.kind for dtype in found):
         dtypes = sorted(map(str, found | {array.dtype}))
@@ -97,7 +100,7 @@ def _no_array(what: str, error: Exception) -> InputError:
 
 
 def _plain(value: object, check_item: Callable[[object], None] | None, found: set[np.dtype[Any]]) -> object:
-    """Return `value` as an array, or its lists with arrays in them; Python's numbers in lists stay what they are.
+    """Return `value` as an array, or as lists of arrays; Python numbers in lists are not changed.
 
     The dtypes of the arrays are added to `found`.
     """
@@ -119,7 +122,7 @@ def _plain(value: object, check_item: Callable[[object], None] | None, found: se
 
 
 def _without_gradient(value: object) -> object:
-    """Return `value`, or of a torch tensor what numpy takes: no gradient, not bfloat16. torch is not imported."""
+    """Return `value`, or a torch tensor as numpy takes it: no gradient, not bfloat16. torch is not imported."""
     detach = getattr(value, "detach", None)
     if not callable(detach):
         return value
@@ -128,7 +131,7 @@ def _without_gradient(value: object) -> object:
 
 
 def as_list(value: object) -> Sequence[object] | None:
-    """Return a list or tuple, or as a list any other sequence that is neither a text nor an array; else None."""
+    """Return a list or tuple as it is, another sequence that is not a str or an array as a list, else None."""
     if isinstance(value, list | tuple):
         return value
     if not isinstance(value, Sequence) or isinstance(value, str) or _is_array(value):
@@ -137,7 +140,7 @@ def as_list(value: object) -> Sequence[object] | None:
 
 
 def _is_array(value: object) -> bool:
-    """Whether numpy takes `value` as an array, and not as a sequence of items."""
+    """Whether numpy takes `value` as an array instead of a sequence of items."""
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return True
     try:
@@ -148,14 +151,14 @@ def _is_array(value: object) -> bool:
 
 
 def slices(count: int, size: int) -> Iterator[slice]:
-    """Yield slices that take `count` items `size` at a time."""
+    """Yield slices that divide `count` items into parts of `size`."""
     return (slice(at, at + size) for at in range(0, count, size))
 
 
 def as_integer(name: str, value: object) -> int:
-    """Return an integer of Python's or numpy's as an int. Raises InputError for anything else, and for a bool.
+    """Return a Python or numpy integer as an int. Raises InputError for anything else, and for a bool.
 
-    An integer that is too long to print is refused too, so that every message can show what this returns.
+    An integer that is too long to print is refused too, so that every message can show the result.
     """
     if isinstance(value, SupportsIndex) and not isinstance(value, bool):
         with suppress(TypeError):  # an array of several, or of one in brackets
@@ -169,7 +172,7 @@ def as_integer(name: str, value: object) -> int:
 
 
 def as_index(value: object, images: int) -> int:
-    """Return the number of one of so many images, counted from 0. Raises InputError if there is no such image."""
+    """Return the number of one of `images` images, from 0. Raises InputError if there is no such image."""
     number = as_integer("index", value)
     if 0 <= number < images:
         return number
@@ -178,24 +181,85 @@ def as_index(value: object, images: int) -> int:
     raise InputError(f"has no image {number}; {held}")
 
 
+def as_batch_size(value: object) -> int:
+    """Return the number of items to take ahead. Raises InputError if it is not an integer of 1 or more."""
+    size = as_integer("batch_size", value)
+    if size < 1:
+        raise InputError(f"batch_size is {size}; expected an integer of 1 or more")
+    return size
+
+
+def convert_each(
+    name: str, one: str, items: Iterable[Item], convert: Callable[[Item], Result]
+) -> Iterator[Result]:
+    """Return an iterator over the results of `convert` for each item.
+
+    Raises InputError at once if `items`, the argument `name`, cannot be iterated over. An InputError of `convert`
+    gets `one`, the word for an item, and the item's number in front.
+    """
+    try:
+        iterator = iter(items)
+    except TypeError:
+        raise InputError(f"{name} is {shown(items)}; expected an iterable") from None
+
+    def results() -> Iterator[Result]:
+        for number, item in enumerate(iterator):
+            try:
+                result = convert(item)
+            except InputError as error:
+                raise InputError(f"{one} {number}: {error}") from None
+            yield result
+
+    return results()
+
+
+def group_ahead(items: Iterable[Item], most: int, kind: Callable[[Item], object]) -> Iterator[list[Item]]:
+    """Yield `items` in lists of consecutive items of one kind, at most `most` in each.
+
+    An error that `items` raises is raised after the items before it were yielded.
+    """
+    iterator = iter(items)
+    group: list[Item] = []
+    failure: Exception | None = None
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+            break
+        if group and kind(item) != kind(group[0]):
+            yield group
+            group = []
+        group.append(item)
+        if len(group) == most:
+            yield group
+            group = []
+    if group:
+        yield group
+    if failure is not None:
+        raise failure
+
+
 class _HasArray(Protocol):
-    """A numpy array, or an object that converts itself to one, such as a PyTorch tensor."""
+    """A numpy array, or an object that converts itself to one, for example a PyTorch tensor."""
 
     def __array__(self) -> NDArray[Any]: ...
 
 
 class _HasArrayInterface(Protocol):
-    """An object whose memory numpy can read, such as a Pillow image."""
+    """An object whose memory numpy can read, for example a Pillow image."""
 
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
 
 
 _Array = _HasArray | _HasArrayInterface
-# One type per depth of nested lists: a recursive type would accept a str, whose items are str again
+# One type per depth of nested lists: a recursive type would accept a str, whose items are strs
 _Rows = Sequence[Sequence[float]]
 _Image = _Array | _Rows
 ImageLike = _Image | Sequence[_Image] | Sequence[Sequence[_Image]]
-# Lists of integers are symbols; one of floats would have float64, which is not a dtype of latents
+# Lists of integers are symbols; lists of floats would become float64, which is not a dtype of latents
 LatentLike = _Array | Sequence[_Array] | Sequence[int] | Sequence[Sequence[int]]
 BytesLike = bytes | bytearray | memoryview

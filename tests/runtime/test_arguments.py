@@ -1,4 +1,4 @@
-"""Lists, tensors and integers that callers give become arrays, or are refused."""
+"""Lists, tensors and integers of callers are converted to arrays, or refused."""
 
 from collections import UserList, deque
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def codec():
 
 
 def long_list(images):
-    return [image for _ in range(5) for image in images]  # more than are made one array
+    return [image for _ in range(5) for image in images]  # more than one array is made of
 
 
 def test_long_lists_are_as_good_as_arrays(codec, images):
@@ -43,13 +43,13 @@ def test_long_lists_are_as_good_as_arrays(codec, images):
         (None, "images 1024 to 1279"),
     ],
 )
-def test_a_wrong_image_in_a_long_list_is_named(codec, images, wrong, message):
+def test_an_invalid_image_in_a_long_list_is_named(codec, images, wrong, message):
     some = long_list(images)
     some[1100] = wrong
     for call in (codec.encode, codec.compress_batch):
         with pytest.raises(InputError, match=message):
             call(some)
-    some[0] = wrong  # said as of an array of all
+    some[0] = wrong  # the message is that for one array of all
     with pytest.raises(InputError, match="^images "):
         codec.encode(some)
 
@@ -65,7 +65,7 @@ def test_long_lists_have_one_kind_of_numbers(codec, images):
 
 
 def test_short_lists_have_one_kind_of_numbers(codec, images):
-    """numpy would make floating point of a mask of zeros and ones, which are dark gray levels."""
+    """numpy would convert a mask of zeros and ones, which are dark gray levels, to floating point."""
     mask, real = np.ones((28, 28), np.uint8), np.zeros((28, 28))
     message = "images have dtypes float64 and uint8; expected one for all"
     for other in (mask, torch.from_numpy(mask), Image.fromarray(mask)):
@@ -76,7 +76,7 @@ def test_short_lists_have_one_kind_of_numbers(codec, images):
         codec.encode([mask, mask > 0])
     with pytest.raises(InputError, match="latents have dtypes float32 and int8; expected one for all"):
         codec.decode([np.zeros(64, np.int8), np.zeros(64, np.float32)])
-    # Of one kind, and numbers of Python's beside them, are taken
+    # Arrays of one kind, with Python numbers beside them, are accepted
     expected = codec.encode(np.array([real, real + 1]))
     rows = [[np.float32(1), *[1] * 27]] * 28
     for some in ([real, np.float32(mask)], [real, mask.tolist()], [real.tolist(), mask.tolist()], [real, rows]):
@@ -84,7 +84,7 @@ def test_short_lists_have_one_kind_of_numbers(codec, images):
 
 
 class Lazy(Sequence):
-    """A sequence that has no slices."""
+    """A sequence without slices."""
 
     def __init__(self, items):
         self.items = items
@@ -120,7 +120,7 @@ def test_a_sequence_that_fails_is_refused(codec):
 
 
 def test_items_that_make_one_image_together_are_refused(codec, images):
-    """Or numpy would repeat that one image for each of them."""
+    """Otherwise numpy would repeat that one image for each of them."""
     with pytest.raises(InputError, match=r"images 1024 to 1051 have shape \(28,\), unlike the first"):
         codec.encode([images[0]] * 1024 + list(images[1]))
     with pytest.raises(InputError, match=r"images 1024 to 1051 have shape \(28,\), unlike the first"):
@@ -133,7 +133,7 @@ def test_items_that_make_one_image_together_are_refused(codec, images):
 
 
 class Shrinks(list):
-    """A list from which another thread takes images."""
+    """A list from which another thread removes images."""
 
     def __getitem__(self, part):
         some = super().__getitem__(part)
@@ -168,7 +168,7 @@ def test_tensors_of_any_kind_are_taken(codec, images):
     np.testing.assert_array_equal(codec.decode(coarse), codec.decode(coarse.detach().float().numpy()))
 
 
-def test_lists_of_python_s_integers_are_levels(codec, images):
+def test_lists_of_python_integers_are_levels(codec, images):
     expected = codec.encode(images[:2])
     np.testing.assert_array_equal(codec.encode(images[:2].tolist()), expected)
     np.testing.assert_array_equal(
@@ -180,7 +180,7 @@ def test_lists_of_python_s_integers_are_levels(codec, images):
 
 
 @pytest.mark.parametrize("level", [-1, 256, 10**15])
-def test_integers_that_are_no_levels_are_refused(codec, images, level):
+def test_integers_outside_0_to_255_are_refused(codec, images, level):
     some = images[0].tolist()
     some[3][5] = level
     with pytest.raises(InputError, match=f"lists that contain {level}; expected levels from 0 to 255"):
@@ -199,7 +199,7 @@ HUGE = 10**5000
 
 
 @pytest.mark.parametrize("huge", [HUGE, -HUGE, [HUGE], (1, HUGE)], ids=["integer", "negative", "list", "tuple"])
-def test_integers_that_python_does_not_print_are_refused_in_a_sentence(codec, images, huge):
+def test_integers_that_python_cannot_print_are_refused_in_a_sentence(codec, images, huge):
     content = codec.compress_batch(images[:2])
     calls = [
         lambda: codec.compress(images[0], quality=huge),

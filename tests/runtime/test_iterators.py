@@ -1,4 +1,4 @@
-"""Iterators in, iterators out: as lazy as they say, and the same files as one by one."""
+"""compress_iter and decompress_iter are lazy, and give the same results as one call per image."""
 
 import itertools
 
@@ -37,14 +37,14 @@ def test_decompressed_images_are_those_of_decompress(images):
         assert np.abs(image.astype(int) - other).max() <= 1  # int8 graphs may round otherwise in a batch
 
 
-def test_no_more_is_taken_ahead_than_a_batch(images):
+def test_at_most_one_batch_is_taken_ahead(images):
     taken = itertools.count()
     endless = (images[next(taken) % 256] for _ in itertools.count())
     files = CODEC.compress_iter(endless, batch_size=5)
     assert next(taken) == 0
     for _ in range(6):
         next(files)
-    assert next(taken) == 11  # two batches, and the two that were counted here
+    assert next(taken) == 11  # two batches, and the two numbers taken by this test
     decoded = CODEC.decompress_iter(files, batch_size=1)
     assert next(decoded).shape == (28, 28)
 
@@ -65,7 +65,7 @@ def test_files_before_a_bad_one_are_decoded_first(images):
         next(decoded)
 
 
-def test_what_the_caller_s_iterator_raises_is_raised(images):
+def test_an_exception_of_the_caller_s_iterator_is_raised(images):
     def broken():
         yield images[0]
         raise OSError("the camera is gone")
@@ -89,6 +89,6 @@ def test_bad_options_are_refused_at_the_call(images):
             CODEC.decompress_iter(wrong)
 
 
-def test_a_file_s_bytes_are_no_list_of_files(images):
+def test_the_bytes_of_a_file_are_not_a_list_of_files(images):
     with pytest.raises(InputError, match="file 0: expected the bytes of a .fmae file, got int"):
         list(CODEC.decompress_iter(CODEC.compress(images[0])))

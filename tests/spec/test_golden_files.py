@@ -1,7 +1,7 @@
-"""Golden files hold versions 1 and 2 of the .fmae format: written once, never again.
+"""The golden files of versions 1 and 2 of the .fmae format can be read; they are never written again.
 
-Whoever changes what these bytes mean, or which bytes are written for these symbols, makes a new version and
-keeps reading these. Their priors are small ones made for them, so a new default bundle changes nothing here.
+A change of the meaning of these bytes, or of the bytes for these symbols, needs a new version, and these files
+stay readable. They have small priors of their own, so a new default bundle changes nothing here.
 """
 
 import json
@@ -14,8 +14,8 @@ from fmae_edge.runtime.entropy.symbol_coder import decode_symbols, encode_symbol
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one, unpack
 from tests.conftest import REPOSITORY
 
-DATA = REPOSITORY / "tests/data"
-GOLDEN = {version: json.loads((DATA / f"format-{version}/files.json").read_text()) for version in (1, 2)}
+GOLDEN_FOLDER = REPOSITORY / "spec/golden"
+GOLDEN = {version: json.loads((GOLDEN_FOLDER / f"format-{version}/files.json").read_text()) for version in (1, 2)}
 BUNDLE, LATENTS, STEPS = (GOLDEN[1][key] for key in ("bundle_id", "latents", "steps"))
 FILES = [
     pytest.param(version, file, id=f"{version}-{file['prior']}-{file['quality']}")
@@ -26,7 +26,7 @@ FILES = [
 
 @pytest.mark.parametrize(("version", "golden"), FILES)
 def test_golden_files(version, golden):
-    content = (DATA / f"format-1/{golden['prior']}.safetensors").read_bytes()
+    content = (GOLDEN_FOLDER / f"format-1/{golden['prior']}.safetensors").read_bytes()
     prior = read_prior(content, LATENTS, tuple(STEPS), golden["prior"])
     file = unpack(bytes.fromhex(golden["content"]), BUNDLE)
     assert (file.version, file.quality, file.single) == (version, golden["quality"], golden["single"])

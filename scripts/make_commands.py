@@ -1,6 +1,7 @@
-"""Write docs/commands.md, the reference of the command line: `python docs/make_commands.py`.
+"""Write docs/commands.md, the reference of the command line: `python scripts/make_commands.py`.
 
-It is what Typer makes of the commands' help, with examples as blocks and whole first sentences in the list.
+Typer makes the page from the commands' own help. This script turns examples into code blocks and puts the whole
+first sentence of each command into the list.
 """
 
 import re
@@ -12,9 +13,9 @@ from typer.main import get_command
 
 from fmae_edge.cli import build_app
 
-PAGE = Path(__file__).with_name("commands.md")
+PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 _INTRODUCTION = """\
-<!-- Written by `python docs/make_commands.py` from the commands' own help. -->
+<!-- Written by `python scripts/make_commands.py` from the commands' own help. -->
 
 """
 

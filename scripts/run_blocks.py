@@ -1,9 +1,8 @@
-"""Run the shell blocks of pages, and paste what they print: `python docs/run_blocks.py docs/tutorial.md`.
+"""Run the shell blocks of pages and paste what they print: `python scripts/run_blocks.py docs/tutorial.md`.
 
-In a block called `sh` each line is a command, and in one called `console` each line behind `$ `; what
-follows such a line is its output. Commands run in a copy of the repository, in an environment that has nothing of
-fmae-edge until they install it, though what it depends on is taken from the environment of this Python. What ran
-before is not run again.
+In a `sh` block each line is a command. In a `console` block a command follows `$ `, and the lines after it are its
+output. Commands run in a copy of the repository, in an environment without fmae-edge until they install it. Its
+dependencies come from the environment of this Python. A command that ran before is not run again.
 """
 
 import os
@@ -18,14 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-# What a reader types at a terminal, and a program cannot: the suite would run itself
+# The suite would run itself
 LEFT_OUT = ("make test",)
 _BLOCK = re.compile(r"```(sh|console)\n(.*?)```", re.S)
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a page, and the output that the page shows, None if it shows none."""
+    """A command of a page, and the output that the page shows: None if it shows no output."""
 
     command: str
     output: str | None
@@ -38,7 +37,7 @@ def steps(page: str) -> Iterator[Step]:
             for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
                 command, _, output = part.partition("\n")
                 yield Step(command, output)
-        elif "<<" in block:  # a document in the shell goes over several lines
+        elif "<<" in block:  # a here-document has several lines
             yield Step(block, None)
         else:
             yield from (Step(command, None) for line in block.splitlines() if (command := _uncommented(line)))
@@ -49,7 +48,7 @@ def _uncommented(line: str) -> str:
 
 
 def shape(output: str) -> str:
-    """Return what of an output has to be the same on every machine: all but numbers, ids, paths and spaces."""
+    """Return the part of an output that is the same on every machine: no numbers, ids, paths or spaces."""
     output = re.sub(r"^fitting the prior: .*\n", "", output, flags=re.M)  # one every 20 seconds
     output = re.sub(r"\b[0-9a-f]{16}\b|(?<=begins with )[0-9a-f]+", "ID", output)
     output = re.sub(r"(?<![\w.])[+-]?\d[\d.,]*(e[+-]?\d+)?", "N", output)
@@ -60,7 +59,7 @@ def shape(output: str) -> str:
 
 @dataclass
 class Shell:
-    """A copy of the repository and an environment of its own in `folder`, and what has run there."""
+    """A copy of the repository and a fresh environment in `folder`, and the commands that ran there."""
 
     folder: Path
     outputs: dict[str, str] = field(default_factory=dict)
@@ -90,7 +89,7 @@ class Shell:
         return self.folder / "environment"
 
     def run(self, command: str) -> str:
-        """Return what a command prints, standard error included. Raises RuntimeError if it fails."""
+        """Return the output of a command, standard error included. Raises RuntimeError if it fails."""
         if command not in self.outputs:
             search = f"{self._environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
             done = subprocess.run(
@@ -110,7 +109,7 @@ class Shell:
 
 
 def with_outputs(page: str, shell: Shell) -> str:
-    """Return the page with the outputs of its console blocks as they are now."""
+    """Return the page with the current outputs in its console blocks."""
 
     def renew(match: re.Match[str]) -> str:
         lines = []
@@ -123,7 +122,7 @@ def with_outputs(page: str, shell: Shell) -> str:
 
 
 def main() -> None:
-    """Renew the pages that the command line names."""
+    """Renew the pages named on the command line."""
     with tempfile.TemporaryDirectory() as name:
         shell = Shell(Path(name))
         for path in map(Path, sys.argv[1:]):

@@ -1,17 +1,14 @@
-"""docs/format.md is enough to write a reader: here is one, from that page alone, in Python's integers."""
+"""spec/format.md and bundle.md are enough to write a reader: this one is written from those pages only."""
 
-import hashlib
 import json
-import re
 import zlib
 
 import pytest
 
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from tests.conftest import REPOSITORY
 
-DATA = REPOSITORY / "tests/data"
-GOLDEN = [json.loads((DATA / f"format-{version}/files.json").read_text()) for version in (1, 2)]
+GOLDEN_FOLDER = REPOSITORY / "spec/golden"
+GOLDEN = [json.loads((GOLDEN_FOLDER / f"format-{version}/files.json").read_text()) for version in (1, 2)]
 FILES = [file for golden in GOLDEN for file in golden["files"]]
 BUNDLE, LATENTS, STEPS = (GOLDEN[0][key] for key in ("bundle_id", "latents", "steps"))
 DTYPES = {"I8": (1, True), "U8": (1, False), "I16": (2, True), "U16": (2, False), "I32": (4, True)}
@@ -172,55 +169,7 @@ def read_symbols(prior, quality, payload):
 )
 def test_a_reader_of_the_page_reads_the_golden_files(golden):
     quality, payloads, names = read_file(bytes.fromhex(golden["content"]))
-    prior = read_tensors(DATA / f"format-1/{golden['prior']}.safetensors")
+    prior = read_tensors(GOLDEN_FOLDER / f"format-1/{golden['prior']}.safetensors")
     assert quality == golden["quality"]
     assert (names or None) == (golden["names"] or None)
     assert [read_symbols(prior, quality, payload) for payload in payloads] == golden["symbols"]
-
-
-def printed(number):
-    """Print a float64 as the page says, from its shortest decimal digits."""
-    for digits in range(17):
-        text = f"{number:.{digits}e}"
-        if float(text) == number:
-            break
-    mantissa, exponent = text.split("e")
-    if not -4 <= int(exponent) < 16:
-        return f"{mantissa}e{exponent}"
-    behind = max(len(mantissa.replace(".", "")) - 1 - int(exponent), 1)
-    return f"{number:.{behind}f}"
-
-
-def test_the_bundle_id_is_made_as_the_page_says():
-    manifest = json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())
-    image, qualities = manifest["image"], manifest["qualities"]
-    steps = ",".join(map(printed, manifest["latent"]["steps"]))
-    shas = {name: hashlib.sha256((DEFAULT_BUNDLE / name).read_bytes()).hexdigest() for name in manifest["files"]}
-    text = (
-        f'{{"decoders":["{shas["decoder.onnx"]}","{shas["decoder.fp32.onnx"]}"],'
-        f'"image":[{image["channels"]},{image["height"]},{image["width"]}],"prior":"{shas["prior.safetensors"]}",'
-        f'"qualities":[{printed(qualities["unit"])},{",".join(map(str, qualities["steps"]))}],"steps":[{steps}]}}'
-    )
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == manifest["bundle_id"]
-
-
-def test_numbers_are_printed_as_the_page_says():
-    numbers = [
-        0.0125,
-        3.0,
-        1e-05,
-        1.5e-07,
-        1e16,
-        1e15,
-        0.0001,
-        0.1 + 0.2,
-        1 / 3,
-        123456.789,
-        1e-38,
-        5e-324,
-        2.5e22,
-    ]
-    assert [printed(number) for number in numbers] == list(map(json.dumps, numbers))
-    page = (REPOSITORY / "docs/format.md").read_text()
-    for text in re.findall(r"\(`([\d.]+)`, `([\d.]+)`\)|\(`(1e-05)`,\s`(1\.5e-07)`, `(1e\+16)`\)", page):
-        assert all(printed(float(number)) == number for number in filter(None, text))

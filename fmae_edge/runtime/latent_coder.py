@@ -1,0 +1,122 @@
+"""Code images as payloads of .fmae files and back, with the graphs, the quantiser and the prior of a bundle."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.arguments import Stack, slices
+from fmae_edge.runtime.bundle.bundle import Bundle
+from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
+from fmae_edge.runtime.engine.graphs import Graphs
+from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
+from fmae_edge.runtime.entropy.search import search
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
+from fmae_edge.runtime.errors import BundleError, InputError
+from fmae_edge.runtime.format.payload_index import Payloads
+from fmae_edge.runtime.images import to_levels
+
+# A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
+_PAYLOAD_BYTES_PER_LATENT = 4
+# Both bound memory however many images are coded. Less at once takes no less memory; fewer payloads take longer.
+IMAGES_AT_ONCE = 256
+_PAYLOADS_AT_ONCE = 1024
+
+
+class LatentCoder:
+    """Codes images with a bundle's graphs and prior.
+
+    The prior is read at its first use, because latents in .npy files do not need it.
+    """
+
+    def __init__(self, bundle: Bundle, graphs: Graphs) -> None:
+        self._bundle = bundle
+        self._graphs = graphs
+        self._read_prior: Prior | None = None
+
+    def payloads(self, images: Stack, quality: int, effort: int) -> Iterator[bytes]:
+        """Yield the payload of each image; `images` are checked."""
+        for part in slices(len(images), IMAGES_AT_ONCE):
+            some = images[part]
+            symbols = self.quantise(self.latents(some), some, quality, effort)
+            yield from self.payloads_of(symbols, quality)
+
+    def latents(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the latent values (N, latent_size) of checked images."""
+        return self._graphs.encode(images)
+
+    def quantise(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
+        """Return the symbols (N, latent_size) of images with these latent values."""
+        symbols = clip_symbols(np.rint(latents / self._step(quality)))
+        return self._search(symbols, images, quality, effort) if effort else symbols
+
+    def squared_error(self, symbols: Integers, images: NDArray[Any], quality: int) -> int:
+        """Return the summed squared error of the images that symbols decode to, in levels 0 to 255."""
+        levels = to_levels(images, self._bundle.manifest.image_channels)
+        difference = self._decode(symbols, quality).reshape(levels.shape).astype(np.int32) - levels
+        return int(np.square(difference).sum(dtype=np.int64))
+
+    def require_short(self, payloads: Payloads) -> None:
+        """Raise InputError if a payload is longer than any that an encoder writes."""
+        if payloads.longest > _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1:
+            raise InputError(f"corrupted: a payload has {payloads.longest} bytes, more than one image can take")
+
+    def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
+        """Return the payloads of quantised latents (N, latent_size)."""
+        return encode_symbols(self._prior, symbols, quality - 1)
+
+    def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
+        """Return the quantised latents (N, latent_size) in payloads that are short enough."""
+        return decode_symbols(self._prior, payloads, self._bundle.manifest.latent_size, quality - 1)
+
+    def images(self, payloads: Sequence[bytes], quality: int) -> NDArray[np.uint8]:
+        """Return the images in payloads that are short enough."""
+        return self._images(lambda part: self.symbols(payloads[part], quality), len(payloads), quality)
+
+    def images_of(self, symbols: Stack, quality: int) -> NDArray[np.uint8]:
+        """Return the images of checked symbols (N, latent_size)."""
+        return self._images(lambda part: symbols[part], len(symbols), quality)
+
+    def _images(self, symbols_of: Callable[[slice], Integers], count: int, quality: int) -> NDArray[np.uint8]:
+        images = np.empty((count, *self._bundle.manifest.image_shape), np.uint8)
+        for part in slices(count, _PAYLOADS_AT_ONCE):
+            images[part] = self._decode(symbols_of(part), quality)
+        return images
+
+    def _decode(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
+        return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))
+
+    def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
+        channels = self._bundle.manifest.image_channels
+        pixels = to_levels(images, channels).reshape(len(images), math.prod(images.shape[1:]))
+
+        def decode(tried: Integers) -> NDArray[np.float32]:
+            return self._decode(tried, quality).reshape(len(tried), -1).astype(np.float32)
+
+        # From mean squared error of pixels in [0, 1] to summed squared error of levels
+        bit_cost = self._qualities.bit_costs[quality - 1] * pixels.shape[1] * 255**2
+        count = partial(count_bits, self._prior, quality=quality - 1)
+        return search(symbols, pixels.astype(np.float32), bit_cost, effort, decode, count)
+
+    def _step(self, quality: int) -> np.float32:
+        return np.float32(self._qualities.steps[quality - 1] * self._qualities.unit)
+
+    @property
+    def _qualities(self) -> Qualities:
+        qualities = self._bundle.manifest.qualities
+        if qualities is None:
+            raise BundleError(
+                f"{self._bundle.where}: has no prior, which .fmae files need; export the bundle again"
+            )
+        return qualities
+
+    @property
+    def _prior(self) -> Prior:
+        if self._read_prior is None:  # two threads may both read it: no harm, and no lock that a fork could keep
+            bundle, steps = self._bundle, self._qualities.steps
+            where = f"{bundle.where}: {PRIOR_NAME}"
+            self._read_prior = read_prior(bundle.file(PRIOR_NAME), bundle.manifest.latent_size, steps, where)
+        return self._read_prior

@@ -1,0 +1,79 @@
+"""Each extra installs what its layer imports, and messages name the extra that installs a package."""
+
+import ast
+import re
+import sys
+import tomllib
+
+import pytest
+
+from fmae_edge.cli import _EXTRAS
+from tests.conftest import REPOSITORY
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "markupsafe": "jinja2"}  # jinja2 brings markupsafe
+EXTRAS = {
+    "runtime": (),
+    "data": ("cli",),
+    "bulk": ("cli",),
+    "model": ("train", "export"),
+    "train": ("train",),
+    "export": ("export",),
+    "evaluate": ("evaluate",),
+}
+
+
+def installs(extra):
+    """Return the names of the packages that `pip install 'fmae-edge[extra]'` requires."""
+    project = PROJECT["project"]
+    wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    found = set()
+    for requirement in wanted:
+        name, extras = re.match(r"([\w-]+)(?:\[([\w,]+)])?", requirement).groups()
+        found |= set().union(*map(installs, extras.split(","))) if name == "fmae-edge" else {name}
+    return found
+
+
+def imported(layer):
+    for path in (REPOSITORY / "fmae_edge" / layer).rglob("*.py"):
+        if path.name == "torchvision_import.py":  # only to download a data set, and a message says what is missing
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            yield from (name.partition(".")[0] for name in names)
+
+
+@pytest.mark.parametrize(
+    ("layer", "extra"), [(layer, extra) for layer in EXTRAS for extra in EXTRAS[layer] or ("",)]
+)
+def test_an_extra_installs_what_its_layer_imports(layer, extra):
+    packages = set(imported(layer)) - sys.stdlib_module_names - {"fmae_edge"}
+    assert {DISTRIBUTIONS.get(package, package) for package in packages} <= installs(extra) | installs("")
+
+
+def test_messages_name_extras_that_install_the_package():
+    for package, extras in _EXTRAS.items():
+        for extra in extras.split(","):
+            assert DISTRIBUTIONS.get(package, package) in installs(extra), package
+    asked = {package for layer in EXTRAS for package in imported(layer)} - sys.stdlib_module_names
+    assert asked - {"fmae_edge", "numpy", "onnxruntime"} <= set(_EXTRAS)
+
+
+def test_dev_installs_everything():
+    assert set().union(*map(installs, PROJECT["project"]["optional-dependencies"])) == installs("dev")
+
+
+def test_exact_versions_are_in_the_constraints_only():
+    for requirements in PROJECT["project"]["optional-dependencies"].values():
+        assert not [text for text in requirements if "==" in text.partition(";")[0]]
+    pins = re.findall(r"^(\w+)==", (REPOSITORY / "constraints.txt").read_text(), flags=re.M)
+    assert set(pins) <= installs("dev")
+
+
+def test_a_source_distribution_contains_the_files_that_its_tests_read():
+    include = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"fmae_edge", "spec", "scripts", "tests", "examples", "fuzz", "samples", "constraints.txt"} <= set(
+        include
+    )
+    assert [name for name in include if not (REPOSITORY / name).exists()] == []
