@@ -85,7 +85,7 @@ def compress_files(
     compares = len(sources) == 1 and suffix == LATENT_SUFFIX and not asked and dtype is None
 
     def load(source: Source) -> tuple[Pixels, list[str]] | Outcome:
-        if (outcome := settled.get(source)) is not None:
+        if settled and (outcome := settled.get(source)) is not None:
             return outcome
         image, notes = read_image(source, codec, fit)
         return image[None], notes

@@ -67,7 +67,7 @@ class Progress:
 def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
     """Create folder `run` with the config and the recipe. Raises RunError if it has files or cannot be created."""
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise RunError(f"{run}: exists already; continue with --resume, or choose another folder with -o")
+        raise RunError(f"{run}: already exists; continue with --resume, or choose another folder with -o")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -17,7 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 _PREFIX, _SUFFIX = ".fmae-edge-", ".part"
-_EXISTS = "{path}: exists already; use --force to overwrite it"
+_EXISTS = "{path}: already exists; use --force to overwrite it"
 # These names of open files may lead to a regular file, if the shell redirects an output to one
 _OPEN_FILE = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -158,7 +158,7 @@ def refuse_existing(path: Path, force: bool) -> None:
     if not os.path.lexists(path):
         return
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder, so no file is written there")
+        raise OutputError(f"{path}: is a folder; expected the path of a file")
     refuse_special(path)
     if not force:
         raise OutputError(_EXISTS.format(path=path))

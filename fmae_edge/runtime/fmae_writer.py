@@ -119,7 +119,7 @@ class FmaeWriter:
         best = min(candidates, key=lambda pair: pair[0], default=None)
         if best is None:
             fewest = len(pack(self._coder.payloads(images, 1, effort), 1))
-            raise ArgumentError("max_bytes", f"is {max_bytes}, and the lowest quality takes {fewest} bytes")
+            raise ArgumentError("max_bytes", f"is {max_bytes}, but the lowest quality takes {fewest} bytes")
         return best[1]
 
 

@@ -85,7 +85,7 @@ def test_reconstruct_given_images(cli, tmp_path):
         assert figure.width == 12 + 3 * 152
     done = cli("reconstruct", *samples, "-o", "out.png")
     assert done.returncode == 1
-    assert "out.png: exists already" in done.stderr
+    assert "out.png: already exists" in done.stderr
     rows = [
         json.loads(line) for line in cli("reconstruct", *samples, "-o", "two.png", "--json").stdout.splitlines()
     ]
@@ -126,7 +126,7 @@ def test_train_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: exists already; continue with --resume" in done.stderr
+    assert "run: already exists; continue with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 

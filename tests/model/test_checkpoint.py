@@ -112,7 +112,7 @@ def test_a_missing_weight_is_refused(run):
 
 def test_a_run_is_never_started_over_another(run):
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    with pytest.raises(RunError, match="exists already; continue with --resume"):
+    with pytest.raises(RunError, match="already exists; continue with --resume"):
         start_run(run, ModelConfig(), Recipe())
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 

@@ -200,7 +200,7 @@ def _slice(call: Call) -> tuple[Value, int]:
     require(fits, "its starts, ends and axes do not match")
     shape = list(call.value.shape)
     for start, end, axis in zip(starts, ends, axes, strict=True):
-        require(1 <= axis <= len(shape), f"it cuts axis {axis}")
+        require(1 <= axis <= len(shape), f"it slices axis {axis}")
         shape[axis - 1] = len(range(*slice(start, end).indices(shape[axis - 1])))
     return Value(call.value.dtype, tuple(shape)), 0
 

@@ -79,7 +79,7 @@ def _read_header(content: bytes, where: str) -> _Header:
     try:
         header = _parse_header(content)
     except (KeyError, ValueError, TypeError, OverflowError):
-        raise InputError(f"{where}: not a .npy file of latents, its header is missing or damaged") from None
+        raise InputError(f"{where}: not a .npy file of latents: its header is missing or damaged") from None
     if header.dtype.hasobject:
         raise InputError(f"{where}: a pickled .npy file, which is never loaded; save a plain float32 array")
     if header.dtype.kind not in "biufcSU" or header.dtype.itemsize == 0:
