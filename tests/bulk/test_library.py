@@ -241,10 +241,10 @@ def test_importing_it_loads_nothing_of_the_command_line():
 
 def test_a_file_is_parsed_once(photos, images, monkeypatch):
     """Its check codes are compared once, whether it holds one image or a stack."""
-    from fmae_edge.runtime import codec
+    from fmae_edge.runtime.format import fmae_file
 
-    parsed, unpack = [], codec.unpack
-    monkeypatch.setattr(codec, "unpack", lambda *given: parsed.append(given[0]) or unpack(*given))
+    parsed, unpack = [], fmae_file.unpack
+    monkeypatch.setattr(fmae_file, "unpack", lambda *given: parsed.append(given[0]) or unpack(*given))
     files = [Codec().compress(images[0]), Codec().compress(images[1]), Codec().compress_batch(images[:3])]
     for number, content in enumerate(files):
         (photos / f"{number}.fmae").write_bytes(content)
