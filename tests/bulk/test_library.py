@@ -18,7 +18,7 @@ from fmae_edge.bulk.decompress import decompress_files
 from fmae_edge.bulk.run import Outcome
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import ArgumentError, BundleError, DiskError, OutputError, ResourceError
-from tests.cli.results import found
+from tests.commands.results import found
 
 COUNT = 200
 

@@ -20,7 +20,7 @@ from fmae_edge.commands.console import ClosedOutput
 from fmae_edge.measure.comparison import enlarged_difference
 from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 from tests.conftest import COMMAND
 from tests.half_block_decoder import decode
 from tests.manifest_changes import rewrite

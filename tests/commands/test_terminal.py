@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge.data.image_file import png_bytes
-from tests.cli.terminals import terminal
+from tests.commands.terminals import terminal
 from tests.conftest import COMMAND
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from fmae_edge import Codec
 from fmae_edge.measure.quality import mse_per_image, psnr
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 from tests.conftest import CHECKPOINT, COMMAND
 from tests.installed_data import needs_data
 

@@ -11,8 +11,8 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.runtime.errors import OutputError
-from tests.cli.results import found, records
-from tests.cli.terminals import terminal
+from tests.commands.results import found, records
+from tests.commands.terminals import terminal
 from tests.conftest import COMMAND
 
 
