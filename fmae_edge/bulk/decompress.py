@@ -31,7 +31,7 @@ _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
     ".webp": webp_bytes,
     _ARRAY: npy_bytes,
 }
-_MOST_FILES = 100_000  # of one input: each one needs a kilobyte of memory until it is written
+MAX_FILES = 100_000  # of one input: each one needs a kilobyte of memory until it is written
 
 Pixels = NDArray[np.uint8]
 
@@ -61,7 +61,7 @@ def decompress_files(
     suffix, joins = asked if asked in _ENCODERS else ".png", asked == _ARRAY and len(sources) > 1
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
     codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1)
-    most = None if outputs.suffix == _ARRAY or index is not None else _MOST_FILES
+    most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
     load = partial(_load, codec, index, most)
 
     def convert(loaded: Sequence[tuple[Source, Any]]) -> list[list[FileToWrite]]:

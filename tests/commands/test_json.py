@@ -109,8 +109,8 @@ def test_bundles(cli, bundle):
 
 
 def test_bench(cli, monkeypatch):
-    monkeypatch.setattr("fmae_edge.evaluate.bench._COLD_STARTS", 1)
-    monkeypatch.setattr("fmae_edge.evaluate.bench._LOADS", 1)
+    monkeypatch.setattr("fmae_edge.evaluate.bench.COLD_STARTS", 1)
+    monkeypatch.setattr("fmae_edge.evaluate.bench.LOADS", 1)
     require_valid("bench", cli("bench", "--rounds", "1", "--json").stdout, 1)
 
 
