@@ -124,7 +124,7 @@ def _with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
         if quiet and verbose:
-            raise UsageError("--quiet and --verbose contradict each other; give only one of them")
+            raise UsageError("--quiet and --verbose contradict each other; use only one of them")
         set_verbosity(quiet, verbose, debug)
         command(*args, **options)
 

@@ -144,7 +144,7 @@ def _new_folder(target: Path, force: bool) -> Iterator[Path]:
     if replaces and not _is_only_a_bundle(target):
         raise OutputError(f"{target}: contains more than a bundle, so it is not replaced; choose another folder")
     if replaces and not force:
-        raise OutputError(f"{target}: exists already; use --force to replace it")
+        raise OutputError(f"{target}: already exists; use --force to replace it")
     try:
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     except OSError as error:

@@ -101,7 +101,7 @@ def test_what_exists_is_refused_skipped_or_overwritten(photos):
             assert kept == (dry_run or status != "done")
     (outcome,) = compress_files(["photos/a.png"], "a.npy")
     assert isinstance(outcome.cause, OutputError)
-    assert outcome.error == "photos/a.png -> a.npy: exists already; use --force to overwrite it"
+    assert outcome.error == "photos/a.png -> a.npy: already exists; use --force to overwrite it"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_bad_latents(cli, tmp_path, name):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("taken.npy", "taken.npy: exists already; use --force"),
+        ("taken.npy", "taken.npy: already exists; use --force"),
         ("missing/img.npy", "its folder missing does not exist"),
         ("taken.npy/img.npy", "taken.npy is (not a folder|a file, not a folder)"),
         ("taken.npy/", "taken.npy is a file, not a folder"),
@@ -121,7 +121,7 @@ def test_bad_outputs(cli, tmp_path, output, message, more):
 
 def test_a_folder_that_takes_no_files(cli, tmp_path):
     (tmp_path / "img.png").write_bytes(PNG)
-    message = "/proc/img.npy: its folder /proc (takes no files|cannot be written to)"
+    message = "/proc/img.npy: (no files can be created in its folder /proc|its folder cannot be written to)"
     refused(cli("compress", "img.png", "-o", "/proc/img.npy"), message, tmp_path, ["img.png"])
 
 
@@ -130,7 +130,7 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
     [
         (
             "missing.txt",
-            r"-o is missing\.txt; the name of a file must end in \.npy or \.fmae, and of a folder in ",
+            r"-o is missing\.txt; a file name must end in \.npy or \.fmae, a folder name in ",
         ),
         (".npy", r"-o is \.npy; it has no name before its \.npy"),
         ("out/.fmae", r"-o is out/\.fmae; it has no name before its \.fmae"),

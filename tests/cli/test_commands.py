@@ -85,7 +85,7 @@ def test_reconstruct_given_images(cli, tmp_path):
         assert figure.width == 12 + 3 * 152
     done = cli("reconstruct", *samples, "-o", "out.png")
     assert done.returncode == 1
-    assert "out.png: exists already" in done.stderr
+    assert "out.png: already exists" in done.stderr
     rows = [
         json.loads(line) for line in cli("reconstruct", *samples, "-o", "two.png", "--json").stdout.splitlines()
     ]

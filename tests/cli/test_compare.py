@@ -88,7 +88,7 @@ def test_json_is_a_line_an_image(cli, tmp_path, pictures, monkeypatch, images):
 
 def test_nothing_is_overwritten(cli, tmp_path, pictures):
     before = (tmp_path / "0.png").read_bytes()
-    for output, message in (("comparison.png", "exists already; use --force"), ("0.png", "is an input")):
+    for output, message in (("comparison.png", "already exists; use --force"), ("0.png", "is an input")):
         cli("compare", "0.png")
         done = cli("compare", "0.png", "-o", output)
         assert (done.returncode, done.stdout) == (1, "")

@@ -299,7 +299,7 @@ def test_folders_that_cannot_be_made_on_a_full_disk(cli, folders, monkeypatch):
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
     sentence, _ = done.stderr.splitlines()
-    assert "in/one/img.png -> out/one: cannot be made (No space left on device); 1 of 2 inputs not " in sentence
+    assert "in/one/img.png -> out/one: cannot be created (No space left on device); 1 of 2 inputs not " in sentence
 
 
 def run_with_numpy(folder, code, *arguments):

@@ -193,7 +193,7 @@ def test_an_input_whose_name_cannot_be_kept_is_a_bad_input(cli, folder, images, 
 @pytest.mark.parametrize("again", ["in/a.png", "./in/a.png"])
 def test_one_input_given_twice_cannot_have_two_names(cli, folder, again):
     done = cli("compress", "in/a.png", again, "-o", "all.fmae", "--names")
-    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is given twice\n")
+    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is in the list of inputs twice\n")
 
 
 def test_conversions_are_noted_beside_the_row(cli, folder, images):
