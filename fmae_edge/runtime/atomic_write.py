@@ -29,8 +29,8 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
 
     It is renamed to `path` when the block ends, and deleted if the block fails. A kill at any moment leaves either
     the old file or the new one, never a part of one. It also leaves the temporary file, which the next process
-    that writes into the folder removes. With `force`, the new file gets the permission bits of the old one, and its
-    owner and group if this process may set them; a symbolic link stays, and its target is replaced. Raises
+    that writes into the folder removes. With `force`, the new file gets the permission bits of the old one, and
+    its owner and group if this process may set them; a symbolic link stays, and its target is replaced. Raises
     OutputError if the folder is missing or not writable, and without `force` if another process creates `path`
     meanwhile.
     """
