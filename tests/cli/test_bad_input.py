@@ -203,7 +203,7 @@ def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
 
     start_run(tmp_path / "run", ModelConfig(latent_size=32), Recipe())
     publish(tmp_path / "run", Autoencoder(ModelConfig(latent_size=32)), [])
-    refused(cli("parity", "run", bundle), "32 latents and the bundle 64", tmp_path, ["bundle", "run"])
+    refused(cli("parity", "run", bundle), "32 latents, but the bundle 64", tmp_path, ["bundle", "run"])
 
 
 @pytest.mark.parametrize("output", ["taken", "taken/folder"])

@@ -240,7 +240,7 @@ def test_a_full_disk_does_not_fail_the_inputs(cli, folder, monkeypatch):
     done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")
     assert done.returncode == 1
     sentence, counts = done.stderr.splitlines()
-    reason = "all.npy: cannot be written (No space left on device); to go on, run the same command"
+    reason = "all.npy: cannot be written (No space left on device); to continue, run the same command"
     assert sentence == f"fmae-edge: {reason}"
     assert counts.startswith("0 done, 2 skipped, 0 failed in ")
     assert done.stdout.splitlines() == []
