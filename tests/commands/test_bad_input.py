@@ -130,7 +130,7 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
     [
         (
             "missing.txt",
-            r"-o is missing\.txt; the name of a file must end in \.npy or \.fmae, and of a folder in ",
+            r"-o is missing\.txt; a file name must end in \.npy or \.fmae, a folder name in ",
         ),
         (".npy", r"-o is \.npy; it has no name before its \.npy"),
         ("out/.fmae", r"-o is out/\.fmae; it has no name before its \.fmae"),
@@ -203,7 +203,7 @@ def test_parity_of_a_run_with_another_latent_size(cli, tmp_path, bundle):
 
     start_run(tmp_path / "run", ModelConfig(latent_size=32), Recipe())
     publish(tmp_path / "run", Autoencoder(ModelConfig(latent_size=32)), [])
-    refused(cli("parity", "run", bundle), "32 latents and the bundle 64", tmp_path, ["bundle", "run"])
+    refused(cli("parity", "run", bundle), "32 latents, but the bundle 64", tmp_path, ["bundle", "run"])
 
 
 @pytest.mark.parametrize("output", ["taken", "taken/folder"])

@@ -69,7 +69,7 @@ def test_a_file_of_another_bundle(cli, tmp_path, bundle, images):
     assert cli("info", "--bundle", "bundle").stdout == cli("info", "bundle").stdout
     done = cli("info", "bundle", "--bundle", "bundle")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "give one of them" in done.stderr
+    assert "use only one of them" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,8 @@ def test_ctrl_c_during_training_prints_how_to_continue(tmp_path):
         started.kill()
     assert started.returncode == 130
     assert (
-        err == f"fmae-edge: stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
+        err
+        == f"fmae-edge: stopped; to continue after the last finished epoch: fmae-edge train -o {run} --resume\n"
     )
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
 

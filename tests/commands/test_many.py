@@ -126,7 +126,7 @@ def test_skip_existing_continues_a_run(cli, tree):
     assert done.stderr.startswith("2 done, 1 skipped, 0 failed in ")
     assert (tree / "out/a.npy").stat().st_mtime_ns == before.st_mtime_ns
     assert cli("compress", "-r", "in", "-o", "out").stderr.count("already exists") == 3
-    assert "give only one" in cli("compress", "-r", "in", "--force", "--skip-existing").stderr
+    assert "use only one" in cli("compress", "-r", "in", "--force", "--skip-existing").stderr
 
 
 def test_skip_existing_beside_originals_and_beside_results(cli, tree):

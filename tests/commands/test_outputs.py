@@ -129,7 +129,7 @@ def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
     for name in ("four.npy", "four.fmae"):
         done = cli("decompress", name, "-o", "out")
         assert done.returncode == 1
-        assert f"{name}: holds 4 images; at most 3 are written as separate files" in done.stderr
+        assert f"{name}: contains 4 images; at most 3 are written as separate files" in done.stderr
         assert cli("decompress", name, "-o", "all.npy", "--force").returncode == 0
         assert cli("decompress", name, "-o", "one.png", "--index", "3", "--force").returncode == 0
     assert cli("decompress", "three.npy", "-o", "out").returncode == 0

@@ -24,7 +24,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_nothing(tmp_path, images):
     assert "301/301" in shown
     assert "/s" in shown
     assert "->" not in shown
-    assert "301 done (1 converted: --verbose says how), 0 skipped, 0 failed" in shown
+    assert "301 done (1 converted: --verbose shows how), 0 skipped, 0 failed" in shown
     _, shown = terminal(tmp_path, "compress", *names, "--force", "--verbose")
     assert "colour.png -> colour.npy" in shown
     _, shown = terminal(tmp_path, "compress", *names, "--force", "--quiet")

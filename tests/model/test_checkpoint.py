@@ -75,7 +75,7 @@ def test_more_latents_than_the_payload_of_a_file_holds_are_refused(run):
 @pytest.mark.parametrize("changes", [{"latent_size": "64"}, {"image_size": 30}, {"depth": 3}, {"widths": 5}])
 def test_an_invalid_config_is_refused(run, changes):
     change_config(run, **changes)
-    with pytest.raises(RunError, match="not a ModelConfig"):
+    with pytest.raises(RunError, match="not a valid ModelConfig"):
         load_checkpoint(run)
 
 

@@ -189,7 +189,7 @@ def test_a_manifest_has_32_levels_at_most(bundle):
     rewrite(bundle, record_of(29))
     Codec(bundle)
     rewrite(bundle, record_of(30))
-    with pytest.raises(BundleError, match="NaN, infinity or over 32 levels"):
+    with pytest.raises(BundleError, match="NaN, infinity or more than 32 levels"):
         Codec(bundle)
 
 
