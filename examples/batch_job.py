@@ -106,7 +106,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     except BrokenProcessPool:
-        sys.exit("a process was killed; run the same command again to go on")
+        sys.exit("a process was killed; run the same command again to continue")

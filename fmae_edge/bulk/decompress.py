@@ -57,15 +57,15 @@ def decompress_files(
     if jobs < 1:
         raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
-    asked = output_suffix(output)
-    suffix, joins = asked if asked in _ENCODERS else ".png", asked == _ARRAY and len(sources) > 1
+    output_kind = output_suffix(output)
+    suffix, joins = output_kind if output_kind in _ENCODERS else ".png", output_kind == _ARRAY and len(sources) > 1
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
-    codec = open_gray_codec(bundle, precision, beside_files=len(sources) > 1)
+    codec = open_gray_codec(bundle, precision, many_files=len(sources) > 1)
     most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
     load = partial(_load, codec, index, most)
 
     def convert(loaded: Sequence[tuple[Source, Any]]) -> list[list[FileToWrite]]:
-        with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
+        with named(loaded[0][0]):  # if a group fails, its files are tried again one by one, to name the right one
             decoded = _decode(codec, [file for _, file in loaded], index)
         each = zip(loaded, decoded, strict=True)
         return [_files_of(outputs, source, file, images, index) for (source, file), images in each]
@@ -89,7 +89,7 @@ def decompress_files(
 def _load(codec: Codec, index: int | None, most: int | None, source: Source) -> FmaeFile | NDArray[Any]:
     """Return a .fmae file, parsed and checked, or the latents of a .npy file; with `index`, only that latent.
 
-    Raises InputError for a bad file, and for a file of more than `most` images.
+    Raises InputError for an invalid file, and for a file of more than `most` images.
     """
     content = _read(source)
     if is_fmae(content):
@@ -112,22 +112,21 @@ def _read(source: Source) -> bytes:
     suffix = source.path.suffix.lower()
     if suffix == FMAE_SUFFIX:
         return read_compressed(source, f"not a {FMAE_SUFFIX} file", latents=False)
-    way_out = "; use fmae-edge compress for images" if suffix in IMAGE_SUFFIXES else ""
-    return read_compressed(source, f"neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
+    advice = "; use fmae-edge compress for images" if suffix in IMAGE_SUFFIXES else ""
+    return read_compressed(source, f"neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{advice}")
 
 
 def _require_few(images: int, most: int | None) -> None:
     """Raise InputError if a file has more than `most` images: a few bytes can claim a million."""
     if most is not None and images > most:
         raise InputError(
-            f"holds {images} images; at most {most} are written as separate files; "
+            f"contains {images} images; at most {most} are written as separate files; "
             f"use -o FILE{_ARRAY} for one array, or --index"
         )
 
 
 def _decode(codec: Codec, files: Sequence[FmaeFile | NDArray[Any]], index: int | None) -> list[Pixels]:
-    """Return the images (N, height, width) of each file, of which N is 1 with `index`.
-
+    """Return the images (N, height, width) of each file; with `index`, N is 1.
     Files of one image are decoded together, which is faster.
     """
     decoded: dict[int, Pixels] = {}
@@ -148,9 +147,9 @@ def _decode(codec: Codec, files: Sequence[FmaeFile | NDArray[Any]], index: int |
     images = codec.decompress_iter(singles.values(), batch_size=FILES_AT_ONCE)
     decoded |= {number: image[None] for number, image in zip(singles, images, strict=True)}
     for dtype in {latent.dtype for latent in latents.values()}:
-        alike = {number: latent for number, latent in latents.items() if latent.dtype == dtype}
-        stack = codec.decode(np.stack(list(alike.values())))
-        decoded |= {number: image[None] for number, image in zip(alike, stack, strict=True)}
+        same_dtype = {number: latent for number, latent in latents.items() if latent.dtype == dtype}
+        stack = codec.decode(np.stack(list(same_dtype.values())))
+        decoded |= {number: image[None] for number, image in zip(same_dtype, stack, strict=True)}
     return [decoded[number] for number in range(len(files))]
 
 
@@ -159,7 +158,7 @@ def _files_of(
 ) -> list[FileToWrite]:
     """Return the files to write for an input: one per image, or one array of all."""
     if not len(images) and outputs.suffix != _ARRAY:
-        raise InputError(f"{source}: holds no images")
+        raise InputError(f"{source}: contains no images")
     encode = _ENCODERS[outputs.suffix]
     stem = "stdin" if source.path == STREAM else source.path.stem
     is_one = index is not None or (file.single if isinstance(file, FmaeFile) else file.ndim == 1)
@@ -179,14 +178,14 @@ def _files_of(
         files.append(FileToWrite(f"{source}[{row}]", target, partial(encode, image), notes, twin))
     if len({file.target for file in files}) < len(files):
         raise InputError(
-            f"{source}: holds {len(images)} images, so -o must be a folder, contain {{stem}} or end in "
+            f"{source}: contains {len(images)} images, so -o must be a folder, contain {{stem}} or end in "
             f"{_ARRAY}; --index chooses one image"
         )
     return files
 
 
 def _names_of(file: FmaeFile | NDArray[Any], index: int | None) -> tuple[Sequence[str] | None, Sequence[str]]:
-    """Return the names of the chosen images or None, and a note if the names in the file are refused."""
+    """Return the names of the chosen images or None, and a note if the names in the file are invalid."""
     if not isinstance(file, FmaeFile):
         return None, ()
     try:

@@ -16,24 +16,24 @@ from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import MAGIC
 
 
-def open_gray_codec(bundle: str | Path | None, precision: Precision, beside_files: bool = False) -> Codec:
+def open_gray_codec(bundle: str | Path | None, precision: Precision, many_files: bool = False) -> Codec:
     """Return the codec of a bundle. Raises BundleError, and InputError if its images are not grayscale.
 
-    With `beside_files`, many files are read and written meanwhile, so the graphs get one thread. With two, a run
-    on two CPUs took a fifth longer.
+    With `many_files`, the graphs get one thread, because other threads read and write files at the same time. With
+    two threads for the graphs, a run on two CPUs took a fifth longer.
     """
-    threads = 1 if beside_files and VARIABLE not in os.environ else None
+    threads = 1 if many_files and VARIABLE not in os.environ else None
     codec = Codec(bundle, precision=precision, threads=threads)
     if codec.manifest.image_channels != 1:
         raise InputError(
             f"bundle {codec.manifest.name} is for images of {codec.manifest.image_channels} channels; "
-            "the command line handles only grayscale, use fmae_edge.Codec"
+            "only grayscale files are supported; for arrays, use fmae_edge.Codec"
         )
     return codec
 
 
 def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return a grayscale image (height, width) of the size of `codec`, and notes on what had to be converted.
+    """Return a grayscale image (height, width) of the size that `codec` takes, and notes on conversions.
 
     Raises InputError if `source` is not an image, has too many bytes, or has another size and `fit` is not set.
     """
@@ -43,10 +43,10 @@ def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[ND
     except TooLargeError as error:
         if fit:
             raise
-        raise InputError(f"{error}; --fit resize takes larger images") from None
+        raise InputError(f"{error}; --fit resize allows larger images") from None
     if content.startswith(MAGIC) or is_fmae(content):
         raise InputError(f"{source}: is a compressed file, not an image; use fmae-edge decompress")
     try:
         return load_gray(content, str(source), size, fit)
-    except SizeError as error:  # which does not know the option
+    except SizeError as error:  # its message does not name the option
         raise InputError(f"{error}; --fit resize will resize it") from None

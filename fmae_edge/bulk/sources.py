@@ -26,9 +26,9 @@ class TooLargeError(InputError):
 
 @dataclass(frozen=True)
 class Source:
-    """An input: a file or `-`, and the path of its folder below the folder that was given with -r.
+    """An input: a file or `-`, and the path of its folder below the folder that is searched with -r.
 
-    If `problem` is set, it cannot be read, and this is the reason.
+    If `problem` is set, the input cannot be read, for this reason.
     """
 
     path: Path
@@ -54,9 +54,9 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
     """Return the files that `arguments` name; with `recursive`, also files in folders that end in `suffixes`.
 
     Without `recursive`, reading a folder is an error. A pattern, which the shell does not expand if it is quoted,
-    gives the files that match. Folders and patterns do not repeat files that are already in the list. A folder or
-    pattern without files gives a source with a problem. Also returns how many files in folders are passed over
-    because of their suffix. Raises ArgumentError if standard input is given twice.
+    stands for the files that match. Folders and patterns do not repeat files that are already in the list. A
+    folder or pattern without files becomes a source with a problem. Also returns the number of files in folders
+    that are passed over because of their suffix. Raises ArgumentError if standard input is in the list twice.
     """
     paths = [as_path(argument) for argument in arguments]
     if paths.count(STREAM) > 1:
@@ -82,7 +82,7 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
-    """Return a function that gives equal keys to paths of the same file. Its folder need not exist yet."""
+    """Return a function that returns equal keys for paths of the same file. Its folder may not exist yet."""
     real = cache(os.path.realpath)  # of folders only: there are fewer folders than files
     return lambda path: (real(path.parent), path.name)
 
@@ -99,7 +99,7 @@ def _expanded(
 
 
 def _files_in(folder: Path, below: Path, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
-    """Return the files in `folder`, which lies `below` the given folder. Links to folders are not followed."""
+    """Return the files in `folder`, which is `below` the searched folder. Links to folders are not followed."""
     found: list[Source] = []
 
     def unreadable(error: OSError) -> None:
@@ -117,7 +117,7 @@ def _files_in(folder: Path, below: Path, suffixes: Sequence[str], passed_over: l
 
 
 def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
-    """Return the files that match a pattern, below the folders that it names without a wildcard.
+    """Return the files that match a pattern; `below` starts at its first part with a wildcard.
 
     As in a shell, * does not match names that begin with a dot. ** does not follow links to folders.
     """
@@ -141,7 +141,7 @@ def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str], passed_ov
 
 
 def needs_one_thread(sources: Sequence[Source]) -> bool:
-    """Whether threads do not help, or would keep reading standard input after a Ctrl-C."""
+    """Return whether threads do not help, or would continue to read standard input after Ctrl-C."""
     return len(sources) < 2 or any(source.path == STREAM for source in sources)
 
 
@@ -162,7 +162,7 @@ def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # reading it will say why
+    except OSError:  # reading it will report the error
         return 0
 
 
@@ -203,7 +203,8 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
 def read_compressed(source: Source, refusal: str, latents: bool = True) -> bytes:
     """Return the content of a .fmae file or, with `latents`, of a .npy file.
 
-    The first bytes tell which it is and how long it may be. Raises InputError with `refusal` if it is neither.
+    The first bytes decide which format it is and how long it may be. Raises InputError with `refusal` if it is
+    neither.
     """
     # They need numpy, without which this module can be imported to parse arguments
     from fmae_edge.runtime.format.fmae_file import is_fmae, max_file_bytes
@@ -233,7 +234,7 @@ def _require_file(path: Path, most: int | None) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file") from None
     if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path}: is a folder; use -r to take the files in it")
+        raise InputError(f"{path}: is a folder; use -r to read the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: is not a regular file; - reads standard input")
     if most is not None:

@@ -27,8 +27,8 @@ def reconstruct(
 ) -> None:
     """Draw images above their reconstructions.
 
-    The picture shows the PSNR and SSIM of each image. Latents stay float32, without the quantiser of .fmae files:
-    use `compare` to see the images that .fmae files give.
+    The picture shows the PSNR and SSIM of each image. Latents stay float32, without the quantiser of .fmae files.
+    To see images that were decoded from .fmae files, use `compare`.
 
     Example: fmae-edge reconstruct img.png -o reconstructions.png
     """

@@ -69,9 +69,9 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise ExportError("the model has weights that are NaN or infinite, so it cannot be exported")
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
-    held = min(_HELD_OUT_IMAGES, len(order) // 2)
-    calibration = train_images[order[: min(options.calibration_images, len(order) - held)]]
-    held_out = train_images[order[len(order) - held :]]
+    held_out_count = min(_HELD_OUT_IMAGES, len(order) // 2)
+    calibration = train_images[order[: min(options.calibration_images, len(order) - held_out_count)]]
+    held_out = train_images[order[len(order) - held_out_count :]]
     trained = network_of(model)
     network = replace(trained, decoder=rewrite_decoder(trained.decoder)) if options.rewrite else trained
     with torch.inference_mode():
@@ -114,7 +114,7 @@ def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:
 
 
 def optimised_graph(graph: bytes) -> onnx.GraphProto:
-    """Return the form of `graph` that onnxruntime runs on this machine after its optimisations."""
+    """Return `graph` as onnxruntime runs it on this machine after its optimisations."""
     ort = load_onnxruntime()
     with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
         optimised = Path(folder, "optimised.onnx")

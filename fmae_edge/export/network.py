@@ -49,8 +49,8 @@ class Network:
     def faster_in_float(self) -> frozenset[str]:
         """Layers that are not faster in int8, as benchmarks/layer_precision.py measures.
 
-        Only the first convolution of the encoder is one, if its rows have at most 9 numbers: int8 kernels are slow
-        for short rows.
+        The only candidate is the first convolution of the encoder. It is faster in float if its rows have at most
+        9 numbers, because int8 kernels are slow for short rows.
         """
         first = self.weighted("encoder")[0]
         return frozenset({f"encoder.{first.name}"} if matrix(first).shape[0] <= _SHORT_ROW else ())
@@ -61,7 +61,7 @@ class Network:
 
 
 def names_in(part: Part, names: Iterable[str]) -> list[str]:
-    """Return those of `names`, such as "encoder.conv1", that are in one half, by their names in it: "conv1"."""
+    """Return the `names` of one half without its prefix: "encoder.conv1" becomes "conv1"."""
     return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
@@ -86,7 +86,7 @@ def encoder_layers(encoder: Encoder) -> list[Layer]:
     layers.pop()  # no pooling after the last
     weight, bias = _parameters(encoder.dense)
     grid = _grid(weight.shape[1], encoder.convs[-1])
-    # Permuting the features and the rows of the weights alike does not change the result
+    # Permuting the features and the rows of the weights in the same way does not change the result
     rows = weight.t().unflatten(0, (grid[2], *grid[:2])).permute(1, 2, 0, 3).flatten(0, 2)
     return [*layers, Flatten(grid), Dense("dense", rows, bias)]
 
@@ -94,7 +94,7 @@ def encoder_layers(encoder: Encoder) -> list[Layer]:
 def decoder_layers(decoder: Decoder) -> list[Layer]:
     """Return the layers of (N, latent_size) -> (N, size, size, channels) pixels in [0, 1].
 
-    Each stride-1 transposed convolution becomes the convolution that it equals.
+    Each stride-1 transposed convolution becomes an equal convolution.
     """
     weight, bias = _parameters(decoder.dense)
     channels, height, width = decoder.grid

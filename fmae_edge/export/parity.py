@@ -62,10 +62,10 @@ class Comparison:
                 ("largest latent difference, share of range", self.latent_max, MAX_LATENT_DIFFERENCE),
                 ("largest pixel difference", self.pixel_max, MAX_PIXEL_DIFFERENCE),
             ]
-        where = f"{self.precision}, batch {self.batch}, optimisations {'on' if self.optimised else 'off'}"
+        case = f"{self.precision}, batch {self.batch}, optimisations {'on' if self.optimised else 'off'}"
         # Unlike `>`, `not <=` catches NaN
         return [
-            f"{where}: {name} is {value:.3g}, the gate is {gate:g}"
+            f"{case}: {name} is {value:.3g}, the gate is {gate:g}"
             for name, value, gate in gates
             if not value <= gate
         ]
@@ -114,7 +114,7 @@ def measure_parity(
 ) -> Parity:
     """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width).
 
-    `on_progress` gets (comparisons done, comparisons in all).
+    `on_progress` gets (comparisons done, total comparisons).
     """
     originals = (images.float() / 255).unsqueeze(1)
     with torch.inference_mode():

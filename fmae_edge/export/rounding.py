@@ -26,8 +26,8 @@ def weight_scales(weights: Tensor, target: Int8Target) -> Tensor:
 def round_weights(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Target) -> Tensor:
     """Return `weights` in units of `scales` (out,) as integers (K, out).
 
-    Rows are rounded one after the other. The rows that are not rounded yet compensate the error that this makes in
-    the outputs over `inputs` (M, K) (Frantar et al., "GPTQ: accurate post-training quantization for
+    Rows are rounded one after the other. The rows that are not rounded yet compensate the error in the outputs
+    over `inputs` (M, K) (Frantar et al., "GPTQ: accurate post-training quantization for
     generative pre-trained transformers", ICLR 2023).
     """
     blocks = zip(weights.split(_BLOCK), inputs.split(_BLOCK, dim=1), strict=True)

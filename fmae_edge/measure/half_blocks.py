@@ -21,13 +21,13 @@ _GAP = 2
 
 
 def choose_style(encoding: str, colours: bool) -> Style:
-    """Return the best style whose characters `encoding` has; half blocks need `colours`."""
-    wanted: Style = "half blocks" if colours else "shades"
+    """Return the best style whose characters `encoding` contains; half blocks need `colours`."""
+    preferred: Style = "half blocks" if colours else "shades"
     try:
         (_HALF_BLOCK if colours else _RAMPS["shades"]).encode(encoding)
     except UnicodeEncodeError:
         return "ascii"
-    return wanted
+    return preferred
 
 
 def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], style: Style, width: int) -> str:
@@ -61,7 +61,7 @@ def image_lines(image: NDArray[np.uint8], style: Style) -> list[str]:
 
 
 def _half_block_line(upper: Sequence[int], lower: Sequence[int] | None) -> str:
-    """Return a line in 24-bit grays, with colour codes only where a gray changes."""
+    """Return a line in 24-bit grays, with colour codes only where a gray level changes."""
     text, ink, paper = [], None, None
     for column, gray in enumerate(upper):
         if gray != ink:

@@ -9,10 +9,10 @@ _LARGEST = 65535
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the autoencoder; the defaults are the seed architecture. Raises ValueError for impossible sizes.
+    """Sizes of the autoencoder; the defaults are the seed architecture. Raises ValueError for invalid sizes.
 
     Images are `image_channels` x `image_size` x `image_size`. The encoder has one 3x3 convolution per entry of
-    `widths` and a 2x2 max-pool between two of them, so each but the last halves the side. The decoder mirrors it.
+    `widths`. After each but the last, a 2x2 max-pool halves the sides. The decoder mirrors it.
     """
 
     image_size: int = 28

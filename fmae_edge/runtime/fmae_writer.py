@@ -51,7 +51,7 @@ def _in_range(name: str, value: object, least: int, most: int) -> int:
 
 
 class _TooManyBytesError(Exception):
-    """The payloads are longer than the whole file may be."""
+    """The payloads alone are longer than the file may be."""
 
 
 class FmaeWriter:
@@ -90,10 +90,10 @@ class FmaeWriter:
         """
         kept: dict[int, NDArray[np.float32]] = {}
 
-        def latents_of(part: slice, some: NDArray[Any]) -> NDArray[np.float32]:
+        def latents_of(part: slice, batch: NDArray[Any]) -> NDArray[np.float32]:
             if part.start in kept:
                 return kept[part.start]
-            latents = self._coder.latents(some)
+            latents = self._coder.latents(batch)
             if part.stop <= _LATENTS_KEPT:
                 kept[part.start] = latents
             return latents
@@ -104,10 +104,10 @@ class FmaeWriter:
 
             def payloads() -> Iterator[bytes]:
                 for part in slices(len(images), IMAGES_AT_ONCE):
-                    some = images[part]
-                    symbols = self._coder.quantise(latents_of(part, some), some, quality, effort)
+                    batch = images[part]
+                    symbols = self._coder.quantise(latents_of(part, batch), batch, quality, effort)
                     yield from self._coder.payloads_of(symbols, quality)
-                    errors.append(self._coder.squared_error(symbols, some, quality))  # only if the payloads fit
+                    errors.append(self._coder.squared_error(symbols, batch, quality))  # only if the payloads fit
 
             try:
                 content = pack(_at_most(max_bytes, payloads()), quality)
@@ -119,7 +119,7 @@ class FmaeWriter:
         best = min(candidates, key=lambda pair: pair[0], default=None)
         if best is None:
             fewest = len(pack(self._coder.payloads(images, 1, effort), 1))
-            raise ArgumentError("max_bytes", f"is {max_bytes}, and the lowest quality takes {fewest} bytes")
+            raise ArgumentError("max_bytes", f"is {max_bytes}, but the lowest quality takes {fewest} bytes")
         return best[1]
 
 

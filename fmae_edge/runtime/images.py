@@ -1,4 +1,4 @@
-"""Check images that a caller gives, and convert pixels to the numbers that graphs work on."""
+"""Check the images of callers, and convert pixels to the numbers that graphs take."""
 
 from typing import Any
 
@@ -21,11 +21,11 @@ def as_batch(images: object, shape: tuple[int, ...]) -> tuple[Stack, bool]:
 
     Raises InputError for another shape, dtype or range, and for a Pillow image in another mode than L.
     """
-    return as_stack(images, "images", lambda some: _checked(_to_pixels(some), shape))
+    return as_stack(images, "images", lambda part: _checked(_to_pixels(part), shape))
 
 
 def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return one image, checked as by `as_batch`, as a batch of one; it may be given as a batch of one too."""
+    """Return one image, checked as by `as_batch`, as a batch of one; `image` may be a batch of one already."""
     array = _to_pixels(image)
     batch, _ = _checked(array, shape)
     if len(batch) != 1:
@@ -47,7 +47,7 @@ def _to_pixels(images: object) -> NDArray[Any]:
 
 
 def _are_python_integers(values: object) -> bool:
-    """Whether `values` are lists of Python integers; numpy's integers have a dtype that says what they are."""
+    """Return whether `values` are lists of Python integers; numpy's integers have a dtype that decides."""
     if type(values) is int:
         return True
     items = as_list(values)
@@ -87,10 +87,10 @@ def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any],
         raise InputError(f"images have shape {_text(given)}; {expected}")
     if array.dtype.kind == "f" and array.size:
         low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):  # written so that NaN fails it
+        if not (low >= 0 and high <= 1):  # also true for NaN
             # str() shows as many digits as the dtype needs, so that 1.0000001 is not shown as 1
-            found = f"values from {low!s} to {high!s}" if np.isfinite([low, high]).all() else "NaN or infinity"
-            raise InputError(f"images have {found}; floating-point pixels must lie in [0, 1]")
+            values = f"values from {low!s} to {high!s}" if np.isfinite([low, high]).all() else "NaN or infinity"
+            raise InputError(f"images have {values}; floating-point pixels must lie in [0, 1]")
     return array, single
 
 

@@ -21,7 +21,7 @@ from fmae_edge.runtime.images import to_levels
 
 # A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
 _PAYLOAD_BYTES_PER_LATENT = 4
-# Both bound memory however many images are coded. Less at once takes no less memory; fewer payloads take longer.
+# Both bound memory for any number of images. Smaller numbers do not save memory; fewer payloads take longer.
 IMAGES_AT_ONCE = 256
 _PAYLOADS_AT_ONCE = 1024
 
@@ -40,8 +40,8 @@ class LatentCoder:
     def payloads(self, images: Stack, quality: int, effort: int) -> Iterator[bytes]:
         """Yield the payload of each image; `images` are checked."""
         for part in slices(len(images), IMAGES_AT_ONCE):
-            some = images[part]
-            symbols = self.quantise(self.latents(some), some, quality, effort)
+            batch = images[part]
+            symbols = self.quantise(self.latents(batch), batch, quality, effort)
             yield from self.payloads_of(symbols, quality)
 
     def latents(self, images: NDArray[Any]) -> NDArray[np.float32]:

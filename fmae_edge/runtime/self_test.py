@@ -1,4 +1,4 @@
-"""Make the golden vectors of a bundle, and test that this machine computes the same as the maker's machine.
+"""Make the golden vectors of a bundle, and test that this machine computes the same as the one that exported it.
 
 Symbols and files are results of integer arithmetic and have to be equal. Latents and pixels have tolerances: CPUs
 add floating-point numbers in different orders and round int8 results differently.
@@ -36,7 +36,7 @@ MAX_DIFFERENCES: dict[Precision, tuple[float, float]] = {"fp32": (1e-4, 0.1), "i
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison with a golden vector: whether it passed, and the difference that was found."""
+    """One comparison with a golden vector: `passed`, the difference as text, and the time in milliseconds."""
 
     name: str
     passed: bool
@@ -45,7 +45,7 @@ class Check:
 
 
 def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """Return the vectors that a self-test compares with, computed here for images (N, height, width)."""
+    """Return the expected values of a self-test, computed on this machine for images (N, height, width)."""
     vectors: dict[str, NDArray[Any]] = {"images": images}
     for precision in PRECISIONS:
         graphs = Graphs(bundle, precision, threads=1)
@@ -103,7 +103,7 @@ def _require_fitting(golden: Mapping[str, NDArray[Any]], manifest: Manifest) -> 
         require("file", np.uint8, (None,))
         symbols = require("symbols", np.int32, (images, manifest.latent_size))
         if symbols.min() < -MAX_SYMBOL or symbols.max() > MAX_SYMBOL:
-            raise InputError(f"its symbols are beyond {MAX_SYMBOL}")
+            raise InputError(f"its symbols exceed {MAX_SYMBOL}")
 
 
 def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
@@ -175,7 +175,10 @@ def diagnose(path: Path) -> dict[str, Any]:
 
 
 def diagnose_bundle(path: Path) -> dict[str, dict[str, Any]]:
-    """Return facts about the bundle in folder `path` and the result of its self-test, each perhaps a `problem`."""
+    """Return facts about the bundle in folder `path` and the result of its self-test.
+
+    Each of the two has a `problem` if there is one.
+    """
     try:
         bundle = read_bundle(path)
     except FmaeError as error:

@@ -57,7 +57,7 @@ def test_a_stream_without_end_is_read_up_to_the_limit(endless, most):
     ("start", "needed", "sentence"),
     [
         (b"", 0, "-: neither a .fmae nor a .npy file"),
-        (b"\x93NUMPY\1\0\x10\0garbage", 0, "-: not a .npy file of latents, its header is missing or damaged"),
+        (b"\x93NUMPY\1\0\x10\0garbage", 0, "-: not a .npy file of latents: its header is missing or damaged"),
         (dump_latents(LATENTS), 256_128, "-: is larger than the limit of 256128 bytes"),
         (dump_latents(LATENTS.astype(np.int8)), 64_128, "-: is larger than the limit of 65536 bytes"),
         (bytes.fromhex("fae105"), 65_542, "-: is larger than the limit of 65542 bytes"),

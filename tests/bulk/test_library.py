@@ -18,7 +18,7 @@ from fmae_edge.bulk.decompress import decompress_files
 from fmae_edge.bulk.run import Outcome
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import ArgumentError, BundleError, DiskError, OutputError, ResourceError
-from tests.cli.results import found
+from tests.commands.results import found
 
 COUNT = 200
 
@@ -101,7 +101,7 @@ def test_what_exists_is_refused_skipped_or_overwritten(photos):
             assert kept == (dry_run or status != "done")
     (outcome,) = compress_files(["photos/a.png"], "a.npy")
     assert isinstance(outcome.cause, OutputError)
-    assert outcome.error == "photos/a.png -> a.npy: exists already; use --force to overwrite it"
+    assert outcome.error == "photos/a.png -> a.npy: already exists; use --force to overwrite it"
 
 
 @pytest.mark.parametrize(
@@ -237,3 +237,17 @@ def test_importing_it_loads_nothing_of_the_command_line():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not {"typer", "rich", "torch", "onnxruntime", "fmae_edge.commands", "fmae_edge.cli"} & loaded
+
+
+def test_a_file_is_parsed_once(photos, images, monkeypatch):
+    """Its check codes are compared once, whether it holds one image or a stack."""
+    from fmae_edge.runtime.format import fmae_file
+
+    parsed, unpack = [], fmae_file.unpack
+    monkeypatch.setattr(fmae_file, "unpack", lambda *given: parsed.append(given[0]) or unpack(*given))
+    files = [Codec().compress(images[0]), Codec().compress(images[1]), Codec().compress_batch(images[:3])]
+    for number, content in enumerate(files):
+        (photos / f"{number}.fmae").write_bytes(content)
+    outcomes = list(decompress_files(["[0-2].fmae"], "out/"))
+    assert [each.status for each in outcomes] == ["done"] * 5
+    assert parsed == files

@@ -15,7 +15,7 @@ from fmae_edge.bulk.run import BulkRun
 from fmae_edge.bulk.sources import Source, groups_of
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.runtime.errors import ResourceError
-from tests.cli.results import found
+from tests.commands.results import found
 
 
 class Work:
@@ -151,8 +151,8 @@ def test_a_full_disk_ends_the_run_with_one_error_and_the_way_to_go_on(tmp_path, 
     sentence, counts = told.err.splitlines()
     rest = 500 - 10 - disk.refused
     assert f"cannot be written ({os.strerror(number)})" in sentence
-    way_on = "to go on, run the same command with --skip-existing"
-    assert sentence.endswith(f"; {rest} of 500 inputs not tried; {way_on}")
+    advice = "to continue, run the same command with --skip-existing"
+    assert sentence.endswith(f"; {rest} of 500 inputs not tried; {advice}")
     assert counts.startswith(f"10 done, 0 skipped, {disk.refused} failed, {rest} not tried in ")
 
 
@@ -161,7 +161,7 @@ def test_after_a_full_disk_force_is_not_replaced_by_skip_existing(tmp_path, caps
     Disk(monkeypatch, errno.ENOSPC, room=3)
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 20, lambda *_: None).run(force=True)
-    assert capsys.readouterr().err.splitlines()[0].endswith("; to go on, run the same command")
+    assert capsys.readouterr().err.splitlines()[0].endswith("; to continue, run the same command")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EFBIG, errno.EACCES])
@@ -178,8 +178,8 @@ def test_a_disk_that_is_full_at_the_last_input_tells_how_to_go_on(tmp_path, caps
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 3, lambda *_: None).run()
     reason = f"cannot be written ({os.strerror(errno.ENOSPC)})"
-    way_on = "to go on, run the same command with --skip-existing"
-    assert capsys.readouterr().err.splitlines()[0].endswith(f"{reason}; {way_on}")
+    advice = "to continue, run the same command with --skip-existing"
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"{reason}; {advice}")
 
 
 def test_a_disk_that_is_full_within_a_stack_tells_how_many_images_are_left(tmp_path, capsys, monkeypatch):
@@ -194,8 +194,8 @@ def test_a_disk_that_is_full_within_a_stack_tells_how_many_images_are_left(tmp_p
     with pytest.raises(SystemExit, match="1"):
         convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".png",), outputs), [])
     (sentence,) = capsys.readouterr().err.splitlines()
-    way_on = "to go on, run the same command with --skip-existing"
-    assert sentence.endswith(f"; 3 of its 5 images not written; {way_on}")
+    advice = "to continue, run the same command with --skip-existing"
+    assert sentence.endswith(f"; 3 of its 5 images not written; {advice}")
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -50,7 +50,7 @@ def test_every_layout(folder, layout, fashion_mnist):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_file(folder, name):
     (folder / f"{name}.gz").unlink()
-    with pytest.raises(DataError, match=rf"{name}: missing.*make data"):
+    with pytest.raises(DataError, match=rf"neither .*{name} nor {name}.gz exists.*make data"):
         load_fashion_mnist(folder)
 
 

@@ -94,7 +94,7 @@ def test_the_command_refuses_before_it_measures(cli, tmp_path, measured):
     (tmp_path / "speed.png").write_text("precious")
     done = cli("bench", "--rounds", "1", "--plot", "speed.png")
     assert done.returncode == 1
-    assert "speed.png: exists already; use --force" in done.stderr
+    assert "speed.png: already exists; use --force" in done.stderr
     assert (tmp_path / "speed.png").read_text() == "precious"
     for plot in ("missing/speed.png", "-"):
         done = cli("bench", "--plot", plot)

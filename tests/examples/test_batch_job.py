@@ -90,7 +90,7 @@ def test_ctrl_c_leaves_only_whole_files(folder, tmp_path):
         _, errors = job.communicate(timeout=120)
     finally:
         job.kill()
-    assert (job.returncode, errors) == (130, "interrupted; run the same command again to go on\n")
+    assert (job.returncode, errors) == (130, "interrupted; run the same command again to continue\n")
     files = [path for path in out.rglob("*") if path.is_file()]
     assert 0 < len(files) < 2000
     assert {path.suffix for path in files} == {".fmae"}

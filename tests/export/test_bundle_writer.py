@@ -105,7 +105,7 @@ def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypat
 
 def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
     before = (bundle / "manifest.json").read_bytes()
-    with pytest.raises(OutputError, match="exists already; use --force"):
+    with pytest.raises(OutputError, match="already exists; use --force"):
         export(target=bundle)
     assert (bundle / "manifest.json").read_bytes() == before
     export(target=bundle, force=True)

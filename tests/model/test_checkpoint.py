@@ -75,7 +75,7 @@ def test_more_latents_than_the_payload_of_a_file_holds_are_refused(run):
 @pytest.mark.parametrize("changes", [{"latent_size": "64"}, {"image_size": 30}, {"depth": 3}, {"widths": 5}])
 def test_an_invalid_config_is_refused(run, changes):
     change_config(run, **changes)
-    with pytest.raises(RunError, match="not a ModelConfig"):
+    with pytest.raises(RunError, match="not a valid ModelConfig"):
         load_checkpoint(run)
 
 
@@ -112,7 +112,7 @@ def test_a_missing_weight_is_refused(run):
 
 def test_a_run_is_never_started_over_another(run):
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    with pytest.raises(RunError, match="exists already; continue with --resume"):
+    with pytest.raises(RunError, match="already exists; continue with --resume"):
         start_run(run, ModelConfig(), Recipe())
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 

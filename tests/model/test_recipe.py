@@ -115,7 +115,7 @@ def test_a_recipe_of_version_0_1_0_gets_the_constants_of_that_version():
 def test_a_damaged_recipe_is_refused(tmp_path, wrong):
     run = shutil.copytree(CHECKPOINT, tmp_path / "run")
     (run / RECIPE).write_text(json.dumps(json.loads((run / RECIPE).read_text()) | wrong))
-    with pytest.raises(RunError, match="not a Recipe"):
+    with pytest.raises(RunError, match="not a valid Recipe"):
         read_recipe(run)
 
 

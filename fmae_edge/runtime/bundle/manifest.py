@@ -2,7 +2,7 @@
 
 `manifest.json` has a format version, the geometry that the runtime needs, the SHA-256 and size of every other
 file, and a record for people (training, quantisation, parity, quality, tools), which the runtime does not use. Its
-`checksum` covers everything else in it, so that a changed figure is noticed as a changed weight is.
+`checksum` covers everything else in it, so a changed figure is detected, like a changed weight.
 """
 
 import hashlib
@@ -56,8 +56,8 @@ class FileEntry:
 class Qualities:
     """The quantisers of .fmae files: a symbol times `steps[quality - 1]` times `unit` is the latent value.
 
-    `bit_costs` is the value of a bit at each quality, in mean squared error of pixels in [0, 1]: the slope of the
-    bundle's own rate-distortion curve. An encoder with effort uses it to weigh error against bits.
+    `bit_costs` is the cost of one bit at each quality, in mean squared error of pixels in [0, 1]: the slope of the
+    bundle's rate-distortion curve. With an effort above 0, the encoder uses it to weigh error against bits.
     """
 
     unit: float
@@ -67,8 +67,7 @@ class Qualities:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A bundle's description of itself.
-
+    """The content of a bundle's manifest.json.
     `latent_steps` has one quantiser step per latent dimension: an int8 symbol times its step is the latent value.
     `qualities` are those of .fmae files, None in bundles of format version 1 or 2. `record` is for people: nothing
     in it changes the results.
@@ -140,7 +139,9 @@ class Manifest:
         if not isinstance(content, dict):
             raise BundleError(f"{where}: {MANIFEST_NAME} must be a JSON object")
         if not _is_plain(content, _MAX_NESTING):  # Python can read some JSON that it cannot write
-            raise BundleError(f"{where}: {MANIFEST_NAME} has NaN, infinity or over {_MAX_NESTING} levels")
+            raise BundleError(
+                f"{where}: {MANIFEST_NAME} contains NaN, infinity or more than {_MAX_NESTING} levels of nesting"
+            )
         version = content.get("format_version")
         if type(version) is not int or version < 1:
             raise BundleError(
@@ -159,7 +160,7 @@ class Manifest:
         try:
             return cls._from_content(content, where)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f"{where}: {MANIFEST_NAME} is not complete ({shown(error)})") from None
+            raise BundleError(f"{where}: {MANIFEST_NAME} is incomplete or invalid ({shown(error)})") from None
 
     @classmethod
     def _from_content(cls, content: dict[str, Any], where: str) -> "Manifest":
@@ -217,7 +218,7 @@ def _integer(text: str) -> int:
 
 
 def _is_plain(value: Any, levels: int) -> bool:
-    """Whether all numbers in a JSON value are finite, and it has at most `levels` levels."""
+    """Return whether all numbers in a JSON value are finite, and it has at most `levels` levels."""
     if isinstance(value, float):
         return math.isfinite(value)
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -239,5 +240,5 @@ def _canonical(content: object) -> bytes:
 
 def manifest_checksum(content: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of a manifest without its `checksum`."""
-    rest = {key: value for key, value in content.items() if key != "checksum"}
-    return hashlib.sha256(_canonical(rest)).hexdigest()
+    covered = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(_canonical(covered)).hexdigest()

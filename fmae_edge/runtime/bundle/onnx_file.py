@@ -1,4 +1,4 @@
-"""Read an ONNX graph of the plain kind that bundles contain, and refuse every other kind.
+"""Read the plain ONNX graphs that bundles contain, and refuse all others.
 
 Fields of ONNX (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that our graphs do not use are refused, not
 skipped. Among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors. The
@@ -55,9 +55,8 @@ _REFUSED = {
 _KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
 MAX_RANK = 6
 _MAX_FIELDS = 20_000  # ours have about 1,000; each takes a microsecond or two to read
-_MAX_OTHER_BYTES = (
-    1 << 16
-)  # besides the data of constants; the default bundle's graphs have 3,000, deep ones 8,000
+# Apart from the data of constants; the default bundle's graphs have 3,000 such bytes, deep ones 8,000
+_MAX_OTHER_BYTES = 1 << 16
 
 _EMPTY: list[Field] = [memoryview(b"")]  # the value of a missing field
 
@@ -152,7 +151,7 @@ class _Reader:
         tensors = [self._fields(entry, "Tensor") for entry in found.get(5, [])]
         data = sum(len(part) for tensor in tensors for part in tensor.get(9, []) if isinstance(part, memoryview))
         if file_size - data > _MAX_OTHER_BYTES:  # before any of it is copied
-            raise RefusedError(f"{file_size - data} bytes besides the data of its constants")
+            raise RefusedError(f"{file_size - data} bytes in addition to the data of its constants")
         constants = [_constant(tensor) for tensor in tensors]
         graph = Graph(
             inputs=tuple(self._port(entry) for entry in found.get(11, [])),
@@ -232,7 +231,7 @@ def _constant(found: dict[int, list[Field]]) -> tuple[str, Constant]:
 
 
 def _one(values: list[Field]) -> Field:
-    """Return the only value of a field; parsers differ in whether they take the last of several, or join them."""
+    """Return the only value of a field. If there are several, some parsers use the last and others join them."""
     (value,) = values
     return value
 

@@ -1,6 +1,6 @@
 """One operator of a graph with its inputs and attributes, and the checks that the rules of `operators` share.
 
-Each raises ValueError, whose words continue the sentence "operator 3 (Conv) is refused: ...".
+Each check raises ValueError with a message that continues the sentence "operator 3 (Conv) is refused: ...".
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ class Call(NamedTuple):
     """One operator of a graph: its first input, its other inputs, which are constants, and its attributes."""
 
     value: Value
-    given: Sequence[Constant | None]  # None is an input that is left out
+    given: Sequence[Constant | None]  # None for an input that is left out
     attributes: Mapping[str, Any]
 
     def takes(self, dtypes: Sequence[int], rank: int | None = None) -> Shape:
-        """Return the shape of the first input, if it has one of these types and that number of dimensions."""
+        """Return the shape of the first input, which must have one of these types, and `rank` dimensions."""
         fits = self.value.dtype in dtypes and rank in (None, len(self.value.shape))
         require(fits, f"it cannot take an input of type {self.value.dtype} and shape {self.value.shape}")
         return self.value.shape
@@ -64,7 +64,7 @@ class Call(NamedTuple):
         return self.given[place] if place < len(self.given) else None
 
 
-def require(holds: bool, what: str) -> None:
-    """Raise ValueError, which says `what` is wrong, unless `holds`."""
+def require(holds: bool, problem: str) -> None:
+    """Raise ValueError with the message `problem` unless `holds`."""
     if not holds:
-        raise ValueError(what)
+        raise ValueError(problem)

@@ -1,4 +1,4 @@
-"""The operators that graphs of bundles are made of: the result of each for one image, and its multiply-adds.
+"""The operators that a bundle's graphs may contain: the result of each for one image, and its multiply-adds.
 
 Every operator here takes the result of the one before it, and constants. Its attributes are restricted to what
 export writes: other strides, dilations or output shapes could ask for any amount of memory. Its constants must
@@ -23,7 +23,7 @@ def apply(
 ) -> tuple[Value, int]:
     """Return the result of one of OPERATORS for one image, and its number of multiply-adds.
 
-    Raises ValueError, which says what is wrong, for a constant or an attribute that export does not write.
+    Raises ValueError for a constant or an attribute that export does not write.
     """
     rule, known = OPERATORS[operator]
     for name, found in attributes.items():
@@ -123,7 +123,7 @@ def _cast(call: Call) -> tuple[Value, int]:
 
 
 def _quantize(call: Call) -> tuple[Value, int]:
-    """There is one scale for all numbers, or one for each entry of the first axis."""
+    """Quantise with one scale for all numbers, or with one scale per entry of the first axis."""
     shape = call.takes(_REAL)
     scale, zero_point = call.pair()
     levels = zero_point.dtype if zero_point is not None and zero_point.dtype in _LEVELS else UINT8
@@ -150,7 +150,7 @@ def _pool(channels_at: int, dtypes: Sequence[int]) -> "_Rule":
 
 
 def _resize(call: Call) -> tuple[Value, int]:
-    """Double height and width: the last two of three dimensions for reals, the first two for integers."""
+    """Double height and width: the last two of three dimensions for floats, the first two for integers."""
     shape = call.takes(_EITHER, 3)
     wanted = (1, 1, 2, 2) if call.value.dtype == FLOAT else (1, 2, 2, 1)
     regions, scales = call.pair()
@@ -200,7 +200,7 @@ def _slice(call: Call) -> tuple[Value, int]:
     require(fits, "its starts, ends and axes do not match")
     shape = list(call.value.shape)
     for start, end, axis in zip(starts, ends, axes, strict=True):
-        require(1 <= axis <= len(shape), f"it cuts axis {axis}")
+        require(1 <= axis <= len(shape), f"it slices axis {axis}")
         shape[axis - 1] = len(range(*slice(start, end).indices(shape[axis - 1])))
     return Value(call.value.dtype, tuple(shape)), 0
 

@@ -46,11 +46,11 @@ def as_precision(precision: object) -> Precision:
 
 
 def _start_anew() -> None:
-    """Drop, in a forked process, the sessions of its parent, and a lock that a thread there may have held."""
+    """In a forked process, drop the parent's sessions, and a lock that one of the parent's threads may hold."""
     global _loading
     _loading = threading.RLock()
     for graphs in _all:
-        graphs.give_up()
+        graphs.abandon_sessions()
 
 
 if hasattr(os, "register_at_fork"):
@@ -66,7 +66,7 @@ class _Graph:
     gives: tuple[int, ...]
 
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the one output for the input `name`. Raises BundleError if the graph fails."""
+        """Return the only output for the input `name`. Raises BundleError if the graph fails."""
         try:
             with counted_call():
                 (output,) = self.session.run(None, {name: values})
@@ -93,10 +93,10 @@ class Graphs:
         self._steps = np.array(bundle.manifest.latent_steps, np.float32)
         _all.add(self)
 
-    def give_up(self) -> None:
+    def abandon_sessions(self) -> None:
         """Load the graphs again at their next use, and never free the sessions of the parent process.
 
-        Freeing a session waits for its threads, and in a forked process those do not exist.
+        Freeing a session waits for its threads, which do not exist in a forked process.
         """
         from ctypes import py_object, pythonapi
 

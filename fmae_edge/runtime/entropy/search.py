@@ -1,9 +1,9 @@
-"""Search, at the encoder, for symbols whose error and bits together cost less than those of rounding.
+"""Search for symbols that cost less, in error and bits together, than those that rounding gives.
 
-The search decodes what it tries; the decoder does not change. In each round, every symbol of an image is tried one
-up and one down. That gives the true change in error and bits of each move, and its change of pixels. Moves are
-collected greedily as if their changes of pixels added up exactly. Of the first 1, 2, 4, ... moves, the collection
-with the lowest true cost is kept.
+Only the encoder searches; the decoder does not change. Each round tries to raise and to lower every symbol of an
+image by one. Decoding the result gives the true change in error and bits of each move, and its change of pixels.
+Moves are collected greedily as if their changes of pixels added up exactly. Of the first 1, 2, 4, ... moves, the
+collection with the lowest true cost is kept.
 
 This is rate-distortion optimised quantisation: Ramchandran and Vetterli, IEEE TIP 1994. Campos et al., CVPR
 Workshops 2019, describe the loss of encoding in one pass.
@@ -32,17 +32,17 @@ def search(
 
     The cost of an image is the squared error of its `pixels` (N, pixels), levels 0 to 255, and `bit_cost` per bit.
     """
-    found = symbols.copy()
-    for at in range(0, len(found), _IMAGES_AT_ONCE):
-        going = np.arange(at, min(at + _IMAGES_AT_ONCE, len(found)))
+    best = symbols.copy()
+    for at in range(0, len(best), _IMAGES_AT_ONCE):
+        active = np.arange(at, min(at + _IMAGES_AT_ONCE, len(best)))  # images that the last round improved
         for _ in range(rounds):
-            better = _round(found[going], pixels[going], bit_cost, decode, count_bits)
-            changed = (better != found[going]).any(axis=1)
-            found[going] = better
-            going = going[changed]
-            if not len(going):
+            better = _round(best[active], pixels[active], bit_cost, decode, count_bits)
+            changed = (better != best[active]).any(axis=1)
+            best[active] = better
+            active = active[changed]
+            if not len(active):
                 break
-    return found
+    return best
 
 
 def _round(symbols: Integers, pixels: Pixels, bit_cost: float, decode: Decode, count_bits: CountBits) -> Integers:
@@ -73,13 +73,13 @@ def _collect(changes: Pixels, error: Pixels, rates: NDArray[np.float64]) -> list
     size = len(changes) // 2
     products = multiply(changes, changes.T)
     toward = multiply(changes, error)
-    own = np.diagonal(products) + rates
+    alone = np.diagonal(products) + rates
     order: list[int] = []
     free = np.ones(2 * size, bool)
     while True:
-        gains = np.where(free, own - 2 * toward, np.inf)
-        move = int(gains.argmin())
-        if gains[move] >= 0:
+        costs = np.where(free, alone - 2 * toward, np.inf)
+        move = int(costs.argmin())
+        if costs[move] >= 0:
             return order
         order.append(move)
         free[[move % size, move % size + size]] = False

@@ -18,8 +18,8 @@ from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.atomic_write import replacing
 from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.format.npy_file import dump_latents
-from tests.cli.permissions import obey_permissions
-from tests.cli.results import records
+from tests.commands.permissions import obey_permissions
+from tests.commands.results import records
 from tests.conftest import COMMAND
 
 COUNT = 1000
@@ -112,7 +112,7 @@ def test_ctrl_c(thousand, latent):
     assert number < len(written) < COUNT
     assert err.decode() == (
         f"fmae-edge: interrupted after {len(written)} of {COUNT} inputs; "
-        "to go on, run the same command with --skip-existing\n"
+        "to continue, run the same command with --skip-existing\n"
     )
     code, out, err = run(thousand, "compress", "--skip-existing", *INPUTS)
     assert (code, out.count(b"skipped")) == (0, len(written))
@@ -286,7 +286,9 @@ def test_a_file_of_all_on_a_full_disk(cli, folders, monkeypatch):
     monkeypatch.setattr(os, "dup", fail)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--json")
     assert done.returncode == 1
-    sentence = "fmae-edge: all.npy: cannot be written (No space left on device); to go on, run the same command\n"
+    sentence = (
+        "fmae-edge: all.npy: cannot be written (No space left on device); to continue, run the same command\n"
+    )
     assert done.stderr == sentence
     assert [(each["status"], each["output"]) for each in records(done)] == [("skipped", None)] * 2
 
@@ -299,7 +301,7 @@ def test_folders_that_cannot_be_made_on_a_full_disk(cli, folders, monkeypatch):
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
     sentence, _ = done.stderr.splitlines()
-    assert "in/one/img.png -> out/one: cannot be made (No space left on device); 1 of 2 inputs not " in sentence
+    assert "in/one/img.png -> out/one: cannot be created (No space left on device); 1 of 2 inputs not " in sentence
 
 
 def run_with_numpy(folder, code, *arguments):

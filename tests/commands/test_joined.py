@@ -20,7 +20,7 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import DiskError
-from tests.cli.results import found, records, summary
+from tests.commands.results import found, records, summary
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_an_input_whose_name_cannot_be_kept_is_a_bad_input(cli, folder, images, 
 @pytest.mark.parametrize("again", ["in/a.png", "./in/a.png"])
 def test_one_input_given_twice_cannot_have_two_names(cli, folder, again):
     done = cli("compress", "in/a.png", again, "-o", "all.fmae", "--names")
-    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is given twice\n")
+    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is in the list of inputs twice\n")
 
 
 def test_conversions_are_noted_beside_the_row(cli, folder, images):
@@ -240,7 +240,7 @@ def test_a_full_disk_does_not_fail_the_inputs(cli, folder, monkeypatch):
     done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")
     assert done.returncode == 1
     sentence, counts = done.stderr.splitlines()
-    reason = "all.npy: cannot be written (No space left on device); to go on, run the same command"
+    reason = "all.npy: cannot be written (No space left on device); to continue, run the same command"
     assert sentence == f"fmae-edge: {reason}"
     assert counts.startswith("0 done, 2 skipped, 0 failed in ")
     assert done.stdout.splitlines() == []

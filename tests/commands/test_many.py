@@ -9,7 +9,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
-from tests.cli.results import found, pixels, records
+from tests.commands.results import found, pixels, records
 
 PICTURES = ("a.png", "deeper/b.png", "deeper/still/c.png")
 
@@ -125,8 +125,8 @@ def test_skip_existing_continues_a_run(cli, tree):
     assert done.stdout.splitlines()[0] == "in/a.png -> out/a.npy  (exists, skipped)"
     assert done.stderr.startswith("2 done, 1 skipped, 0 failed in ")
     assert (tree / "out/a.npy").stat().st_mtime_ns == before.st_mtime_ns
-    assert cli("compress", "-r", "in", "-o", "out").stderr.count("exists already") == 3
-    assert "give only one" in cli("compress", "-r", "in", "--force", "--skip-existing").stderr
+    assert cli("compress", "-r", "in", "-o", "out").stderr.count("already exists") == 3
+    assert "use only one" in cli("compress", "-r", "in", "--force", "--skip-existing").stderr
 
 
 def test_skip_existing_beside_originals_and_beside_results(cli, tree):

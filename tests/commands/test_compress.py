@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 
 
 def test_without_an_original_the_plain_name_is_used(cli, tmp_path, picture):
@@ -16,7 +16,7 @@ def test_without_an_original_the_plain_name_is_used(cli, tmp_path, picture):
     assert cli("decompress", "latent.npy").stdout == "latent.npy -> latent.decoded.png\n"
     done = cli("decompress", "latent.npy")
     assert done.returncode == 1
-    assert "latent.decoded.png: exists already; use --force" in done.stderr
+    assert "latent.decoded.png: already exists; use --force" in done.stderr
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
@@ -34,7 +34,7 @@ def test_nothing_is_overwritten_without_force(cli, tmp_path, picture):
     (tmp_path / "img.npy").write_bytes(b"precious")
     done = cli("compress", "img.png")
     assert done.returncode == 1
-    assert done.stderr == "fmae-edge: img.png -> img.npy: exists already; use --force to overwrite it\n"
+    assert done.stderr == "fmae-edge: img.png -> img.npy: already exists; use --force to overwrite it\n"
     assert (tmp_path / "img.npy").read_bytes() == b"precious"
     assert cli("compress", "img.png", "--force").returncode == 0
     assert np.load(tmp_path / "img.npy").shape == (64,)

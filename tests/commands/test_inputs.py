@@ -9,8 +9,8 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.format.npy_file import dump_latents
-from tests.cli.permissions import obey_permissions
-from tests.cli.results import found, records
+from tests.commands.permissions import obey_permissions
+from tests.commands.results import found, records
 from tests.conftest import COMMAND
 
 
@@ -90,7 +90,7 @@ def test_a_file_without_images_is_not_passed_over(cli, folders, arguments):
     np.save(folders / "none.npy", np.zeros((0, 64), np.float32))
     done = cli("decompress", "none.npy", *arguments)
     assert done.returncode == 1
-    assert "fmae-edge: none.npy: holds no images" in done.stderr
+    assert "fmae-edge: none.npy: contains no images" in done.stderr
     if "--json" in arguments:
         assert records(done)[0]["status"] == "failed"
 
@@ -101,7 +101,7 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
     done = cli("compress", "huge.png", "in/one/img.png", "-o", "out")
     assert done.returncode == 1
     assert "fmae-edge: huge.png: has 3221225472 bytes, more than the limit" in done.stderr
-    assert "--fit resize takes larger images" in done.stderr
+    assert "--fit resize allows larger images" in done.stderr
     assert found(folders / "out") == ["img.npy"]
 
 

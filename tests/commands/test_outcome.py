@@ -16,7 +16,7 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print, print_outcomes
 from fmae_edge.data.image_file import SUFFIXES, png_bytes
 from fmae_edge.runtime.errors import DiskError
-from tests.cli.results import records, summary
+from tests.commands.results import records, summary
 
 
 def run_of(*inputs, names=("x",)):
@@ -43,7 +43,7 @@ def test_an_input_with_a_skipped_and_a_done_image_counts_as_done(capsys):
 def test_the_first_of_several_full_disk_errors_is_printed(capsys):
     full = [Outcome(name, None, "failed", error=f"{name}: full", cause=DiskError()) for name in ("x", "y")]
     with pytest.raises(SystemExit, match="1"):
-        print_outcomes(run_of(*([each] for each in full), names=("x", "y", "z")), way_on="go on")
+        print_outcomes(run_of(*([each] for each in full), names=("x", "y", "z")), advice="go on")
     sentence, counts = capsys.readouterr().err.splitlines()
     assert sentence == "fmae-edge: x: full; 1 of 3 inputs not tried; go on"
     assert counts.startswith("0 done, 0 skipped, 2 failed, 1 not tried")
@@ -100,7 +100,7 @@ def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
     counts = lines.pop()["summary"]
     assert counts["failed"] == len(lines) < 100
     assert counts["not_tried"] == 100 - len(lines)
-    assert "to go on, run the same command with --skip-existing" in told.err
+    assert "to continue, run the same command with --skip-existing" in told.err
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_an_existing_page_is_kept_without_force(cli, tmp_path, given, nothing_me
     (tmp_path / "report.html").write_text("precious")
     done = cli("report", *given)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "fmae-edge: report.html: exists already; use --force to overwrite it\n"
+    assert done.stderr == "fmae-edge: report.html: already exists; use --force to overwrite it\n"
     assert (tmp_path / "report.html").read_text() == "precious"
 
 

@@ -1,4 +1,4 @@
-"""What a command has left behind: the files that it wrote, and what it printed with --json."""
+"""Read the results of a command: the files that it wrote and the records that it printed with --json."""
 
 import json
 

@@ -11,8 +11,8 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.runtime.errors import OutputError
-from tests.cli.results import found, records
-from tests.cli.terminals import terminal
+from tests.commands.results import found, records
+from tests.commands.terminals import terminal
 from tests.conftest import COMMAND
 
 
@@ -36,7 +36,7 @@ def test_a_folder_is_not_an_existing_result(cli, folders):
     for more in ([], ["--quality", "3"]):
         done = cli("compress", "in/one/img.png", "--skip-existing", *more)
         assert done.returncode == 1
-        assert "is a folder, so no file is written there" in done.stderr
+        assert "is a folder; expected the path of a file" in done.stderr
 
 
 def test_rows_of_a_joined_array_are_those_of_the_file(cli, folders, images):
@@ -99,7 +99,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
     assert len({each["input"] for each in records(done)}) == len(statuses)
     assert done.returncode == (1 if "failed" in statuses else 0)
     assert (folders / "there.npy").read_bytes() == b"precious"
-    assert done.stderr.count("exists already") <= 1
+    assert done.stderr.count("already exists") <= 1
 
 
 def test_names_are_checked_before_images_are_read(cli, folders, monkeypatch):
@@ -129,7 +129,7 @@ def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
     for name in ("four.npy", "four.fmae"):
         done = cli("decompress", name, "-o", "out")
         assert done.returncode == 1
-        assert f"{name}: holds 4 images; at most 3 are written as separate files" in done.stderr
+        assert f"{name}: contains 4 images; at most 3 are written as separate files" in done.stderr
         assert cli("decompress", name, "-o", "all.npy", "--force").returncode == 0
         assert cli("decompress", name, "-o", "one.png", "--index", "3", "--force").returncode == 0
     assert cli("decompress", "three.npy", "-o", "out").returncode == 0
@@ -146,7 +146,7 @@ def test_a_file_that_another_process_makes_meanwhile_is_skipped(cli, folders, mo
     assert done.returncode == 0
     assert [(each["status"], each["bytes"]) for each in records(done)] == [("skipped", None)] * 2
     assert (folders / "out/one/img.npy").read_bytes() == b"theirs"
-    assert "exists already" in cli("compress", "-r", "in", "-o", "new").stderr
+    assert "already exists" in cli("compress", "-r", "in", "-o", "new").stderr
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--skip-existing", "--json")
     assert done.returncode == 0
     assert [(each["status"], each["output"]) for each in records(done)] == [("skipped", "all.fmae")] * 2
@@ -253,7 +253,7 @@ def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folde
     done = cli("compress", "in/one/img.png", "--skip-existing", "--json")
     assert done.returncode == 1
     assert [each["status"] for each in records(done)] == ["failed"]
-    assert "img.npy: is a folder, so no file is written there" in done.stderr
+    assert "img.npy: is a folder; expected the path of a file" in done.stderr
 
 
 def test_the_missing_images_of_a_stack_are_written(cli, folders):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
-from tests.cli.results import records
+from tests.commands.results import records
 from tests.conftest import REPOSITORY
 
 CODEC = Codec()
@@ -54,7 +54,7 @@ def test_a_limit_of_bytes(cli, folder):
     assert (folder / "coat.fmae").stat().st_size <= 30
     done = cli("compress", "bag.png", "--max-bytes", "3")
     assert done.returncode == 1
-    assert done.stderr.startswith("fmae-edge: bag.png: --max-bytes is 3, and the lowest quality takes")
+    assert done.stderr.startswith("fmae-edge: bag.png: --max-bytes is 3, but the lowest quality takes")
     assert "bag.fmae" not in names(folder)
 
 
