@@ -15,9 +15,12 @@ from PIL import Image
 from fmae_edge import Codec
 from fmae_edge.bulk.compress import compress_files
 from fmae_edge.bulk.decompress import decompress_files
+from fmae_edge.bulk.gray_images import open_gray_codec
 from fmae_edge.bulk.run import Outcome
 from fmae_edge.data.image_file import png_bytes
+from fmae_edge.runtime.engine.cpus import VARIABLE
 from fmae_edge.runtime.errors import ArgumentError, BundleError, DiskError, OutputError, ResourceError
+from fmae_edge.runtime.format.fmae_file import pack_many
 from tests.commands.results import found
 
 COUNT = 200
@@ -72,6 +75,23 @@ def test_a_stack_has_one_outcome_per_image(photos, images, capfd):
     (only,) = decompress_files(["all.fmae"], "one.webp", index=2)
     assert only == Outcome("all.fmae", "one.webp", "done", only.bytes)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_input_with_several_notes_is_converted_once(photos, images):
+    codec = Codec()
+    file = codec.parse(codec.compress_batch(images[:3]))
+    content = pack_many(file.payloads, file.quality, file.bundle_id, ["a", "b:", "c"])
+    (photos / "all.fmae").write_bytes(content)
+    run = decompress_files(["all.fmae"], "out/")
+    assert [len(each.notes) for each in run] == [1, 1, 1]
+    assert run.converted == 1
+
+
+def test_the_codec_of_many_files_has_one_thread_unless_the_environment_says_more(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert "threads=1>" in repr(open_gray_codec(None, "int8", many_files=True))
+    monkeypatch.setenv(VARIABLE, "3")
+    assert "threads=3>" in repr(open_gray_codec(None, "int8", many_files=True))
 
 
 def test_one_file_of_all_inputs(photos, images, capfd):

@@ -96,6 +96,8 @@ def test_names_are_shown_and_cannot_steer_a_terminal(cli, tmp_path, images):
     payloads, bundle_id = unpack(stack, Codec().manifest.bundle_id).payloads, Codec().manifest.bundle_id
     (tmp_path / "all.fmae").write_bytes(pack_many(payloads, 5, bundle_id, [*"abcdef", "g/h\u202f"]))
     assert cli("info", "all.fmae").stdout.endswith("names     a, b, c, d, e, ... (--json lists all)\n")
+    (tmp_path / "five.fmae").write_bytes(Codec().compress_batch(images[:5], names=list("abcde")))
+    assert cli("info", "five.fmae").stdout.endswith("names     a, b, c, d, e\n")
     (tmp_path / "all.fmae").write_bytes(pack_many(payloads, 5, bundle_id, ["\u202fa", *"bcdefg"]))
     assert r"names     \u202fa, b" in cli("info", "all.fmae").stdout
     (tmp_path / "all.fmae").write_bytes(pack_many(payloads, 5, bundle_id, [EVIL, *"bcdefg"]))
