@@ -26,7 +26,7 @@ LAYERS = {
     "commands": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export"),
 }
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
-# What each folder of the runtime may import of the runtime: folders, and modules beside them
+# The parts of the runtime that each folder of it may import: folders, and modules next to them
 RUNTIME_FOLDERS = {
     "bundle": ("errors",),
     "entropy": ("bundle", "arguments", "errors"),
@@ -75,7 +75,7 @@ def test_folders_of_the_runtime_import_what_the_table_says(folder):
 
 
 def imported_at_once(path):
-    """Yield what a module imports while it is imported itself: not in a function, not for type checkers only."""
+    """Yield the imports that run while a module is imported: not those in functions or only for type checkers."""
     statements = list(ast.parse(path.read_text()).body)
     while statements:
         node = statements.pop()
@@ -107,7 +107,7 @@ def test_no_module_imports_itself_through_others():
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)
 def test_no_test_module_imports_a_test_file(path):
-    """Shared code has modules of its own, because pytest would collect the tests of an imported file twice."""
+    """Shared code has its own modules, because pytest would collect the tests of an imported file twice."""
     for name in imported(path):
         if name.split(".")[0] == "tests":
             assert importlib.util.find_spec(name), f"{path}: there is no {name}"

@@ -1,4 +1,4 @@
-"""What the other commands print and write."""
+"""Output and files of the other commands."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def test_help_names_every_command(cli):
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["compress", "--help"]])
-def test_help_and_version_load_no_numbers(arguments):
+def test_help_and_version_do_not_import_numpy(arguments):
     code = (
         "import sys; from fmae_edge.cli import main\n"
         f"sys.argv = ['fmae-edge', *{arguments!r}]\n"
@@ -45,7 +45,7 @@ def test_help_and_version_load_no_numbers(arguments):
     assert not loaded & {"numpy", "onnxruntime", "torch", "PIL", "rich.progress"}
 
 
-def test_little_is_imported_before_a_ctrl_c_is_caught():
+def test_few_modules_are_imported_before_ctrl_c_is_handled():
     code = "import sys; import fmae_edge.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -73,7 +73,7 @@ def test_info_on_a_bundle_without_a_record(cli, bundle):
     assert cli("info", bundle, "--json").returncode == 0
 
 
-def test_reconstruct_given_images(cli, tmp_path):
+def test_reconstruct_images(cli, tmp_path):
     samples = sorted((REPOSITORY / "samples").glob("*.png"))[:3]
     done = cli("reconstruct", *samples, "-o", "out.png")
     assert done.returncode == 0
@@ -92,7 +92,7 @@ def test_reconstruct_given_images(cli, tmp_path):
     assert [row["image"] for row in rows] == [str(sample) for sample in samples]
 
 
-def test_reconstruct_to_standard_output_leaves_the_rest_to_standard_error():
+def test_reconstruct_to_standard_output_prints_text_to_standard_error():
     sample = next((REPOSITORY / "samples").glob("*.png"))
     for more, start in ([], "image"), (["--json"], "{"):
         done = subprocess.run([COMMAND, "reconstruct", sample, "-o", "-", *more], capture_output=True, check=True)
@@ -102,8 +102,10 @@ def test_reconstruct_to_standard_output_leaves_the_rest_to_standard_error():
         assert done.stderr.decode().startswith(start)
 
 
-def test_reconstruct_leaves_out_what_it_cannot_read_and_fails(cli, tmp_path, picture, monkeypatch, images):
-    monkeypatch.setattr(Codec, "decode", lambda *_: images[:1])  # without a fault: a PSNR that JSON cannot hold
+def test_reconstruct_leaves_out_unreadable_images_and_fails(cli, tmp_path, picture, monkeypatch, images):
+    monkeypatch.setattr(
+        Codec, "decode", lambda *_: images[:1]
+    )  # without a difference: a PSNR that JSON cannot represent
     done = cli("reconstruct", "img.png", "nowhere.png", "--json")
     assert done.returncode == 1
     assert done.stderr == "fmae-edge: nowhere.png: no such file\n"
@@ -112,7 +114,7 @@ def test_reconstruct_leaves_out_what_it_cannot_read_and_fails(cli, tmp_path, pic
 
 
 @needs_data
-def test_reconstruct_draws_five_test_images_by_itself(cli, tmp_path, images):
+def test_reconstruct_draws_five_test_images_by_default(cli, tmp_path, images):
     done = cli("reconstruct")
     assert done.returncode == 0
     assert done.stdout.count("test image") == 5
@@ -121,7 +123,7 @@ def test_reconstruct_draws_five_test_images_by_itself(cli, tmp_path, images):
 
 
 @needs_data
-def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
+def test_train_prints_its_settings_and_refuses_an_existing_run(cli, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
@@ -136,7 +138,7 @@ def test_resume_keeps_the_recipe(cli):
     assert "--lr is 0.1, but the run was started with 0.004" in done.stderr
 
 
-def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
+def test_a_missing_extra_is_named(tmp_path):
     for missing, extra in (("typer", "cli"), ("torch", "train,export")):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"

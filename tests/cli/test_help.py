@@ -1,4 +1,4 @@
-"""What the command line says of itself, and of itself when something is wrong."""
+"""Help and suggestions of the command line, and its errors for wrong usage."""
 
 import errno
 import gc
@@ -21,7 +21,7 @@ COMMANDS = [command.callback.__name__ for command in build_app().registered_comm
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_an_example_that_it_takes(cli, command):
+def test_every_command_has_a_valid_example(cli, command):
     text = cli(command, "--help").stdout
     examples = text.split("Example:\n  ")[1].split("\n\n")[0].splitlines()
     for example in examples:
@@ -32,7 +32,7 @@ def test_every_command_has_an_example_that_it_takes(cli, command):
         assert option in text
 
 
-def test_the_list_of_commands_says_what_each_does(cli):
+def test_the_list_of_commands_describes_each_command(cli):
     text = cli("--help").stdout
     for command in COMMANDS:
         (line,) = [line for line in text.splitlines() if line.startswith(f"  {command} ")]
@@ -49,7 +49,7 @@ def test_the_list_of_commands_says_what_each_does(cli):
         (("train", "--rate-distorsion", "1"), "--rate-distortion"),
     ],
 )
-def test_what_is_mistyped_gets_a_suggestion(cli, typed, suggested):
+def test_a_mistyped_command_or_option_gets_a_suggestion(cli, typed, suggested):
     done = cli(*typed)
     assert done.returncode == 2
     assert suggested in done.stderr
@@ -68,7 +68,7 @@ def test_what_is_mistyped_gets_a_suggestion(cli, typed, suggested):
         ),
     ],
 )
-def test_shells_complete(shell, environment, expected):
+def test_shell_completion(shell, environment, expected):
     environment = {**os.environ, **environment, "_FMAE_EDGE_COMPLETE": f"complete_{shell}"}
     done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=True)
     assert expected in done.stdout
@@ -92,7 +92,7 @@ def test_shells_complete(shell, environment, expected):
         (PermissionError(errno.EACCES, "Permission denied", "x.png"), 1, "x.png: Permission denied\n"),
     ],
 )
-def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, sentence):
+def test_an_error_of_the_system_is_one_sentence(cli, monkeypatch, error, code, sentence):
     def fail(*_):
         raise error
 
@@ -105,7 +105,7 @@ def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, 
 
 
 def test_garbage_is_collected_while_a_command_runs(cli, monkeypatch):
-    """It is off while modules are imported, which would leave memory to grow in a long run."""
+    """It is off while modules are imported; if it stayed off, memory would grow in a long run."""
     enabled = []
     monkeypatch.setattr(info, "_describe_bundle", lambda *_: enabled.append(gc.isenabled()))
     cli("info")
@@ -124,7 +124,7 @@ def test_a_traceback_only_with_debug(cli, tmp_path):
     assert "Traceback" not in cli("compress", "bad.png", "--verbose").stderr
 
 
-def test_an_error_that_nobody_foresaw_is_one_sentence(cli, monkeypatch):
+def test_an_unexpected_error_is_one_sentence(cli, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("by\nzero")
 

@@ -187,7 +187,7 @@ def test_a_bundle_without_a_prior_is_measured_by_its_latents(cli, tmp_path, bund
     assert len(figures["map"]["psnr"]) == 256
 
 
-def test_results_that_are_not_given_are_measured(cli, tmp_path, data, monkeypatch):
+def test_missing_results_are_measured(cli, tmp_path, data, monkeypatch):
     asked = {}
 
     def evaluate(codec, train, test, effort, on_progress, general):

@@ -1,4 +1,4 @@
-"""What a terminal shows, and what it does not: a bar, colours, other people's control characters."""
+"""Output on a terminal: a bar, colours, and no control characters from files."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arg
     assert f"{names[1]} -> {names[1][:-4]}.npy\r\n" in shown
 
 
-def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
+def test_names_cannot_control_a_terminal(cli, tmp_path, images):
     name = "\x1b[31mred\nfmae-edge: forged.png"
     (tmp_path / name).write_bytes(png_bytes(images[0]))
     done = cli("compress", name, "nowhere\r.png")
@@ -79,7 +79,7 @@ def test_colours_are_for_terminals_that_want_them(tmp_path):
         assert "\x1b" not in terminal(tmp_path, "compress", "nowhere.png", environment=environment)[1]
 
 
-def test_ctrl_c_where_no_file_is_in_hand(cli, monkeypatch):
+def test_ctrl_c_between_files(cli, monkeypatch):
     def press(*_):
         raise KeyboardInterrupt
 

@@ -67,7 +67,7 @@ def test_the_plot_shows_every_point(bench):
 
 @pytest.fixture
 def measured(bench, monkeypatch):
-    """Replace the measurement, which takes long, and note the (bundle, rounds) of each call."""
+    """Replace the measurement, which takes a long time, and record the (bundle, rounds) of each call."""
     asked = []
 
     def note(bundle, rounds, on_round):

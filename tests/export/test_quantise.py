@@ -92,7 +92,7 @@ def test_a_layer_is_fitted_to_the_quantised_outputs_of_the_layers_before_it():
     assert (coarse.quantise(x) * 0.5).mean() < x.mean() - 0.1
 
 
-def test_logits_have_the_range_in_which_a_grey_level_changes():
+def test_logits_have_the_range_in_which_a_gray_level_changes():
     dense = Dense("dense", 100 * torch.eye(3), torch.zeros(3))
     logits, sigmoid = quantise([dense, Sigmoid()], torch.rand(9, 3), LEVELS, int8_target("avx2"), "min-max")
     low = (logits.target.low - logits.target.zero_point) * logits.target.scale
