@@ -108,7 +108,7 @@ def _watch(process: subprocess.Popen[bytes], page: Page, deadline: float) -> str
                 process.send_signal(signal.SIGUSR1)  # it writes its position to the log
                 time.sleep(_POLL_SECONDS)
                 return "killed"
-        if now >= deadline and state.finished:  # at least one, however busy the machine is
+        if now >= deadline and state.finished:  # at least one, even on a busy machine
             return "time"
         if memory_now > _LEAK_MEGABYTES and state.finished == state.started:
             return "leak"

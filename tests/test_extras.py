@@ -56,8 +56,8 @@ def test_messages_name_extras_that_install_the_package():
     for package, extras in _EXTRAS.items():
         for extra in extras.split(","):
             assert DISTRIBUTIONS.get(package, package) in installs(extra), package
-    asked = {package for layer in EXTRAS for package in imported(layer)} - sys.stdlib_module_names
-    assert asked - {"fmae_edge", "numpy", "onnxruntime"} <= set(_EXTRAS)
+    needed = {package for layer in EXTRAS for package in imported(layer)} - sys.stdlib_module_names
+    assert needed - {"fmae_edge", "numpy", "onnxruntime"} <= set(_EXTRAS)
 
 
 def test_dev_installs_everything():

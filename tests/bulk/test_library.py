@@ -217,11 +217,11 @@ def test_a_lack_of_threads_is_raised(many, monkeypatch):
 
 
 def test_progress_is_reported_while_one_file_is_read(many, monkeypatch):
-    told = []
+    reported = []
     run = compress_files([many], many / "all.npy", recursive=True)
-    run.on_progress = told.append
+    run.on_progress = reported.append
     assert len(list(run)) == COUNT
-    assert told == [*range(10, COUNT, 10), COUNT]
+    assert reported == [*range(10, COUNT, 10), COUNT]
 
 
 def test_the_outcome_of_a_single_image_has_the_size_of_its_fmae_file(photos, images):

@@ -83,8 +83,8 @@ def test_outcomes_are_in_the_order_of_the_inputs(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(Outputs, "write", write)
     Work(tmp_path, 30, lambda *_: None).run(jobs=4)
-    told = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
-    assert told == [str(tmp_path / str(number)) for number in range(30)]
+    printed = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [str(tmp_path / str(number)) for number in range(30)]
 
 
 def test_a_second_ctrl_c_raises_immediately():
@@ -146,9 +146,9 @@ def test_a_full_disk_ends_the_run_and_says_how_to_continue(tmp_path, capsys, mon
     assert len(found(tmp_path)) == 10
     assert disk.refused <= jobs
     assert sum(work.begun["load", number].is_set() for number in range(500)) < 50
-    told = capsys.readouterr()
-    assert told.out.count("->") == 10
-    sentence, counts = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out.count("->") == 10
+    sentence, counts = printed.err.splitlines()
     rest = 500 - 10 - disk.refused
     assert f"cannot be written ({os.strerror(number)})" in sentence
     advice = "to continue, run the same command with --skip-existing"
@@ -207,9 +207,9 @@ def test_a_lack_of_threads_in_a_conversion_ends_the_run(tmp_path, capsys, jobs):
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 500, lack).run(jobs=jobs)
     assert len(found(tmp_path)) == 10
-    told = capsys.readouterr()
-    assert told.out.count("->") == 10
-    sentence, counts = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out.count("->") == 10
+    sentence, counts = printed.err.splitlines()
     assert sentence.startswith("fmae-edge: encoder.onnx cannot be loaded: out of threads or memory; ulimit -u ")
     assert "; 489 of 500 inputs not tried; " in sentence
     assert counts.startswith("10 done, 0 skipped, 1 failed, 489 not tried in ")

@@ -128,7 +128,7 @@ def test_train_prints_its_settings_and_refuses_an_existing_run(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: already exists; continue it with --resume" in done.stderr
+    assert "run: already exists; continue with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 

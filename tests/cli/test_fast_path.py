@@ -44,7 +44,7 @@ TYPER = [
 
 
 @pytest.fixture(scope="module")
-def asked():
+def parsed_call():
     """Return the function that a call runs and all its arguments, or the error of the call."""
     calls = []
 
@@ -69,9 +69,9 @@ def asked():
 
 
 @pytest.mark.parametrize("line", FAST)
-def test_the_fast_path_makes_the_call_that_typer_makes(line, asked):
+def test_the_fast_path_makes_the_call_that_typer_makes(line, parsed_call):
     words = line.split()
-    assert asked(fast_path(words)) == asked(lambda: APP(words, standalone_mode=False))
+    assert parsed_call(fast_path(words)) == parsed_call(lambda: APP(words, standalone_mode=False))
 
 
 WORDS = ("a.png", "b c.npy", "-", "./-", ".//-", "-/", "-o", "--output", "out/", "x.npy", "--force", "{stem}.npy")
@@ -83,11 +83,11 @@ ODD_WORDS = ("-a.png", "--", "-r", "-ox.npy", "--output=y", "--forc", "-o=", "{s
     st.sampled_from(["compress", "decompress"]),
     st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS + ODD_WORDS)), max_size=6),
 )
-def test_both_parsers_make_the_same_call_or_refuse_it_in_the_same_way(asked, command, words):
+def test_both_parsers_make_the_same_call_or_refuse_it_in_the_same_way(parsed_call, command, words):
     words = [command, *words]
     call = fast_path(words)
     if call is not None:
-        assert asked(call) == asked(lambda: APP(words, standalone_mode=False))
+        assert parsed_call(call) == parsed_call(lambda: APP(words, standalone_mode=False))
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])
@@ -106,9 +106,9 @@ def test_both_parsers_make_the_same_call_or_refuse_it_in_the_same_way(asked, com
         ("--json", "json", True),
     ],
 )
-def test_each_option_changes_its_own_argument_only(asked, command, words, name, value):
-    _, usual = asked(lambda: APP([command, "a"], standalone_mode=False))
-    _, arguments = asked(lambda: APP([command, "a", *words.split()], standalone_mode=False))
+def test_each_option_changes_its_own_argument_only(parsed_call, command, words, name, value):
+    _, usual = parsed_call(lambda: APP([command, "a"], standalone_mode=False))
+    _, arguments = parsed_call(lambda: APP([command, "a", *words.split()], standalone_mode=False))
     assert arguments == {**usual, name: value}
     assert usual[name] != value
 

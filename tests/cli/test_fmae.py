@@ -195,7 +195,7 @@ def test_damaged_files_are_named_and_the_others_are_converted(cli, folder):
     assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
     assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
     assert lines[2] == "fmae-edge: text.fmae: not a .fmae file"
-    told = records(done)
-    assert [record["status"] for record in told] == ["failed", "failed", "failed", "done"]
-    assert told[0]["error"].startswith("cut.fmae: truncated")
-    assert told[3]["output"] == "coat.decoded.png"
+    outcomes = records(done)
+    assert [record["status"] for record in outcomes] == ["failed", "failed", "failed", "done"]
+    assert outcomes[0]["error"].startswith("cut.fmae: truncated")
+    assert outcomes[3]["output"] == "coat.decoded.png"

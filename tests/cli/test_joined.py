@@ -226,9 +226,11 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
     work = partial(join_files, sources, load, lambda _: b"all", outputs, 1, False)
     with pytest.raises(SystemExit, match="130"):
         convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
-    told = capsys.readouterr()
-    assert re.match(r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", told.err)
-    assert json.loads(told.out)["summary"]["not_tried"] == 100
+    printed = capsys.readouterr()
+    assert re.match(
+        r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", printed.err
+    )
+    assert json.loads(printed.out)["summary"]["not_tried"] == 100
     assert found(tmp_path) == []
 
 

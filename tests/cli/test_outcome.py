@@ -95,12 +95,12 @@ def test_after_ctrl_c_the_summary_counts_the_inputs_that_are_left(tmp_path, caps
     work = partial(convert_files, sources, load, list, outputs, 1, 1)
     with pytest.raises(SystemExit, match="130"):
         convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
-    told = capsys.readouterr()
-    lines = [json.loads(line) for line in told.out.splitlines()]
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
     counts = lines.pop()["summary"]
     assert counts["failed"] == len(lines) < 100
     assert counts["not_tried"] == 100 - len(lines)
-    assert "to continue, run the same command with --skip-existing" in told.err
+    assert "to continue, run the same command with --skip-existing" in printed.err
 
 
 @pytest.fixture

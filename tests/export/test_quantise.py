@@ -134,10 +134,10 @@ def test_all_layers_run_in_int8_if_they_lose_little_together():
 
 def test_the_layers_that_lose_most_return_to_float_until_the_loss_is_small_enough():
     costs = {"a": 0.02, "b": 0.5, "c": 0.04, "d": 0.001}
-    asked = []
+    tried = []
 
     def psnr_with(names):
-        asked.append(names)
+        tried.append(names)
         return 20.0 - sum(cost for name, cost in costs.items() if name not in names)
 
     stay_float, choices = choose_layers(list(costs), frozenset(), 20.0, psnr_with)

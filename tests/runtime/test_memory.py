@@ -31,12 +31,12 @@ def extra(call):
     Path("/proc/self/clear_refs").write_text("5")
     before = kilobytes("VmRSS")
     result = call()
-    beside = kilobytes("VmHWM") - before
-    return result, beside / 1024
+    in_addition = kilobytes("VmHWM") - before
+    return result, in_addition / 1024
 
 def report(name, call, result_bytes):
-    result, beside = extra(call)
-    print(name, beside - result_bytes(result) / 2**20)
+    result, in_addition = extra(call)
+    print(name, in_addition - result_bytes(result) / 2**20)
     return result
 
 def array_bytes(array):

@@ -19,8 +19,8 @@ ort = load_onnxruntime()
 GRAPH = read_bundle(DEFAULT_BUNDLE).files["encoder.onnx"]
 
 
-def options(**asked):
-    return open_session(GRAPH, "it", **asked).get_session_options()
+def options(**requested):
+    return open_session(GRAPH, "it", **requested).get_session_options()
 
 
 def test_threads_and_optimisation():
