@@ -184,7 +184,7 @@ def _problem_of(
     if name in taken:
         return (
             f"{taken[name]} and {source}: both would have the name {name!r}; rename one, leave out --names, or "
-            "use -r with the folder that contains both, which makes its subfolders part of the names"
+            "use --recursive with the folder that contains both, which makes its subfolders part of the names"
         )
     if name in folders:
         problem = f"its name {name!r} is a folder in the name of {folders[name]}"

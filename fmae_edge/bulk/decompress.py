@@ -121,7 +121,7 @@ def _require_few(images: int, most: int | None) -> None:
     if most is not None and images > most:
         raise InputError(
             f"contains {images} images; at most {most} are written as separate files; "
-            f"use -o FILE{_ARRAY} for one array, or --index"
+            f"use an output (-o) that ends in {_ARRAY} for one array, or --index"
         )
 
 
@@ -178,8 +178,8 @@ def _files_of(
         files.append(FileToWrite(f"{source}[{row}]", target, partial(encode, image), notes, twin))
     if len({file.target for file in files}) < len(files):
         raise InputError(
-            f"{source}: contains {len(images)} images, so -o must be a folder, contain {{stem}} or end in "
-            f"{_ARRAY}; --index chooses one image"
+            f"{source}: contains {len(images)} images, so the output (-o) must be a folder, contain {{stem}} or "
+            f"end in {_ARRAY}; --index chooses one image"
         )
     return files
 

@@ -139,7 +139,7 @@ class Outputs:
         if place in self._claimed:
             raise OutputError(
                 f"{path}: {self._claimed[place]} is already written to this path; use separate runs, or "
-                "{path} or {folder} in -o"
+                "{path} or {folder} in the output (-o)"
             )
         skipped = self.skips(path)
         if not skipped and os.path.lexists(path):

@@ -234,7 +234,7 @@ def _require_file(path: Path, most: int | None) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file") from None
     if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path}: is a folder; use -r to read the files in it")
+        raise InputError(f"{path}: is a folder; use --recursive (-r) to read the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: is not a regular file; - reads standard input")
     if most is not None:

@@ -67,7 +67,7 @@ def test_folders(cli, tmp_path, images):
         Image.fromarray(images[0]).save(path, "PNG")
     done = cli("compress", "in")
     assert done.returncode == 1
-    assert "is a folder; use -r" in done.stderr
+    assert "is a folder; use --recursive (-r)" in done.stderr
     done = cli("compress", "-r", "in")
     assert done.stdout.splitlines() == ["in/a.png -> in/a.npy", "in/deeper/b.PNG -> in/deeper/b.npy"]
     (tmp_path / "out").mkdir()
