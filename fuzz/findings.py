@@ -6,7 +6,7 @@ from pathlib import Path
 # error: it raised an error other than FmaeError. slow, memory: it exceeded a limit. killed: the watcher killed it
 # for its time or memory. crash: the process ended.
 KINDS = ("error", "slow", "memory", "killed", "crash")
-_MOST_OF_A_KIND = 20  # more would tell nothing new
+_MOST_OF_A_KIND = 20  # more would show nothing new
 
 
 def find(folder: Path) -> list[Path]:

@@ -124,7 +124,7 @@ class FmaeWriter:
 
 
 def _at_most(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield payloads of at most `most` bytes in all. Raises _TooManyBytesError at the one that exceeds them."""
+    """Yield payloads of at most `most` bytes in total. Raises _TooManyBytesError at the first beyond that."""
     for payload in payloads:
         most -= len(payload)
         if most < 0:

@@ -1,4 +1,4 @@
-"""Make the golden vectors of a bundle, and test that this machine computes the same as the one that exported it.
+"""Make the golden vectors of a bundle, and test that this machine computes the same results as at the export.
 
 Symbols and files are results of integer arithmetic and have to be equal. Latents and pixels have tolerances: CPUs
 add floating-point numbers in different orders and round int8 results differently.
@@ -239,7 +239,7 @@ def _onnxruntime() -> dict[str, Any]:
 def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
     quantisation = record.get("quantisation", {})
     target = quantisation.get("int8_target", "unknown") if isinstance(quantisation, dict) else None
-    if not isinstance(target, str):  # anyone may write the record; `export` writes a string
+    if not isinstance(target, str):  # the record is untrusted; `export` writes a string
         return {"problem": f"the manifest has an invalid record of the quantisation: {quantisation!r:.80}"}
     saturation = "may saturate" if may_saturate(target) else "no saturation"
     return {"int8_graphs": f"for {target}, {saturation} on this CPU"}

@@ -96,13 +96,15 @@ def test_killed_at_random_moments(thousand, latent):
             running.kill()
         written, others = complete_outputs(thousand, latent)
         assert OUTPUTS[number] in written
-        assert len(others) <= available_cpus()  # one a thread that writes; what the one before it left is gone
+        assert (
+            len(others) <= available_cpus()
+        )  # one per writing thread; the files of the previous process are removed
     assert run(thousand, "compress", "--force", *INPUTS)[0] == 0
     assert complete_outputs(thousand, latent) == (set(OUTPUTS), set())
 
 
 def test_ctrl_c(thousand, latent):
-    number = random.randrange(COUNT // 8)  # of the first group, when the last is not in hand yet
+    number = random.randrange(COUNT // 8)  # of the first group, before the last one is read
     with compress_thousand_until(number, thousand) as running:
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
@@ -312,7 +314,7 @@ def run_with_numpy(folder, code, *arguments):
     return run(folder, *arguments, env=environment | {"PYTHONPATH": path})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells who sent a signal")
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system reports the sender of a signal")
 @pytest.mark.parametrize(
     ("code", "exit_code", "sentence"),
     [

@@ -1,7 +1,7 @@
 """Check a graph before onnxruntime sees it: its ports, each operator, and the resources needed for one image.
 
-The graphs of bundles are chains: each operator takes the result of the one before it, and constants. So the shape
-of every result follows from that of the input, and so do the memory and the multiply-adds.
+The graphs of bundles are chains: each operator takes the result of the previous operator, and constants. So the
+shape of every result follows from that of the input, and so do the memory and the multiply-adds.
 
 Hashes do not protect against the maker of a bundle. So a graph may need at most a multiple of what the default
 bundle's graphs need for images of its size. An untrusted bundle takes memory and time in proportion to the size of
