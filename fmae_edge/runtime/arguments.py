@@ -193,7 +193,7 @@ def convert_each(
 ) -> Iterator[Result]:
     """Return an iterator over the results of `convert` for each item.
 
-    Raises InputError at once if `items`, the argument `name`, cannot be iterated over. The message of an
+    Raises InputError immediately if `items`, the argument `name`, cannot be iterated over. The message of an
     InputError of `convert` gets a prefix: `one`, the word for an item, and the item's number.
     """
     try:

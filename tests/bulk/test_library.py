@@ -1,4 +1,4 @@
-"""compress_files and decompress_files as a library: what they yield and raise, and that they print nothing."""
+"""compress_files and decompress_files as a library: outcomes, errors, and no printing."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ COUNT = 200
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch, images):
-    """Two images and a file that is not one, in folders below `photos`, in the current folder."""
+    """Two images and a file that is not an image, in folders below `photos`, in the current folder."""
     monkeypatch.chdir(tmp_path)
     for name, image in zip(("a.png", "deeper/b.png"), images, strict=False):
         path = tmp_path / "photos" / name
@@ -45,7 +45,7 @@ def many(tmp_path, images, monkeypatch):
     return tmp_path
 
 
-def test_one_call_there_and_back(photos, images, capfd):
+def test_round_trip_with_one_call_each(photos, images, capfd):
     run = compress_files(["photos"], "latents/{path}.fmae", recursive=True, quality=7, jobs=2)
     assert not (photos / "latents").exists()  # iterating does the work
     assert [(each.input, each.output, each.status) for each in run] == [
@@ -91,7 +91,7 @@ def test_one_file_of_all_inputs(photos, images, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_exists_is_refused_skipped_or_overwritten(photos):
+def test_existing_outputs_are_refused_skipped_or_overwritten(photos):
     (photos / "a.npy").write_bytes(b"precious")
     for options, status in (({}, "failed"), ({"skip_existing": True}, "skipped"), ({"force": True}, "done")):
         for dry_run in (True, False):
@@ -132,7 +132,7 @@ def test_what_exists_is_refused_skipped_or_overwritten(photos):
         ({"inputs": ["photos/a.png", "photos/deeper/b.png"], "output": "x.npg"}, "output"),
     ],
 )
-def test_wrong_arguments_are_named_before_anything_is_done(photos, options, argument):
+def test_invalid_arguments_are_named_before_any_work(photos, options, argument):
     before = found(photos)
     with pytest.raises(ArgumentError) as raised:
         compress_files(**{"inputs": ["photos/a.png"], **options})
@@ -177,7 +177,7 @@ def test_files_that_are_passed_over_are_counted(photos):
     assert ".png" in run.suffixes
 
 
-def test_text_is_kept_out_of_standard_output_where_results_go(photos):
+def test_no_text_is_printed_where_results_go_to_standard_output(photos):
     assert compress_files(["photos/a.png"], "-").to_stdout
     assert compress_files(["-"]).to_stdout
     assert not compress_files(["-"], "x.npy").to_stdout
@@ -188,7 +188,7 @@ def test_text_is_kept_out_of_standard_output_where_results_go(photos):
 
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("leave", ["break", "raise"])
-def test_a_caller_that_stops_leaves_whole_files_and_no_threads(many, jobs, leave):
+def test_a_caller_that_stops_leaves_complete_files_and_no_threads(many, jobs, leave):
     threads = threading.active_count()
     latent = None
     run = compress_files([many], recursive=True, jobs=jobs)
@@ -260,14 +260,14 @@ def test_a_lack_of_threads_is_raised(many, monkeypatch):
 
 
 def test_progress_is_reported_while_one_file_is_read(many, monkeypatch):
-    told = []
+    reported = []
     run = compress_files([many], many / "all.npy", recursive=True)
-    run.on_progress = told.append
+    run.on_progress = reported.append
     assert len(list(run)) == COUNT
-    assert told == [*range(10, COUNT, 10), COUNT]
+    assert reported == [*range(10, COUNT, 10), COUNT]
 
 
-def test_a_single_image_tells_what_a_fmae_file_would_take(photos, images):
+def test_the_outcome_of_a_single_image_has_the_size_of_its_fmae_file(photos, images):
     (outcome,) = compress_files(["photos/a.png"])
     assert outcome.fmae_bytes() == len(Codec().compress(images[0]))
     for options in ({"output": "x.npy"}, {"output": "x.fmae"}, {"dtype": "int8", "force": True}):

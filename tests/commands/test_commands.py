@@ -73,7 +73,7 @@ def test_info_on_a_bundle_without_a_record(cli, bundle):
     assert cli("info", bundle, "--json").returncode == 0
 
 
-def test_reconstruct_given_images(cli, tmp_path):
+def test_reconstruct_images(cli, tmp_path):
     samples = sorted((REPOSITORY / "samples").glob("*.png"))[:3]
     done = cli("reconstruct", *samples, "-o", "out.png")
     assert done.returncode == 0

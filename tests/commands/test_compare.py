@@ -1,4 +1,4 @@
-"""`compare` shows what real files hold: in a picture, in the terminal, as a table and as JSON."""
+"""`compare` shows the images in real files: in a picture, in the terminal, as a table and as JSON."""
 
 import fcntl
 import io
@@ -163,7 +163,7 @@ def test_show_without_an_output_writes_no_file(cli, tmp_path, pictures, monkeypa
     assert block[-1].split("  ")[0] == "original"
     assert set("".join(block[:-1])) == set(" ░▒▓█")  # not a terminal, so no codes
     both = cli("compare", *pictures, "--show", "-o", "out.png")
-    assert [line.split()[0] for line in both.stdout.splitlines()[-4:-1]] == pictures  # the table of several
+    assert [line.split()[0] for line in both.stdout.splitlines()[-4:-1]] == pictures  # the table of several images
     assert both.stdout.startswith(done.stdout)
     assert both.stdout.splitlines()[-1] == "wrote out.png"
     assert (tmp_path / "out.png").exists()
@@ -260,7 +260,7 @@ def test_no_colour_codes_if_the_user_wants_none(monkeypatch, tmp_path, pictures,
     assert "\x1b" in shown(monkeypatch, tmp_path / "0.png", NO_COLOR="")  # empty: not set
 
 
-def test_an_encoding_without_blocks(monkeypatch, tmp_path, pictures):
+def test_an_encoding_without_block_characters(monkeypatch, tmp_path, pictures):
     text = shown(monkeypatch, tmp_path / "0.png", encoding="ascii")
     assert "++++" in text
     assert "\\u" not in text

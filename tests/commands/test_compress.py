@@ -1,4 +1,4 @@
-"""The main job as a user types it: img.png -> img.npy -> a PNG again."""
+"""The main commands as a user types them: img.png -> img.npy -> a PNG again."""
 
 import json
 
@@ -77,7 +77,7 @@ def test_folders(cli, tmp_path, images):
     assert "no file in it ends in" in cli("compress", "-r", "empty").stderr
 
 
-def test_two_inputs_of_one_name_do_not_overwrite_each_other(cli, tmp_path, images):
+def test_two_inputs_with_the_same_name_do_not_overwrite_each_other(cli, tmp_path, images):
     for folder in ("one", "two", "out"):
         (tmp_path / folder).mkdir()
     for index, folder in enumerate(("one", "two")):

@@ -45,7 +45,7 @@ def test_a_parsed_file_is_described_as_its_bytes_are(contents):
     assert (stack.single, stack.quality, len(stack.payloads)) == (False, 5, 3)
 
 
-def test_a_stack_of_one_image_is_told_from_a_single_image(images):
+def test_a_stack_of_one_image_differs_from_a_single_image(images):
     stack, single = CODEC.parse(CODEC.compress_batch(images[:1])), CODEC.parse(CODEC.compress(images[0]))
     assert (stack.single, CODEC.decompress(stack).shape) == (False, (1, 28, 28))
     assert (single.single, CODEC.decompress(single).shape) == (True, (28, 28))
@@ -100,7 +100,7 @@ def test_a_codec_of_another_bundle_refuses_a_parsed_file(contents, bundle):
             next(other.decompress_iter([file]))
 
 
-def test_a_codec_of_the_same_bundle_takes_a_parsed_file(contents):
+def test_a_codec_of_the_same_bundle_accepts_a_parsed_file(contents):
     for content in contents:
         other = Codec(precision="fp32")
         np.testing.assert_array_equal(other.decompress(CODEC.parse(content)), other.decompress(content))

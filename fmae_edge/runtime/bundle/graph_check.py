@@ -82,8 +82,8 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
 def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value:
     """Return the input or output of a graph, if it has the name and shape that the manifest needs."""
     if [(port.name, port.shape) for port in ports] != [(name, (None, *shape))]:
-        found = {port.name: port.shape for port in ports}
-        raise BundleError(f"{where} has {shown(found)} where the manifest needs {{{name!r}: (None, *{shape})}}")
+        actual = {port.name: port.shape for port in ports}
+        raise BundleError(f"{where} has {shown(actual)} where the manifest needs {{{name!r}: (None, *{shape})}}")
     dtypes = {FLOAT: "float32", UINT8: "uint8"} if name == "image" else {FLOAT: "float32"}
     if ports[0].dtype not in dtypes:
         raise BundleError(

@@ -26,10 +26,10 @@ def apply(
     Raises ValueError for a constant or an attribute that export does not write.
     """
     rule, known = OPERATORS[operator]
-    for name, found in attributes.items():
+    for name, setting in attributes.items():
         expected = known.get(name, ())
-        fits = isinstance(found, expected) if isinstance(expected, type) else found in expected
-        require(fits, f"its attribute {shown(name, 60)} is {shown(found, 60)}")
+        fits = isinstance(setting, expected) if isinstance(expected, type) else setting in expected
+        require(fits, f"its attribute {shown(name, 60)} is {shown(setting, 60)}")
     return rule(Call(value, given, attributes))
 
 
