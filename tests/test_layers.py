@@ -181,7 +181,9 @@ def test_no_module_uses_a_private_name_of_another(folder):
 
 def test_tests_use_private_names_of_their_own_layer_only():
     for path in TESTS.rglob("*.py"):
-        layers = {"cli": ("cli", "commands")}.get(path.parts[len(TESTS.parts)], (path.parts[len(TESTS.parts)],))
+        layers = {"commands": ("cli", "commands")}.get(
+            path.parts[len(TESTS.parts)], (path.parts[len(TESTS.parts)],)
+        )
         for name in private_names(path):
             assert name.split(".")[1] in layers or not name.startswith("fmae_edge."), f"{path} uses {name}"
 
