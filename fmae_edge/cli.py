@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typer import Typer
 
 # Packages that a command imports, and the extras that install them
-_EXTRAS = {
+EXTRAS_OF_PACKAGES = {
     **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
     **dict.fromkeys(("torch", "safetensors"), "train,export"),
     "torchvision": "train",
@@ -203,7 +203,7 @@ def _sentence(error: Exception) -> str:
     from fmae_edge.runtime.errors import OUT_OF_RESOURCES, lacks_resources
 
     if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        extra = EXTRAS_OF_PACKAGES.get((error.name or "").partition(".")[0])
         if extra is not None:
             install = f"install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
             return f"this needs {error.name}: {install}"

@@ -19,7 +19,7 @@ from fmae_edge.runtime.format.npy_file import dump_latents
 from fuzz.mutators import repair_manifest
 from fuzz.seed_graphs import bundles, graphs, priors
 from fuzz.seed_images import image_files, jpeg_files, tiff_files
-from fuzz.targets import _GOLDEN, CORPUS
+from fuzz.targets import CORPUS, GOLDEN
 
 
 def fmae_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
@@ -35,7 +35,7 @@ def fmae_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
 
 def golden_fmae_files() -> Iterator[tuple[str, bytes]]:
     """Yield the golden files."""
-    for file in _GOLDEN["files"]:
+    for file in GOLDEN["files"]:
         kind = "one" if file["single"] else "names" if file["names"] else "stack"
         yield f"{file['prior']}-{file['quality']}-{kind}.fmae", bytes.fromhex(file["content"])
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from fmae_edge.bulk.gray_images import open_gray_codec
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
-from fmae_edge.bulk.run import BulkRun, Outcome
+from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
 from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
-from fmae_edge.runtime.arguments import as_index
+from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError
@@ -31,7 +31,7 @@ _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
     ".webp": webp_bytes,
     _ARRAY: npy_bytes,
 }
-_MOST_FILES = 100_000  # of one input: each one needs a kilobyte of memory until it is written
+MAX_FILES = 100_000  # of one input: each one needs a kilobyte of memory until it is written
 
 Pixels = NDArray[np.uint8]
 
@@ -54,14 +54,15 @@ def decompress_files(
 
     The arguments are those of `fmae-edge decompress`. Raises as `compress_files` does.
     """
-    if jobs < 1:
-        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
+    jobs = as_jobs(jobs)
+    if index is not None and (index := as_integer("index", index)) < 0:
+        raise ArgumentError("index", f"is {index}; expected 0 or more")
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
     output_kind = output_suffix(output)
     suffix, joins = output_kind if output_kind in _ENCODERS else ".png", output_kind == _ARRAY and len(sources) > 1
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
     codec = open_gray_codec(bundle, precision, many_files=len(sources) > 1)
-    most = None if outputs.suffix == _ARRAY or index is not None else _MOST_FILES
+    most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
     load = partial(_load, codec, index, most)
 
     def convert(loaded: Sequence[tuple[Source, Any]]) -> list[list[FileToWrite]]:

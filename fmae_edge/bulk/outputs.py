@@ -10,14 +10,19 @@ from typing import Literal
 
 from fmae_edge.bulk.sources import STREAM, Source, as_path, place_finder
 from fmae_edge.runtime.atomic_write import final_path, refuse_existing, refuse_special, write_error, write_file
-from fmae_edge.runtime.errors import ArgumentError, OutputError
+from fmae_edge.runtime.errors import ArgumentError, OutputError, shown
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("folder", "path", "stem")
 
 
 def output_suffix(output: str | Path | None) -> str:
-    """Return the suffix of an output in lower case, or an empty string for a folder and `-`."""
+    """Return the suffix of an output in lower case, or an empty string for a folder and `-`.
+
+    Raises ArgumentError if `output` is not a path.
+    """
+    if output is not None and not isinstance(output, str | os.PathLike):
+        raise ArgumentError("output", f"is {shown(output)}; expected a str or a Path")
     if output is None or _is_folder(output):
         return ""
     path = Path(output)

@@ -12,7 +12,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import BinaryIO
 
-from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 
 STREAM = Path("-")  # standard input or output; a file of this name has an absolute path, see `as_path`
 _START_BYTES = 1 << 16
@@ -56,8 +56,15 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
     Without `recursive`, reading a folder is an error. A pattern, which the shell does not expand if it is quoted,
     stands for the files that match. Folders and patterns do not repeat files that are already in the list. A
     folder or pattern without files becomes a source with a problem. Also returns the number of files in folders
-    that are passed over because of their suffix. Raises ArgumentError if standard input is in the list twice.
+    that are passed over because of their suffix. Raises ArgumentError if `arguments` are not a list of paths, or
+    contain `-` twice.
     """
+    if isinstance(arguments, str | bytes | os.PathLike):
+        raise ArgumentError("inputs", f"is {shown(arguments)}; expected a list of paths")
+    arguments = list(arguments)
+    for argument in arguments:
+        if not isinstance(argument, str | os.PathLike):
+            raise ArgumentError("inputs", f"contain {shown(argument)}; expected paths as str or Path")
     paths = [as_path(argument) for argument in arguments]
     if paths.count(STREAM) > 1:
         raise ArgumentError("inputs", "contain - twice, but there is only one standard input")

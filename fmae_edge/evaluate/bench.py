@@ -27,8 +27,9 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS, Precision
 Task = Literal["encode", "decode"]
 TASKS: tuple[Task, ...] = get_args(Task)
 BATCHES = (1, 4, 16, 64)
-_LOADS = 7
-_COLD_STARTS = 7
+# Repetitions; the medians are reported
+LOADS = 7
+COLD_STARTS = 7
 _IMAGES_FOR_MEMORY = 10_000
 _Name = TypeVar("_Name", bound=Hashable)
 
@@ -171,7 +172,7 @@ def _load_ms(bundle: Path, image: np.ndarray) -> dict[str, float]:
         codec.decode(codec.encode(image))
         return time.perf_counter() - started
 
-    rounds = [{precision: load(precision) for precision in PRECISIONS} for _ in range(_LOADS)]
+    rounds = [{precision: load(precision) for precision in PRECISIONS} for _ in range(LOADS)]
     return {precision: statistics.median(round_[precision] for round_ in rounds) * 1e3 for precision in PRECISIONS}
 
 
@@ -217,7 +218,7 @@ def _cold_start_ms() -> dict[str, float]:
             "fmae-edge compress": ["-c", compress, "compress", str(picture), "--force"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(_COLD_STARTS):
+        for _ in range(COLD_STARTS):
             for name, arguments in commands.items():
                 started = time.perf_counter()
                 subprocess.run([sys.executable, *arguments], capture_output=True, check=True)

@@ -17,8 +17,8 @@ from fmae_edge.bulk.compress import compress_files
 from fmae_edge.bulk.decompress import decompress_files
 from fmae_edge.bulk.run import Outcome
 from fmae_edge.data.image_file import png_bytes
-from fmae_edge.runtime.errors import ArgumentError, BundleError, DiskError, OutputError, ResourceError
-from tests.cli.results import found
+from fmae_edge.runtime.errors import ArgumentError, BundleError, DiskError, FmaeError, OutputError, ResourceError
+from tests.commands.results import found
 
 COUNT = 200
 
@@ -116,6 +116,18 @@ def test_existing_outputs_are_refused_skipped_or_overwritten(photos):
         ({"jobs": 0}, "jobs"),
         ({"output": "x.txt"}, "output"),
         ({"output": "{number}.npy"}, "output"),
+        ({"jobs": "2"}, "jobs"),
+        ({"jobs": 1.5}, "jobs"),
+        ({"quality": 10}, "quality"),
+        ({"effort": "3"}, "effort"),
+        ({"max_bytes": 30.0}, "max_bytes"),
+        ({"dtype": "float64"}, "dtype"),
+        ({"fit": "crop"}, "fit"),
+        ({"precision": "fp16"}, "precision"),
+        ({"inputs": "photos"}, "inputs"),
+        ({"inputs": Path("photos")}, "inputs"),
+        ({"inputs": [b"photos"]}, "inputs"),
+        ({"output": 1}, "output"),
         ({"inputs": ["-", "-"]}, "inputs"),
         ({"inputs": ["photos/a.png", "photos/deeper/b.png"], "output": "x.npg"}, "output"),
     ],
@@ -129,7 +141,23 @@ def test_invalid_arguments_are_named_before_any_work(photos, options, argument):
     assert found(photos) == before
 
 
-def test_an_error_of_all_inputs_is_raised_by_the_call(photos):
+def test_decompressing_names_wrong_arguments_as_well(photos):
+    for options in ({"jobs": 1.5}, {"precision": "fp16"}, {"inputs": "x.fmae"}, {"index": "0"}, {"index": -1}):
+        with pytest.raises(ArgumentError) as raised:
+            decompress_files(**{"inputs": ["x.fmae"], **options})
+        assert raised.value.argument == next(iter(options))
+
+
+def test_a_run_is_iterated_over_once(photos):
+    run = compress_files(["photos/a.png"])
+    iter(run)  # starts nothing
+    assert len(list(run)) == 1
+    with pytest.raises(FmaeError, match="can be iterated over only once"):
+        list(run)
+    assert run.counts.total() == 1
+
+
+def test_what_fails_every_input_is_raised_by_the_call(photos):
     with pytest.raises(BundleError):
         compress_files(["photos/a.png"], bundle="nowhere")
     with pytest.raises(OutputError, match="is a pipe, socket or device"):
@@ -191,7 +219,22 @@ def test_ctrl_c_is_raised_after_the_outcomes_of_the_current_files(many):
     assert run.not_tried == COUNT - len(outcomes)
 
 
-def test_a_full_disk_is_raised_after_the_outcome_that_reports_it(many, monkeypatch):
+def test_ctrl_c_works_after_a_run_that_ended_in_another_thread(many):
+    outcomes = iter(compress_files([many], recursive=True))
+    rest = [next(outcomes)]
+    try:
+        thread = threading.Thread(target=lambda: rest.extend(outcomes))
+        thread.start()
+        thread.join()
+        assert len(rest) == COUNT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_full_disk_is_raised_after_the_outcome_that_says_so(many, monkeypatch):
     def fail(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -237,3 +280,17 @@ def test_importing_it_loads_nothing_of_the_command_line():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not {"typer", "rich", "torch", "onnxruntime", "fmae_edge.commands", "fmae_edge.cli"} & loaded
+
+
+def test_a_file_is_parsed_once(photos, images, monkeypatch):
+    """Its check codes are compared once, whether it holds one image or a stack."""
+    from fmae_edge.runtime.format import fmae_file
+
+    parsed, unpack = [], fmae_file.unpack
+    monkeypatch.setattr(fmae_file, "unpack", lambda *given: parsed.append(given[0]) or unpack(*given))
+    files = [Codec().compress(images[0]), Codec().compress(images[1]), Codec().compress_batch(images[:3])]
+    for number, content in enumerate(files):
+        (photos / f"{number}.fmae").write_bytes(content)
+    outcomes = list(decompress_files(["[0-2].fmae"], "out/"))
+    assert [each.status for each in outcomes] == ["done"] * 5
+    assert parsed == files

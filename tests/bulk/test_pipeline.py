@@ -15,7 +15,7 @@ from fmae_edge.bulk.run import BulkRun
 from fmae_edge.bulk.sources import Source, groups_of
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.runtime.errors import ResourceError
-from tests.cli.results import found
+from tests.commands.results import found
 
 
 class Work:

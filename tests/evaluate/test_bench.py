@@ -14,7 +14,7 @@ from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 @pytest.fixture(scope="module")
 def bench():
     with pytest.MonkeyPatch.context() as patch:
-        for repetitions in ("_LOADS", "_COLD_STARTS"):
+        for repetitions in ("LOADS", "COLD_STARTS"):
             patch.setattr(f"fmae_edge.evaluate.bench.{repetitions}", 2)
         return run_bench(DEFAULT_BUNDLE, rounds=1)
 

@@ -64,7 +64,7 @@ def test_the_recipe_is_recorded_as_the_run_has_it(export, small_run):
 
 @pytest.mark.parametrize(
     ("limit", "problem"),
-    [("_MAX_BUNDLE_BYTES", "a bundle may have at most"), ("_MAX_MANIFEST_BYTES", "manifest.json has more than")],
+    [("MAX_BUNDLE_BYTES", "a bundle may have at most"), ("MAX_MANIFEST_BYTES", "manifest.json has more than")],
 )
 def test_a_bundle_that_the_runtime_refuses_is_not_written(export, tmp_path, monkeypatch, limit, problem):
     monkeypatch.setattr(f"fmae_edge.runtime.bundle.bundle.{limit}", 1000)

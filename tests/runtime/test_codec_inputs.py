@@ -67,7 +67,7 @@ def test_a_dtype_is_a_name_or_a_type(codec, images):
     for name in ("float32", "float16", "int8"):
         np.testing.assert_array_equal(codec.encode(images, getattr(np, name)), codec.encode(images, name))
     for wrong in ("nonsense", np.int32, 3, ("f4", "f2"), {}):
-        with pytest.raises(InputError, match="latent dtype is"):
+        with pytest.raises(InputError, match="dtype of latents is"):
             codec.encode(images, wrong)
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fmae_edge.runtime import atomic_write as output
+from fmae_edge.runtime import atomic_write
 from fmae_edge.runtime.atomic_write import replacing, write_file
 
 OLD, NEW = b"old" * 100, b"new" * 200
@@ -20,7 +20,7 @@ def write_and_act(number, act, path):
 
     def trace(frame, event, _):
         nonlocal seen
-        if frame.f_code.co_filename != output.__file__:
+        if frame.f_code.co_filename != atomic_write.__file__:
             return None
         if event == "line":
             seen += 1
@@ -38,7 +38,7 @@ def write_and_act(number, act, path):
 
 
 def remove_left_over(folder):
-    output._remove_left_over.__wrapped__(folder)
+    atomic_write._remove_left_over.__wrapped__(folder)
 
 
 def killed(number, path):

@@ -1,5 +1,8 @@
 """A parsed .fmae file decodes as its bytes do, and is not checked again."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -46,6 +49,14 @@ def test_a_stack_of_one_image_differs_from_a_single_image(images):
     stack, single = CODEC.parse(CODEC.compress_batch(images[:1])), CODEC.parse(CODEC.compress(images[0]))
     assert (stack.single, CODEC.decompress(stack).shape) == (False, (1, 28, 28))
     assert (single.single, CODEC.decompress(single).shape) == (True, (28, 28))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda file: pickle.loads(pickle.dumps(file))])
+def test_a_parsed_file_goes_to_another_process(contents, copied):
+    for content in contents:
+        file = copied(copied(CODEC.parse(content)))
+        np.testing.assert_array_equal(CODEC.decompress(file), CODEC.decompress(content))
+        assert CODEC.inspect(file) == CODEC.inspect(content)
 
 
 def test_check_codes_are_computed_once(contents, monkeypatch):

@@ -1,4 +1,4 @@
-"""The results of a command: the files that it wrote, and its output with --json."""
+"""Read the results of a command: the files that it wrote and the records that it printed with --json."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The installed command in its own process: each command once, and behaviour that only a process can show."""
+"""The installed command in its own process: streams, signals, threads and encodings."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from fmae_edge import Codec
 from fmae_edge.measure.quality import mse_per_image, psnr
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 from tests.conftest import CHECKPOINT, COMMAND
 from tests.installed_data import needs_data
 
@@ -92,7 +92,7 @@ def test_an_error_is_one_sentence_and_nothing_is_written(installed, tmp_path, ar
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux shows them")
 def test_a_single_image_starts_no_thread(tmp_path, picture):
-    """numpy would start threads when it is imported, and raise SIGINT, like Ctrl-C, if it cannot."""
+    """OpenBLAS would start threads when numpy is imported, and send SIGINT, as Ctrl-C does, if it cannot."""
     code = (
         "import os, sys\nfrom fmae_edge.cli import main\n"
         "sys.argv = ['fmae-edge', 'compress', 'img.png', '-q']\n"
@@ -107,8 +107,8 @@ def test_a_single_image_starts_no_thread(tmp_path, picture):
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("compress", "img.png"), ("info",)])
-def test_a_reader_that_closes_the_pipe_before_anything_is_written(tmp_path, picture, monkeypatch, arguments):
-    """`fmae-edge info | true`: buffered output at the exit of Python is dropped without a message."""
+def test_a_reader_that_ends_before_anything_is_written(tmp_path, picture, monkeypatch, arguments):
+    """`fmae-edge info | true`: the output that Python has buffered is dropped without a message."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     theirs, ours = os.pipe()
     os.close(theirs)
@@ -126,7 +126,7 @@ def test_a_full_device_as_output():
 
 
 @needs_data
-def test_ctrl_c_says_how_to_continue(tmp_path):
+def test_ctrl_c_during_training_prints_how_to_continue(tmp_path):
     run = tmp_path / "run"
     started = subprocess.Popen(
         [COMMAND, "train", "-o", run],
@@ -149,7 +149,7 @@ def test_ctrl_c_says_how_to_continue(tmp_path):
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
 
 
-def test_a_program_that_reads_a_pipe_gets_each_line_when_its_input_is_done(picture, monkeypatch):
+def test_a_pipe_gets_the_line_of_each_input_at_once(picture, monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     arguments = [COMMAND, "compress", picture.name, "-", "-o", "out/", "--json"]
     with subprocess.Popen(

@@ -174,7 +174,7 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("command", "option", "more"), [(each[0], each[1], each[2:]) for each in NUMBERS])
 @pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "-1", "0x5", "5.0", "9" * 19, "\n"])
-def test_numbers_that_are_not_valid_for_an_option(cli, tmp_path, command, option, more, value):
+def test_numbers_out_of_the_range_of_an_option(cli, tmp_path, command, option, more, value):
     """Python itself refuses to read or print integers of thousands of digits."""
     refused(
         cli(command, f"{option}={value}", *more), f"fmae-edge: {option} is '.*; expected an", tmp_path, [], code=2
@@ -207,7 +207,7 @@ def test_parity_of_a_run_with_another_latent_size(cli, tmp_path, bundle):
 
 
 @pytest.mark.parametrize("output", ["taken", "taken/folder"])
-def test_an_evaluation_that_cannot_be_written_is_not_started(cli, tmp_path, monkeypatch, output):
+def test_an_evaluation_with_an_impossible_output_does_not_start(cli, tmp_path, monkeypatch, output):
     (tmp_path / "taken").write_text("precious")
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", None)
     refused(cli("evaluate", "-o", output), "taken.*: ", tmp_path, ["taken"])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
-from tests.cli.results import found, pixels, records
+from tests.commands.results import found, pixels, records
 
 PICTURES = ("a.png", "deeper/b.png", "deeper/still/c.png")
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 
 
 def test_without_an_original_the_plain_name_is_used(cli, tmp_path, picture):

@@ -18,8 +18,8 @@ from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.atomic_write import replacing
 from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.format.npy_file import dump_latents
-from tests.cli.permissions import obey_permissions
-from tests.cli.results import records
+from tests.commands.permissions import obey_permissions
+from tests.commands.results import records
 from tests.conftest import COMMAND
 
 COUNT = 1000

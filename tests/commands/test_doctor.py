@@ -1,4 +1,4 @@
-"""`fmae-edge doctor` distinguishes machines and bundles that work from those that do not."""
+"""`fmae-edge doctor` finds out whether a machine and a bundle work."""
 
 import json
 
@@ -16,7 +16,7 @@ CHECKS = {"fp32 latents", "fp32 pixels", "int8 latents", "int8 pixels", "symbols
 
 
 def put(bundle, name, content):
-    """Write a file of a bundle with correct hashes, as an attacker would."""
+    """Write a file of a bundle and its hash in the manifest."""
     (bundle / name).write_bytes(content)
     rewrite(bundle, lambda manifest: manifest["files"].update({name: vars(FileEntry.of(content))}))
 
@@ -64,7 +64,7 @@ def test_without_json_it_prints_lines_and_a_table(cli):
         ("symbols", lambda t: t + np.eye(*t.shape, 5, np.int32), "symbols of a file"),
     ],
 )
-def test_a_machine_that_computes_other_results_fails(bundle, tensor, change, check):
+def test_a_machine_with_other_results_fails(bundle, tensor, change, check):
     golden = safetensors.numpy.load((bundle / GOLDEN_NAME).read_bytes())
     golden[tensor] = np.ascontiguousarray(change(golden[tensor]))
     put(bundle, GOLDEN_NAME, safetensors.numpy.save(golden))
@@ -150,7 +150,7 @@ def test_a_damaged_bundle_is_reported_with_all_other_facts(cli, bundle):
     assert "  numpy: " in done.stdout
 
 
-def test_a_bundle_without_golden_vectors_is_healthy(bundle):
+def test_a_bundle_without_golden_vectors_passes(bundle):
     rewrite(bundle, lambda manifest: manifest["files"].pop(GOLDEN_NAME))
     report = diagnose(bundle)
     assert report["healthy"]

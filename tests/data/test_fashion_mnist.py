@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fmae_edge.data import fashion_mnist as data_module
+from fmae_edge.data import fashion_mnist as module
 from fmae_edge.data.errors import DataError
 from fmae_edge.data.fashion_mnist import DEBIAN_FOLDER, load_fashion_mnist
 from tests.installed_data import needs_data
@@ -99,7 +99,7 @@ def test_a_download_is_the_last_resort_and_goes_to_the_cache(tmp_path, monkeypat
                 shutil.copy(DEBIAN_FOLDER / f"{name}.gz", raw)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(data_module, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setattr(module, "DEBIAN_FOLDER", tmp_path / "not-installed")
     monkeypatch.setattr("fmae_edge.data.torchvision_import.fashion_mnist_class", lambda: Downloads)
     found = load_fashion_mnist()
     assert downloads == [(tmp_path / "fmae-edge", True)]
@@ -112,7 +112,7 @@ def test_a_download_that_fails(tmp_path, monkeypatch):
         raise RuntimeError("Error downloading train-images")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(data_module, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setattr(module, "DEBIAN_FOLDER", tmp_path / "not-installed")
     monkeypatch.setattr("fmae_edge.data.torchvision_import.fashion_mnist_class", lambda: no_network)
     with pytest.raises(DataError, match=r"cannot be downloaded.*make data"):
         load_fashion_mnist()

@@ -9,8 +9,8 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.format.npy_file import dump_latents
-from tests.cli.permissions import obey_permissions
-from tests.cli.results import found, records
+from tests.commands.permissions import obey_permissions
+from tests.commands.results import found, records
 from tests.conftest import COMMAND
 
 

@@ -20,7 +20,7 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import DiskError
-from tests.cli.results import found, records, summary
+from tests.commands.results import found, records, summary
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
-from tests.cli.results import records
+from tests.commands.results import records
 from tests.conftest import REPOSITORY
 
 CODEC = Codec()

@@ -1,4 +1,4 @@
-"""Help and suggestions of the command line, and its errors for wrong usage."""
+"""Help texts, suggestions, and error messages that are one sentence."""
 
 import errno
 import gc
@@ -49,7 +49,7 @@ def test_the_list_of_commands_describes_each_command(cli):
         (("train", "--rate-distorsion", "1"), "--rate-distortion"),
     ],
 )
-def test_a_mistyped_command_or_option_gets_a_suggestion(cli, typed, suggested):
+def test_a_typing_mistake_gets_a_suggestion(cli, typed, suggested):
     done = cli(*typed)
     assert done.returncode == 2
     assert suggested in done.stderr
@@ -105,7 +105,7 @@ def test_an_error_of_the_system_is_one_sentence(cli, monkeypatch, error, code, s
 
 
 def test_garbage_is_collected_while_a_command_runs(cli, monkeypatch):
-    """It is off while modules are imported; if it stayed off, memory would grow in a long run."""
+    """Collection is off only while modules are imported; in a long run, memory would grow."""
     enabled = []
     monkeypatch.setattr(info, "_describe_bundle", lambda *_: enabled.append(gc.isenabled()))
     cli("info")
@@ -164,7 +164,7 @@ def test_a_file_name_that_starts_with_a_dash_gets_a_hint(cli, tmp_path, argument
         ("compress", "--qualty", "--", "-here"),
     ],
 )
-def test_other_wrong_usage_gets_no_such_hint(cli, tmp_path, arguments):
+def test_other_wrong_usage_gets_no_hint_about_file_names(cli, tmp_path, arguments):
     (tmp_path / "-here").touch()
     assert "./" not in cli(*arguments).stderr
 

@@ -11,8 +11,8 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.runtime.errors import OutputError
-from tests.cli.results import found, records
-from tests.cli.terminals import terminal
+from tests.commands.results import found, records
+from tests.commands.terminals import terminal
 from tests.conftest import COMMAND
 
 
@@ -122,7 +122,7 @@ def test_binary_results_are_not_written_to_a_terminal(folders):
 
 
 def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.bulk.decompress._MOST_FILES", 3)
+    monkeypatch.setattr("fmae_edge.bulk.decompress.MAX_FILES", 3)
     np.save(folders / "four.npy", np.zeros((4, 64), np.float32))
     np.save(folders / "three.npy", np.zeros((3, 64), np.float32))
     cli("compress", "-r", "in", "in/one/img.png", "in/two/img.png", "-o", "four.fmae")

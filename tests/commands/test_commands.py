@@ -1,4 +1,4 @@
-"""Output and files of the other commands."""
+"""Version, help, `info`, `reconstruct` and `train`: the output, the files and the exit code."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def test_help_names_every_command(cli):
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["compress", "--help"]])
-def test_help_and_version_do_not_import_numpy(arguments):
+def test_help_and_version_import_no_heavy_package(arguments):
     code = (
         "import sys; from fmae_edge.cli import main\n"
         f"sys.argv = ['fmae-edge', *{arguments!r}]\n"
@@ -45,7 +45,7 @@ def test_help_and_version_do_not_import_numpy(arguments):
     assert not loaded & {"numpy", "onnxruntime", "torch", "PIL", "rich.progress"}
 
 
-def test_few_modules_are_imported_before_ctrl_c_is_handled():
+def test_the_entry_point_imports_little_before_it_catches_ctrl_c():
     code = "import sys; import fmae_edge.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -92,7 +92,7 @@ def test_reconstruct_images(cli, tmp_path):
     assert [row["image"] for row in rows] == [str(sample) for sample in samples]
 
 
-def test_reconstruct_to_standard_output_prints_text_to_standard_error():
+def test_reconstruct_to_standard_output_prints_the_table_on_standard_error():
     sample = next((REPOSITORY / "samples").glob("*.png"))
     for more, start in ([], "image"), (["--json"], "{"):
         done = subprocess.run([COMMAND, "reconstruct", sample, "-o", "-", *more], capture_output=True, check=True)
@@ -103,9 +103,7 @@ def test_reconstruct_to_standard_output_prints_text_to_standard_error():
 
 
 def test_reconstruct_leaves_out_unreadable_images_and_fails(cli, tmp_path, picture, monkeypatch, images):
-    monkeypatch.setattr(
-        Codec, "decode", lambda *_: images[:1]
-    )  # without a difference: a PSNR that JSON cannot represent
+    monkeypatch.setattr(Codec, "decode", lambda *_: images[:1])  # an exact copy, whose PSNR is infinite
     done = cli("reconstruct", "img.png", "nowhere.png", "--json")
     assert done.returncode == 1
     assert done.stderr == "fmae-edge: nowhere.png: no such file\n"
@@ -123,7 +121,7 @@ def test_reconstruct_draws_five_test_images_by_default(cli, tmp_path, images):
 
 
 @needs_data
-def test_train_prints_its_settings_and_refuses_an_existing_run(cli, tmp_path):
+def test_train_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
@@ -138,7 +136,7 @@ def test_resume_keeps_the_recipe(cli):
     assert "--lr is 0.1, but the run was started with 0.004" in done.stderr
 
 
-def test_a_missing_extra_is_named(tmp_path):
+def test_a_missing_package_is_reported_with_the_extra_to_install(tmp_path):
     for missing, extra in (("typer", "cli"), ("torch", "train,export")):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"

@@ -26,7 +26,7 @@ def terminal(folder, *arguments, after=None, environment=None, stdout=None):
         while True:
             try:
                 part = os.read(parent, 65536)
-            except OSError:  # Linux raises this when the other end is closed
+            except OSError:  # the end of the output on Linux
                 break
             if not part:
                 break

@@ -1,4 +1,4 @@
-"""`fmae-edge info` describes bundles and .fmae files, whatever they contain."""
+"""`fmae-edge info` describes a bundle and a .fmae file, and resists hostile contents."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_a_manifest_cannot_control_a_terminal(cli, bundle, command):
         assert done.stdout.count(r"evil\x1b[2J") == 4
 
 
-def test_a_figure_that_is_too_large_causes_no_traceback(cli, bundle):
+def test_a_number_that_is_too_large_is_an_error(cli, bundle):
     rewrite(bundle, lambda content: content["record"]["training"]["metrics"][-1].update(test_mse=10**400))
     done = cli("info", "bundle")
     assert done.returncode == 1
@@ -82,7 +82,7 @@ def test_a_file_of_another_bundle(cli, tmp_path, bundle, images):
         ("missing", None, "no such bundle folder"),
     ],
 )
-def test_files_that_are_incomplete_or_of_another_kind(cli, tmp_path, name, content, sentence):
+def test_a_target_that_is_neither_a_complete_file_nor_a_bundle(cli, tmp_path, name, content, sentence):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     done = cli("info", name)
@@ -108,6 +108,6 @@ def test_names_are_shown_and_cannot_control_a_terminal(cli, tmp_path, images):
     assert "U+001B" in record["names_error"]
 
 
-def test_an_empty_stack_with_names_has_no_names(cli, tmp_path, images):
+def test_an_empty_stack_has_no_names(cli, tmp_path, images):
     (tmp_path / "none.fmae").write_bytes(Codec().compress_batch(images[:0], names=[]))
     assert cli("info", "none.fmae").stdout.endswith("\nnames     none\n")

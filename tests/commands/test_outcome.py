@@ -16,7 +16,7 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print, print_outcomes
 from fmae_edge.data.image_file import SUFFIXES, png_bytes
 from fmae_edge.runtime.errors import DiskError
-from tests.cli.results import records, summary
+from tests.commands.results import records, summary
 
 
 def run_of(*inputs, names=("x",)):

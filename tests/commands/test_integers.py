@@ -1,4 +1,4 @@
-"""Integers of any length are read as typed, and other values are named in the error."""
+"""Options that take integers: any length is parsed, and a wrong value is named."""
 
 import pytest
 from hypothesis import given
@@ -40,13 +40,13 @@ def test_the_longest_integers_are_read(number):
         ("7" * 5000, f"from 1 to {AT_MOST}"),
     ],
 )
-def test_the_largest_integer_is_shown_only_for_integers_that_are_too_large(text, bounds):
+def test_the_largest_integer_is_named_only_if_it_matters(text, bounds):
     with pytest.raises(UsageError, match=f"expected an integer {bounds}$"):
         integer("--of", 1)(text)
 
 
 @pytest.mark.parametrize("text", ["", "five", "5.0", "1_0", " 5", "5\n", "\u0665", "5e0", "--5", str(AT_MOST + 1)])
-def test_everything_else_is_refused(text):
+def test_other_text_is_refused(text):
     with pytest.raises(UsageError, match="^--of is '"):
         integer("--of", 0)(text)
 
