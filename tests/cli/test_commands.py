@@ -126,7 +126,7 @@ def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: already exists; continue it with --resume" in done.stderr
+    assert "run: already exists; continue with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 
@@ -137,11 +137,17 @@ def test_resume_keeps_the_recipe(cli):
 
 
 def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
-    for missing, extra in (("typer", "cli"), ("torch", "train,export")):
+    for arguments, missing, extra in (
+        (["train"], "typer", "cli"),
+        (["train"], "torch", "train"),
+        (["export", str(CHECKPOINT), "-o", "made"], "torch", "export"),
+        (["parity", str(CHECKPOINT), str(DEFAULT_BUNDLE)], "torch", "export"),
+        (["evaluate", "-o", "made"], "bjontegaard", "evaluate"),
+    ):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"
             "from fmae_edge.cli import main\n"
-            "sys.argv = ['fmae-edge', 'train']; main()"
+            f"sys.argv = ['fmae-edge', *{arguments}]; main()"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
