@@ -98,6 +98,13 @@ def test_nothing_is_overwritten(cli, tmp_path, pictures):
     assert (tmp_path / "0.png").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["compare", "reconstruct"])
+def test_braces_in_the_name_of_the_picture_are_not_a_pattern(cli, tmp_path, pictures, command):
+    for name in ("{stem}.png", "{x}.png", "a{b.png"):
+        assert cli(command, pictures[0], "-o", name).returncode == 0
+        assert (tmp_path / name).is_file()
+
+
 def test_a_bad_file_does_not_stop_the_others(cli, tmp_path, pictures, images):
     (tmp_path / "bad.png").write_text("hello")
     done = cli("compare", "0.png", "bad.png", "2.png", "missing.png")
@@ -212,6 +219,19 @@ def test_with_standard_output_closed_the_table_goes_to_standard_error(monkeypatc
     compare([tmp_path / "0.png"], output=tmp_path / "c.png")
     assert (tmp_path / "c.png").exists()
     assert capsys.readouterr().err.startswith("image ")
+
+
+def test_reconstruct_fails_where_its_figures_cannot_be_printed(tmp_path, pictures):
+    for options in ([], ["--json"]):
+        command = '"$@" >&-; echo $?'
+        done = subprocess.run(
+            ["sh", "-c", command, "sh", COMMAND, "reconstruct", pictures[0], "--force", *options],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("1\n", "fmae-edge: standard output is closed\n")
 
 
 def test_show_does_not_mix_with_json(cli, tmp_path, pictures):
