@@ -1,4 +1,4 @@
-"""Measure how long commands take as whole processes, with the fast path and with Typer.
+"""Measure the time of commands as complete processes, with the fast path and with Typer.
 
 `python benchmarks/cold_start.py`, a minute. The fast path in fmae_edge/cli.py runs common calls without Typer. A
 command runs as it is and with the fast path turned off, in turns; the table has medians. `info` and `doctor` have

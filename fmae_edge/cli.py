@@ -205,6 +205,9 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRAS_OF_PACKAGES.get((error.name or "").partition(".")[0])
         if extra is not None:
+            command = "".join(sys.argv[1:2])
+            wanted = "export" if command == "parity" else command
+            extra = wanted if wanted in extra.split(",") else extra
             install = f"install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
             return f"this needs {error.name}: {install}"
     for cause in _causes(error):

@@ -26,11 +26,11 @@ from fuzz.headers import mutate_fmae, mutate_npy
 from fuzz.mutators import (
     Change,
     Mutator,
-    mend_manifest,
-    mended,
     mutate_bundle,
     mutate_json,
     mutate_safetensors,
+    repair_manifest,
+    repaired,
     unzip_bundle,
     with_manifest,
 )
@@ -96,7 +96,7 @@ def read_golden_fmae(content: bytes) -> None:
 
 
 def _decode_alike(prior: Prior, payloads: tuple[bytes, ...], latents: int, quality: int) -> None:
-    """Decode payloads one by one and all at once. The results must be the same."""
+    """Decode payloads one by one and all together. The results must be the same."""
     if payloads:
         several = payloads * -(-_SIDE_BY_SIDE // len(payloads))
         many = decode_symbols(prior, several, latents, quality)[: len(payloads)]
@@ -183,7 +183,7 @@ TARGETS = {
     "image": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
     "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 80),
     "jpeg": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
-    "manifest": Target(read_manifest, mended(mend_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
+    "manifest": Target(read_manifest, repaired(repair_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
     "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 150),
     "bundle": Target(read_bundle_folder, mutate_bundle, 16 * _KB, 2 * _MB, 10),
     "graph": Target(read_graph, _mutate_graph, 16 * _KB, 2 * _MB, 20),

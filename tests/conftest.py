@@ -34,7 +34,7 @@ def images() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def fashion_mnist():
-    """The whole data set, if it is installed."""
+    """The complete data set, if it is installed."""
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
     return load_fashion_mnist()

@@ -28,7 +28,7 @@ LAYERS = {
 WITHOUT_PYTORCH = ("runtime", "data", "measure", "bulk", "evaluate")
 MAX_LINES = 300
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
-# What each folder of the runtime may import of the runtime: folders, and modules beside them
+# The parts of the runtime that each folder of it may import: folders, and modules next to them
 RUNTIME_FOLDERS = {
     "bundle": ("errors",),
     "entropy": ("bundle", "arguments", "errors"),
@@ -130,7 +130,7 @@ def test_no_module_imports_itself_through_others():
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)
 def test_no_test_module_imports_a_test_file(path):
-    """Shared code has modules of its own, because pytest would collect the tests of an imported file twice."""
+    """Shared code has its own modules, because pytest would collect the tests of an imported file twice."""
     for name in imported(path):
         if name.startswith("tests."):
             assert not any(part.startswith("test_") for part in name.split(".")), f"{path} imports {name}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +11,18 @@ from numpy.typing import NDArray
 from fmae_edge.bulk.gray_images import open_gray_codec, read_image
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
-from fmae_edge.bulk.run import BulkRun, Outcome, failed, settle
+from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
-from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, as_options
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import dump_latents
-from fmae_edge.runtime.latents import LatentDtype
+from fmae_edge.runtime.latents import LatentDtype, as_latent_dtype
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
@@ -63,8 +64,10 @@ def compress_files(
     suffix = _result_suffix(output, output_kind, dtype, fmae_only)
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
-    if jobs < 1:
-        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
+    jobs = as_jobs(jobs)
+    if fit not in (None, *get_args(Fit)):
+        raise ArgumentError("fit", f"is {shown(fit)}; expected one of {', '.join(get_args(Fit))}")
+    dtype = None if dtype is None else as_latent_dtype(dtype)
     settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
     as_options(*settings)
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
@@ -184,7 +187,7 @@ def _problem_of(
     if name in taken:
         return (
             f"{taken[name]} and {source}: both would have the name {name!r}; rename one, leave out --names, or "
-            "use -r with the folder that contains both, which makes its subfolders part of the names"
+            "use --recursive with the folder that contains both, which makes its subfolders part of the names"
         )
     if name in folders:
         problem = f"its name {name!r} is a folder in the name of {folders[name]}"

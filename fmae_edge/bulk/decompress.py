@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from fmae_edge.bulk.gray_images import open_gray_codec
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
-from fmae_edge.bulk.run import BulkRun, Outcome
+from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
 from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
-from fmae_edge.runtime.arguments import as_index
+from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError
@@ -54,8 +54,9 @@ def decompress_files(
 
     The arguments are those of `fmae-edge decompress`. Raises as `compress_files` does.
     """
-    if jobs < 1:
-        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
+    jobs = as_jobs(jobs)
+    if index is not None and (index := as_integer("index", index)) < 0:
+        raise ArgumentError("index", f"is {index}; expected 0 or more")
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
     output_kind = output_suffix(output)
     suffix, joins = output_kind if output_kind in _ENCODERS else ".png", output_kind == _ARRAY and len(sources) > 1
@@ -121,7 +122,7 @@ def _require_few(images: int, most: int | None) -> None:
     if most is not None and images > most:
         raise InputError(
             f"contains {images} images; at most {most} are written as separate files; "
-            f"use -o FILE{_ARRAY} for one array, or --index"
+            f"use an output (-o) that ends in {_ARRAY} for one array, or --index"
         )
 
 
@@ -178,8 +179,8 @@ def _files_of(
         files.append(FileToWrite(f"{source}[{row}]", target, partial(encode, image), notes, twin))
     if len({file.target for file in files}) < len(files):
         raise InputError(
-            f"{source}: contains {len(images)} images, so -o must be a folder, contain {{stem}} or end in "
-            f"{_ARRAY}; --index chooses one image"
+            f"{source}: contains {len(images)} images, so the output (-o) must be a folder, contain {{stem}} or "
+            f"end in {_ARRAY}; --index chooses one image"
         )
     return files
 

@@ -10,14 +10,19 @@ from typing import Literal
 
 from fmae_edge.bulk.sources import STREAM, Source, as_path, place_finder
 from fmae_edge.runtime.atomic_write import final_path, refuse_existing, refuse_special, write_error, write_file
-from fmae_edge.runtime.errors import ArgumentError, OutputError
+from fmae_edge.runtime.errors import ArgumentError, OutputError, shown
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("folder", "path", "stem")
 
 
 def output_suffix(output: str | Path | None) -> str:
-    """Return the suffix of an output in lower case, or an empty string for a folder and `-`."""
+    """Return the suffix of an output in lower case, or an empty string for a folder and `-`.
+
+    Raises ArgumentError if `output` is not a path.
+    """
+    if output is not None and not isinstance(output, str | os.PathLike):
+        raise ArgumentError("output", f"is {shown(output)}; expected a str or a Path")
     if output is None or _is_folder(output):
         return ""
     path = Path(output)
@@ -40,7 +45,8 @@ class Outputs:
     keep the subfolders below the folder that is searched with -r. Names end in `suffix`, which is one of
     `suffixes`. With `join`, all inputs become one file unless `output` is a pattern; `one_file` is its path.
     Missing folders are created, except that of an output file. Existing results are skipped with `skip_existing`,
-    overwritten with `force`, else refused. With `dry_run`, nothing is written.
+    overwritten with `force`, else refused. With `dry_run`, nothing is written. Without `patterns`, braces in
+    `output` are ordinary characters.
 
     Raises ArgumentError if the results of `sources` cannot go to `output`, OutputError for a pipe or a device.
     """
@@ -55,6 +61,7 @@ class Outputs:
         force: bool = False,
         skip_existing: bool = False,
         dry_run: bool = False,
+        patterns: bool = True,
     ) -> None:
         if force and skip_existing:
             raise ArgumentError("skip_existing", "keeps files that force would overwrite; use only one of them")
@@ -64,10 +71,10 @@ class Outputs:
         self._folders_made: set[Path] = set()
         self._inputs = {_identity(source.path) for source in sources} - {None}
         self._path = None if output is None else as_path(output)
-        if output is not None:
+        if output is not None and patterns:
             _require_fields(output)
         output_kind = output_suffix(output)
-        self._is_pattern = _FIELD.search(str(output)) is not None and not _is_folder(output)
+        self._is_pattern = patterns and _FIELD.search(str(output)) is not None and not _is_folder(output)
         self._is_folder = not (output is None or self._path == STREAM or self._is_pattern or output_kind)
         self._makes_folders = output is None or self._is_folder or self._is_pattern
         self.one_file = self._path if join and not self._makes_folders else None
@@ -139,7 +146,7 @@ class Outputs:
         if place in self._claimed:
             raise OutputError(
                 f"{path}: {self._claimed[place]} is already written to this path; use separate runs, or "
-                "{path} or {folder} in -o"
+                "{path} or {folder} in the output (-o)"
             )
         skipped = self.skips(path)
         if not skipped and os.path.lexists(path):

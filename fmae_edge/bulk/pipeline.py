@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -273,7 +273,7 @@ def _start(pool: Executor, jobs: int) -> None:
 @contextmanager
 def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
     """Yield a function that returns True once Ctrl-C was pressed. A second Ctrl-C raises KeyboardInterrupt."""
-    pressed = threading.Event()
+    pressed, ended = threading.Event(), threading.Event()
     usual = signal.getsignal(signal.SIGINT)
     if (
         here
@@ -283,12 +283,16 @@ def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
         yield pressed.is_set
         return
 
-    def note(*_: object) -> None:
+    def note(*received: Any) -> None:
         signal.signal(signal.SIGINT, usual)
         pressed.set()
+        if ended.is_set():
+            signal.default_int_handler(*received)
 
     signal.signal(signal.SIGINT, note)
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, usual)
+        ended.set()
+        if threading.current_thread() is threading.main_thread():  # else `note` does it at the next Ctrl-C
+            signal.signal(signal.SIGINT, usual)

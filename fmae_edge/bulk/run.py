@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.sources import Source
-from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
+from fmae_edge.runtime.arguments import as_integer
+from fmae_edge.runtime.errors import ArgumentError, DiskError, FmaeError, OutputError, ResourceError
 
 Result = TypeVar("Result")
 # An input with several outcomes is counted under the first of these
@@ -37,6 +38,8 @@ class Outcome:
 class BulkRun:
     """A run over many inputs. Iterate over it once: it does the work and yields one Outcome per input, in order.
 
+    A second iteration raises FmaeError: the results are written.
+
     An input that becomes several files has one Outcome per file. Ctrl-C finishes the current files and raises
     KeyboardInterrupt; a second Ctrl-C does not wait. Any other error that ends a run early is raised after the
     outcomes so far, and is in `ended_by`: DiskError for a full disk, ResourceError for a lack of threads,
@@ -56,6 +59,7 @@ class BulkRun:
         suffixes: Sequence[str],
         outputs: Outputs,
     ) -> None:
+        self._started = False
         self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
         self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
         self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
@@ -70,6 +74,9 @@ class BulkRun:
         return self.inputs - self.counts.total()
 
     def __iter__(self) -> Iterator[Outcome]:
+        if self._started:
+            raise FmaeError("a run can be iterated over only once; call the function again for another run")
+        self._started = True
         last: Outcome | None = None
         try:
             for outcomes in chain.from_iterable(self._work(self._advance)):
@@ -90,6 +97,14 @@ class BulkRun:
         self.handled += inputs
         if self.on_progress is not None:
             self.on_progress(self.handled)
+
+
+def as_jobs(jobs: object) -> int:
+    """Return a number of threads. Raises ArgumentError if it is not an integer of 1 or more."""
+    number = as_integer("jobs", jobs)
+    if number < 1:
+        raise ArgumentError("jobs", f"is {number}; expected 1 or more")
+    return number
 
 
 def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:

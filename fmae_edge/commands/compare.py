@@ -84,7 +84,8 @@ def compare(
                 text = comparison_text(each, stream, console.has_colours(stream))
                 print(f"{console.printable(each.name)}: {text}\n", file=stream)
         # For a single image, --show prints the same figures
-        print_qualities(names, qualities, target, json, sizes, table=len(names) > 1 or not show)
+        stream = text_stream(target)
+        print_qualities(names, qualities, target, json, stream, sizes, table=len(names) > 1 or not show)
     if len(names) < len(sources):
         raise typer.Exit(1)
 
@@ -98,7 +99,7 @@ def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "O
 
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
         raise console.UsageError(f"{path}: the picture must go to a file whose name ends in .png")
-    outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force)
+    outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force, patterns=False)
     outputs.claim(path)
     outputs.rehearse(path)
     return outputs
@@ -140,11 +141,11 @@ def print_qualities(
     qualities: "Sequence[Quality]",
     target: Path | None,
     json: bool,
+    stream: TextIO,
     sizes: Sequence[int] | None = None,
     table: bool = True,
 ) -> None:
     """Print the quality of each image, and its size in bytes if there are `sizes`, as JSON or as a table."""
-    stream = text_stream(target)
     if json:
         for name, quality, size in zip(names, qualities, sizes or repeat(None), strict=False):
             record = {

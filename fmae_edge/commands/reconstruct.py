@@ -1,11 +1,12 @@
 """`fmae-edge reconstruct`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fmae_edge.bulk.sources import expand
+from fmae_edge.bulk.sources import STREAM, expand
 from fmae_edge.commands import options
 from fmae_edge.commands.compare import claim_picture, load_images, print_qualities
 
@@ -51,6 +52,6 @@ def reconstruct(
     decoded = codec.decode(codec.encode(originals))
     qualities = measure_each(originals, decoded)
     outputs.write(output, to_png(draw_reconstructions(originals, decoded, qualities)))
-    print_qualities(names, qualities, output, json)
+    print_qualities(names, qualities, output, json, sys.stderr if output == STREAM else sys.stdout)
     if len(names) < len(sources):
         raise typer.Exit(1)

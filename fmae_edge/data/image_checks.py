@@ -33,7 +33,7 @@ _TABLES, _TABLE_BYTES = 0xDB, 65  # quantisation tables; a segment may hold seve
 _PHOTOSHOP, _PHOTOSHOP_BLOCK = 0xED, b"8BIM"
 _MARKER = re.compile(rb"\xff([^\0\xff])")
 _MARKER_AFTER_PIXELS = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")
-_MOST_SCANS = 30  # each decodes the whole image again; progressive files have 10, those in CMYK 18
+_MOST_SCANS = 30  # each decodes the complete image again; progressive files have 10, those in CMYK 18
 _MOST_EXIF_SEGMENTS = 64  # Pillow appends them one by one, which takes quadratic time; cameras write one
 
 GIF_STARTS = (b"GIF87a", b"GIF89a")

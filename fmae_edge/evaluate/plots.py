@@ -13,7 +13,7 @@ from fmae_edge.evaluate.bench import BATCHES, Bench
 Point = tuple[float, float]
 Floats = NDArray[np.float64]
 
-# Okabe and Ito's palette, which colour-blind people can tell apart, without the yellow, which is too pale on
+# Okabe and Ito's palette, which colour-blind people can distinguish, without the yellow, which is too pale on
 # white. Blue and orange are visible on white and on black
 BLUE, ORANGE = "#0072B2", "#D55E00"
 _COLOURS = ("#000000", ORANGE, BLUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -77,7 +77,7 @@ def plot_rate_apart(
 def _names(*panels: Sequence[Curve]) -> list[str]:
     names = list(dict.fromkeys(curve.name for curves in panels for curve in curves))
     if len(names) > MAX_CURVES:
-        raise ValueError(f"{len(names)} curves, but only {MAX_CURVES} colours that everyone can tell apart")
+        raise ValueError(f"{len(names)} curves, but only {MAX_CURVES} colours that everyone can distinguish")
     return names
 
 

@@ -2,7 +2,7 @@
 
 Every graph runs at several batch sizes, with the optimisations of onnxruntime on and off. The latents of the
 encoder are compared with those of PyTorch. The decoder gets these latents, and its pixels are compared with
-PyTorch's reconstruction, so the gates hold for the whole codec.
+PyTorch's reconstruction, so the gates apply to the complete codec.
 """
 
 import math

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.errors import ArgumentError, shown
 
 # Latents are counted in units: the fixed point of the exported prior. Quality q quantises in steps of
-# QUALITY_STEPS[q - 1] units, each three quarters of the one before, rounded to integers.
+# QUALITY_STEPS[q - 1] units, each three quarters of the previous step, rounded to integers.
 UNITS = 80
 QUALITY_STEPS = (64, 48, 36, 27, 20, 15, 11, 8, 6)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, SupportsIndex, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.errors import LONGEST_INTEGER, InputError, shown
+from fmae_edge.runtime.errors import LONGEST_INTEGER, ArgumentError, InputError, shown
 
 _ITEMS_AT_ONCE = 1024  # of a list: with fewer, one array takes little memory
 
@@ -156,7 +156,7 @@ def slices(count: int, size: int) -> Iterator[slice]:
 
 
 def as_integer(name: str, value: object) -> int:
-    """Return a Python or numpy integer as an int. Raises InputError for anything else, and for a bool.
+    """Return a Python or numpy integer as an int. Raises ArgumentError for anything else, and for a bool.
 
     An integer that is too long to print is refused too, so that every message can show the result.
     """
@@ -164,11 +164,10 @@ def as_integer(name: str, value: object) -> int:
         with suppress(TypeError):  # an array with more than one number, or with a dimension
             number = index(value)
             if number.bit_length() > LONGEST_INTEGER:
-                raise InputError(
-                    f"{name} is {shown(number)}; expected an integer of at most {LONGEST_INTEGER} bits"
-                )
+                most = f"an integer of at most {LONGEST_INTEGER} bits"
+                raise ArgumentError(name, f"is {shown(number)}; expected {most}")
             return number
-    raise InputError(f"{name} is {shown(value)}; expected an integer")
+    raise ArgumentError(name, f"is {shown(value)}; expected an integer")
 
 
 def as_index(value: object, images: int) -> int:
@@ -194,7 +193,7 @@ def convert_each(
 ) -> Iterator[Result]:
     """Return an iterator over the results of `convert` for each item.
 
-    Raises InputError at once if `items`, the argument `name`, cannot be iterated over. The message of an
+    Raises InputError immediately if `items`, the argument `name`, cannot be iterated over. The message of an
     InputError of `convert` gets a prefix: `one`, the word for an item, and the item's number.
     """
     try:

@@ -129,7 +129,7 @@ def _create(temporary: Path, path: Path, mode: int) -> int:
 
 @cache  # once per folder
 def _remove_left_over(folder: Path) -> None:
-    """Remove the temporary files in `folder` whose processes have ended, because nobody holds their locks."""
+    """Remove the temporary files in `folder` whose processes have ended: no process holds a lock on them."""
     if sys.platform == "win32":  # Windows does not have such locks
         return
     names: list[str] = []

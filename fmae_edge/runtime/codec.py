@@ -33,7 +33,7 @@ from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbo
 
 
 class Codec:
-    """Compress images to latents and back with the bundle in folder `bundle`, by default the one in the wheel.
+    """Compress and decompress images with the bundle in folder `bundle`, by default the bundle in the wheel.
 
     `precision` chooses the int8 or the float32 graphs. `threads` limits the threads of onnxruntime; the default
     is FMAE_EDGE_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use. Fewer than 8 images always

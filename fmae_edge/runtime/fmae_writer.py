@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, as_integer, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.entropy.search import MAX_EFFORT
-from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
 from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
 
@@ -30,7 +30,7 @@ class CodingOptions:
 
 
 def as_options(quality: object, effort: object, max_bytes: object) -> CodingOptions:
-    """Return the options of `Codec.compress`. Raises InputError if one is not an integer or out of range."""
+    """Return the options of `Codec.compress`. Raises ArgumentError if one is not an integer or out of range."""
     return CodingOptions(
         as_quality(quality),
         _in_range("effort", effort, 0, MAX_EFFORT),
@@ -39,14 +39,14 @@ def as_options(quality: object, effort: object, max_bytes: object) -> CodingOpti
 
 
 def as_quality(quality: object) -> int:
-    """Return a quality as an integer. Raises InputError if it is not from 1 to 9."""
+    """Return a quality as an integer. Raises ArgumentError if it is not from 1 to 9."""
     return _in_range("quality", quality, 1, QUALITIES)
 
 
 def _in_range(name: str, value: object, least: int, most: int) -> int:
     number = as_integer(name, value)
     if not least <= number <= most:
-        raise InputError(f"{name} is {number}; expected an integer from {least} to {most}")
+        raise ArgumentError(name, f"is {number}; expected an integer from {least} to {most}")
     return number
 
 
@@ -124,7 +124,7 @@ class FmaeWriter:
 
 
 def _at_most(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield payloads of at most `most` bytes in all. Raises _TooManyBytesError at the one that exceeds them."""
+    """Yield payloads of at most `most` bytes in total. Raises _TooManyBytesError at the first beyond that."""
     for payload in payloads:
         most -= len(payload)
         if most < 0:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.arguments import Stack, as_stack, slices, to_array
-from fmae_edge.runtime.errors import InputError, shown
+from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
@@ -18,7 +18,7 @@ MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
 def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
     """Return the name of a dtype that latents can have; "int8" and np.int8 are the same.
 
-    Raises InputError for any other dtype.
+    Raises ArgumentError for any other dtype.
     """
     for name in LATENT_DTYPES:
         try:
@@ -26,7 +26,7 @@ def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
                 return name
         except Exception:  # numpy raises all kinds of errors for an invalid dtype
             break
-    raise InputError(f"latent dtype is {shown(dtype)}; expected one of {', '.join(LATENT_DTYPES)}")
+    raise ArgumentError("dtype", f"of latents is {shown(dtype)}; expected one of {', '.join(LATENT_DTYPES)}")
 
 
 def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple[Stack, bool]:

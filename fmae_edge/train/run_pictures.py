@@ -27,7 +27,7 @@ except ImportError:  # the package tensorboard is optional
 CURVES, RECONSTRUCTIONS, EVENTS = "curves.png", "reconstructions", "tensorboard"
 IMAGES = 10
 
-# From Okabe and Ito's palette, which colour-blind people can tell apart
+# From Okabe and Ito's palette, which colour-blind people can distinguish
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 _PANEL_WIDTH, _HEIGHT = 4.5, 3.6  # inches
 _MARKED_EPOCHS = 40  # with more, the markers would overlap

@@ -17,7 +17,7 @@ def records(done):
 
 
 def summary(done):
-    """Return the summary that is the last of the JSON lines of a command."""
+    """Return the summary: the last JSON line of a command."""
     return json.loads(done.stdout.splitlines()[-1])["summary"]
 
 

@@ -8,7 +8,7 @@ from tests.conftest import COMMAND
 
 
 def terminal(folder, *arguments, after=None, environment=None, stdout=None):
-    """Run the command on a terminal, but for `stdout` if given; return its exit code and all it shows."""
+    """Run the command on a terminal, except for `stdout`; return its exit code and its output."""
     child, parent = os.openpty()[::-1]
     with subprocess.Popen(
         [COMMAND, *arguments],

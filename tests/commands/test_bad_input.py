@@ -26,7 +26,7 @@ def npy(path, array, **options):
 
 @cache
 def huge_png():
-    """A whole PNG of 40,000 x 40,000 black pixels: 200 kB."""
+    """A complete PNG of 40,000 x 40,000 black pixels: 200 kB."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -119,7 +119,7 @@ def test_bad_outputs(cli, tmp_path, output, message, more):
     assert (tmp_path / "taken.npy").read_text() == "precious"
 
 
-def test_a_folder_that_takes_no_files(cli, tmp_path):
+def test_a_folder_in_which_no_files_can_be_created(cli, tmp_path):
     (tmp_path / "img.png").write_bytes(PNG)
     message = "/proc/img.npy: (no files can be created in its folder /proc|its folder cannot be written to)"
     refused(cli("compress", "img.png", "-o", "/proc/img.npy"), message, tmp_path, ["img.png"])
@@ -181,7 +181,7 @@ def test_numbers_out_of_the_range_of_an_option(cli, tmp_path, command, option, m
     )
 
 
-def test_every_number_is_tried():
+def test_every_integer_option_refuses_invalid_numbers():
     from fmae_edge.cli import build_app
 
     commands = get_command(build_app()).commands.values()
@@ -295,7 +295,7 @@ def test_a_folder_that_is_not_a_run(cli, tmp_path):
     refused(cli("train", "-o", "nowhere", "--resume"), r"config\.json: cannot be read", tmp_path, [])
 
 
-def test_no_data(cli, tmp_path):
+def test_a_missing_data_set(cli, tmp_path):
     refused(cli("train", "-o", "run", "--data", "nowhere"), "nowhere: no such folder", tmp_path, [])
 
 

@@ -73,7 +73,7 @@ def test_info_on_a_bundle_without_a_record(cli, bundle):
     assert cli("info", bundle, "--json").returncode == 0
 
 
-def test_reconstruct_given_images(cli, tmp_path):
+def test_reconstruct_images(cli, tmp_path):
     samples = sorted((REPOSITORY / "samples").glob("*.png"))[:3]
     done = cli("reconstruct", *samples, "-o", "out.png")
     assert done.returncode == 0
@@ -137,11 +137,17 @@ def test_resume_keeps_the_recipe(cli):
 
 
 def test_a_missing_package_is_reported_with_the_extra_to_install(tmp_path):
-    for missing, extra in (("typer", "cli"), ("torch", "train,export")):
+    for arguments, missing, extra in (
+        (["train"], "typer", "cli"),
+        (["train"], "torch", "train"),
+        (["export", str(CHECKPOINT), "-o", "made"], "torch", "export"),
+        (["parity", str(CHECKPOINT), str(DEFAULT_BUNDLE)], "torch", "export"),
+        (["evaluate", "-o", "made"], "bjontegaard", "evaluate"),
+    ):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"
             "from fmae_edge.cli import main\n"
-            "sys.argv = ['fmae-edge', 'train']; main()"
+            f"sys.argv = ['fmae-edge', *{arguments}]; main()"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False

@@ -1,4 +1,4 @@
-"""`compare` shows what real files hold: in a picture, in the terminal, as a table and as JSON."""
+"""`compare` shows the images in real files: in a picture, in the terminal, as a table and as JSON."""
 
 import fcntl
 import io
@@ -98,6 +98,13 @@ def test_nothing_is_overwritten(cli, tmp_path, pictures):
     assert (tmp_path / "0.png").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["compare", "reconstruct"])
+def test_braces_in_the_name_of_the_picture_are_not_a_pattern(cli, tmp_path, pictures, command):
+    for name in ("{stem}.png", "{x}.png", "a{b.png"):
+        assert cli(command, pictures[0], "-o", name).returncode == 0
+        assert (tmp_path / name).is_file()
+
+
 def test_a_bad_file_does_not_stop_the_others(cli, tmp_path, pictures, images):
     (tmp_path / "bad.png").write_text("hello")
     done = cli("compare", "0.png", "bad.png", "2.png", "missing.png")
@@ -163,7 +170,7 @@ def test_show_without_an_output_writes_no_file(cli, tmp_path, pictures, monkeypa
     assert block[-1].split("  ")[0] == "original"
     assert set("".join(block[:-1])) == set(" ░▒▓█")  # not a terminal, so no codes
     both = cli("compare", *pictures, "--show", "-o", "out.png")
-    assert [line.split()[0] for line in both.stdout.splitlines()[-4:-1]] == pictures  # the table of several
+    assert [line.split()[0] for line in both.stdout.splitlines()[-4:-1]] == pictures  # the table of several images
     assert both.stdout.startswith(done.stdout)
     assert both.stdout.splitlines()[-1] == "wrote out.png"
     assert (tmp_path / "out.png").exists()
@@ -214,6 +221,19 @@ def test_with_standard_output_closed_the_table_goes_to_standard_error(monkeypatc
     assert capsys.readouterr().err.startswith("image ")
 
 
+def test_reconstruct_fails_where_its_figures_cannot_be_printed(tmp_path, pictures):
+    for options in ([], ["--json"]):
+        command = '"$@" >&-; echo $?'
+        done = subprocess.run(
+            ["sh", "-c", command, "sh", COMMAND, "reconstruct", pictures[0], "--force", *options],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("1\n", "fmae-edge: standard output is closed\n")
+
+
 def test_show_does_not_mix_with_json(cli, tmp_path, pictures):
     done = cli("compare", "0.png", "--show", "--json")
     assert json.loads(done.stdout)["output"] is None
@@ -260,7 +280,7 @@ def test_no_colour_codes_if_the_user_wants_none(monkeypatch, tmp_path, pictures,
     assert "\x1b" in shown(monkeypatch, tmp_path / "0.png", NO_COLOR="")  # empty: not set
 
 
-def test_an_encoding_without_blocks(monkeypatch, tmp_path, pictures):
+def test_an_encoding_without_block_characters(monkeypatch, tmp_path, pictures):
     text = shown(monkeypatch, tmp_path / "0.png", encoding="ascii")
     assert "++++" in text
     assert "\\u" not in text

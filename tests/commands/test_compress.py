@@ -1,4 +1,4 @@
-"""The main job as a user types it: img.png -> img.npy -> a PNG again."""
+"""The main commands as a user types them: img.png -> img.npy -> a PNG again."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_folders(cli, tmp_path, images):
         Image.fromarray(images[0]).save(path, "PNG")
     done = cli("compress", "in")
     assert done.returncode == 1
-    assert "is a folder; use -r" in done.stderr
+    assert "is a folder; use --recursive (-r)" in done.stderr
     done = cli("compress", "-r", "in")
     assert done.stdout.splitlines() == ["in/a.png -> in/a.npy", "in/deeper/b.PNG -> in/deeper/b.npy"]
     (tmp_path / "out").mkdir()
@@ -77,7 +77,7 @@ def test_folders(cli, tmp_path, images):
     assert "no file in it ends in" in cli("compress", "-r", "empty").stderr
 
 
-def test_two_inputs_of_one_name_do_not_overwrite_each_other(cli, tmp_path, images):
+def test_two_inputs_with_the_same_name_do_not_overwrite_each_other(cli, tmp_path, images):
     for folder in ("one", "two", "out"):
         (tmp_path / folder).mkdir()
     for index, folder in enumerate(("one", "two")):

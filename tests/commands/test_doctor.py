@@ -39,7 +39,7 @@ def test_the_shipped_bundle_is_healthy(cli):
     assert report["bundle"]["bundle_id"] == json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())["bundle_id"]
 
 
-def test_people_get_lines_and_a_table(cli):
+def test_without_json_it_prints_lines_and_a_table(cli):
     done = cli("doctor")
     assert done.returncode == 0
     for line in (
@@ -178,7 +178,7 @@ def test_two_packages_of_onnxruntime_clash(installed, tmp_path, monkeypatch):
         ("raise ModuleNotFoundError('No module named x', name='onnxruntime')", "onnxruntime is not installed"),
     ],
 )
-def test_an_onnxruntime_that_cannot_be_loaded_says_why(installed, tmp_path, monkeypatch, code, message):
+def test_an_onnxruntime_that_cannot_be_loaded_is_reported(installed, tmp_path, monkeypatch, code, message):
     (tmp_path / "site").mkdir()
     (tmp_path / "site/onnxruntime.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))

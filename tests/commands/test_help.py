@@ -32,7 +32,7 @@ def test_every_command_has_a_valid_example(cli, command):
         assert option in text
 
 
-def test_the_list_of_commands_says_what_each_does(cli):
+def test_the_list_of_commands_describes_each_command(cli):
     text = cli("--help").stdout
     for command in COMMANDS:
         (line,) = [line for line in text.splitlines() if line.startswith(f"  {command} ")]
@@ -68,7 +68,7 @@ def test_a_typing_mistake_gets_a_suggestion(cli, typed, suggested):
         ),
     ],
 )
-def test_shells_complete(shell, environment, expected):
+def test_shell_completion(shell, environment, expected):
     environment = {**os.environ, **environment, "_FMAE_EDGE_COMPLETE": f"complete_{shell}"}
     done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=True)
     assert expected in done.stdout

@@ -14,7 +14,7 @@ EVIL = "evil\x1b[2J\x1b]0;owned\x07"
 
 
 @pytest.mark.parametrize("command", ["info", "doctor"])
-def test_a_manifest_cannot_steer_a_terminal(cli, bundle, command):
+def test_a_manifest_cannot_control_a_terminal(cli, bundle, command):
     def change(content):
         content["name"] = EVIL
         content["record"]["tools"] = {EVIL: EVIL}
@@ -91,7 +91,7 @@ def test_a_target_that_is_neither_a_complete_file_nor_a_bundle(cli, tmp_path, na
     assert done.stderr.count("\n") == 1
 
 
-def test_names_are_shown_and_cannot_steer_a_terminal(cli, tmp_path, images):
+def test_names_are_shown_and_cannot_control_a_terminal(cli, tmp_path, images):
     stack = Codec().compress_batch(images[:7])
     payloads, bundle_id = unpack(stack, Codec().manifest.bundle_id).payloads, Codec().manifest.bundle_id
     (tmp_path / "all.fmae").write_bytes(pack_many(payloads, 5, bundle_id, [*"abcdef", "g/h\u202f"]))

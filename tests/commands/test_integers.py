@@ -57,6 +57,6 @@ def test_a_long_value_is_cut():
     assert len(str(caught.value)) < 120
 
 
-def test_a_long_value_is_cut_and_its_quotes_are_closed():
+def test_a_long_value_is_cut_within_its_quotes():
     with pytest.raises(UsageError, match=r"^-n is '7{40}'\.\.\.; expected an integer from 1 to 9$"):
         integer("-n", 1, 9)("7" * 5000)

@@ -52,7 +52,7 @@ def test_every_command_that_prints_results_has_a_schema():
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_the_schemas_refuse_what_is_unknown_or_missing():
+def test_the_schemas_refuse_unknown_and_missing_fields():
     for command, schema in SCHEMA["$defs"].items():
         for kind in schema.get("oneOf", [schema]):
             if "$ref" not in kind:
@@ -150,7 +150,7 @@ def test_training(cli, tmp_path, small_run, images, monkeypatch, capsys):
     assert record["files"]["encoder.onnx"] == (tmp_path / "made/encoder.onnx").stat().st_size
 
 
-def test_the_page_shows_lines_that_are_valid():
+def test_the_lines_on_the_page_are_valid():
     page = (REPOSITORY / "docs/json.md").read_text()
     shown = re.findall(r"```json\n(.*?)```", page, flags=re.S)
     assert len(shown) >= 3

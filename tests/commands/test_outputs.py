@@ -1,4 +1,4 @@
-"""Results when names clash, files exist or folders are missing: nothing is lost, and every case is reported."""
+"""Results if names clash, files exist or folders are missing: nothing is lost, and every case is reported."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from tests.commands.terminals import terminal
 from tests.conftest import COMMAND
 
 
-def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, folders):
+def test_files_with_the_same_name_fail_whether_or_not_the_first_exists(cli, folders):
     clash = ["in/one/img.png", "in/two/img.png", "-o", "out"]
     for more in ([], ["--skip-existing"], ["--skip-existing", "--quality", "3"], ["--dry-run", "--skip-existing"]):
         done = cli("compress", *clash, *more)
@@ -109,7 +109,7 @@ def test_names_are_checked_before_images_are_read(cli, folders, monkeypatch):
     assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
 
 
-def test_an_output_is_the_same_however_it_is_spelled(cli, folders):
+def test_different_paths_of_the_same_output_are_recognised(cli, folders):
     done = cli("compress", "in/one/img.png", "in/one/../one/img.png")
     assert "in/one/../one/img.npy: in/one/img.png is already written to this path" in done.stderr
 
@@ -136,7 +136,7 @@ def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
     assert len(found(folders / "out")) == 3
 
 
-def test_a_file_that_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypatch):
+def test_a_file_that_another_process_creates_meanwhile_is_skipped(cli, folders, monkeypatch):
     def write(path, content, force):
         path.write_bytes(b"theirs")
         write_file(path, content, force)
@@ -154,7 +154,7 @@ def test_a_file_that_another_process_makes_meanwhile_is_skipped(cli, folders, mo
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
-def test_a_folder_that_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch, more):
+def test_a_missing_folder_is_reported_before_files_are_read(cli, folders, monkeypatch, more):
     monkeypatch.setattr("fmae_edge.bulk.gray_images.load_gray", None)
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
     assert done.returncode == 1
@@ -200,7 +200,7 @@ def test_a_name_of_standard_output_is_refused_where_the_shell_writes_to_a_file(f
     assert (folders / "to.npy").read_bytes() == b""
 
 
-def test_force_writes_through_a_link_and_says_the_name_that_was_given(cli, folders):
+def test_force_writes_through_a_link_and_prints_its_name(cli, folders):
     (folders / "kept.npy").write_bytes(b"old")
     (folders / "kept.npy").chmod(0o640)
     (folders / "link.npy").symlink_to("kept.npy")
@@ -220,7 +220,7 @@ def test_two_links_to_one_file_are_not_both_written(cli, folders, images):
     np.testing.assert_array_equal(np.load(folders / "in/both.npy"), Codec().encode(images[0]))
 
 
-def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch):
+def test_a_link_whose_folder_is_missing_is_reported_before_files_are_read(cli, folders, monkeypatch):
     (folders / "all.npy").symlink_to("nowhere/all.npy")
     monkeypatch.setattr("fmae_edge.bulk.gray_images.load_gray", None)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--force")
@@ -229,7 +229,7 @@ def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folde
     assert "nowhere does not exist" in done.stderr
 
 
-def test_after_a_failed_file_the_rest_of_a_stack_is_not_written(cli, folders, monkeypatch):
+def test_after_a_failed_file_no_more_files_of_a_stack_are_written(cli, folders, monkeypatch):
     cli("compress", "-r", "in", "-o", "all.fmae")
     tried = []
 
@@ -244,7 +244,7 @@ def test_after_a_failed_file_the_rest_of_a_stack_is_not_written(cli, folders, mo
     assert done.stderr.count("fmae-edge: ") == 1
 
 
-def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folders, monkeypatch):
+def test_a_folder_that_another_process_creates_meanwhile_is_not_skipped(cli, folders, monkeypatch):
     def write(path, content, force):
         path.mkdir()
         write_file(path, content, force)
@@ -266,7 +266,7 @@ def test_the_missing_images_of_a_stack_are_written(cli, folders):
     assert (folders / "out/all.1.png").read_bytes() == before
 
 
-def test_a_dry_run_sees_that_a_folder_is_missing(cli, folders):
+def test_a_dry_run_reports_a_missing_folder(cli, folders):
     done = cli("compress", "in/one/img.png", "-o", "nowhere/x.npy", "--dry-run")
     assert done.returncode == 1
     assert "in/one/img.png -> nowhere/x.npy: its folder nowhere does not exist" in done.stderr

@@ -57,7 +57,7 @@ def test_a_bar_does_not_disturb_standard_output_or_long_lines(tmp_path, images, 
     assert f"{names[1]} -> {names[1][:-4]}.npy\r\n" in shown
 
 
-def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
+def test_names_cannot_control_a_terminal(cli, tmp_path, images):
     name = "\x1b[31mred\nfmae-edge: forged.png"
     (tmp_path / name).write_bytes(png_bytes(images[0]))
     done = cli("compress", name, "nowhere\r.png")

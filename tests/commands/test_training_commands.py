@@ -61,7 +61,7 @@ def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
 
 
 def follow_fit(steps, json=False):
-    """Call what the training loop calls during a fit in which each step takes half a second."""
+    """Call the callback of the training loop as in a fit in which each step takes half a second."""
     progress = TrainingProgress(json, update=lambda *_: None)
     for done in range(1, steps + 1):
         progress.on_fit(done, steps)

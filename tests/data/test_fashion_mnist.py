@@ -88,11 +88,11 @@ def test_folders_without_it(tmp_path):
 
 @needs_data
 def test_a_download_is_the_last_resort_and_goes_to_the_cache(tmp_path, monkeypatch):
-    asked = []
+    downloads = []
 
     class Downloads:
         def __init__(self, root, train=True, download=False):
-            asked.append((root, download))
+            downloads.append((root, download))
             raw = root / "FashionMNIST" / "raw"
             raw.mkdir(parents=True)
             for name in NAMES:
@@ -102,7 +102,7 @@ def test_a_download_is_the_last_resort_and_goes_to_the_cache(tmp_path, monkeypat
     monkeypatch.setattr(module, "DEBIAN_FOLDER", tmp_path / "not-installed")
     monkeypatch.setattr("fmae_edge.data.torchvision_import.fashion_mnist_class", lambda: Downloads)
     found = load_fashion_mnist()
-    assert asked == [(tmp_path / "fmae-edge", True)]
+    assert downloads == [(tmp_path / "fmae-edge", True)]
     assert found.folder == tmp_path / "fmae-edge" / "FashionMNIST" / "raw"
     assert len(found.train) == 60_000
 

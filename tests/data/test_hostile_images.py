@@ -94,7 +94,7 @@ def test_tags_hold_at_most_twice_the_bytes_of_the_file():
         return tiff([(273, 4, 1, 8), (1000, 1, size, 8), (1001, 1, size, 8)])
 
     assert len(of_two_tags(0)) == 122
-    check_tiff(of_two_tags(100), "it")  # the other tags hold a few bytes too
+    check_tiff(of_two_tags(100), "it")  # the other tags contain a few bytes too
     with pytest.raises(InputError, match="it: its tags contain more data than those of real files"):
         check_tiff(of_two_tags(114), "it")
 
@@ -220,8 +220,8 @@ def test_the_components_of_a_jpeg_are_counted():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_an_image_is_turned_without_reading_more_of_its_exif(monkeypatch, kind):
-    """The other directories are not checked, so they could hold anything."""
+def test_an_image_is_rotated_without_reading_more_of_its_exif(monkeypatch, kind):
+    """The other directories are not checked, so they could contain anything."""
     content = saved(gray(), kind, exif=b"Exif\0\0" + exif(orientation=3))
 
     def no_directory(*_):
@@ -244,7 +244,7 @@ def test_the_blocks_of_a_gif_are_counted_up_to_its_second_frame():
         check_gif(gif(frames=1, behind=gif_comment(11_000, 1)), "it")
 
 
-def test_more_bytes_than_pixels_explain_are_refused():
+def test_more_bytes_than_the_pixels_can_need_are_refused():
     content = saved(gray(), "JPEG")
     most = max_image_bytes((28, 28), None)
     load_gray(content + bytes(most - len(content)), "it", (28, 28))
@@ -379,7 +379,7 @@ def test_files_that_programs_write_are_read(name):
 
 
 def test_metadata_of_cameras_and_editors_is_accepted():
-    """An extended XMP block of megabytes, Photoshop resources, and a video behind the image."""
+    """An extended XMP block of megabytes, Photoshop resources, and a video after the image."""
     extended = b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)
     photoshop = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", 60_000) + bytes(60_000)
     segments = jpeg_segment(0xE1, extended) * 150 + jpeg_segment(0xED, photoshop) * 4

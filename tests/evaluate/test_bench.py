@@ -67,16 +67,16 @@ def test_the_plot_shows_every_point(bench):
 
 @pytest.fixture
 def measured(bench, monkeypatch):
-    """Replace the measurement, which takes long, and note the (bundle, rounds) of each call."""
-    asked = []
+    """Replace the measurement, which takes a long time, and record the (bundle, rounds) of each call."""
+    calls = []
 
     def note(bundle, rounds, on_round):
-        asked.append((bundle, rounds))
+        calls.append((bundle, rounds))
         on_round(rounds, rounds)
         return bench
 
     monkeypatch.setattr("fmae_edge.evaluate.bench.run_bench", note)
-    return asked
+    return calls
 
 
 def test_the_command(cli, tmp_path, bundle, bench, measured):

@@ -1,4 +1,4 @@
-"""A run folder is read completely, or refused with the name of the wrong file."""
+"""A run folder is read completely, or refused with the name of the invalid file."""
 
 import json
 import shutil
@@ -64,7 +64,7 @@ def test_a_config_that_does_not_fit_the_weights_is_refused(run, changes):
 
 
 def test_more_latents_than_the_payload_of_a_file_holds_are_refused(run):
-    assert ModelConfig(latent_size=16383).latent_size == 16383  # 4 bytes each and 1 make 65,533
+    assert ModelConfig(latent_size=16383).latent_size == 16383  # 4 bytes each plus 1 are 65,533
     with pytest.raises(ValueError, match=r"latent_size is 16384; it must be at most 16383, .* payload"):
         ModelConfig(latent_size=16384)
     change_config(run, latent_size=16384)

@@ -15,7 +15,7 @@ OLD, NEW = b"old" * 100, b"new" * 200
 
 
 def write_and_act(number, act, path):
-    """Write NEW, and act before the `number`-th line of atomic_write.py runs; return whether it has as many."""
+    """Write NEW, and act before line `number` of atomic_write.py runs. Return False if it has fewer lines."""
     seen = 0
 
     def trace(frame, event, _):
@@ -42,7 +42,7 @@ def remove_left_over(folder):
 
 
 def killed(number, path):
-    """Kill a writing process at a line; return whether it got there."""
+    """Kill a writing process at a line; return whether it reached the line."""
     child = os.fork()
     if child == 0:
         try:
@@ -53,7 +53,7 @@ def killed(number, path):
 
 
 def interrupted(number, path):
-    """Press Ctrl-C at a line; return whether the process got there."""
+    """Press Ctrl-C at a line; return whether the process reached the line."""
 
     def press():
         raise KeyboardInterrupt

@@ -1,7 +1,7 @@
 """Check a graph before onnxruntime sees it: its ports, each operator, and the resources needed for one image.
 
-The graphs of bundles are chains: each operator takes the result of the one before it, and constants. So the shape
-of every result follows from that of the input, and so do the memory and the multiply-adds.
+The graphs of bundles are chains: each operator takes the result of the previous operator, and constants. So the
+shape of every result follows from that of the input, and so do the memory and the multiply-adds.
 
 Hashes do not protect against the maker of a bundle. So a graph may need at most a multiple of what the default
 bundle's graphs need for images of its size. An untrusted bundle takes memory and time in proportion to the size of
@@ -82,8 +82,8 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
 def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value:
     """Return the input or output of a graph, if it has the name and shape that the manifest needs."""
     if [(port.name, port.shape) for port in ports] != [(name, (None, *shape))]:
-        found = {port.name: port.shape for port in ports}
-        raise BundleError(f"{where} has {shown(found)} where the manifest needs {{{name!r}: (None, *{shape})}}")
+        actual = {port.name: port.shape for port in ports}
+        raise BundleError(f"{where} has {shown(actual)} where the manifest needs {{{name!r}: (None, *{shape})}}")
     dtypes = {FLOAT: "float32", UINT8: "uint8"} if name == "image" else {FLOAT: "float32"}
     if ports[0].dtype not in dtypes:
         raise BundleError(

@@ -31,8 +31,8 @@ class Call(NamedTuple):
 
     def constants(self, *wanted: tuple[int, Shape]) -> None:
         """Raise ValueError unless the constants have these types and shapes."""
-        found = tuple(one and (one.dtype, one.shape) for one in self.given)
-        require(found == wanted, f"its constants have types and shapes {found}, expected {wanted}")
+        actual = tuple(one and (one.dtype, one.shape) for one in self.given)
+        require(actual == wanted, f"its constants have types and shapes {actual}, expected {wanted}")
 
     def pair(self) -> tuple[Constant | None, Constant | None]:
         """Return the two constants, either of which may be left out."""
@@ -48,17 +48,17 @@ class Call(NamedTuple):
 
     def matrix(self, place: int, rank: int) -> Shape:
         """Return the shape of the constant in that place, which must have `rank` dimensions."""
-        found = self._constant(place)
-        if found is None or len(found.shape) != rank:
+        constant = self._constant(place)
+        if constant is None or len(constant.shape) != rank:
             raise ValueError(f"its weights do not have {rank} dimensions")
-        return found.shape
+        return constant.shape
 
     def integers(self, place: int) -> tuple[int, ...]:
         """Return the numbers of the constant in that place, an INT64 vector of at most one per dimension."""
-        found = self._constant(place)
-        if found is None or found.dtype != INT64 or len(found.shape) != 1 or found.shape[0] > MAX_RANK:
+        constant = self._constant(place)
+        if constant is None or constant.dtype != INT64 or len(constant.shape) != 1 or constant.shape[0] > MAX_RANK:
             raise ValueError("one of its constants must be a short vector of INT64 numbers")
-        return found.integers()
+        return constant.integers()
 
     def _constant(self, place: int) -> Constant | None:
         return self.given[place] if place < len(self.given) else None

@@ -1,8 +1,8 @@
 """The operators that a bundle's graphs may contain: the result of each for one image, and its multiply-adds.
 
-Every operator here takes the result of the one before it, and constants. Its attributes are restricted to what
-export writes: other strides, dilations or output shapes could ask for any amount of memory. Its constants must
-have exactly the type and shape that it needs, because onnxruntime does not check all of them.
+Every operator here takes the result of the previous operator, and constants. Its attributes are restricted to
+those that export writes: other strides, dilations or output shapes could need any amount of memory. Its constants
+must have exactly the type and shape that it needs, because onnxruntime does not check all of them.
 
 Shapes are those of one image: the batch stays the first dimension throughout, and is left out here.
 """
@@ -26,10 +26,10 @@ def apply(
     Raises ValueError for a constant or an attribute that export does not write.
     """
     rule, known = OPERATORS[operator]
-    for name, found in attributes.items():
+    for name, setting in attributes.items():
         expected = known.get(name, ())
-        fits = isinstance(found, expected) if isinstance(expected, type) else found in expected
-        require(fits, f"its attribute {shown(name, 60)} is {shown(found, 60)}")
+        fits = isinstance(setting, expected) if isinstance(expected, type) else setting in expected
+        require(fits, f"its attribute {shown(name, 60)} is {shown(setting, 60)}")
     return rule(Call(value, given, attributes))
 
 

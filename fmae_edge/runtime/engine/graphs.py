@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.engine.sessions import counted_call, failure, open_session, takes_levels
-from fmae_edge.runtime.errors import BundleError, InputError, shown
+from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError, shown
 from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
 from fmae_edge.runtime.latents import to_values
 
@@ -38,11 +38,11 @@ _all: WeakSet["Graphs"] = WeakSet()
 
 
 def as_precision(precision: object) -> Precision:
-    """Return the name of a precision. Raises InputError if it is not one of PRECISIONS."""
+    """Return the name of a precision. Raises ArgumentError if it is not one of PRECISIONS."""
     for name in PRECISIONS:
         if precision == name:
             return name
-    raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
+    raise ArgumentError("precision", f"is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
 
 
 def _start_anew() -> None:

@@ -78,7 +78,7 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
 
 
 def failure(error: Exception, what: str) -> Exception:
-    """Return the error to raise for one of onnxruntime; its message tells a lack of memory from a bad graph."""
+    """Return the error to raise for one of onnxruntime; its message distinguishes the cause."""
     message = str(error)
     if "pthread_create" in message:
         return _no_threads(what)

@@ -136,9 +136,9 @@ class SingleDecoder:
         An interval ends at the next of `starts`.
         """
         unit = self._width >> TOTAL_BITS
-        found = bisect_right(starts, self._above_low // unit, begin, end) - 1
-        self._advance(unit, starts[found], starts[found + 1])
-        return found
+        index = bisect_right(starts, self._above_low // unit, begin, end) - 1
+        self._advance(unit, starts[index], starts[index + 1])
+        return index
 
     def next_of_all(self) -> int:
         """Return the next symbol of a uniform distribution over [0, 65536), and go past it."""

@@ -7,7 +7,7 @@ where each payload begins, so that one image can be decoded without the others.
 from array import array
 from binascii import crc_hqx
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from zlib import crc32
 
 import numpy as np
@@ -73,7 +73,11 @@ class FmaeFile:
     payloads: Payloads
     single: bool
     file_bytes: int
-    listed: memoryview | None = None
+    listed: bytes | memoryview | None = None
+
+    def __reduce__(self) -> tuple[type["FmaeFile"], tuple[object, ...]]:
+        listed = None if self.listed is None else bytes(self.listed)  # a memoryview cannot be pickled
+        return FmaeFile, (*(getattr(self, each.name) for each in fields(self)[:-1]), listed)
 
     @property
     def names(self) -> tuple[str, ...] | None:

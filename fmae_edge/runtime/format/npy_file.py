@@ -100,14 +100,14 @@ def _parse_header(content: bytes) -> _Header:
     text = content[start:end].decode("latin-1").strip()
     if text[:1] + text[-1:] != "{}":
         raise ValueError
-    at, found = 1, dict[str, str]()
+    at, entries = 1, dict[str, str]()
     while entry := _ENTRY.match(text, at, len(text) - 1):
         at = entry.end()
-        found |= {key: value for key, value in entry.groupdict().items() if value is not None}
-    shape = tuple(int(number) for number in re.findall(r"\d+", found["shape"]))
+        entries |= {key: value for key, value in entry.groupdict().items() if value is not None}
+    shape = tuple(int(number) for number in re.findall(r"\d+", entries["shape"]))
     if at != len(text) - 1 or len(shape) > _MAX_DIMENSIONS:
         raise ValueError
-    return _Header(shape, _ORDERS[found["fortran_order"]], np.dtype(found["descr"]), end)
+    return _Header(shape, _ORDERS[entries["fortran_order"]], np.dtype(entries["descr"]), end)
 
 
 def dump_latents(latents: NDArray[Any]) -> bytes:

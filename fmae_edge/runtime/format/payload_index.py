@@ -26,10 +26,13 @@ class Payloads(Sequence[bytes]):
     A payload becomes an object when it is read, so that a million images do not take a million objects.
     """
 
-    def __init__(self, body: memoryview, lengths: NDArray[np.int64]) -> None:
+    def __init__(self, body: bytes | memoryview, lengths: NDArray[np.int64]) -> None:
         self.longest = int(lengths.max(initial=0))
         self._body = body
         self._ends = np.cumsum(lengths)
+
+    def __reduce__(self) -> tuple[type["Payloads"], tuple[bytes, NDArray[np.int64]]]:
+        return Payloads, (bytes(self._body), self.lengths)  # a memoryview cannot be pickled
 
     @property
     def lengths(self) -> NDArray[np.int64]:

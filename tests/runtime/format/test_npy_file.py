@@ -1,4 +1,4 @@
-"""Latents in .npy files: the bytes are NumPy's own, and anything but latents is refused."""
+"""Latents in .npy files: the bytes are those of NumPy, and all other content is refused."""
 
 import io
 import pickle
