@@ -104,7 +104,7 @@ def names_of_modules():
 
 
 def imported_at_once(path):
-    """Yield what a module imports while it is imported itself: not in a function, not for type checkers only."""
+    """Yield the imports that run while a module is imported: not those in functions or only for type checkers."""
     left, found = list(ast.parse(path.read_text()).body), []
     while left:
         node = left.pop()

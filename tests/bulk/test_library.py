@@ -177,7 +177,7 @@ def test_a_run_is_iterated_over_once(photos):
     assert run.counts.total() == 1
 
 
-def test_what_fails_every_input_is_raised_by_the_call(photos):
+def test_an_error_of_all_inputs_is_raised_by_the_call(photos):
     with pytest.raises(BundleError):
         compress_files(["photos/a.png"], bundle="nowhere")
     with pytest.raises(OutputError, match="is a pipe, socket or device"):
@@ -254,7 +254,7 @@ def test_ctrl_c_works_after_a_run_that_ended_in_another_thread(many):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_a_full_disk_is_raised_after_the_outcome_that_says_so(many, monkeypatch):
+def test_a_full_disk_is_raised_after_the_outcome_that_reports_it(many, monkeypatch):
     def fail(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""`train`, `export` and `parity` as functions, on a few images instead of the whole data set."""
+"""`train`, `export` and `parity` as functions, on a few images instead of the complete data set."""
 
 import json
 from dataclasses import replace
