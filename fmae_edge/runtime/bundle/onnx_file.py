@@ -214,7 +214,10 @@ class _Reader:
             self._left -= 1
             if not self._left:
                 raise RefusedError(f"more than {_MAX_FIELDS} fields")
-            found.setdefault(number, []).append(value)
+            if number in found:
+                found[number].append(value)
+            else:
+                found[number] = [value]
         return found
 
 
@@ -257,16 +260,22 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, Field]]:
     """
     at, end = 0, len(message)
     while at < end:
-        tag, at = _varint(message, at, _TAG_BITS) if message[at] > 0x7F else (message[at], at + 1)
+        tag, at = message[at], at + 1  # most numbers have one byte, and calls would take most of the time
+        if tag > 0x7F:
+            tag, at = _varint(message, at - 1, _TAG_BITS)
         number, wire_type = tag >> 3, tag & 7
         if not number:
             raise ValueError("field 0")
         if wire_type == VARINT:
-            value, at = _varint(message, at, _VALUE_BITS)
+            value, at = message[at], at + 1
+            if value > 0x7F:
+                value, at = _varint(message, at - 1, _VALUE_BITS)
             yield number, wire_type, value
             continue
         if wire_type == BYTES:
-            size, at = _varint(message, at, _SIZE_BITS)
+            size, at = message[at], at + 1
+            if size > 0x7F:
+                size, at = _varint(message, at - 1, _SIZE_BITS)
         elif wire_type in (FIXED64, FIXED32):
             size = 8 if wire_type == FIXED64 else 4
         else:
