@@ -1,8 +1,7 @@
 """Write .fmae files, with the requested quality or the best one that fits into `max_bytes`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ _LATENTS_KEPT = 16384  # bounds memory: the images after them are encoded again 
 Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
 
 
-@dataclass(frozen=True)
-class CodingOptions:
+class CodingOptions(NamedTuple):
     """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9."""
 
     quality: int

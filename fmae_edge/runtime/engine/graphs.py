@@ -2,8 +2,7 @@
 
 import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 from weakref import WeakSet
 
 import numpy as np
@@ -57,8 +56,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-@dataclass(frozen=True)
-class _Graph:
+class _Graph(NamedTuple):
     """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages."""
 
     session: "InferenceSession"

@@ -8,6 +8,7 @@ from array import array
 from binascii import crc_hqx
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -40,8 +41,7 @@ _LENGTH_MODULUS = 8  # a single image's header has its payload's length modulo 8
 _MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
 
 
-@dataclass(frozen=True)
-class FmaeInfo:
+class FmaeInfo(NamedTuple):
     """The header of a .fmae file: `images` is how many it holds, `single` whether it is one image, not a stack.
 
     `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
