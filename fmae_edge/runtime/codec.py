@@ -100,6 +100,7 @@ class Codec:
         self._threads = choose_threads(threads)[0]
         self._graphs = Graphs(bundle, precision, self._threads)
         self._coder = LatentCoder(bundle, self._graphs)
+        self._steps = np.array(bundle.manifest.latent_steps, np.float32)
         self._bundle_id = bundle.manifest.bundle_id  # a hash that takes as long as coding an image
         self._writer = FmaeWriter(self._coder, self._bundle_id)
 
@@ -129,10 +130,9 @@ class Codec:
         """
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
-        steps = np.array(self.manifest.latent_steps, np.float32)
         latents = np.empty((len(batch), self.manifest.latent_size), stored_as)
         for part in slices(len(batch), IMAGES_AT_ONCE):
-            latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, steps)
+            latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, self._steps)
         return latents[0] if single else latents
 
     def decode(self, latents: LatentLike, quality: int | None = None) -> NDArray[np.uint8]:

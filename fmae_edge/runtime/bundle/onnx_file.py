@@ -206,18 +206,20 @@ class _Reader:
         """Return the values of each field of a message."""
         known = FIELDS[kind]
         found: dict[int, list[Field]] = {}
+        left = self._left
         if not isinstance(message, memoryview):
             raise ValueError(message)
         for number, wire_type, value in fields(message):
             if known.get(number) != wire_type:
                 raise RefusedError(_REFUSED.get((kind, number), f"field {number} of {kind}Proto"))
-            self._left -= 1
-            if not self._left:
+            left -= 1
+            if not left:
                 raise RefusedError(f"more than {_MAX_FIELDS} fields")
             if number in found:
                 found[number].append(value)
             else:
                 found[number] = [value]
+        self._left = left
         return found
 
 

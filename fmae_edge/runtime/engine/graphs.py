@@ -2,7 +2,7 @@
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from weakref import WeakSet
 
 import numpy as np
@@ -57,11 +57,15 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Graph(NamedTuple):
-    """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages."""
+    """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages.
+
+    It takes 8-bit images if `takes_levels`.
+    """
 
     session: "InferenceSession"
     where: str
     gives: tuple[int, ...]
+    takes_levels: bool
 
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return the one output for the input `name`. Raises BundleError if the graph fails."""
@@ -74,7 +78,8 @@ class _Graph(NamedTuple):
             raise BundleError(
                 f"{self.where} returns an array of shape {output.shape}; expected {(len(values), *self.gives)}"
             )
-        return cast(NDArray[Any], output)
+        result: NDArray[Any] = output  # `cast` would build this type at each call
+        return result
 
 
 class Graphs:
@@ -110,7 +115,7 @@ class Graphs:
         manifest = self._bundle.manifest
         values = np.empty((len(images), manifest.latent_size), np.float32)
         encoder = self._graph("encoder", len(images))
-        to_pixels = to_levels if takes_levels(encoder.session) else to_reals
+        to_pixels = to_levels if encoder.takes_levels else to_reals
         for part in slices(len(images), _IMAGES_PER_RUN):
             pixels = to_pixels(images[part], manifest.image_channels)
             values[part] = encoder.run("image", pixels)
@@ -154,4 +159,4 @@ class Graphs:
         where = f"{self._bundle.where}: {name}"
         with counted_call():
             session = open_session(self._bundle.files[name], where, threads)
-        return _Graph(session, where, gives)
+        return _Graph(session, where, gives, takes_levels(session))
