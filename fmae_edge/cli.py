@@ -78,6 +78,7 @@ def _run() -> None:
         if needs_blas and not {"-h", "--help"} & set(arguments):
             _import_numpy()
         call = fast_path(arguments) or partial(build_app(), prog_name="fmae-edge")
+        gc.freeze()  # later collections do not look at what was imported
         gc.enable()
         try:
             call()

@@ -25,7 +25,6 @@ from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precis
 from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, FmaeWriter, as_options, as_quality
 from fmae_edge.runtime.format.fmae_file import FmaeFile, FmaeInfo, FmaeLike, as_fmae_file, as_max_images
-from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.payload_index import MAX_IMAGES
 from fmae_edge.runtime.images import as_batch, as_one
 from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
@@ -188,7 +187,11 @@ class Codec:
             raise InputError("compress_batch takes a stack of images; use compress for one")
         if len(batch) > MAX_IMAGES:
             raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
-        return self._writer.stack(batch, options, None if names is None else as_names(names, len(batch)))
+        if names is not None:
+            from fmae_edge.runtime.format.image_names import as_names  # most files have no names
+
+            names = as_names(names, len(batch))
+        return self._writer.stack(batch, options, names)
 
     def parse(self, content: FmaeLike, *, max_images: int | None = None) -> FmaeFile:
         """Parse and check the bytes of a .fmae file; the methods below take the result in place of the bytes.

@@ -5,18 +5,16 @@ each payload begins, so that one image can be decoded without the others.
 """
 
 from array import array
-from binascii import crc_hqx
+from binascii import crc32, crc_hqx
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 
 from fmae_edge.runtime.arguments import BytesLike, as_integer
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.format.image_names import read_names
 from fmae_edge.runtime.format.payload_index import (
     MAX_IMAGES,
     MAX_PAYLOAD_BYTES,
@@ -83,6 +81,8 @@ class FmaeFile:
         """
         if self.listed is None:
             return None
+        from fmae_edge.runtime.format.image_names import read_names  # most files have no names
+
         try:
             return read_names(bytes(self.listed), len(self.payloads), paths=self.version >= _PATHS_VERSION)
         except InputError as error:
