@@ -55,9 +55,7 @@ _REFUSED = {
 _KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
 MAX_RANK = 6
 _MAX_FIELDS = 20_000  # ours have about 1,000; each takes a microsecond or two to read
-_MAX_OTHER_BYTES = (
-    1 << 16
-)  # besides the data of constants; the default bundle's graphs have 3,000, deep ones 8,000
+_MAX_OTHER_BYTES = 1 << 16  # besides the data of constants; the default graphs have 3,000, deep ones 8,000
 
 _EMPTY: list[Field] = [memoryview(b"")]  # the value of a missing field
 
