@@ -1,5 +1,6 @@
 """Shared fixtures: real test images, the default bundle, the command line."""
 
+import gc
 import gzip
 import os
 import subprocess
@@ -99,6 +100,8 @@ def cli(tmp_path: Path) -> Cli:
                 main()
             except SystemExit as end:
                 code = end.code or 0
+            finally:
+                gc.unfreeze()  # only a process that ends has no use for its garbage
         said = []
         for stream in (out, err):
             stream.flush()

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,7 @@ Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class FileToWrite:
+class FileToWrite(NamedTuple):
     """A result: the label of its input, its path, its content, and notes on conversions.
 
     If existing results are skipped, it is also skipped if the existing file `twin` has the same content.

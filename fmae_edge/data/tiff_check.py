@@ -2,9 +2,8 @@
 
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fmae_edge.data.image_limits import Parts
 from fmae_edge.runtime.errors import InputError
@@ -45,21 +44,20 @@ _MOST_TILE_SIDE, _MOST_TILE_PIXELS = 1 << 11, 1 << 22
 _JPEG, _MOST_JPEG_TILE_PIXELS = (6, 7), 1 << 20  # libtiff decodes up to 100 scans of each
 
 
-@dataclass(frozen=True)
-class _Tag:
+class _Tag(NamedTuple):
     number: int
     kind: int
-    count: int
+    values: int
     at: int  # the offset of the data, which is in the entry itself if they fit there
 
     @property
     def data_bytes(self) -> int:
-        return self.count * _KIND_BYTES.get(self.kind, 0)
+        return self.values * _KIND_BYTES.get(self.kind, 0)
 
     @property
     def numbers(self) -> int:
         """Number of Python objects that Pillow makes of the tag; a fraction counts as 16."""
-        return self.count * (_FRACTION_NUMBERS if self.kind in _FRACTIONS else int(self.kind in _NUMBERS))
+        return self.values * (_FRACTION_NUMBERS if self.kind in _FRACTIONS else int(self.kind in _NUMBERS))
 
 
 def check_tiff(content: bytes, where: str) -> None:
@@ -80,7 +78,7 @@ def check_tiff(content: bytes, where: str) -> None:
         tiff.number(layout[tag]) if tag in layout else 0
         for tag in (_WIDTH, _HEIGHT, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _COMPRESSION)
     )
-    strips, tiles = (layout[tag].count if tag in layout else 0 for tag in (_STRIPS, _TILES))
+    strips, tiles = (layout[tag].values if tag in layout else 0 for tag in (_STRIPS, _TILES))
     Parts(where, width, height).take(max(strips, tiles))
     # Pillow decodes all strips and tiles in the list, even those that the image does not need
     most_strips = 2 * _parts(height, strip_height) * max(samples, 1)
@@ -151,7 +149,7 @@ class _Tiff:
             number, kind, values = entry.unpack_from(self._content, data_at - entry.size)
             (elsewhere,) = offset.unpack_from(self._content, data_at)
             tag = _Tag(number, kind, values, data_at)
-            tags.append(tag if tag.data_bytes <= offset.size else replace(tag, at=elsewhere))
+            tags.append(tag if tag.data_bytes <= offset.size else tag._replace(at=elsewhere))
         # Tags may share their data. Pillow copies the data for each tag, unless the file ends within it
         complete = [tag for tag in tags if tag.at + tag.data_bytes <= len(self._content)]
         self._copied += sum(tag.data_bytes for tag in complete)

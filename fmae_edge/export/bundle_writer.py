@@ -85,7 +85,7 @@ def export_bundle(
         # The bundle so far computes the golden vectors and the figures of the complete one
         measured = Bundle.of(manifest, files)
         train_pixels, test_pixels = train_images.numpy(), test_images.numpy()
-        qualities = replace(qualities, bit_costs=measure_bit_costs(measured, train_pixels))
+        qualities = qualities._replace(bit_costs=measure_bit_costs(measured, train_pixels))
         golden = golden_vectors(measured, train_pixels[:_GOLDEN_IMAGES])
         files[GOLDEN_NAME] = safetensors.numpy.save(golden)
         record = {

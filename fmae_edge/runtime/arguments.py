@@ -82,6 +82,8 @@ def to_array(values: object, what: str, check_item: Callable[[object], None] | N
     `what` names the values, if they do not form an array, or if they contain arrays of different kinds: numpy
     would convert gray levels mixed with floating point to floating point.
     """
+    if isinstance(values, np.ndarray):
+        return np.asarray(values)
     dtypes: set[np.dtype[Any]] = set()
     try:
         array = np.asarray(_plain(values, check_item, dtypes))
@@ -134,7 +136,7 @@ def as_list(value: object) -> Sequence[object] | None:
     """Return a list or tuple as it is, another sequence that is not a str or an array as a list, else None."""
     if isinstance(value, list | tuple):
         return value
-    if not isinstance(value, Sequence) or isinstance(value, str) or _is_array(value):
+    if isinstance(value, np.ndarray | str) or not isinstance(value, Sequence) or _is_array(value):
         return None
     return list(value)
 
@@ -160,7 +162,8 @@ def as_integer(name: str, value: object) -> int:
 
     An integer that is too long to print is refused too, so that every message can show the result.
     """
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+    # The first comparison is for speed: isinstance with a protocol takes as long as coding ten symbols
+    if type(value) is int or (isinstance(value, SupportsIndex) and not isinstance(value, bool)):
         with suppress(TypeError):  # an array with more than one number, or with a dimension
             number = index(value)
             if number.bit_length() > LONGEST_INTEGER:

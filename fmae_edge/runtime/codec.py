@@ -25,7 +25,6 @@ from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precis
 from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, FmaeWriter, as_options, as_quality
 from fmae_edge.runtime.format.fmae_file import FmaeFile, FmaeInfo, FmaeLike, as_fmae_file, as_max_images
-from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.payload_index import MAX_IMAGES
 from fmae_edge.runtime.images import as_batch, as_one
 from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
@@ -100,6 +99,7 @@ class Codec:
         self._threads = choose_threads(threads)[0]
         self._graphs = Graphs(bundle, precision, self._threads)
         self._coder = LatentCoder(bundle, self._graphs)
+        self._steps = np.array(bundle.manifest.latent_steps, np.float32)
         self._bundle_id = bundle.manifest.bundle_id  # computing this hash takes as long as coding an image
         self._writer = FmaeWriter(self._coder, self._bundle_id)
 
@@ -129,10 +129,9 @@ class Codec:
         """
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
-        steps = np.array(self.manifest.latent_steps, np.float32)
         latents = np.empty((len(batch), self.manifest.latent_size), stored_as)
         for part in slices(len(batch), IMAGES_AT_ONCE):
-            latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, steps)
+            latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, self._steps)
         return latents[0] if single else latents
 
     def decode(self, latents: LatentLike, quality: int | None = None) -> NDArray[np.uint8]:
@@ -188,7 +187,11 @@ class Codec:
             raise InputError("compress_batch takes a stack of images; use compress for one")
         if len(batch) > MAX_IMAGES:
             raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
-        return self._writer.stack(batch, options, None if names is None else as_names(names, len(batch)))
+        if names is not None:
+            from fmae_edge.runtime.format.image_names import as_names  # most files have no names
+
+            names = as_names(names, len(batch))
+        return self._writer.stack(batch, options, names)
 
     def parse(self, content: FmaeLike, *, max_images: int | None = None) -> FmaeFile:
         """Parse and check the bytes of a .fmae file; the methods below take the result in place of the bytes.

@@ -1,27 +1,25 @@
 """Write .fmae files, with the requested quality or the best one that fits into `max_bytes`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.arguments import Stack, as_integer, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
-from fmae_edge.runtime.entropy.search import MAX_EFFORT
 from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
 from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
 
 DEFAULT_QUALITY = 5
+_MAX_EFFORT = 9
 _LATENTS_KEPT = 16384  # bounds memory: the images after them are encoded again for each quality
 
 Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
 
 
-@dataclass(frozen=True)
-class CodingOptions:
+class CodingOptions(NamedTuple):
     """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9."""
 
     quality: int
@@ -33,7 +31,7 @@ def as_options(quality: object, effort: object, max_bytes: object) -> CodingOpti
     """Return the options of `Codec.compress`. Raises ArgumentError if one is not an integer or out of range."""
     return CodingOptions(
         as_quality(quality),
-        _in_range("effort", effort, 0, MAX_EFFORT),
+        _in_range("effort", effort, 0, _MAX_EFFORT),
         None if max_bytes is None else as_integer("max_bytes", max_bytes),
     )
 

@@ -73,7 +73,6 @@ def _require_gray(item: object) -> None:
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:
-    expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         levels = " (for levels from 0 to 255, use .astype(np.uint8))" if array.dtype.kind in "iu" else ""
         raise InputError(f"images have dtype {array.dtype}; expected uint8{levels}, or floating point in [0, 1]")
@@ -84,6 +83,7 @@ def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any],
     elif array.ndim == len(shape) + 2 == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape[1:] != shape:
+        expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
         raise InputError(f"images have shape {_text(given)}; {expected}")
     if array.dtype.kind == "f" and array.size:
         low, high = array.min(), array.max()

@@ -13,7 +13,6 @@ from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
-from fmae_edge.runtime.entropy.search import search
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.format.payload_index import Payloads
@@ -90,6 +89,8 @@ class LatentCoder:
         return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))
 
     def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
+        from fmae_edge.runtime.entropy.search import search  # most files are written without a search
+
         channels = self._bundle.manifest.image_channels
         pixels = to_levels(images, channels).reshape(len(images), math.prod(images.shape[1:]))
 

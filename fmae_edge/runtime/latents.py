@@ -69,7 +69,7 @@ def _to_symbols(values: object) -> NDArray[Any]:
 def _checked(array: NDArray[Any], size: int) -> tuple[NDArray[Any], bool]:
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise InputError(f"latents have shape {array.shape}; expected ({size},) for one image or (N, {size})")
-    batch = np.atleast_2d(array)
+    batch = array[None] if array.ndim == 1 else array
     if array.dtype.kind == "f" and not all(
         np.isfinite(batch[part]).all() for part in slices(len(batch), _CHECKED_AT_ONCE)
     ):

@@ -18,7 +18,7 @@ CHECKS = {"fp32 latents", "fp32 pixels", "int8 latents", "int8 pixels", "symbols
 def put(bundle, name, content):
     """Write a file of a bundle and its hash in the manifest."""
     (bundle / name).write_bytes(content)
-    rewrite(bundle, lambda manifest: manifest["files"].update({name: vars(FileEntry.of(content))}))
+    rewrite(bundle, lambda manifest: manifest["files"].update({name: FileEntry.of(content)._asdict()}))
 
 
 def failures(bundle):

@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -110,6 +111,16 @@ def test_garbage_is_collected_while_a_command_runs(cli, monkeypatch):
     monkeypatch.setattr(info, "_describe_bundle", lambda *_: enabled.append(gc.isenabled()))
     cli("info")
     assert enabled == [True]
+
+
+def test_python_looks_for_no_garbage_at_exit():
+    """The modules of a command are hundreds of thousands of objects, and Python collects twice at exit."""
+    program = (
+        "import atexit, gc; atexit.register(lambda: print(len(gc.get_objects()))); "
+        "from fmae_edge.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) < 1000
 
 
 def test_a_traceback_only_with_debug(cli, tmp_path):

@@ -161,7 +161,7 @@ def test_memory_apart_from_input_and_result_does_not_grow_with_the_number_of_ima
     for name, content in graphs.items():
         (bundle / name).write_bytes(content)
     entries = {name: FileEntry.of(content) for name, content in graphs.items()}
-    rewrite(bundle, lambda content: content["files"].update({n: vars(entry) for n, entry in entries.items()}))
+    rewrite(bundle, lambda content: content["files"].update({n: entry._asdict() for n, entry in entries.items()}))
     measured = megabytes_beside(_MANY, bundle, "int8", 40_000)
     assert len(measured) == 12
     for call, megabytes in measured.items():

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,9 +190,10 @@ def most_bytes(name: str, pixels: int, latents: int) -> int:
 def _read(path: Path, name: str, limit: int) -> bytes:
     """Read at most `limit` bytes and one more, enough to notice that a file is longer."""
     try:
-        if (path / name).exists() and not (path / name).is_file():
+        file_path = path / name
+        if not stat.S_ISREG(file_path.stat().st_mode):
             raise BundleError(f"{path}: {name} is not a regular file")
-        with (path / name).open("rb") as file:
+        with file_path.open("rb") as file:
             # Not more than the file has: `read` allocates the requested number of bytes before it reads
             return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except FileNotFoundError:

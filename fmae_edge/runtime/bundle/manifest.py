@@ -10,8 +10,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from fmae_edge.runtime.errors import BundleError, shown
 
@@ -39,8 +39,7 @@ _MAX_UNIT = 1e24  # the largest latent of any file is a finite float32
 _MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
 
 
-@dataclass(frozen=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """Size in bytes and SHA-256 (hex) of one file of a bundle."""
 
     size: int
@@ -52,8 +51,7 @@ class FileEntry:
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
-@dataclass(frozen=True)
-class Qualities:
+class Qualities(NamedTuple):
     """The quantisers of .fmae files: a symbol times `steps[quality - 1]` times `unit` is the latent value.
 
     `bit_costs` is the cost of one bit at each quality, in mean squared error of pixels in [0, 1]: the slope of the
@@ -119,8 +117,8 @@ class Manifest:
                 "preprocessing": "layout NCHW; int8 graphs: uint8 as it is; fp32 graphs: uint8 / 255 as float32",
             },
             "latent": {"size": self.latent_size, "steps": list(self.latent_steps)},
-            **({"qualities": asdict(self.qualities)} if self.qualities else {}),
-            "files": {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()},
+            **({"qualities": self.qualities._asdict()} if self.qualities else {}),
+            "files": {name: entry._asdict() for name, entry in self.files.items()},
             "record": dict(self.record),
         }
         content["checksum"] = manifest_checksum(content)
@@ -218,11 +216,15 @@ def _integer(text: str) -> int:
 
 
 def _is_plain(value: Any, levels: int) -> bool:
-    """Return whether all numbers in a JSON value are finite, and it has at most `levels` levels."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_is_plain(part, levels - 1) for part in parts)
+    """Return whether all numbers in a JSON object or array are finite, and it has at most `levels` levels."""
+    for part in value.values() if isinstance(value, dict) else value:
+        if isinstance(part, float):
+            plain = math.isfinite(part)
+        else:
+            plain = levels > 1 and (not isinstance(part, dict | list) or _is_plain(part, levels - 1))
+        if not plain:
+            return False
+    return True
 
 
 _Value = TypeVar("_Value")

@@ -55,8 +55,7 @@ _REFUSED = {
 _KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
 MAX_RANK = 6
 _MAX_FIELDS = 20_000  # ours have about 1,000; each takes a microsecond or two to read
-# Apart from the data of constants; the default bundle's graphs have 3,000 such bytes, deep ones 8,000
-_MAX_OTHER_BYTES = 1 << 16
+_MAX_OTHER_BYTES = 1 << 16  # besides the data of constants; the default graphs have 3,000, deep ones 8,000
 
 _EMPTY: list[Field] = [memoryview(b"")]  # the value of a missing field
 
@@ -205,15 +204,20 @@ class _Reader:
         """Return the values of each field of a message."""
         known = FIELDS[kind]
         parsed: dict[int, list[Field]] = {}
+        left = self._left
         if not isinstance(message, memoryview):
             raise ValueError(message)
         for number, wire_type, value in fields(message):
             if known.get(number) != wire_type:
                 raise RefusedError(_REFUSED.get((kind, number), f"field {number} of {kind}Proto"))
-            self._left -= 1
-            if not self._left:
+            left -= 1
+            if not left:
                 raise RefusedError(f"more than {_MAX_FIELDS} fields")
-            parsed.setdefault(number, []).append(value)
+            if number in parsed:
+                parsed[number].append(value)
+            else:
+                parsed[number] = [value]
+        self._left = left
         return parsed
 
 
@@ -256,16 +260,22 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, Field]]:
     """
     at, end = 0, len(message)
     while at < end:
-        tag, at = _varint(message, at, _TAG_BITS) if message[at] > 0x7F else (message[at], at + 1)
+        tag, at = message[at], at + 1  # most numbers have one byte, and calls would take most of the time
+        if tag > 0x7F:
+            tag, at = _varint(message, at - 1, _TAG_BITS)
         number, wire_type = tag >> 3, tag & 7
         if not number:
             raise ValueError("field 0")
         if wire_type == VARINT:
-            value, at = _varint(message, at, _VALUE_BITS)
+            value, at = message[at], at + 1
+            if value > 0x7F:
+                value, at = _varint(message, at - 1, _VALUE_BITS)
             yield number, wire_type, value
             continue
         if wire_type == BYTES:
-            size, at = _varint(message, at, _SIZE_BITS)
+            size, at = message[at], at + 1
+            if size > 0x7F:
+                size, at = _varint(message, at - 1, _SIZE_BITS)
         elif wire_type in (FIXED64, FIXED32):
             size = 8 if wire_type == FIXED64 else 4
         else:

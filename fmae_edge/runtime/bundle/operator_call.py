@@ -25,14 +25,15 @@ class Call(NamedTuple):
 
     def takes(self, dtypes: Sequence[int], rank: int | None = None) -> Shape:
         """Return the shape of the first input, which must have one of these types, and `rank` dimensions."""
-        fits = self.value.dtype in dtypes and rank in (None, len(self.value.shape))
-        require(fits, f"it cannot take an input of type {self.value.dtype} and shape {self.value.shape}")
+        if self.value.dtype not in dtypes or rank not in (None, len(self.value.shape)):
+            raise ValueError(f"it cannot take an input of type {self.value.dtype} and shape {self.value.shape}")
         return self.value.shape
 
     def constants(self, *wanted: tuple[int, Shape]) -> None:
         """Raise ValueError unless the constants have these types and shapes."""
-        actual = tuple(one and (one.dtype, one.shape) for one in self.given)
-        require(actual == wanted, f"its constants have types and shapes {actual}, expected {wanted}")
+        found = tuple(one and (one.dtype, one.shape) for one in self.given)
+        if found != wanted:
+            raise ValueError(f"its constants have types and shapes {found}, expected {wanted}")
 
     def pair(self) -> tuple[Constant | None, Constant | None]:
         """Return the two constants, either of which may be left out."""
@@ -65,6 +66,9 @@ class Call(NamedTuple):
 
 
 def require(holds: bool, problem: str) -> None:
-    """Raise ValueError with the message `problem` unless `holds`."""
+    """Raise ValueError with the message `problem` unless `holds`; for a message with values, use `if` instead.
+
+    Most checks pass, and formatting the values takes longer than the check.
+    """
     if not holds:
         raise ValueError(problem)

@@ -29,7 +29,8 @@ def apply(
     for name, setting in attributes.items():
         expected = known.get(name, ())
         fits = isinstance(setting, expected) if isinstance(expected, type) else setting in expected
-        require(fits, f"its attribute {shown(name, 60)} is {shown(setting, 60)}")
+        if not fits:
+            raise ValueError(f"its attribute {shown(name, 60)} is {shown(setting, 60)}")
     return rule(Call(value, given, attributes))
 
 
@@ -46,7 +47,8 @@ def _kernel(call: Call, place: int) -> tuple[Shape, int]:
     kernel, pads = shape[2:], call.attributes.get("pads", (0,) * 4)
     fits = call.attributes.get("kernel_shape", kernel) == kernel
     require(fits, "its kernel_shape is not that of its weights")
-    require(len(pads) == 4 and len(set(pads)) == 1, f"its pads are {shown(pads, 60)}")
+    if len(pads) != 4 or len(set(pads)) != 1:
+        raise ValueError(f"its pads are {shown(pads, 60)}")
     fits = max(kernel) <= _MAX_KERNEL and 0 <= pads[0] < min(kernel)
     require(fits, "its kernel or its pads are too large")
     return shape, pads[0]
@@ -172,8 +174,8 @@ def _reshape(call: Call) -> tuple[Value, int]:
     keeps_batch = len(call.given) == 1 and numbers[:1] == (-1,) and len(numbers) <= MAX_RANK
     require(keeps_batch, "it does not keep the batch")
     shape = numbers[1:]
-    fits = min(shape, default=1) > 0 and math.prod(shape) == math.prod(call.value.shape)
-    require(fits, f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
+    if min(shape, default=1) < 1 or math.prod(shape) != math.prod(call.value.shape):
+        raise ValueError(f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
     return Value(call.value.dtype, shape), 0
 
 
@@ -181,7 +183,8 @@ def _transpose(call: Call) -> tuple[Value, int]:
     call.constants()
     perm = call.attribute("perm")
     in_order = list(range(len(call.value.shape) + 1))
-    require(perm[:1] == (0,) and sorted(perm) == in_order, f"its perm is {shown(perm, 60)}")
+    if perm[:1] != (0,) or sorted(perm) != in_order:
+        raise ValueError(f"its perm is {shown(perm, 60)}")
     return Value(call.value.dtype, tuple(call.value.shape[axis - 1] for axis in perm[1:])), 0
 
 

@@ -2,8 +2,7 @@
 
 import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from weakref import WeakSet
 
 import numpy as np
@@ -57,13 +56,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-@dataclass(frozen=True)
-class _Graph:
-    """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages."""
+class _Graph(NamedTuple):
+    """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages.
+
+    It takes 8-bit images if `takes_levels`.
+    """
 
     session: "InferenceSession"
     where: str
     gives: tuple[int, ...]
+    takes_levels: bool
 
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return the only output for the input `name`. Raises BundleError if the graph fails."""
@@ -76,7 +78,8 @@ class _Graph:
             raise BundleError(
                 f"{self.where} returns an array of shape {output.shape}; expected {(len(values), *self.gives)}"
             )
-        return cast(NDArray[Any], output)
+        result: NDArray[Any] = output  # `cast` would build this type at each call
+        return result
 
 
 class Graphs:
@@ -112,7 +115,7 @@ class Graphs:
         manifest = self._bundle.manifest
         values = np.empty((len(images), manifest.latent_size), np.float32)
         encoder = self._graph("encoder", len(images))
-        to_pixels = to_levels if takes_levels(encoder.session) else to_reals
+        to_pixels = to_levels if encoder.takes_levels else to_reals
         for part in slices(len(images), _IMAGES_PER_RUN):
             pixels = to_pixels(images[part], manifest.image_channels)
             values[part] = encoder.run("image", pixels)
@@ -156,4 +159,4 @@ class Graphs:
         where = f"{self._bundle.where}: {name}"
         with counted_call():
             session = open_session(self._bundle.files[name], where, threads)
-        return _Graph(session, where, gives)
+        return _Graph(session, where, gives, takes_levels(session))

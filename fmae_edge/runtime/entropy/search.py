@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL, Integers, multiply
 
-MAX_EFFORT = 9
 _IMAGES_AT_ONCE = 4  # bounds memory, because each has two candidates per symbol; measured: more are not faster
 
 Pixels = NDArray[np.float32]

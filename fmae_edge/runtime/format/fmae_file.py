@@ -5,17 +5,16 @@ where each payload begins, so that one image can be decoded without the others.
 """
 
 from array import array
-from binascii import crc_hqx
+from binascii import crc32, crc_hqx
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from zlib import crc32
+from typing import NamedTuple
 
 import numpy as np
 
 from fmae_edge.runtime.arguments import BytesLike, as_integer
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.format.image_names import read_names
 from fmae_edge.runtime.format.payload_index import (
     MAX_IMAGES,
     MAX_PAYLOAD_BYTES,
@@ -40,8 +39,7 @@ _LENGTH_MODULUS = 8  # a single image's header has its payload's length modulo 8
 _MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
 
 
-@dataclass(frozen=True)
-class FmaeInfo:
+class FmaeInfo(NamedTuple):
     """The header of a .fmae file: `images` is their number, `single` is True for one image, False for a stack.
 
     `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
@@ -87,6 +85,8 @@ class FmaeFile:
         """
         if self.listed is None:
             return None
+        from fmae_edge.runtime.format.image_names import read_names  # most files have no names
+
         try:
             return read_names(bytes(self.listed), len(self.payloads), paths=self.version >= _PATHS_VERSION)
         except InputError as error:

@@ -3,8 +3,7 @@
 import io
 import math
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -27,8 +26,7 @@ _ENTRY = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     shape: tuple[int, ...]
     order: Literal["C", "F"]
     dtype: np.dtype[Any]

@@ -390,7 +390,7 @@ def test_a_graph_that_misbehaves_is_blamed_on_the_bundle(bundle, shape, message,
 def test_a_graph_with_invalid_utf_8_names_is_refused_silently(bundle, name, capfd):
     content = (bundle / "decoder.onnx").read_bytes().replace(name, b"\xff" + name[1:])
     (bundle / "decoder.onnx").write_bytes(content)
-    rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": vars(FileEntry.of(content))}))
+    rewrite(bundle, lambda manifest: manifest["files"].update({"decoder.onnx": FileEntry.of(content)._asdict()}))
     with pytest.raises(BundleError, match=r"decoder\.onnx is not an ONNX graph"):
         Codec(bundle)
     assert capfd.readouterr() == ("", "")
