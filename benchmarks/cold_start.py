@@ -1,7 +1,7 @@
 """Measure the CPU time of commands as complete processes: with and without the fast path, or in another version.
 
-`python benchmarks/cold_start.py`, a minute. The fast path in fmae_edge/cli.py runs common calls without Typer. Here
-a command runs with it and with Typer, in turns.
+`python benchmarks/cold_start.py`, a minute. The fast path in fmae_edge/cli.py runs common calls without Typer. A
+command runs with it and with Typer, in turns.
 
 `python benchmarks/cold_start.py --against FOLDER` runs commands in turns with the checkout in FOLDER, for example
 one that `git worktree add FOLDER COMMIT` made.
@@ -62,7 +62,7 @@ def main() -> None:
 def compare(
     variants: dict[str, tuple[Path, str]], label: list[str], arguments: list[str], folder: str, rounds: int
 ) -> None:
-    """Print the CPU times of two variants (checkout, program) of a process, and the second divided by the first."""
+    """Print the CPU times of two variants (checkout, program) of a process, and their ratio."""
     times: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(rounds + 1):
         for name in list(variants)[:: 1 if turn % 2 else -1]:
