@@ -126,7 +126,7 @@ def test_train_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: exists already; continue with --resume" in done.stderr
+    assert "run: already exists; continue with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 

@@ -8,7 +8,6 @@ from array import array
 from binascii import crc32, crc_hqx
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import numpy as np
 
@@ -39,7 +38,8 @@ _LENGTH_MODULUS = 8  # a single image's header has its payload's length modulo 8
 _MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
 
 
-class FmaeInfo(NamedTuple):
+@dataclass(frozen=True)
+class FmaeInfo:
     """The header of a .fmae file: `images` is their number, `single` is True for one image, False for a stack.
 
     `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
