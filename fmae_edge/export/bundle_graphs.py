@@ -22,15 +22,18 @@ from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
-_HELD_OUT_IMAGES = 1000
+_HELD_OUT_IMAGES, _HELD_OUT_PIXELS = 1000, 1000 * 64 * 64
 _SEED = 0
 _INT8_OPS = {"QLinearConv", "QGemm"}
-MAX_CALIBRATION_IMAGES = 4096  # all activations are in memory at once, about 3 MB per image
+# All activations are in memory at once, about 3 MB per image of 28x28
+MAX_CALIBRATION_IMAGES, _CALIBRATION_PIXELS = 4096, 4096 * 28 * 28
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """Options of the graphs: rewritten or as trained, the target CPUs, and how int8 ranges are calibrated.
+
+    Images of more than 28x28 pixels may be fewer than asked for, to bound memory: 49 of 256x256 at most.
 
     Raises ExportError unless the number of calibration images is 1 to 4096.
     """
@@ -59,7 +62,7 @@ class Built:
 
 
 def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor, options: ExportOptions) -> Built:
-    """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width).
+    """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width[, 3]).
 
     `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
     calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
@@ -69,8 +72,10 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise ExportError("the model has weights that are NaN or infinite, so it cannot be exported")
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
-    held = min(_HELD_OUT_IMAGES, len(order) // 2)
-    calibration = train_images[order[: min(options.calibration_images, len(order) - held)]]
+    pixels = model.config.height * model.config.width
+    held = min(_HELD_OUT_IMAGES, _HELD_OUT_PIXELS // pixels, len(order) // 2)
+    most = min(options.calibration_images, _CALIBRATION_PIXELS // pixels)
+    calibration = train_images[order[: min(most, len(order) - held)]]
     held_out = train_images[order[len(order) - held :]]
     trained = network_of(model)
     network = replace(trained, decoder=rewrite_decoder(trained.decoder)) if options.rewrite else trained

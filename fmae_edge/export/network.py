@@ -11,8 +11,10 @@ from fmae_edge.export.layers import (
     Dense,
     Flatten,
     Grid,
+    Keep,
     Layer,
     MaxPool,
+    PadEdges,
     Sigmoid,
     Unflatten,
     Upsample,
@@ -67,32 +69,32 @@ def names_in(part: Part, names: Iterable[str]) -> list[str]:
 
 def network_of(model: Autoencoder) -> Network:
     """Return the layers of `model` as it was trained."""
-    size, channels = model.config.image_size, model.config.image_channels
+    config = model.config
     return Network(
         encoder_layers(model.encoder),
         decoder_layers(model.decoder),
-        (size, size, channels),
-        model.config.latent_size,
+        (config.height, config.width, config.image_channels),
+        config.latent_size,
     )
 
 
 def encoder_layers(encoder: Encoder) -> list[Layer]:
-    """Return the layers of (N, size, size, channels) pixels in [0, 1] -> (N, latent_size)."""
-    layers: list[Layer] = []
+    """Return the layers of (N, height, width, channels) pixels in [0, 1] -> (N, latent_size)."""
+    layers: list[Layer] = [PadEdges(*encoder.padding)] if any(encoder.padding) else []
     for index, module in enumerate(encoder.convs):
         weight, bias = _parameters(module)
         kernel = weight.permute(0, 2, 3, 1)
         layers += [Conv(f"conv{index + 1}", kernel, bias, pad=1, relu=True), MaxPool()]
     layers.pop()  # no pooling after the last
     weight, bias = _parameters(encoder.dense)
-    grid = _grid(weight.shape[1], encoder.convs[-1])
+    channels, height, width = encoder.grid
     # Permuting the features and the rows of the weights alike does not change the result
-    rows = weight.t().unflatten(0, (grid[2], *grid[:2])).permute(1, 2, 0, 3).flatten(0, 2)
-    return [*layers, Flatten(grid), Dense("dense", rows, bias)]
+    rows = weight.t().unflatten(0, encoder.grid).permute(1, 2, 0, 3).flatten(0, 2)
+    return [*layers, Flatten((height, width, channels)), Dense("dense", rows, bias)]
 
 
 def decoder_layers(decoder: Decoder) -> list[Layer]:
-    """Return the layers of (N, latent_size) -> (N, size, size, channels) pixels in [0, 1].
+    """Return the layers of (N, latent_size) -> (N, height, width, channels) pixels in [0, 1].
 
     Each stride-1 transposed convolution becomes the convolution that it equals.
     """
@@ -106,14 +108,9 @@ def decoder_layers(decoder: Decoder) -> list[Layer]:
         kernel = conv_of_transposed(weight).permute(0, 2, 3, 1)
         layers += [Conv(f"conv{index + 1}", kernel, bias, pad=1, relu=True), Upsample()]
     last = cast(Conv, layers[-2])
-    return [*layers[:-2], Conv(last.name, last.kernel, last.bias, last.pad), Sigmoid()]
+    keep: list[Layer] = [Keep(*decoder.size)] if any(decoder.padding) else []
+    return [*layers[:-2], Conv(last.name, last.kernel, last.bias, last.pad), *keep, Sigmoid()]
 
 
 def _parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
     return cast(Tensor, module.weight).detach(), cast(Tensor, module.bias).detach()
-
-
-def _grid(features: int, last: nn.Module) -> Grid:
-    channels = cast(nn.Conv2d, last).out_channels
-    side = round((features / channels) ** 0.5)
-    return side, side, channels

@@ -12,10 +12,10 @@ from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.entropy.search import MAX_EFFORT
 from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
-from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
+from fmae_edge.runtime.latent_coder import LatentCoder
 
 DEFAULT_QUALITY = 5
-_LATENTS_KEPT = 16384  # bounds memory: the images after them are encoded again for each quality
+_NUMBERS_KEPT = 1 << 20  # of latents, which bounds memory: images after them are encoded again for each quality
 
 Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
 
@@ -94,7 +94,7 @@ class FmaeWriter:
             if part.start in kept:
                 return kept[part.start]
             latents = self._coder.latents(some)
-            if part.stop <= _LATENTS_KEPT:
+            if part.stop * latents.shape[1] <= _NUMBERS_KEPT:
                 kept[part.start] = latents
             return latents
 
@@ -103,7 +103,7 @@ class FmaeWriter:
             errors: list[int] = []
 
             def payloads() -> Iterator[bytes]:
-                for part in slices(len(images), IMAGES_AT_ONCE):
+                for part in slices(len(images), self._coder.images_at_once):
                     some = images[part]
                     symbols = self._coder.quantise(latents_of(part, some), some, quality, effort)
                     yield from self._coder.payloads_of(symbols, quality)

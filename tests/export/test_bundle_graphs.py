@@ -19,7 +19,7 @@ STEPS = torch.full((6,), 0.02)
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return Autoencoder(ModelConfig(8, 1, 6, (4, 6, 8))).eval()
+    return Autoencoder(ModelConfig(8, 8, 1, 6, (4, 6, 8))).eval()
 
 
 @pytest.fixture

@@ -13,7 +13,14 @@ from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.engine.sessions import counted_call, failure, open_session, takes_levels
 from fmae_edge.runtime.errors import BundleError, InputError, shown
-from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
+from fmae_edge.runtime.images import (
+    channels_first,
+    channels_last,
+    fewer_if_larger,
+    to_levels,
+    to_reals,
+    to_uint8,
+)
 from fmae_edge.runtime.latents import to_values
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
 }
 # Measured by benchmarks/session_options.py. On one thread, more than 16 images per call to onnxruntime are not
 # faster; two threads gain a little up to 64. With fewer than 8, waking other threads costs more than it saves.
+# For images of more than 28x28 pixels, fewer per call bound the memory.
 _IMAGES_PER_RUN = 64
 _IMAGES_FOR_THREADS = 8
 
@@ -90,7 +98,9 @@ class Graphs:
         self._precision = precision
         self._threads = threads
         self._loaded: dict[tuple[str, int], _Graph] = {}
-        self._steps = np.array(bundle.manifest.latent_steps, np.float32)
+        manifest = bundle.manifest
+        self._steps = np.array(manifest.latent_steps, np.float32)
+        self._per_run = fewer_if_larger(_IMAGES_PER_RUN, manifest.image_height * manifest.image_width)
         _all.add(self)
 
     def give_up(self) -> None:
@@ -113,9 +123,8 @@ class Graphs:
         values = np.empty((len(images), manifest.latent_size), np.float32)
         encoder = self._graph("encoder", len(images))
         to_pixels = to_levels if takes_levels(encoder.session) else to_reals
-        for part in slices(len(images), _IMAGES_PER_RUN):
-            pixels = to_pixels(images[part], manifest.image_channels)
-            values[part] = encoder.run("image", pixels)
+        for part in slices(len(images), self._per_run):
+            values[part] = encoder.run("image", channels_first(to_pixels(images[part])))
         if not np.isfinite(values).all():
             raise BundleError(f"{self._bundle.where}: its encoder returns latents that are NaN or infinite")
         return values
@@ -128,14 +137,14 @@ class Graphs:
         image_shape = self._bundle.manifest.image_shape
         images = np.empty((len(latents), *image_shape), np.uint8)
         decoder = self._graph("decoder", len(latents))
-        for part in slices(len(latents), _IMAGES_PER_RUN):
+        for part in slices(len(latents), self._per_run):
             values = to_values(latents[part], self._steps)
             pixels = decoder.run("latent", values)
             if pixels.dtype != np.uint8:
                 if not np.isfinite(pixels).all():
                     raise InputError("latents are too large to decode: pixels overflow")
                 pixels = to_uint8(pixels)
-            images[part] = pixels.reshape(-1, *image_shape)
+            images[part] = channels_last(pixels)
         return images
 
     def _graph(self, half: Half, images: int) -> _Graph:
