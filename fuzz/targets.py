@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from fmae_edge import Codec
-from fmae_edge.data.image_file import load_gray
+from fmae_edge.data.image_file import load_image
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
 from fmae_edge.runtime.engine.graphs import PRECISIONS
@@ -113,7 +113,7 @@ def read_npy(content: bytes) -> None:
 def read_image(content: bytes) -> None:
     """Read an image file as `fmae-edge compress` does, with and without `--fit resize`."""
     for fit in ("resize", None):
-        pixels, _ = load_gray(content, "fuzz", (28, 28), fit)
+        pixels, _ = load_image(content, "fuzz", (28, 28), fit=fit)
         assert pixels.shape == (28, 28)
         assert pixels.dtype == np.uint8
 

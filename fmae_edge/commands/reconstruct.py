@@ -32,7 +32,7 @@ def reconstruct(
 
     Example: fmae-edge reconstruct img.png -o reconstructions.png
     """
-    from fmae_edge.bulk.gray_images import open_gray_codec
+    from fmae_edge.bulk.image_input import open_codec
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.measure.figure import draw_reconstructions, to_png
@@ -40,7 +40,7 @@ def reconstruct(
 
     sources, _ = expand(images or [], recursive, SUFFIXES)
     outputs = claim_picture(output, force, sources)
-    codec = open_gray_codec(bundle, precision)
+    codec = open_codec(bundle, precision)
     if sources:
         names, originals = load_images(sources, codec, fit)
         if not names:
