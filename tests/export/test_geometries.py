@@ -3,19 +3,27 @@
 The models are not trained: their weights are random, and their layers narrow.
 """
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.model.autoencoder import to_images, to_pixels
-from fmae_edge.model.config import default_config
+from fmae_edge.export.bundle_graphs import ExportOptions
+from fmae_edge.export.bundle_writer import export_bundle
+from fmae_edge.model.autoencoder import Autoencoder, to_images, to_pixels
+from fmae_edge.model.checkpoint import CONFIG, load_checkpoint, start_run
+from fmae_edge.model.config import ModelConfig, default_config
 from fmae_edge.model.fast_pass import fast_autoencode
+from fmae_edge.model.recipe import PriorFit, Recipe
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.self_test import self_test
+from fmae_edge.train.loop import train
+from fmae_edge.train.run_pictures import RunPictures
 from tests.random_bundle import make_bundle, smooth_images
 
 GEOMETRIES = [
@@ -97,3 +105,37 @@ def test_the_self_test_of_the_bundle_passes(made):
     checks = self_test(made.bundle)
     assert len(checks) == 6
     assert all(check.passed for check in checks), checks
+
+
+def test_a_run_on_padded_rgb_images_trains_and_exports(tmp_path):
+    """With a rate, so the bundle has a network prior; the pictures of the run are in colour."""
+    config = ModelConfig(13, 10, 3, 6, (4, 8, 8))
+    recipe = Recipe(5, batch_size=2, lr=0.02, rate_distortion=0.01, prior_fit=PriorFit(steps=10))
+    images = smooth_images(60, 13, 10, 3)
+    pixels = torch.from_numpy(images)
+    run = tmp_path / "run"
+    start_run(run, config, recipe)
+    torch.manual_seed(0)
+    with RunPictures(run, pixels[50:]) as pictures:
+        metrics = train(
+            run,
+            Autoencoder(config),
+            recipe,
+            pixels[:50],
+            pixels[50:],
+            torch.device("cpu"),
+            on_measured=pictures.on_measured,
+        )
+    assert metrics[-1]["test_mse"] < metrics[0]["test_mse"]
+    assert metrics[-1]["train_bytes"] > 0
+    with Image.open(run / "reconstructions" / "epoch-005.png") as picture:
+        assert picture.mode == "RGB"
+    options = ExportOptions(calibration_images=25)
+    checkpoint = load_checkpoint(run)
+    manifest, _ = export_bundle(run, checkpoint, pixels[:50], pixels[50:], tmp_path / "bundle", "rgb", options)
+    assert manifest.record["training"]["config"] == json.loads((run / CONFIG).read_text())
+    codec = Codec(tmp_path / "bundle", threads=1)
+    content = codec.compress_batch(images)
+    symbols = codec.symbols(content)
+    np.testing.assert_array_equal(codec.decode(symbols, QUALITY), codec.decompress(content))
+    assert all(check.passed for check in self_test(tmp_path / "bundle"))
