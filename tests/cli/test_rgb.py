@@ -107,6 +107,14 @@ def test_compare_shows_colours_in_a_terminal(tmp_path, pictures, rgb_bundle, rgb
     assert f"\x1b[38;2;{red};{green};{blue}m" in out.buffer.getvalue().decode()
 
 
+def test_test_images_of_another_shape_are_not_reconstructed(cli, tmp_path, rgb_bundle, few_images, monkeypatch):
+    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few_images)
+    done = cli("reconstruct", "--bundle", rgb_bundle)
+    assert done.returncode == 1
+    assert "test images have shape (28, 28), but bundle random takes (26, 20, 3); name images" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_doctor_and_info_describe_the_bundle(cli, rgb_bundle):
     done = cli("doctor", rgb_bundle, "--json")
     report = json.loads(done.stdout)
