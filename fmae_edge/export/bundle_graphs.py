@@ -22,7 +22,9 @@ from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
-_HELD_OUT_IMAGES, _HELD_OUT_PIXELS = 1000, 1000 * 64 * 64
+_HELD_OUT_IMAGES = 1000
+# Of larger images, as many pixels: each layer is quantised and measured on all of them, which takes minutes
+_FULL_PIXELS = 48 * 48
 _SEED = 0
 _INT8_OPS = {"QLinearConv", "QGemm"}
 # All activations are in memory at once, about 3 MB per image of 28x28
@@ -33,7 +35,7 @@ MAX_CALIBRATION_IMAGES, _CALIBRATION_PIXELS = 4096, 4096 * 28 * 28
 class ExportOptions:
     """Options of the graphs: rewritten or as trained, the target CPUs, and how int8 ranges are calibrated.
 
-    Images of more than 28x28 pixels may be fewer than asked for, to bound memory: 49 of 256x256 at most.
+    Of images larger than 48x48, fewer are used, with as many pixels: 18 of 256x256 for 512.
 
     Raises ExportError unless the number of calibration images is 1 to 4096.
     """
@@ -73,8 +75,8 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
         raise ExportError("the model has weights that are NaN or infinite, so it cannot be exported")
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
     pixels = model.config.height * model.config.width
-    held = min(_HELD_OUT_IMAGES, _HELD_OUT_PIXELS // pixels, len(order) // 2)
-    most = min(options.calibration_images, _CALIBRATION_PIXELS // pixels)
+    held = min(_as_many_pixels(_HELD_OUT_IMAGES, pixels), len(order) // 2)
+    most = min(_as_many_pixels(options.calibration_images, pixels), _CALIBRATION_PIXELS // pixels)
     calibration = train_images[order[: min(most, len(order) - held)]]
     held_out = train_images[order[len(order) - held :]]
     trained = network_of(model)
@@ -106,6 +108,10 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
         "layers": [{**asdict(choice), "multiply_adds": work[choice.name]} for choice in choices],
     }
     return Built(content, record)
+
+
+def _as_many_pixels(images: int, pixels: int) -> int:
+    return max(1, min(images, images * _FULL_PIXELS // pixels))
 
 
 def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:

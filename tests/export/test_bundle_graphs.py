@@ -51,6 +51,14 @@ def test_layers_are_chosen_on_images_that_do_not_calibrate(model, train_images, 
     assert built.record["calibration_images"] == len(rows["calibration"]) == 30  # not the 4,000 asked for
 
 
+def test_large_images_are_fewer_with_as_many_pixels(model, train_images, monkeypatch):
+    monkeypatch.setattr("fmae_edge.export.bundle_graphs._FULL_PIXELS", 16)  # a quarter of an image
+    built = build_graphs(model, train_images, STEPS, ExportOptions(calibration_images=40))
+    assert built.record["calibration_images"] == 10
+    built = build_graphs(model, train_images, STEPS, ExportOptions(calibration_images=1))
+    assert built.record["calibration_images"] == 1
+
+
 @pytest.mark.parametrize("number", [0, -1, 4097])
 def test_an_invalid_number_of_calibration_images_is_refused(number):
     with pytest.raises(ExportError, match="expected 1 to 4096"):
