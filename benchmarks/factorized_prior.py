@@ -6,7 +6,7 @@ CompressAI's own `compress` writes and the pixels that its own `decompress` retu
 
 The architecture is the paper's, with a width for 28x28: one channel in and out, and images padded with black to
 32x32, so that four halvings leave 2x2 positions of 64 channels. The loss counts only the 28x28 pixels. CompressAI
-pins an older numpy, so it needs an environment of its own, with this project installed in it too:
+pins an older numpy, so it needs a separate environment, with this project installed in it too:
 
     python -m venv compressai && compressai/bin/pip install compressai torch==2.13.0 torchvision==0.28.0
     compressai/bin/pip install --no-deps -e .

@@ -1,8 +1,8 @@
 """Measure `fmae-edge compress` with many files against the least work that it has to do.
 
 `python benchmarks/many_files.py` takes a minute. The floor is one process that reads the same PNGs with Pillow,
-encodes them in one batch, and writes nothing. Both are timed as whole processes, in turns. The table has medians.
-The files are in the folder for temporary files, so TMPDIR chooses the disk.
+encodes them in one batch, and writes nothing. Both are timed as complete processes, in turns. The table has
+medians. The files are in the folder for temporary files, so TMPDIR chooses the disk.
 """
 
 import argparse

@@ -63,7 +63,7 @@ def session(
     spinning: bool = False,
     level: ort.GraphOptimizationLevel = LEVELS.ORT_ENABLE_ALL,
 ) -> ort.InferenceSession:
-    """Open `graph` with the options of the codec, except for those given."""
+    """Open `graph` with the options of the codec, changed by the arguments."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))

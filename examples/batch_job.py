@@ -1,4 +1,4 @@
-"""Compress a folder of images to .fmae files, one per image, on all CPUs. A second run does the rest.
+"""Compress a folder of images to .fmae files, one per image, on all CPUs. A second run continues a stopped one.
 
     pip install '.[cli]'
     python examples/batch_job.py samples compressed --quality 7
@@ -41,11 +41,11 @@ def compress_images(jobs: list[Job], quality: int, fit: Fit | None = None) -> li
     """Compress images in one call, and return one sentence per failed image."""
     images, read, failures = [], [], []
     for source, output in jobs:
-        found = settle(source, partial(read_image, source, codec, fit))
-        if isinstance(found, Outcome):
-            failures.append(str(found.error))
+        result = settle(source, partial(read_image, source, codec, fit))
+        if isinstance(result, Outcome):
+            failures.append(str(result.error))
         else:
-            images.append(found[0])
+            images.append(result[0])
             read.append((source, output))
     for (source, output), content in zip(read, codec.compress_iter(images, quality), strict=True):
         failed = settle(source, partial(write, output, content))
@@ -55,7 +55,7 @@ def compress_images(jobs: list[Job], quality: int, fit: Fit | None = None) -> li
 
 
 def write(output: Path, content: bytes) -> None:
-    """Write a file and the folders above it; a killed process leaves no partial file."""
+    """Create the folders of a file and write it; a killed process leaves no partial file."""
     output.parent.mkdir(parents=True, exist_ok=True)
     write_file(output, content)
 
@@ -66,7 +66,7 @@ def run(jobs: list[Job], quality: int, fit: Fit | None, processes: int) -> int:
     context = multiprocessing.get_context("spawn")  # works on every system
     failed = 0
     with ProcessPoolExecutor(processes, context, start_process, (Codec(threads=1),)) as pool:
-        # A terminal sends Ctrl-C to all processes; the processes started here inherit that it is ignored
+        # A terminal sends Ctrl-C to all processes; the processes of the pool inherit the setting to ignore it
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         futures = [pool.submit(compress_images, task, quality, fit) for task in tasks]
         signal.signal(signal.SIGINT, handler)
@@ -106,7 +106,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     except BrokenProcessPool:
-        sys.exit("a process was killed; run the same command again to go on")
+        sys.exit("a process was killed; run the same command again to continue")

@@ -5,8 +5,8 @@
     python examples/data_loader.py samples.fmae
     python examples/data_loader.py FOLDER --workers 4    # a folder of .fmae files, with one image or a stack each
 
-Files are read and decoded when they are needed, so memory does not grow with the data set. One worker decodes a
-whole file, from its first image to its last. Only the order of files is random, so store the images in many files.
+Files are read and decoded when they are needed, so memory does not grow with the data set. One worker decodes all
+images of a file in order. Only the order of files is random, so store the images in many files.
 """
 
 import argparse

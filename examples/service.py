@@ -58,7 +58,7 @@ async def refuse(_: Request, error: Exception) -> JSONResponse:
 
 
 @app.exception_handler(ClientDisconnect)
-async def give_up(_: Request, __: Exception) -> Response:
+async def end_request(_: Request, __: Exception) -> Response:
     """End the request of a client that has left, without a traceback in the log."""
     return Response(status_code=400)
 
@@ -132,12 +132,12 @@ def decompress(request: Request, body: Body, index: Annotated[int, Query(ge=0)] 
 
 @app.get("/health")
 async def health(request: Request) -> dict[str, str]:
-    """Tell that the service is up, and the id of the bundle whose files it decompresses."""
+    """Return the status, and the id of the bundle whose files the service decompresses."""
     return {"status": "ok", "bundle": request.state.codec.manifest.bundle_id}
 
 
 def read_latent(body: bytes, index: int, size: int) -> NDArray[Any]:
-    """Return a latent (size,) of a .npy file. Pickles are refused, and a false size takes no memory."""
+    """Return a latent (size,) of a .npy file. Pickles are refused, and no memory is allocated for a false size."""
     latents = np.atleast_2d(load_latents(body, size, "the file"))
     if index >= len(latents):
         raise InputError(f"the file has no latent {index}; it has {len(latents)}, counted from 0")

@@ -9,7 +9,7 @@ The public names load on first use (PEP 562), so that importing the package cost
     images = codec.decode(latents)  # (N, 64) float32 -> (N, 28, 28) uint8
 """
 
-TYPE_CHECKING = False  # typing.TYPE_CHECKING without the import, which would be most of what importing this costs
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without an import that would take most of the time of this one
 
 __version__ = "0.1.0"
 

@@ -1,6 +1,6 @@
 """The entry point of `fmae-edge`: the Typer app, a fast path without it, and errors as exit codes.
 
-Few modules are imported here, because a Ctrl-C during these imports ends in a traceback.
+Few modules are imported here, because Ctrl-C during these imports prints a traceback.
 """
 
 import errno
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typer import Typer
 
 # Packages that a command imports, and the extras that install them
-_EXTRAS = {
+EXTRAS_OF_PACKAGES = {
     **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
     **dict.fromkeys(("torch", "safetensors"), "train,export"),
     "torchvision": "train",
@@ -78,6 +78,7 @@ def _run() -> None:
         if needs_blas and not {"-h", "--help"} & set(arguments):
             _import_numpy()
         call = fast_path(arguments) or partial(build_app(), prog_name="fmae-edge")
+        gc.freeze()  # later collections do not look at what was imported
         gc.enable()
         try:
             call()
@@ -87,6 +88,7 @@ def _run() -> None:
             raise
         finally:  # Typer raises SystemExit; a failed write must be reported before Python exits
             sys.stdout.flush()
+            gc.freeze()  # Python collects twice at exit, which takes a tenth of a cold start
     except UsageError as error:
         _fail(str(error), error, exit_code=2)
     except FmaeError as error:
@@ -102,10 +104,10 @@ def _run() -> None:
 
 
 def fast_path(arguments: Sequence[str]) -> Callable[[], None] | None:
-    """Return the call that common `arguments` ask for, or None if Typer has to parse them.
+    """Return the call for common `arguments`, or None if Typer has to parse them.
 
-    Typer is not imported for `--version`, nor for `compress FILE...` and `decompress FILE...` with no option but
-    `-o OUTPUT` and `--force`. docs/measured.md has the time that this saves.
+    Typer is not imported for `--version`, nor for `compress FILE...` and `decompress FILE...` with no options
+    except `-o OUTPUT` and `--force`. docs/measured.md has the time that this saves.
     """
     if list(arguments) == ["--version"]:
         from fmae_edge import __version__
@@ -115,10 +117,10 @@ def fast_path(arguments: Sequence[str]) -> Callable[[], None] | None:
         return None
     files: list[str] = []
     output, force = "", False
-    rest = iter(arguments[1:])
-    for argument in rest:
+    remaining = iter(arguments[1:])
+    for argument in remaining:
         if argument in ("-o", "--output"):
-            value = next(rest, "")
+            value = next(remaining, "")
             if output or not value or value.startswith("--"):
                 return None
             output = value
@@ -180,8 +182,8 @@ def build_app() -> "Typer":
 
 
 def _import_numpy() -> None:
-    """Import numpy. Raises ResourceError where OpenBLAS gets no threads: it sends SIGINT then, as Ctrl-C does."""
-    if sys.platform != "linux":  # only Linux tells which process sent a signal
+    """Import numpy. Raises ResourceError if OpenBLAS cannot start threads: it then sends SIGINT, like Ctrl-C."""
+    if sys.platform != "linux":  # only Linux reports which process sent a signal
         return
     from fmae_edge.runtime.errors import ResourceError
 
@@ -203,8 +205,11 @@ def _sentence(error: Exception) -> str:
     from fmae_edge.runtime.errors import OUT_OF_RESOURCES, lacks_resources
 
     if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        extra = EXTRAS_OF_PACKAGES.get((error.name or "").partition(".")[0])
         if extra is not None:
+            command = "".join(sys.argv[1:2])
+            wanted = "export" if command == "parity" else command
+            extra = wanted if wanted in extra.split(",") else extra
             install = f"install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
             return f"this needs {error.name}: {install}"
     for cause in _causes(error):
@@ -212,12 +217,12 @@ def _sentence(error: Exception) -> str:
             return "out of memory"
         if lacks_resources(cause):
             return OUT_OF_RESOURCES
-    found = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"unexpected error ({found}); run again with --debug and attach the output of fmae-edge doctor"
+    description = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"unexpected error ({description}); run again with --debug and attach the output of fmae-edge doctor"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and the ones that led to it."""
+    """Yield an error and its causes."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

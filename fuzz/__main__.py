@@ -1,6 +1,6 @@
 """Fuzz the readers of fmae-edge: `python -m fuzz --seconds 60`, or `--inputs 1000000`.
 
-Each target runs in a process of its own for its share of the time or of the inputs. Findings are errors other than
+Each target runs in its own process for its share of the time or of the inputs. Findings are errors other than
 FmaeError, crashes, more than a second of CPU time and more than 256 MB of memory. Their inputs are saved, and the
 exit code is 1. Inputs that reach new code are kept in the same folder, and the next run starts from them.
 """

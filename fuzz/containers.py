@@ -2,7 +2,7 @@
 
 A change of single bytes breaks a length or a checksum, and the reader stops there. Here parts are dropped,
 repeated, moved and changed, and the file is put together again. A file of another format has two parts:
-its start, which contains the numbers, and the rest.
+its start, which contains the numbers, and all that follows.
 """
 
 import struct

@@ -3,10 +3,10 @@
 import hashlib
 from pathlib import Path
 
-# error: it raised another error than FmaeError. slow, memory: it exceeded a limit. killed: the watcher killed it
+# error: it raised an error other than FmaeError. slow, memory: it exceeded a limit. killed: the watcher killed it
 # for its time or memory. crash: the process ended.
 KINDS = ("error", "slow", "memory", "killed", "crash")
-_MOST_OF_A_KIND = 20  # more would tell nothing new
+_MOST_OF_A_KIND = 20  # more would show nothing new
 
 
 def find(folder: Path) -> list[Path]:
@@ -30,7 +30,7 @@ def save_finding(folder: Path, kind: str, content: bytes, place: str = "") -> Pa
 
 
 def use_as_seeds(folder: Path, small_bytes: int) -> None:
-    """Move the findings of an earlier run to its corpus, so that inputs that still fail are found at once.
+    """Move the findings of an earlier run to its corpus, so that inputs that still fail are found immediately.
 
     Inputs of more than `small_bytes` that did not fail leave the corpus, because they slow down each start.
     """

@@ -54,14 +54,14 @@ class Stack:
 
 
 def mutate_fmae(content: bytes, change: Change, random: Random, bundle_id: str) -> bytes:
-    """Change a file's header or payload, and make its id and check codes right in seven of eight calls."""
+    """Change a file's header or payload, and correct its id and check codes in seven of eight calls."""
     right = random.randrange(8) > 0
     stack = parse_stack(content) if random.randrange(4) else None
     if stack is None:
         changed = change(content)
         if random.randrange(16) == 0 and len(changed) > 1:
             changed = changed[:1] + bytes([changed[1] & 0xF0 | random.randrange(16)]) + changed[2:]
-        return mend_fmae(changed, bundle_id) if right else changed
+        return repair_fmae(changed, bundle_id) if right else changed
     for _ in range(random.choice((1, 1, 2, 3))):
         stack = _changed(stack, change, random)
     return stack_bytes(stack, bundle_id if right else "00" * 8)
@@ -105,7 +105,7 @@ def _changed(stack: Stack, change: Change, random: Random) -> Stack:
             return replace(stack, body=change(stack.body))
 
 
-def mend_fmae(content: bytes, bundle_id: str) -> bytes:
+def repair_fmae(content: bytes, bundle_id: str) -> bytes:
     """Return a .fmae file with the id of a bundle and check codes that fit its content."""
     if len(content) < _START_BYTES:
         return content
@@ -211,7 +211,7 @@ def mutate_npy(content: bytes, change: Change, random: Random) -> bytes:
     """Write another header in front of the data, or change bytes and correct the length of the header."""
     if random.randrange(2):
         changed = change(content)
-        return mend_npy(changed) if random.randrange(8) else changed
+        return repair_npy(changed) if random.randrange(8) else changed
     literal = random.choice(_LITERALS[:1] * 4 + _LITERALS).format(
         dtype=random.choice(_DTYPES),
         order=random.choice(("True", "False", "0", "None")),
@@ -226,8 +226,8 @@ def mutate_npy(content: bytes, change: Change, random: Random) -> bytes:
     return b"\x93NUMPY" + bytes(version) + size + header + body
 
 
-def mend_npy(content: bytes) -> bytes:
-    """Return a .npy file whose header length is right: the header ends with the first line."""
+def repair_npy(content: bytes) -> bytes:
+    """Return a .npy file with the correct header length: the header ends with the first line."""
     end = content.find(b"\n", 10) + 1
     size = end - 10
     return content[:8] + size.to_bytes(2, "little") + content[10:] if 0 < size < 1 << 16 else content

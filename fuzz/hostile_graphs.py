@@ -1,6 +1,6 @@
 """Decoders that an attacker would put into a bundle: each needs more memory or time than its images do.
 
-All have the ports of a decoder of the default bundle. Hashes do not stop them, because whoever makes a bundle
+All have the ports of a decoder of the default bundle. Hashes do not stop them, because the maker of a bundle
 writes its hashes too. Needs the `onnx` package.
 """
 

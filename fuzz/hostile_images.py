@@ -1,4 +1,4 @@
-"""Image files of 28x28, by name, that would cost far more than their pixels do.
+"""Image files of 28x28, by name, that would take far more time or memory than their pixels.
 
 `fuzz.tiff` writes the data of every TIFF field. Here fields share their data, or point outside the file.
 """

@@ -18,7 +18,7 @@ _RESET_PEAK = b"5"  # to /proc/self/clear_refs: resets the peak of the resident 
 
 @dataclass(frozen=True)
 class Measure:
-    """The cost of one input. `error` is the traceback of an error but FmaeError, raised at `place`."""
+    """The cost of one input. `error` is the traceback of an error other than FmaeError, raised at `place`."""
 
     seconds: float
     megabytes: float

@@ -1,7 +1,7 @@
 """Change manifests, priors and bundles, and then correct their hashes and lengths.
 
 A random change of a bundle fails the check of its hash, so no other code is reached. An attacker computes hashes
-too, so most changed files are mended here. One in eight is not mended, to test the checks themselves.
+too, so most changed files are repaired here. One in eight is not repaired, to test the checks themselves.
 """
 
 import io
@@ -34,21 +34,21 @@ _ODD_VALUES: tuple[Any, ...] = (
 
 
 def mutate_bytes(content: bytes, change: Change, random: Random) -> bytes:  # noqa: ARG001
-    """Change bytes and mend nothing."""
+    """Change bytes, without repairs."""
     return change(content)
 
 
-def mended(mend: Callable[[bytes], bytes], mutate: Mutator = mutate_bytes) -> Mutator:
-    """Return a mutator that runs `mutate`, and then `mend` in seven of eight calls."""
+def repaired(repair: Callable[[bytes], bytes], mutate: Mutator = mutate_bytes) -> Mutator:
+    """Return a mutator that runs `mutate`, and then `repair` in seven of eight calls."""
 
-    def mutate_and_mend(content: bytes, change: Change, random: Random) -> bytes:
+    def mutate_and_repair(content: bytes, change: Change, random: Random) -> bytes:
         changed = mutate(content, change, random)
-        return mend(changed) if random.randrange(8) else changed
+        return repair(changed) if random.randrange(8) else changed
 
-    return mutate_and_mend
+    return mutate_and_repair
 
 
-def mend_manifest(content: bytes) -> bytes:
+def repair_manifest(content: bytes) -> bytes:
     """Return the text of a manifest with the checksum of its present content."""
     try:
         manifest = json.loads(content)
@@ -139,10 +139,10 @@ def mutate_bundle(content: bytes, change: Change, random: Random) -> bytes:
         files[name] = mutate_graph(files[name], change, random)
     else:
         files[name] = change(files[name])
-    return zip_bundle(mend_bundle(files) if random.randrange(8) else files)
+    return zip_bundle(repair_bundle(files) if random.randrange(8) else files)
 
 
-def mend_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
+def repair_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
     """Return the files of a bundle with a manifest that has the size and hash of each file."""
     try:
         manifest = json.loads(files[MANIFEST_NAME])

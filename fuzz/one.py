@@ -1,7 +1,7 @@
 """Fuzz one target in this process: `python -m fuzz.one TARGET FOLDER --inputs N --seed N`.
 
-It needs a process of its own, because a crash in C ends it and atheris has to instrument the imports. `fuzz.watch`
-starts it, reads its page of memory, and kills it when its time is over.
+It needs its own process, because a crash in C ends the process and atheris has to instrument the imports.
+`fuzz.watch` starts it, reads its page of memory, and kills it when its time is over.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import atheris
 
-# atheris 3.0 keeps the result of every comparison for good, and these modules compare arrays, not bytes of a file
+# atheris 3.0 never frees the result of a comparison, and these modules compare arrays, not bytes of a file
 _NOT_WATCHED = ["fmae_edge.runtime.entropy.range_coder", "fmae_edge.runtime.entropy.symbol_coder"]
 # Pillow takes a second to instrument
 _PACKAGES = ["fmae_edge", "PIL"] if {"image", "tiff", "jpeg"} & set(sys.argv[1:2]) else ["fmae_edge"]
@@ -44,10 +44,10 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
             doubtful.append((content, found))
         page.finish()
         if page.read().finished >= inputs:
-            look_again()
+            remeasure()
             os._exit(0)
 
-    def look_again() -> None:
+    def remeasure() -> None:
         """Measure an input again that took more than all inputs before it.
 
         This happens between inputs, where libFuzzer does not see it. So the same seed gives the same run, however
@@ -67,7 +67,7 @@ def fuzz(target: Target, name: str, folder: Path, inputs: int, seed: int) -> Non
             print(found.error or f"{found.seconds:.2f} s, {found.megabytes:.0f} MB", file=sys.stderr, flush=True)
 
     def mutate(content: bytes, most: int, seed: int) -> bytes:
-        look_again()
+        remeasure()
         generator = random.Random(seed)
         if len(content) > target.small_bytes:
             content = generator.choice(seeds)

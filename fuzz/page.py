@@ -1,7 +1,7 @@
-"""A page of memory that the fuzzing process shares with the one that watches it.
+"""A page of memory that the fuzzing process shares with the process that watches it.
 
 Writing to it takes a microsecond per input and survives a crash in C, a hang and a kill. So the watcher always
-knows how many inputs ran, how much they took, and which one is running.
+knows the number of inputs that ran, their time and memory, and the current input.
 """
 
 import mmap

@@ -14,7 +14,7 @@ from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NA
 from fmae_edge.runtime.entropy.prior import ESCAPE, FRACTIONS
 from fmae_edge.runtime.self_test import golden_vectors
 from fuzz.mutators import with_manifest, zip_bundle
-from fuzz.targets import _GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
+from fuzz.targets import GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
 
 _SIDE = 4  # of the images of the bundle in the corpus
 _SMALL_SIDE = 4  # encoders halve images until they are smaller than this
@@ -23,7 +23,7 @@ _UPSAMPLING = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transform
 
 def priors() -> Iterator[tuple[str, bytes]]:
     """Yield a prior with tables and one with networks, both for two latents with one group each."""
-    qualities = len(_GOLDEN["steps"])
+    qualities = len(GOLDEN["steps"])
     inner = np.sort(np.random.default_rng(1).choice(np.arange(1, 1 << 16), (2 * FRACTIONS, ESCAPE), replace=False))
     tables = np.hstack([np.zeros((2 * FRACTIONS, 1)), inner]).astype(np.uint16)
     centres = np.arange(-PRIOR_LATENTS, qualities * PRIOR_LATENTS - PRIOR_LATENTS, dtype=np.int32)

@@ -16,10 +16,10 @@ from fmae_edge import Codec
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME
 from fmae_edge.runtime.format.npy_file import dump_latents
-from fuzz.mutators import mend_manifest
+from fuzz.mutators import repair_manifest
 from fuzz.seed_graphs import bundles, graphs, priors
 from fuzz.seed_images import image_files, jpeg_files, tiff_files
-from fuzz.targets import _GOLDEN, CORPUS
+from fuzz.targets import CORPUS, GOLDEN
 
 
 def fmae_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
@@ -35,7 +35,7 @@ def fmae_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
 
 def golden_fmae_files() -> Iterator[tuple[str, bytes]]:
     """Yield the golden files."""
-    for file in _GOLDEN["files"]:
+    for file in GOLDEN["files"]:
         kind = "one" if file["single"] else "names" if file["names"] else "stack"
         yield f"{file['prior']}-{file['quality']}-{kind}.fmae", bytes.fromhex(file["content"])
 
@@ -57,11 +57,11 @@ def manifests() -> Iterator[tuple[str, bytes]]:
     """Yield the default bundle's manifest with a shorter record, and as formats 2 and 1 wrote it."""
     content = json.loads((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes())
     content["record"] = {"tools": content["record"]["tools"]}
-    yield "format-3.json", mend_manifest(json.dumps(content).encode())
+    yield "format-3.json", repair_manifest(json.dumps(content).encode())
     del content["qualities"]
     for version in (2, 1):
         content["format_version"] = version
-        yield f"format-{version}.json", mend_manifest(json.dumps(content).encode())
+        yield f"format-{version}.json", repair_manifest(json.dumps(content).encode())
 
 
 def main() -> None:

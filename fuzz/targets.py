@@ -26,11 +26,11 @@ from fuzz.headers import mutate_fmae, mutate_npy
 from fuzz.mutators import (
     Change,
     Mutator,
-    mend_manifest,
-    mended,
     mutate_bundle,
     mutate_json,
     mutate_safetensors,
+    repair_manifest,
+    repaired,
     unzip_bundle,
     with_manifest,
 )
@@ -40,9 +40,9 @@ CORPUS = Path(__file__).parent / "corpus"
 PRIOR_LATENTS = 2  # of the priors in the corpus
 GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
 _GOLDEN_FOLDER = Path(__file__).parents[1] / "spec" / "golden" / "format-1"
-_GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
+GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
 _DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
-_GOLDEN_ID: str = _GOLDEN["bundle_id"]
+_GOLDEN_ID: str = GOLDEN["bundle_id"]
 _SIDE_BY_SIDE = 8  # from this many payloads on, numpy decodes them together
 _MOST_IMAGES = 16  # images decoded per input; a stack of empty payloads may have a million
 _MOST_PIXELS = 1 << 16
@@ -85,18 +85,18 @@ def read_fmae(content: bytes) -> None:
 @cache
 def _golden_prior(name: str) -> Prior:
     content = (_GOLDEN_FOLDER / f"{name}.safetensors").read_bytes()
-    return read_prior(content, _GOLDEN["latents"], tuple(_GOLDEN["steps"]), name)
+    return read_prior(content, GOLDEN["latents"], tuple(GOLDEN["steps"]), name)
 
 
 def read_golden_fmae(content: bytes) -> None:
     """Read a .fmae file of the golden files' bundle, and decode its symbols with both priors."""
-    file = unpack(content, _GOLDEN["bundle_id"])
+    file = unpack(content, GOLDEN["bundle_id"])
     for name in ("network", "tables"):
-        _decode_alike(_golden_prior(name), file.payloads[:_MOST_IMAGES], _GOLDEN["latents"], file.quality - 1)
+        _decode_alike(_golden_prior(name), file.payloads[:_MOST_IMAGES], GOLDEN["latents"], file.quality - 1)
 
 
 def _decode_alike(prior: Prior, payloads: tuple[bytes, ...], latents: int, quality: int) -> None:
-    """Decode payloads one by one and all at once. The results must be the same."""
+    """Decode payloads one by one and all together. The results must be the same."""
     if payloads:
         several = payloads * -(-_SIDE_BY_SIDE // len(payloads))
         many = decode_symbols(prior, several, latents, quality)[: len(payloads)]
@@ -126,8 +126,8 @@ def read_manifest(content: bytes) -> None:
 
 def read_prior_file(content: bytes) -> None:
     """Read a prior, and decode payloads with it."""
-    prior = read_prior(content, PRIOR_LATENTS, tuple(_GOLDEN["steps"]), "fuzz")
-    for quality in (0, len(_GOLDEN["steps"]) - 1):
+    prior = read_prior(content, PRIOR_LATENTS, tuple(GOLDEN["steps"]), "fuzz")
+    for quality in (0, len(GOLDEN["steps"]) - 1):
         _decode_alike(prior, (b"", b"\xff" * 8, bytes(range(8))), PRIOR_LATENTS, quality)
 
 
@@ -183,7 +183,7 @@ TARGETS = {
     "image": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
     "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 80),
     "jpeg": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
-    "manifest": Target(read_manifest, mended(mend_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
+    "manifest": Target(read_manifest, repaired(repair_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
     "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 150),
     "bundle": Target(read_bundle_folder, mutate_bundle, 16 * _KB, 2 * _MB, 10),
     "graph": Target(read_graph, _mutate_graph, 16 * _KB, 2 * _MB, 20),

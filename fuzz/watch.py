@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.05
 _MOST_RESTARTS = 100
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MEGABYTE_PAGES = (1 << 20) // os.sysconf("SC_PAGE_SIZE")
-# Freed memory is returned to the system at once, so that the memory of each input can be measured
+# Freed memory is returned to the system immediately, so that the memory of each input can be measured
 _ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072", "PYTHONHASHSEED": "0"}
 
 
@@ -108,7 +108,7 @@ def _watch(process: subprocess.Popen[bytes], page: Page, deadline: float) -> str
                 process.send_signal(signal.SIGUSR1)  # it writes its position to the log
                 time.sleep(_POLL_SECONDS)
                 return "killed"
-        if now >= deadline and state.finished:  # at least one, however busy the machine is
+        if now >= deadline and state.finished:  # at least one, even on a busy machine
             return "time"
         if memory_now > _LEAK_MEGABYTES and state.finished == state.started:
             return "leak"

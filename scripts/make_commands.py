@@ -1,7 +1,7 @@
 """Write docs/commands.md, the reference of the command line: `python scripts/make_commands.py`.
 
-Typer makes the page from the commands' own help. This script turns examples into code blocks and puts the whole
-first sentence of each command into the list.
+Typer makes the page from the help of the commands. This script turns examples into code blocks and puts the
+complete first sentence of each command into the list.
 """
 
 import re

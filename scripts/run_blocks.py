@@ -1,4 +1,4 @@
-"""Run the shell blocks of pages and paste what they print: `python scripts/run_blocks.py docs/tutorial.md`.
+"""Run the shell blocks of pages and paste their output: `python scripts/run_blocks.py docs/tutorial.md`.
 
 In a `sh` block each line is a command. In a `console` block a command follows `$ `, and the lines after it are its
 output. Commands run in a copy of the repository, in an environment without fmae-edge until they install it. Its
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
-# The suite would run itself
+# A test runs these blocks, so it would run itself
 LEFT_OUT = ("make test",)
 _BLOCK = re.compile(r"```(sh|console)\n(.*?)```", re.S)
 
@@ -122,7 +122,7 @@ def with_outputs(page: str, shell: Shell) -> str:
 
 
 def main() -> None:
-    """Renew the pages named on the command line."""
+    """Renew the pages whose paths are on the command line."""
     with tempfile.TemporaryDirectory() as name:
         shell = Shell(Path(name))
         for path in map(Path, sys.argv[1:]):

@@ -1,5 +1,6 @@
 """Shared fixtures: real test images, the default bundle, the command line."""
 
+import gc
 import gzip
 import os
 import subprocess
@@ -34,7 +35,7 @@ def images() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def fashion_mnist():
-    """The whole data set, if it is installed."""
+    """The complete data set, if it is installed."""
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
     return load_fashion_mnist()
@@ -118,6 +119,8 @@ def cli(tmp_path: Path) -> Cli:
                 main()
             except SystemExit as end:
                 code = end.code or 0
+            finally:
+                gc.unfreeze()  # only a process that ends has no use for its garbage
         said = []
         for stream in (out, err):
             stream.flush()

@@ -6,7 +6,7 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS
 
 
 def bench_of(bundle_id=None):
-    """Return benchmark results with times that a test can tell apart."""
+    """Return benchmark results with times that a test can distinguish."""
     speeds = [
         Speed(
             task, precision, threads, batch, 9, 100.0 + batch * threads, 200.0 + batch, 1e6 * batch / (100 + batch)

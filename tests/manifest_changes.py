@@ -13,7 +13,7 @@ def checksum_of(manifest):
 
 
 def rewrite(bundle, change, checksum=True):
-    """Change the manifest of a bundle. `checksum` tells whether to make its checksum fit the new content."""
+    """Change the manifest of a bundle. With `checksum`, its checksum fits the new content."""
     path = bundle / MANIFEST_NAME
     content = json.loads(path.read_text())
     change(content)

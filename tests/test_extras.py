@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from fmae_edge.cli import _EXTRAS
+from fmae_edge.cli import EXTRAS_OF_PACKAGES
 from tests.conftest import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
@@ -53,11 +53,11 @@ def test_an_extra_installs_what_its_layer_imports(layer, extra):
 
 
 def test_messages_name_extras_that_install_the_package():
-    for package, extras in _EXTRAS.items():
+    for package, extras in EXTRAS_OF_PACKAGES.items():
         for extra in extras.split(","):
             assert DISTRIBUTIONS.get(package, package) in installs(extra), package
     asked = {package for layer in EXTRAS for package in imported(layer)} - sys.stdlib_module_names
-    assert asked - {"fmae_edge", "numpy", "onnxruntime"} <= set(_EXTRAS)
+    assert asked - {"fmae_edge", "numpy", "onnxruntime"} <= set(EXTRAS_OF_PACKAGES)
 
 
 def test_dev_installs_everything():

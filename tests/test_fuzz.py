@@ -11,7 +11,7 @@ from fmae_edge import FmaeError
 from fuzz import limits, watch
 from fuzz.containers import mutate_image
 from fuzz.findings import find, save_finding
-from fuzz.headers import mend_fmae
+from fuzz.headers import repair_fmae
 from fuzz.limits import measure, measure_twice
 from fuzz.page import Page
 from fuzz.targets import CORPUS, TARGETS
@@ -49,7 +49,7 @@ page.start(b"bad")
 
 
 def accepts(name, path):
-    """Tell whether a reader accepts a seed. It must neither fail nor exceed a limit."""
+    """Return whether a reader accepts a seed. It must neither fail nor exceed a limit."""
     taken = []
 
     def run(content):
@@ -233,5 +233,5 @@ def test_the_same_seed_gives_the_same_changes():
 
 
 @pytest.mark.parametrize("path", sorted((CORPUS / "fmae-golden").iterdir()), ids=lambda path: path.name)
-def test_mending_a_valid_file_changes_nothing(path):
-    assert mend_fmae(path.read_bytes(), "0123456789abcdef") == path.read_bytes()
+def test_repairing_a_valid_file_changes_nothing(path):
+    assert repair_fmae(path.read_bytes(), "0123456789abcdef") == path.read_bytes()

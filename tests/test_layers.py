@@ -1,7 +1,6 @@
-"""Imports between layers go one way, and importing fmae_edge is cheap."""
+"""Imports between layers go one way, modules are small, and importing fmae_edge is cheap."""
 
 import ast
-import importlib.util
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -19,14 +18,17 @@ LAYERS = {
     "data": ("runtime",),
     "measure": ("runtime",),
     "model": ("runtime",),
-    "evaluate": ("data", "measure", "runtime"),
+    "evaluate": ("model", "data", "measure", "runtime"),
     "train": ("model", "data", "measure", "runtime"),
     "export": ("model", "data", "measure", "runtime"),
     "bulk": ("data", "measure", "runtime"),
     "commands": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export"),
+    "cli": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export", "commands"),
 }
+WITHOUT_PYTORCH = ("runtime", "data", "measure", "bulk", "evaluate")
+MAX_LINES = 300
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
-# What each folder of the runtime may import of the runtime: folders, and modules beside them
+# The parts of the runtime that each folder of it may import: folders, and modules next to them
 RUNTIME_FOLDERS = {
     "bundle": ("errors",),
     "entropy": ("bundle", "arguments", "errors"),
@@ -35,18 +37,23 @@ RUNTIME_FOLDERS = {
 }
 
 
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def names_in(nodes):
+    """Yield every dotted name that the imports among `nodes` may load."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"relative import of {node.module}"
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported(path):
+    return names_in(ast.walk(ast.parse(path.read_text())))
 
 
 def modules(layer):
-    found = sorted((PACKAGE / layer).rglob("*.py"))
-    assert found
+    found = sorted((PACKAGE / layer).rglob("*.py")) or [PACKAGE / f"{layer}.py"]
     return [(path, name.split(".")) for path in found for name in imported(path)]
 
 
@@ -54,7 +61,18 @@ def modules(layer):
 def test_imports_go_one_way(layer):
     for path, name in modules(layer):
         if name[0] == "fmae_edge" and len(name) > 1:
-            assert name[1] in (layer, *LAYERS[layer]), f"{path} imports {'.'.join(name)}"
+            assert name[1] in (layer, *LAYERS[layer], "__version__"), f"{path} imports {'.'.join(name)}"
+
+
+def test_the_table_names_every_layer():
+    found = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in PACKAGE.rglob("*.py")}
+    assert found - {"__init__"} == set(LAYERS)
+
+
+def test_no_module_is_longer_than_a_reader_wants():
+    for folder in (PACKAGE, TESTS.parent / "fuzz", TESTS.parent / "benchmarks", TESTS.parent / "scripts"):
+        for path in folder.rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= MAX_LINES, path
 
 
 def test_the_runtime_imports_numpy_and_onnxruntime_only():
@@ -71,32 +89,37 @@ def test_folders_of_the_runtime_import_what_the_table_says(folder):
     for path, name in modules(f"runtime/{folder}"):
         if name[0] == "fmae_edge":
             assert name[1] == "runtime", path
-            assert name[2] in (folder, *RUNTIME_FOLDERS[folder]), f"{path} imports {'.'.join(name)}"
+            assert len(name) == 2 or name[2] in (folder, *RUNTIME_FOLDERS[folder]), (
+                f"{path} imports {'.'.join(name)}"
+            )
 
 
-def imported_at_once(path):
-    """Yield what a module imports while it is imported itself: not in a function, not for type checkers only."""
-    statements = list(ast.parse(path.read_text()).body)
-    while statements:
-        node = statements.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            statements += node.orelse
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        statements += ast.iter_child_nodes(node)
-
-
-def test_no_module_imports_itself_through_others():
+def names_of_modules():
+    """Return the path of each module of the package by its dotted name."""
     names = {}
     for path in PACKAGE.rglob("*.py"):
         parts = ("fmae_edge", *path.relative_to(PACKAGE).with_suffix("").parts)
         names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def imported_at_once(path):
+    """Yield the imports that run while a module is imported: not those in functions or only for type checkers."""
+    left, found = list(ast.parse(path.read_text()).body), []
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            left += node.orelse
+            continue
+        found.append(node)
+        left += ast.iter_child_nodes(node)
+    return names_in(found)
+
+
+def test_no_module_imports_itself_through_others():
+    names = names_of_modules()
     graph = {name: names.keys() & set(imported_at_once(path)) for name, path in names.items()}
     assert "fmae_edge.runtime.errors" in graph["fmae_edge.runtime.codec"]
     try:
@@ -107,17 +130,61 @@ def test_no_module_imports_itself_through_others():
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.name)
 def test_no_test_module_imports_a_test_file(path):
-    """Shared code has modules of its own, because pytest would collect the tests of an imported file twice."""
+    """Shared code has its own modules, because pytest would collect the tests of an imported file twice."""
     for name in imported(path):
-        if name.split(".")[0] == "tests":
-            assert importlib.util.find_spec(name), f"{path}: there is no {name}"
-            assert not name.rpartition(".")[2].startswith("test_"), f"{path} imports {name}"
+        if name.startswith("tests."):
+            assert not any(part.startswith("test_") for part in name.split(".")), f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("layer", ["data", "measure", "evaluate"])
-def test_data_measure_and_evaluate_import_pytorch_only_to_download(layer):
-    for path, name in modules(layer):
-        assert name[0] not in ("torch", "torchvision") or path.name == "torchvision_import.py", path
+def test_layers_without_pytorch_import_it_neither_themselves_nor_through_others():
+    """torchvision is imported in one module, to download a named data set."""
+    names = names_of_modules()
+    left = [name for name in names if name.startswith(tuple(f"fmae_edge.{layer}" for layer in WITHOUT_PYTORCH))]
+    seen = set(left)
+    while left:
+        path = names[left.pop()]
+        used = set(imported(path))
+        packages = {name.partition(".")[0] for name in used}
+        assert not {"torch", "torchvision"} & packages or path.name == "torchvision_import.py", path
+        left += (names.keys() & used) - seen
+        seen |= names.keys() & used
+
+
+def private_names(path):
+    """Yield the private names of other modules that a module uses, each as `module.name`."""
+    tree, aliases = ast.parse(path.read_text()), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("fmae_edge", "fuzz", "tests"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if is_private(alias.name))
+            aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and is_private(node.attr):
+            if node.value.id in aliases:
+                yield f"{aliases[node.value.id]}.{node.attr}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            of, name = node.args[:2]
+            if isinstance(of, ast.Constant) and is_private(of.value.rpartition(".")[2]):
+                yield of.value
+            elif isinstance(of, ast.Name) and of.id in aliases and is_private(getattr(name, "value", "")):
+                yield f"{aliases[of.id]}.{name.value}"
+
+
+def is_private(name):
+    return isinstance(name, str) and name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize("folder", ["fmae_edge", "fuzz", "benchmarks", "examples", "scripts", "samples"])
+def test_no_module_uses_a_private_name_of_another(folder):
+    for path in (TESTS.parent / folder).rglob("*.py"):
+        assert list(private_names(path)) == [], path
+
+
+def test_tests_use_private_names_of_their_own_layer_only():
+    for path in TESTS.rglob("*.py"):
+        folder = path.relative_to(TESTS).parts[0]
+        layers = ("commands", "cli") if folder == "commands" else (folder,)
+        for name in private_names(path):
+            assert name.split(".")[1] in layers or not name.startswith("fmae_edge."), f"{path} uses {name}"
 
 
 def loaded_after(statement):

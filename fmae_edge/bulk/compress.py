@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +11,20 @@ from numpy.typing import NDArray
 from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
-from fmae_edge.bulk.run import BulkRun, Outcome, failed, settle
+from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_file import SUFFIXES, Fit
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
-from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, as_options
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import dump_latents
-from fmae_edge.runtime.latents import LatentDtype
+from fmae_edge.runtime.latents import LatentDtype, as_latent_dtype
 
-_SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and a Ctrl-C waits for the current group
+_SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
 Pixels = NDArray[np.uint8]
 
@@ -49,31 +50,34 @@ def compress_files(
 ) -> BulkRun:
     """Compress image files; iterate over the result to do so. The arguments are those of `fmae-edge compress`.
 
-    Raises ArgumentError if they are wrong or contradict each other, InputError, BundleError or OutputError if no
-    input could be compressed. What is wrong with one input is in its outcome.
+    Raises ArgumentError if they are invalid or contradict each other, InputError, BundleError or OutputError if no
+    input could be compressed. The outcome of an input contains its error.
 
     Example::
 
         for outcome in compress_files(["photos"], "latents/{path}.fmae", recursive=True, quality=5, jobs=4):
             print(outcome.input, outcome.status, outcome.error)
     """
-    asked = output_suffix(output)
+    output_kind = output_suffix(output)
     for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "names": names or None}
-    suffix = _result_suffix(output, asked, dtype, [name for name, value in for_fmae.items() if value is not None])
+    fmae_only = [name for name, value in for_fmae.items() if value is not None]
+    suffix = _result_suffix(output, output_kind, dtype, fmae_only)
     if quality is not None and max_bytes is not None:
-        raise ArgumentError("max_bytes", "chooses the quality; give it or a quality, not both")
-    if jobs < 1:
-        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
+        raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
+    jobs = as_jobs(jobs)
+    if fit not in (None, *get_args(Fit)):
+        raise ArgumentError("fit", f"is {shown(fit)}; expected one of {', '.join(get_args(Fit))}")
+    dtype = None if dtype is None else as_latent_dtype(dtype)
     settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
     as_options(*settings)
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
-    joins = asked == suffix and (len(sources) > 1 or names)
+    joins = output_kind == suffix and (len(sources) > 1 or names)
     suffixes = (LATENT_SUFFIX, FMAE_SUFFIX)
     outputs = Outputs(output, suffix, sources, suffixes, joins, force, skip_existing, dry_run)
     if names and outputs.one_file is None:
         raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
     searches = bool(effort or max_bytes)
-    codec = open_codec(bundle, precision, beside_files=len(sources) > 1 and not searches)
+    codec = open_codec(bundle, precision, many_files=len(sources) > 1 and not searches)
     image_names = _names_of(sources, keep_going) if names else {}
     settled: dict[Source, Outcome | None] = {
         source: failed(source, name) for source, name in image_names.items() if isinstance(name, InputError)
@@ -82,17 +86,17 @@ def compress_files(
         # Checked before anything is written: otherwise the order in which threads finish would decide
         settled = {source: settle(source, partial(_skip, outputs, source)) for source in dict.fromkeys(sources)}
     # Only for a single image, because it takes a few milliseconds
-    compares = len(sources) == 1 and suffix == LATENT_SUFFIX and not asked and dtype is None
+    compares = len(sources) == 1 and suffix == LATENT_SUFFIX and not output_kind and dtype is None
 
     def load(source: Source) -> tuple[Pixels, list[str]] | Outcome:
-        if (outcome := settled.get(source)) is not None:
+        if settled and (outcome := settled.get(source)) is not None:
             return outcome
         image, notes = read_image(source, codec, fit)
         return image[None], notes
 
     def convert(loaded: Sequence[tuple[Source, tuple[Pixels, list[str]]]]) -> list[list[FileToWrite]]:
         images = np.concatenate([image for _, (image, _) in loaded])
-        with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
+        with named(loaded[0][0]):  # if a group fails, its files are tried again one by one, to name the right one
             if suffix == LATENT_SUFFIX:
                 contents = [dump_latents(latent) for latent in codec.encode(images, dtype or "float32")]
             else:
@@ -133,12 +137,12 @@ def _fmae_bytes(codec: Codec, pixels: Pixels) -> int:
 
 
 def _result_suffix(
-    output: str | Path | None, asked: str, dtype: LatentDtype | None, for_fmae: Sequence[str]
+    output: str | Path | None, output_kind: str, dtype: LatentDtype | None, for_fmae: Sequence[str]
 ) -> str:
     """Return the suffix of results. An argument that only one of the formats has selects this format."""
-    if not for_fmae and asked != FMAE_SUFFIX:
+    if not for_fmae and output_kind != FMAE_SUFFIX:
         return LATENT_SUFFIX
-    if asked == LATENT_SUFFIX:
+    if output_kind == LATENT_SUFFIX:
         raise ArgumentError(for_fmae[0], f"needs an output that ends in {FMAE_SUFFIX}, got {output}")
     if dtype is not None:
         raise ArgumentError(
@@ -150,32 +154,32 @@ def _result_suffix(
 def _names_of(sources: Sequence[Source], keep_going: bool) -> dict[Source, str | InputError]:
     """Return the name of each input, or the reason why it cannot have one.
 
-    In a folder given with -r, the name is the path below it, without the suffix. Of two inputs whose names exclude
-    each other, the first gets its name. Raises InputError if an input is given twice, or without `keep_going` if
-    one cannot have a name: no image need be read then.
+    In a folder that is searched with -r, the name is the path below it, without the suffix. If the names of two
+    inputs conflict, the first input gets its name. Raises InputError if an input appears twice or, without
+    `keep_going`, if one cannot have a name: then no image has to be read.
     """
-    found: dict[Source, str | InputError] = {}
+    result: dict[Source, str | InputError] = {}
     taken: dict[str, Source] = {}
-    folders: dict[str, Source] = {}  # that names are in
+    folders: dict[str, Source] = {}  # the folders in those names
     for source in sources:
         name = (source.below / source.path.stem).as_posix()
         if name in taken and taken[name].path == source.path:
-            raise InputError(f"{source} is given twice")
+            raise InputError(f"{source} is in the list of inputs twice")
         above = [str(folder) for folder in PurePosixPath(name).parents]
         problem = _problem_of(source, name, above, taken, folders)
         if problem and not keep_going:
             raise InputError(problem)
-        found[source] = InputError(problem) if problem else name
+        result[source] = InputError(problem) if problem else name
         if not problem:
             taken[name] = source
             folders |= dict.fromkeys(above, source)
-    return found
+    return result
 
 
 def _problem_of(
     source: Source, name: str, above: Sequence[str], taken: dict[str, Source], folders: dict[str, Source]
 ) -> str:
-    """Return why an input cannot have a name that lies in the folders `above`, or nothing."""
+    """Return why an input cannot have a name that is in the folders `above`, or an empty string."""
     try:
         as_names([name], 1)
     except InputError as error:
@@ -183,7 +187,7 @@ def _problem_of(
     if name in taken:
         return (
             f"{taken[name]} and {source}: both would have the name {name!r}; rename one, leave out --names, or "
-            "give the folder that holds both with -r, which keeps the folders in it as a part of the names"
+            "use --recursive with the folder that contains both, which makes its subfolders part of the names"
         )
     if name in folders:
         problem = f"its name {name!r} is a folder in the name of {folders[name]}"

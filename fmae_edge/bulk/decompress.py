@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from fmae_edge.bulk.image_input import files_at_once, open_codec
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
-from fmae_edge.bulk.run import BulkRun, Outcome
+from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
 from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
-from fmae_edge.runtime.arguments import as_index
+from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError
@@ -31,7 +31,7 @@ _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
     ".webp": webp_bytes,
     _ARRAY: npy_bytes,
 }
-_MOST_FILES = 100_000  # of one input: each one needs a kilobyte of memory until it is written
+MAX_FILES = 100_000  # of one input: each one needs a kilobyte of memory until it is written
 
 Pixels = NDArray[np.uint8]
 
@@ -54,18 +54,19 @@ def decompress_files(
 
     The arguments are those of `fmae-edge decompress`. Raises as `compress_files` does.
     """
-    if jobs < 1:
-        raise ArgumentError("jobs", f"is {jobs}; expected 1 or more")
+    jobs = as_jobs(jobs)
+    if index is not None and (index := as_integer("index", index)) < 0:
+        raise ArgumentError("index", f"is {index}; expected 0 or more")
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
-    asked = output_suffix(output)
-    suffix, joins = asked if asked in _ENCODERS else ".png", asked == _ARRAY and len(sources) > 1
+    output_kind = output_suffix(output)
+    suffix, joins = output_kind if output_kind in _ENCODERS else ".png", output_kind == _ARRAY and len(sources) > 1
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
-    codec = open_codec(bundle, precision, beside_files=len(sources) > 1)
-    most = None if outputs.suffix == _ARRAY or index is not None else _MOST_FILES
+    codec = open_codec(bundle, precision, many_files=len(sources) > 1)
+    most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
     load = partial(_load, codec, index, most)
 
     def convert(loaded: Sequence[tuple[Source, Any]]) -> list[list[FileToWrite]]:
-        with named(loaded[0][0]):  # a group that fails is tried again one by one, so that the right file is named
+        with named(loaded[0][0]):  # if a group fails, its files are tried again one by one, to name the right one
             decoded = _decode(codec, [file for _, file in loaded], index)
         each = zip(loaded, decoded, strict=True)
         return [_files_of(outputs, source, file, images, index) for (source, file), images in each]
@@ -90,7 +91,7 @@ def decompress_files(
 def _load(codec: Codec, index: int | None, most: int | None, source: Source) -> FmaeFile | NDArray[Any]:
     """Return a .fmae file, parsed and checked, or the latents of a .npy file; with `index`, only that latent.
 
-    Raises InputError for a bad file, and for a file of more than `most` images.
+    Raises InputError for an invalid file, and for a file of more than `most` images.
     """
     content = _read(source)
     if is_fmae(content):
@@ -113,21 +114,21 @@ def _read(source: Source) -> bytes:
     suffix = source.path.suffix.lower()
     if suffix == FMAE_SUFFIX:
         return read_compressed(source, f"not a {FMAE_SUFFIX} file", latents=False)
-    way_out = "; use fmae-edge compress for images" if suffix in IMAGE_SUFFIXES else ""
-    return read_compressed(source, f"neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{way_out}")
+    advice = "; use fmae-edge compress for images" if suffix in IMAGE_SUFFIXES else ""
+    return read_compressed(source, f"neither a {FMAE_SUFFIX} nor a {LATENT_SUFFIX} file{advice}")
 
 
 def _require_few(images: int, most: int | None) -> None:
     """Raise InputError if a file has more than `most` images: a few bytes can claim a million."""
     if most is not None and images > most:
         raise InputError(
-            f"holds {images} images; at most {most} are written as separate files; "
-            f"use -o FILE{_ARRAY} for one array, or --index"
+            f"contains {images} images; at most {most} are written as separate files; "
+            f"use an output (-o) that ends in {_ARRAY} for one array, or --index"
         )
 
 
 def _decode(codec: Codec, files: Sequence[FmaeFile | NDArray[Any]], index: int | None) -> list[Pixels]:
-    """Return the images (N, height, width[, 3]) of each file, of which N is 1 with `index`.
+    """Return the images (N, height, width[, 3]) of each file; with `index`, N is 1.
 
     Files of one image are decoded together, which is faster.
     """
@@ -149,9 +150,9 @@ def _decode(codec: Codec, files: Sequence[FmaeFile | NDArray[Any]], index: int |
     images = codec.decompress_iter(singles.values(), batch_size=FILES_AT_ONCE)
     decoded |= {number: image[None] for number, image in zip(singles, images, strict=True)}
     for dtype in {latent.dtype for latent in latents.values()}:
-        alike = {number: latent for number, latent in latents.items() if latent.dtype == dtype}
-        stack = codec.decode(np.stack(list(alike.values())))
-        decoded |= {number: image[None] for number, image in zip(alike, stack, strict=True)}
+        same_dtype = {number: latent for number, latent in latents.items() if latent.dtype == dtype}
+        stack = codec.decode(np.stack(list(same_dtype.values())))
+        decoded |= {number: image[None] for number, image in zip(same_dtype, stack, strict=True)}
     return [decoded[number] for number in range(len(files))]
 
 
@@ -160,7 +161,7 @@ def _files_of(
 ) -> list[FileToWrite]:
     """Return the files to write for an input: one per image, or one array of all."""
     if not len(images) and outputs.suffix != _ARRAY:
-        raise InputError(f"{source}: holds no images")
+        raise InputError(f"{source}: contains no images")
     encode = _ENCODERS[outputs.suffix]
     stem = "stdin" if source.path == STREAM else source.path.stem
     is_one = index is not None or (file.single if isinstance(file, FmaeFile) else file.ndim == 1)
@@ -180,14 +181,14 @@ def _files_of(
         files.append(FileToWrite(f"{source}[{row}]", target, partial(encode, image), notes, twin))
     if len({file.target for file in files}) < len(files):
         raise InputError(
-            f"{source}: holds {len(images)} images, so -o must be a folder, contain {{stem}} or end in "
-            f"{_ARRAY}; --index chooses one image"
+            f"{source}: contains {len(images)} images, so the output (-o) must be a folder, contain {{stem}} or "
+            f"end in {_ARRAY}; --index chooses one image"
         )
     return files
 
 
 def _names_of(file: FmaeFile | NDArray[Any], index: int | None) -> tuple[Sequence[str] | None, Sequence[str]]:
-    """Return the names of the chosen images or None, and a note if the names in the file are refused."""
+    """Return the names of the chosen images or None, and a note if the names in the file are invalid."""
     if not isinstance(file, FmaeFile):
         return None, ()
     try:

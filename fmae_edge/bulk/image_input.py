@@ -19,13 +19,13 @@ from fmae_edge.runtime.format.npy_file import MAGIC
 _NUMBERS_AT_ONCE = 1 << 21  # of all images that are converted together
 
 
-def open_codec(bundle: str | Path | None, precision: Precision, beside_files: bool = False) -> Codec:
+def open_codec(bundle: str | Path | None, precision: Precision, many_files: bool = False) -> Codec:
     """Return the codec of a bundle. Raises BundleError, and InputError if its images are neither gray nor RGB.
 
-    With `beside_files`, many files are read and written meanwhile, so the graphs get one thread. With two, a run
-    on two CPUs took a fifth longer.
+    With `many_files`, the graphs get one thread, because other threads read and write files at the same time. With
+    two threads for the graphs, a run on two CPUs took a fifth longer.
     """
-    threads = 1 if beside_files and VARIABLE not in os.environ else None
+    threads = 1 if many_files and VARIABLE not in os.environ else None
     codec = Codec(bundle, precision=precision, threads=threads)
     channels_of(codec)
     return codec
@@ -51,7 +51,7 @@ def files_at_once(codec: Codec, most: int) -> int:
 
 
 def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return an image in the size and colours of `codec`, and notes on what had to be converted.
+    """Return an image of the size and colours that `codec` takes, and notes on conversions.
 
     It is (height, width) gray levels, or (height, width, 3) RGB.
 
@@ -63,10 +63,10 @@ def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[ND
     except TooLargeError as error:
         if fit:
             raise
-        raise InputError(f"{error}; --fit resize takes larger images") from None
+        raise InputError(f"{error}; --fit resize allows larger images") from None
     if content.startswith(MAGIC) or is_fmae(content):
         raise InputError(f"{source}: is a compressed file, not an image; use fmae-edge decompress")
     try:
         return load_image(content, str(source), size, channels_of(codec), fit)
-    except SizeError as error:  # which does not know the option
+    except SizeError as error:  # its message does not name the option
         raise InputError(f"{error}; --fit resize will resize it") from None

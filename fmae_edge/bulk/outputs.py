@@ -10,14 +10,19 @@ from typing import Literal
 
 from fmae_edge.bulk.sources import STREAM, Source, as_path, place_finder
 from fmae_edge.runtime.atomic_write import final_path, refuse_existing, refuse_special, write_error, write_file
-from fmae_edge.runtime.errors import ArgumentError, OutputError
+from fmae_edge.runtime.errors import ArgumentError, OutputError, shown
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("folder", "path", "stem")
 
 
 def output_suffix(output: str | Path | None) -> str:
-    """Return the suffix that an output asks for in lower case, or an empty string for a folder and `-`."""
+    """Return the suffix of an output in lower case, or an empty string for a folder and `-`.
+
+    Raises ArgumentError if `output` is not a path.
+    """
+    if output is not None and not isinstance(output, str | os.PathLike):
+        raise ArgumentError("output", f"is {shown(output)}; expected a str or a Path")
     if output is None or _is_folder(output):
         return ""
     path = Path(output)
@@ -26,7 +31,7 @@ def output_suffix(output: str | Path | None) -> str:
 
 
 def _is_folder(output: str | Path | None) -> bool:
-    """Whether an output ends in / or exists as a folder."""
+    """Return whether an output ends in / or exists as a folder."""
     if output is None or as_path(output) == STREAM:
         return False
     return str(output).endswith(("/", os.sep)) or Path(output).is_dir()
@@ -37,10 +42,11 @@ class Outputs:
 
     `output` is a file, `-`, a folder, or a pattern with fields for parts of an input's name; None writes next to
     the inputs. A folder is one that exists, a name without a suffix, or a name that ends in /. Results in a folder
-    keep the subfolders below the folder given with -r. Names end in `suffix`, which is one of `suffixes`. With
-    `join`, all inputs become one file unless `output` is a pattern; `one_file` is its path. Missing folders are
-    made, but not for a file that was named. Existing results are skipped with `skip_existing`, overwritten with
-    `force`, else refused. With `dry_run`, nothing is written.
+    keep the subfolders below the folder that is searched with -r. Names end in `suffix`, which is one of
+    `suffixes`. With `join`, all inputs become one file unless `output` is a pattern; `one_file` is its path.
+    Missing folders are created, except that of an output file. Existing results are skipped with `skip_existing`,
+    overwritten with `force`, else refused. With `dry_run`, nothing is written. Without `patterns`, braces in
+    `output` are ordinary characters.
 
     Raises ArgumentError if the results of `sources` cannot go to `output`, OutputError for a pipe or a device.
     """
@@ -55,20 +61,21 @@ class Outputs:
         force: bool = False,
         skip_existing: bool = False,
         dry_run: bool = False,
+        patterns: bool = True,
     ) -> None:
         if force and skip_existing:
-            raise ArgumentError("skip_existing", "keeps files that force would overwrite; give only one of them")
+            raise ArgumentError("skip_existing", "keeps files that force would overwrite; use only one of them")
         self.suffix, self._force, self._skip, self._dry_run = suffix, force, skip_existing, dry_run
         self._claimed: dict[tuple[str, str], str] = {}
         self._place = place_finder()
-        self._found: set[Path] = set()
+        self._folders_made: set[Path] = set()
         self._inputs = {_identity(source.path) for source in sources} - {None}
         self._path = None if output is None else as_path(output)
-        if output is not None:
+        if output is not None and patterns:
             _require_fields(output)
-        asked = output_suffix(output)
-        self._is_pattern = _FIELD.search(str(output)) is not None and not _is_folder(output)
-        self._is_folder = not (output is None or self._path == STREAM or self._is_pattern or asked)
+        output_kind = output_suffix(output)
+        self._is_pattern = patterns and _FIELD.search(str(output)) is not None and not _is_folder(output)
+        self._is_folder = not (output is None or self._path == STREAM or self._is_pattern or output_kind)
         self._makes_folders = output is None or self._is_folder or self._is_pattern
         self.one_file = self._path if join and not self._makes_folders else None
         self.to_stdout = self._path == STREAM or (output is None and any(each.path == STREAM for each in sources))
@@ -79,15 +86,15 @@ class Outputs:
         problem = ""
         if len(sources) > 1 and not (join or self._makes_folders):
             problem = f"{len(sources)} inputs need a folder or a pattern with {{stem}}"
-        elif not self._is_folder and self._path != STREAM and asked != suffix:
-            problem = f"the name of a file must end in {' or '.join(suffixes)}, and of a folder in /"
+        elif not self._is_folder and self._path != STREAM and output_kind != suffix:
+            problem = f"a file name must end in {' or '.join(suffixes)}, a folder name in /"
         elif self._path.name.lower() == suffix and not self._is_folder:
             problem = f"it has no name before its {suffix}"
         if problem:
             raise ArgumentError("output", f"is {output}; {problem}")
 
     def path(self, source: Source, stem: str | None = None) -> Path:
-        """Return the path of a result of `source`, with `stem` as its name if it is not that of the input.
+        """Return the path of a result of `source`; its name is `stem`, by default that of the input.
 
         Raises OutputError if a pattern leads out of the folder that it begins with.
         """
@@ -109,7 +116,7 @@ class Outputs:
         return filled
 
     def path_aside(self, source: Source, stem: str) -> tuple[Path, Path | None]:
-        """Return the path of a result named `stem` that does not replace what it may have been made from.
+        """Return the path of a result named `stem` that does not replace its original.
 
         Next to the inputs, a result whose path is taken is named `stem.decoded`. The taken path is returned too.
         """
@@ -120,8 +127,7 @@ class Outputs:
         return self.path(source, f"{stem}.decoded"), plain
 
     def skips(self, path: Path, content: bytes | None = None) -> bool:
-        """Whether a result is skipped because `path` exists, with `content` only if the file has that content.
-
+        """Return whether a result is skipped because `path` exists and, with `content`, has that content.
         Raises OutputError if `path` is a pipe, a socket or a device.
         """
         if not self._skip or path == STREAM or not os.path.lexists(path) or path.is_dir():
@@ -129,8 +135,8 @@ class Outputs:
         refuse_special(path)
         return content is None or path.read_bytes() == content
 
-    def claim(self, path: Path, who: str = "") -> bool:
-        """Reserve `path` for a result of `who` and return True, or False to skip it because it exists.
+    def claim(self, path: Path, owner: str = "") -> bool:
+        """Reserve `path` for a result of the input `owner`. Return False to skip it because it exists.
 
         Raises OutputError if writing it would destroy another file.
         """
@@ -140,18 +146,18 @@ class Outputs:
         if place in self._claimed:
             raise OutputError(
                 f"{path}: {self._claimed[place]} is already written to this path; use separate runs, or "
-                "{path} or {folder} in -o"
+                "{path} or {folder} in the output (-o)"
             )
         skipped = self.skips(path)
         if not skipped and os.path.lexists(path):
             if _identity(path) in self._inputs:
                 raise OutputError(f"{path}: is an input of this command, so it is not overwritten")
             refuse_existing(path, self._force)
-        self._claimed[place] = who
+        self._claimed[place] = owner
         return not skipped
 
     def rehearse(self, path: Path) -> None:
-        """Raise OutputError if a claimed result certainly cannot be written. Writes nothing."""
+        """Raise OutputError if it is certain that a claimed result cannot be written. Writes nothing."""
         if path != STREAM:
             folder = self._find_folder(path)
             if not os.access(folder, os.W_OK):
@@ -159,9 +165,9 @@ class Outputs:
                 raise write_error(f"{path}: {folder} cannot be written to", OSError(reason, os.strerror(reason)))
 
     def write(self, path: Path, content: bytes) -> Literal["done", "planned", "skipped"]:
-        """Write a claimed result, whole or not at all; with `dry_run`, check that it could be written.
+        """Write a claimed result, completely or not at all; with `dry_run`, check that it could be written.
 
-        Returns "skipped" if another process has made it meanwhile and existing results are skipped. Raises
+        Returns "skipped" if another process has created it meanwhile and existing results are skipped. Raises
         OutputError if it cannot be written.
         """
         if self._dry_run:
@@ -170,13 +176,13 @@ class Outputs:
         if path == STREAM:
             _write_to_stdout(content)
             return "done"
-        if self._makes_folders and path.parent not in self._found:
+        if self._makes_folders and path.parent not in self._folders_made:
             self._find_folder(path)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise write_error(f"{path.parent}: cannot be made", error) from None
-            self._found.add(path.parent)
+                raise write_error(f"{path.parent}: cannot be created", error) from None
+            self._folders_made.add(path.parent)
         try:
             write_file(path, content, self._force)
         except OutputError:
@@ -186,11 +192,11 @@ class Outputs:
         return "done"
 
     def _place_of(self, path: Path) -> tuple[str, str]:
-        """Return a key of the file that is written. With --force, two links to one file have the same key."""
+        """Return a key of the file that is written. With `force`, two links to one file have the same key."""
         return self._place(final_path(path, self._force))
 
     def _find_folder(self, path: Path) -> Path:
-        """Return the folder of `path`, or its nearest existing parent if it will be made. Raises OutputError."""
+        """Return the folder of `path`, or its nearest existing parent if it is missing. Raises OutputError."""
         nearest = final_path(path, self._force).parent
         while self._makes_folders and not os.path.lexists(nearest):
             nearest = nearest.parent
@@ -218,7 +224,7 @@ def _require_fields(output: str | Path) -> None:
 
 
 def _is_read_only(folder: Path) -> bool:
-    """Whether a folder is on a read-only file system."""
+    """Return whether a folder is on a read-only file system."""
     return sys.platform != "win32" and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
@@ -243,6 +249,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     """Return the device and inode of a file, equal for all its names, or None if it does not exist."""
     try:
         status = path.stat()
-    except OSError:  # reading it will say why
+    except OSError:  # reading it will report the error
         return None
     return status.st_dev, status.st_ino

@@ -1,6 +1,6 @@
 """Convert many inputs: reading, converting and writing overlap, and each input gets its outcome.
 
-The steps are functions that the caller gives. After Ctrl-C, and when the disk is full, no more inputs are read.
+The steps are functions of the caller. After Ctrl-C or on a full disk, no further inputs are read.
 """
 
 import signal
@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,11 @@ Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class FileToWrite:
+class FileToWrite(NamedTuple):
     """A result: the label of its input, its path, its content, and notes on conversions.
 
-    It is skipped if existing results are, and the existing file `twin` has the same content. `fmae_bytes` is that
-    of the outcome.
+    If existing results are skipped, it is also skipped if the existing file `twin` has the same content.
+    `fmae_bytes` is that of the outcome.
     """
 
     label: str
@@ -59,19 +58,19 @@ def convert_files(
     """Yield the outcomes of each of `sources` in order, several sources at a time.
 
     `load` reads a source in any of `jobs` threads, or returns an outcome if there is nothing to do. `convert`
-    makes the results of several sources, in order, in one thread; if it fails, each is tried again alone.
+    makes the results of several sources, in order, in one thread; if it fails, each source is tried again alone.
     `advance` is called with the number of sources whose outcomes were yielded.
 
-    A full disk and a lack of threads end the iteration after the outcome that says so. Raises ResourceError if the
-    threads cannot be started, KeyboardInterrupt after Ctrl-C once the current files are done.
+    A full disk or a lack of threads ends the iteration after the outcome that reports it. Raises ResourceError if
+    the threads cannot be started, KeyboardInterrupt after Ctrl-C once the current files are done.
     """
     here, jobs = needs_one_thread(sources), min(jobs, len(sources))
     disk_is_full = threading.Event()
     with threads(here, jobs) as pool, interruptible(here) as interrupted:
         groups = groups_of(sources, 1 if here else files_at_once)
         loaded = run_ahead(pool, jobs, partial(settle_all, load), groups)
-        going = takewhile(lambda _: not (interrupted() or disk_is_full.is_set()), loaded)
-        converted = _convert_groups(convert, outputs, going)
+        to_convert = takewhile(lambda _: not (interrupted() or disk_is_full.is_set()), loaded)
+        converted = _convert_groups(convert, outputs, to_convert)
         for group in run_ahead(pool, jobs, partial(_store_all, outputs, disk_is_full), converted):
             yield group
             advance(len(group))
@@ -88,20 +87,20 @@ def join_files(
     keep_going: bool,
     advance: Callable[[int], None],
 ) -> Iterator[list[list[Outcome]]]:
-    """Write one file of all `sources`, or no file if one of them fails: the rows of the others would move.
+    """Write one file of all `sources`, or no file if one of them fails, because the rows of the others would move.
 
     `load` reads the images (N, height, width) of a source, and notes on conversions, in any of `jobs` threads.
     `join` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
-    called with the number of sources that were read. The outcomes are yielded once all is done.
+    called with the number of sources that were read. The outcomes are yielded at the end.
 
-    Then raises OutputError if the file is not written because sources failed, DiskError or ResourceError if the
-    disk is full or threads are lacking. Raises KeyboardInterrupt after Ctrl-C, when nothing is written.
+    After them, raises OutputError if the file is not written because sources failed, DiskError or ResourceError if
+    the disk is full or threads are lacking. Raises KeyboardInterrupt after Ctrl-C; then nothing is written.
     """
     target = outputs.one_file
     assert target is not None
-    found: Sequence[tuple[Source, tuple[NDArray[np.uint8], Sequence[str]] | Outcome | None]]
-    found = [(source, None) for source in sources]
-    rest = Outcome("", None, "skipped")  # the outcome of sources that did not fail themselves
+    results: Sequence[tuple[Source, tuple[NDArray[np.uint8], Sequence[str]] | Outcome | None]]
+    results = [(source, None) for source in sources]
+    common = Outcome("", None, "skipped")  # the outcome of sources that did not fail themselves
     ended_by: FmaeError | None = None
     try:
         if outputs.claim(target):
@@ -113,25 +112,25 @@ def join_files(
                         raise KeyboardInterrupt
                     loaded += group
                     advance(len(group))
-            found = loaded
-            parts = [(source, part[0]) for source, part in found if isinstance(part, tuple)]
-            bad = len(found) - len(parts)
+            results = loaded
+            parts = [(source, part[0]) for source, part in results if isinstance(part, tuple)]
+            bad = len(results) - len(parts)
             if bad and not (keep_going and parts):
-                ended_by = OutputError(f"{target}: not written, because {bad} of its {len(found)} inputs failed")
+                ended_by = OutputError(f"{target}: not written, because {bad} of its {len(results)} inputs failed")
             else:
-                rest = replace(rest, output=str(target), status=outputs.write(target, join(parts)))
+                common = replace(common, output=str(target), status=outputs.write(target, join(parts)))
         else:
-            rest = replace(rest, output=str(target))
+            common = replace(common, output=str(target))
     except (DiskError, ResourceError) as error:
         ended_by = error
     except (FmaeError, MemoryError) as error:
-        rest = Outcome("", None, "failed", error=str(error) or "out of memory", cause=error)
+        common = Outcome("", None, "failed", error=str(error) or "out of memory", cause=error)
     outcomes, end = [], 0
-    for source, part in found:
-        outcome = replace(rest, input=str(source))
+    for source, part in results:
+        outcome = replace(common, input=str(source))
         if isinstance(part, Outcome):
             outcome = part
-        elif part is not None and rest.status in ("done", "planned"):
+        elif part is not None and common.status in ("done", "planned"):
             images, notes = part
             end += len(images)
             rows = str(end - 1) if len(images) == 1 else f"{end - len(images)}:{end}"
@@ -202,7 +201,7 @@ def _store_all(
         outcomes: list[Outcome] = []
         for file in files:
             outcomes.append(file if isinstance(file, Outcome) else settle(source, partial(_write, outputs, file)))
-            if outcomes[-1].status == "failed":  # the rest would fail in the same way
+            if outcomes[-1].status == "failed":  # the other files would fail in the same way
                 break
         if isinstance(outcomes[-1].cause, DiskError):
             disk_is_full.set()
@@ -241,7 +240,7 @@ def run_ahead(
 
 @contextmanager
 def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
-    """Yield a pool of threads, or None to do everything `here`. Running calls finish, pending calls are cancelled.
+    """Yield a pool of threads, or None to work in this thread (`here`). At the end, pending calls are cancelled.
 
     Raises ResourceError if the system cannot start that many threads.
     """
@@ -257,12 +256,12 @@ def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
 
 
 def _start(pool: Executor, jobs: int) -> None:
-    """Start all threads before any work, so that nothing is half done if one cannot start."""
+    """Start all threads before any work, so that no work is left unfinished if one cannot start."""
     all_started = threading.Barrier(jobs)
     try:
         for _ in range(jobs):
             pool.submit(all_started.wait)
-    except BaseException as error:  # also a Ctrl-C: started threads would wait forever
+    except BaseException as error:  # Ctrl-C too: started threads would wait forever
         all_started.abort()
         if not isinstance(error, RuntimeError):
             raise
@@ -272,8 +271,8 @@ def _start(pool: Executor, jobs: int) -> None:
 
 @contextmanager
 def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether Ctrl-C was pressed. A second Ctrl-C raises KeyboardInterrupt."""
-    pressed = threading.Event()
+    """Yield a function that returns True once Ctrl-C was pressed. A second Ctrl-C raises KeyboardInterrupt."""
+    pressed, ended = threading.Event(), threading.Event()
     usual = signal.getsignal(signal.SIGINT)
     if (
         here
@@ -283,12 +282,16 @@ def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
         yield pressed.is_set
         return
 
-    def note(*_: object) -> None:
+    def note(*received: Any) -> None:
         signal.signal(signal.SIGINT, usual)
         pressed.set()
+        if ended.is_set():
+            signal.default_int_handler(*received)
 
     signal.signal(signal.SIGINT, note)
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, usual)
+        ended.set()
+        if threading.current_thread() is threading.main_thread():  # else `note` does it at the next Ctrl-C
+            signal.signal(signal.SIGINT, usual)

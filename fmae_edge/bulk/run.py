@@ -9,23 +9,20 @@ from typing import Literal, TypeVar
 
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.sources import Source
-from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
+from fmae_edge.runtime.arguments import as_integer
+from fmae_edge.runtime.errors import ArgumentError, DiskError, FmaeError, OutputError, ResourceError
 
 Result = TypeVar("Result")
-_PRECEDENCE = (
-    "failed",
-    "done",
-    "planned",
-    "skipped",
-)  # an input with several outcomes counts as the first of these
+# An input with several outcomes is counted under the first of these
+_PRECEDENCE = ("failed", "done", "planned", "skipped")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of an input, or of one image in it: its output, size in bytes, and notes on conversions.
 
-    `error` says why it failed, and `cause` is the exception. `fmae_bytes` returns the size of a .fmae file of the
-    image, if it is a single image that became a latent file; the call takes milliseconds.
+    `error` is the reason if it failed, and `cause` the exception. If a single image became a latent file,
+    `fmae_bytes` returns the size of a .fmae file of it; the call takes milliseconds.
     """
 
     input: str
@@ -39,17 +36,19 @@ class Outcome:
 
 
 class BulkRun:
-    """A run over many inputs: iterate over it, once, to do it. It yields one Outcome per input, in order.
+    """A run over many inputs. Iterate over it once: it does the work and yields one Outcome per input, in order.
+
+    A second iteration raises FmaeError: the results are written.
 
     An input that becomes several files has one Outcome per file. Ctrl-C finishes the current files and raises
-    KeyboardInterrupt; a second one does not wait. Whatever else ends a run early is raised after the outcomes so
-    far, and is in `ended_by`: DiskError for a full disk, ResourceError for a lack of threads, OutputError for one
-    file of all inputs that is not written because some of them failed.
+    KeyboardInterrupt; a second Ctrl-C does not wait. Any other error that ends a run early is raised after the
+    outcomes so far, and is in `ended_by`: DiskError for a full disk, ResourceError for a lack of threads,
+    OutputError for one file of all inputs that is not written because some of them failed.
 
-    `counts` has the number of inputs by status so far, `converted` how many have notes, `handled` how many were
-    read; `on_progress` is called with that number. `passed_over` is the number of files in folders that do not end
-    in `suffixes`. With `to_stdout`, results go to standard output, so text should not. With `one_file`, all inputs
-    become one file.
+    `counts` is the number of inputs so far by status, `converted` the number with notes, `handled` the number that
+    were read; `on_progress` is called with the last of these. `passed_over` is the number of files in folders that
+    do not end in `suffixes`. With `to_stdout`, results go to standard output, so print no text there. With
+    `one_file`, all inputs become one file.
     """
 
     def __init__(
@@ -60,6 +59,7 @@ class BulkRun:
         suffixes: Sequence[str],
         outputs: Outputs,
     ) -> None:
+        self._started = False
         self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
         self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
         self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
@@ -74,11 +74,14 @@ class BulkRun:
         return self.inputs - self.counts.total()
 
     def __iter__(self) -> Iterator[Outcome]:
+        if self._started:
+            raise FmaeError("a run can be iterated over only once; call the function again for another run")
+        self._started = True
         last: Outcome | None = None
         try:
             for outcomes in chain.from_iterable(self._work(self._advance)):
-                found = {outcome.status for outcome in outcomes}
-                self.counts[next(status for status in _PRECEDENCE if status in found)] += 1
+                statuses = {outcome.status for outcome in outcomes}
+                self.counts[next(status for status in _PRECEDENCE if status in statuses)] += 1
                 self.converted += any(outcome.notes for outcome in outcomes)
                 for outcome in outcomes:
                     if last is None and isinstance(outcome.cause, DiskError | ResourceError):
@@ -96,8 +99,16 @@ class BulkRun:
             self.on_progress(self.handled)
 
 
+def as_jobs(jobs: object) -> int:
+    """Return a number of threads. Raises ArgumentError if it is not an integer of 1 or more."""
+    number = as_integer("jobs", jobs)
+    if number < 1:
+        raise ArgumentError("jobs", f"is {number}; expected 1 or more")
+    return number
+
+
 def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
-    """Return the result of `step`, or how it failed."""
+    """Return the result of `step`, or the outcome of its failure."""
     try:
         return step()
     except (BrokenPipeError, ResourceError):  # not this source's fault, and the others would fail as well
@@ -109,7 +120,7 @@ def settle(source: Source, step: Callable[[], Result]) -> Result | Outcome:
 def settle_all(
     step: Callable[[Source], Result], sources: Sequence[Source]
 ) -> list[tuple[Source, Result | Outcome]]:
-    """Return the result of `step` for each of `sources`, or how it failed."""
+    """Return the result of `step` for each of `sources`, or the outcome of its failure."""
     return [(source, settle(source, partial(step, source))) for source in sources]
 
 

@@ -12,7 +12,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import BinaryIO
 
-from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 
 STREAM = Path("-")  # standard input or output; a file of this name has an absolute path, see `as_path`
 _START_BYTES = 1 << 16
@@ -26,9 +26,9 @@ class TooLargeError(InputError):
 
 @dataclass(frozen=True)
 class Source:
-    """An input: a file or `-`, and the path of its folder below the folder that was given with -r.
+    """An input: a file or `-`, and the path of its folder below the folder that is searched with -r.
 
-    If `problem` is set, it cannot be read, and this is the reason.
+    If `problem` is set, the input cannot be read, for this reason.
     """
 
     path: Path
@@ -54,10 +54,17 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
     """Return the files that `arguments` name; with `recursive`, also files in folders that end in `suffixes`.
 
     Without `recursive`, reading a folder is an error. A pattern, which the shell does not expand if it is quoted,
-    gives the files that match. Folders and patterns do not repeat files that are already in the list. A folder or
-    pattern without files gives a source with a problem. Also returns how many files in folders are passed over
-    because of their suffix. Raises ArgumentError if standard input is given twice.
+    stands for the files that match. Folders and patterns do not repeat files that are already in the list. A
+    folder or pattern without files becomes a source with a problem. Also returns the number of files in folders
+    that are passed over because of their suffix. Raises ArgumentError if `arguments` are not a list of paths, or
+    contain `-` twice.
     """
+    if isinstance(arguments, str | bytes | os.PathLike):
+        raise ArgumentError("inputs", f"is {shown(arguments)}; expected a list of paths")
+    arguments = list(arguments)
+    for argument in arguments:
+        if not isinstance(argument, str | os.PathLike):
+            raise ArgumentError("inputs", f"contain {shown(argument)}; expected paths as str or Path")
     paths = [as_path(argument) for argument in arguments]
     if paths.count(STREAM) > 1:
         raise ArgumentError("inputs", "contain - twice, but there is only one standard input")
@@ -67,14 +74,14 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
     passed_over: list[Path] = []
     for path in paths:
         try:
-            found = _expanded(path, recursive, suffixes, passed_over)
+            expanded = _expanded(path, recursive, suffixes, passed_over)
         except OSError as error:  # a name that is too long, a folder that may not be searched, ...
-            found = [Source(path, problem=error.strerror or str(error))]
-        if found is None:
+            expanded = [Source(path, problem=error.strerror or str(error))]
+        if expanded is None:
             sources.append(Source(path))
             seen.add(place(path))
             continue
-        for source in sorted(found, key=lambda source: source.path):
+        for source in sorted(expanded, key=lambda source: source.path):
             if place(source.path) not in seen:  # several links may lead to the same file
                 sources.append(source)
                 seen.add(place(source.path))
@@ -82,7 +89,7 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
-    """Return a function that gives equal keys to paths of the same file. Its folder need not exist yet."""
+    """Return a function that returns equal keys for paths of the same file. Its folder may not exist yet."""
     real = cache(os.path.realpath)  # of folders only: there are fewer folders than files
     return lambda path: (real(path.parent), path.name)
 
@@ -99,32 +106,32 @@ def _expanded(
 
 
 def _files_in(folder: Path, below: Path, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
-    """Return the files in `folder`, which lies `below` the given folder. Links to folders are not followed."""
-    found: list[Source] = []
+    """Return the files in `folder`, which is `below` the searched folder. Links to folders are not followed."""
+    sources: list[Source] = []
 
     def unreadable(error: OSError) -> None:
-        found.append(Source(Path(error.filename), problem=f"cannot be read ({error.strerror})"))
+        sources.append(Source(Path(error.filename), problem=f"cannot be read ({error.strerror})"))
 
     for inside, _, names in os.walk(folder, onerror=unreadable):
         parent = Path(inside)
         place = below / parent.relative_to(folder)
         for name in names:
             if name.lower().endswith(tuple(suffixes)):
-                found.append(Source(parent / name, place))
+                sources.append(Source(parent / name, place))
             else:
                 passed_over.append(parent / name)
-    return found or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
+    return sources or [Source(folder, problem=f"no file in it ends in {' or '.join(suffixes)}")]
 
 
 def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str], passed_over: list[Path]) -> list[Source]:
-    """Return the files that match a pattern, below the folders that it names without a wildcard.
+    """Return the files that match a pattern; `below` starts at its first part with a wildcard.
 
     As in a shell, * does not match names that begin with a dot. ** does not follow links to folders.
     """
     first = next(number for number, part in enumerate(pattern.parts) if has_magic(part))
     fixed, wild = Path(*pattern.parts[:first]), pattern.parts[first:]
     hidden = any(part.startswith(".") for part in wild)
-    found: list[Source] = []
+    sources: list[Source] = []
     try:
         matches = list(fixed.glob("/".join([*wild, "*"] if wild[-1] == "**" else wild)))
     except ValueError as error:
@@ -134,14 +141,14 @@ def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str], passed_ov
         if not hidden and any(part.startswith(".") for part in below.parts):
             continue
         if not match.is_dir():
-            found.append(Source(_as_file(match), below.parent))
+            sources.append(Source(_as_file(match), below.parent))
         elif recursive:
-            found += _files_in(match, below, suffixes, passed_over)
-    return found or [Source(pattern, problem="no file matches")]
+            sources += _files_in(match, below, suffixes, passed_over)
+    return sources or [Source(pattern, problem="no file matches")]
 
 
 def needs_one_thread(sources: Sequence[Source]) -> bool:
-    """Whether threads do not help, or would keep reading standard input after a Ctrl-C."""
+    """Return whether threads do not help, or would continue to read standard input after Ctrl-C."""
     return len(sources) < 2 or any(source.path == STREAM for source in sources)
 
 
@@ -162,7 +169,7 @@ def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # reading it will say why
+    except OSError:  # reading it will report the error
         return 0
 
 
@@ -203,7 +210,8 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
 def read_compressed(source: Source, refusal: str, latents: bool = True) -> bytes:
     """Return the content of a .fmae file or, with `latents`, of a .npy file.
 
-    The first bytes tell which it is and how long it may be. Raises InputError with `refusal` if it is neither.
+    The first bytes decide which format it is and how long it may be. Raises InputError with `refusal` if it is
+    neither.
     """
     # They need numpy, without which this module can be imported to parse arguments
     from fmae_edge.runtime.format.fmae_file import is_fmae, max_file_bytes
@@ -233,7 +241,7 @@ def _require_file(path: Path, most: int | None) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file") from None
     if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path}: is a folder; use -r to take the files in it")
+        raise InputError(f"{path}: is a folder; use --recursive (-r) to read the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: is not a regular file; - reads standard input")
     if most is not None:

@@ -19,16 +19,16 @@ def bench(
     bundle: BundleArgument = None,
     rounds: Annotated[
         int,
-        integer_option("--rounds", "N", 1, help="Measurements per case. More give steadier figures."),
+        integer_option("--rounds", "N", 1, help="Measurements per case. More rounds give steadier figures."),
     ] = 20,
-    plot: Annotated[Path | None, file_option("--plot", help="Draw the throughput into this PNG file.")] = None,
+    plot: Annotated[Path | None, file_option("--plot", help="PNG file for a plot of the throughput.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing picture.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")] = False,
 ) -> None:
     """Measure the speed of a bundle on this machine.
 
-    Measures encoding and decoding with the int8 and float32 graphs on one thread and on all, loading, memory and
-    cold start. This takes minutes.
+    Measures encoding and decoding with the int8 and float32 graphs on one thread and on all threads, loading,
+    memory and cold start. This takes minutes.
 
     Example: fmae-edge bench --plot speed.png
     """

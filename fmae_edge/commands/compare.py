@@ -1,4 +1,4 @@
-"""`fmae-edge compare`, and what `reconstruct` does in the same way."""
+"""`fmae-edge compare`, and the parts that it shares with `reconstruct`."""
 
 import sys
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def compare(
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
-    """Draw images beside their reconstructions and the difference.
+    """Draw images with their reconstructions and the differences.
 
     Every image is compressed to a .fmae file and decompressed. The picture shows the bytes, PSNR and SSIM of each.
 
@@ -79,12 +79,13 @@ def compare(
             settings = f"quality {quality}" + (f", effort {effort}" if effort else "")
             outputs.write(target, to_png(draw_comparisons(comparisons, settings)))
         if show:
-            stream = sys.stderr if json else stream_beside(target)
+            stream = sys.stderr if json else text_stream(target)
             for each in comparisons:
                 text = comparison_text(each, stream, console.has_colours(stream))
                 print(f"{console.printable(each.name)}: {text}\n", file=stream)
         # For a single image, --show prints the same figures
-        print_qualities(names, qualities, target, json, sizes, table=len(names) > 1 or not show)
+        stream = text_stream(target)
+        print_qualities(names, qualities, target, json, stream, sizes, table=len(names) > 1 or not show)
     if len(names) < len(sources):
         raise typer.Exit(1)
 
@@ -98,7 +99,7 @@ def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "O
 
     if path != STREAM and (path.suffix.lower() != ".png" or path.is_dir()):
         raise console.UsageError(f"{path}: the picture must go to a file whose name ends in .png")
-    outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force)
+    outputs = Outputs(path, ".png", sources, (".png",), join=True, force=force, patterns=False)
     outputs.claim(path)
     outputs.rehearse(path)
     return outputs
@@ -109,7 +110,7 @@ def load_images(
 ) -> "tuple[list[str], NDArray[np.uint8]]":
     """Return the names of the images that can be read, and the images (N, height, width) of the codec's size.
 
-    Prints an error for each of the others, and a line for each image that had to be converted.
+    Prints an error for each image that cannot be read, and a line for each image that is converted.
     """
     import numpy as np
 
@@ -118,11 +119,11 @@ def load_images(
 
     names, images = [], []
     for source in sources:
-        found = settle(source, partial(read_image, source, codec, fit))
-        if isinstance(found, Outcome):
-            console.say_error(str(found.error), found.cause)
+        result = settle(source, partial(read_image, source, codec, fit))
+        if isinstance(result, Outcome):
+            console.say_error(str(result.error), result.cause)
             continue
-        pixels, notes = found
+        pixels, notes = result
         if notes:
             console.say(f"{source}: {'; '.join(notes)}", sys.stderr)
         names.append(str(source))
@@ -130,8 +131,8 @@ def load_images(
     return names, np.array(images)
 
 
-def stream_beside(target: Path | None) -> TextIO:
-    """Return the stream for text when the picture goes to `target`: standard error if standard output is taken."""
+def text_stream(target: Path | None) -> TextIO:
+    """Return the stream for text: standard error if standard output is closed or gets the picture `target`."""
     return sys.stderr if target == STREAM or isinstance(sys.stdout, console.ClosedOutput) else sys.stdout
 
 
@@ -140,11 +141,11 @@ def print_qualities(
     qualities: "Sequence[Quality]",
     target: Path | None,
     json: bool,
+    stream: TextIO,
     sizes: Sequence[int] | None = None,
     table: bool = True,
 ) -> None:
-    """Print the quality of each image, and its `sizes` in bytes if given, as JSON or as a table."""
-    stream = stream_beside(target)
+    """Print the quality of each image, and its size in bytes if there are `sizes`, as JSON or as a table."""
     if json:
         for name, quality, size in zip(names, qualities, sizes or repeat(None), strict=False):
             record = {

@@ -25,7 +25,7 @@ def compress(
             "0-9",
             0,
             9,
-            help=".fmae: rounds of search for fewer bytes, each of some milliseconds per image. [default: 0]",
+            help=".fmae: rounds of search for fewer bytes; each takes milliseconds per image. [default: 0]",
         ),
     ] = None,
     max_bytes: Annotated[
@@ -36,7 +36,7 @@ def compress(
     dtype: Annotated[
         Literal["float32", "float16", "int8"] | None,
         typer.Option(
-            help=".npy: data type of the latent. int8 stores whole quantiser steps of the bundle. "
+            help=".npy: data type of the latent. int8 stores multiples of the bundle's quantiser steps. "
             "[default: float32]"
         ),
     ] = None,
@@ -53,16 +53,16 @@ def compress(
 ) -> None:
     """Compress images to latents or to files of about 30 bytes.
 
-    By default img.png becomes img.npy, the latent as a numpy array. An output that ends in .fmae, and each of
-    --quality, --effort, --max-bytes and --names, makes the smallest file instead: img.fmae. Several images go
-    into one file if -o names a .npy or .fmae file.
+    By default img.png becomes img.npy, the latent as a numpy array. With an output that ends in .fmae, or with
+    --quality, --effort, --max-bytes or --names, it becomes img.fmae, the smallest file. Several images go into one
+    file if -o is the name of a .npy or .fmae file.
 
     Example: fmae-edge compress img.png -o img.fmae
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
     Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
     """
-    given = locals()
+    arguments = locals()
     from fmae_edge.bulk.compress import compress_files
     from fmae_edge.commands.print_outcomes import convert_and_print
 
-    convert_and_print(compress_files, given.pop("images"), **given)
+    convert_and_print(compress_files, arguments.pop("images"), **arguments)

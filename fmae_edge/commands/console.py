@@ -16,7 +16,7 @@ _SPELLINGS = {"output": "-o", "inputs": "the inputs"}  # of arguments that are n
 
 
 class UsageError(FmaeError):
-    """Options that are wrong or contradict each other: exit code 2."""
+    """Options that are invalid or contradict each other: exit code 2."""
 
 
 def as_option(error: ArgumentError) -> str:
@@ -27,7 +27,7 @@ def as_option(error: ArgumentError) -> str:
 
 @dataclass
 class _Verbosity:
-    """Whether only results and errors, a line for every file, or also tracebacks are printed."""
+    """The amount of output: only results and errors (quiet), a line per file (verbose), tracebacks (debug)."""
 
     quiet: bool = False
     verbose: bool = False
@@ -39,7 +39,7 @@ verbosity = _Verbosity()
 
 
 def set_verbosity(quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
-    """Set how much this process prints: with `quiet` only results and errors, with `debug` tracebacks too."""
+    """Set the amount of output: with `quiet` only results and errors, with `debug` tracebacks too."""
     verbosity.quiet, verbosity.verbose, verbosity.debug = quiet, verbose, debug
 
 
@@ -52,7 +52,7 @@ class ClosedOutput(TextIOBase):
 
 
 def drop_unwritten() -> None:
-    """Leave nothing in the buffer of a standard output that fails: Python would fail again when it exits."""
+    """Empty the buffer of a standard output that fails, because Python would fail again when it exits."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -68,7 +68,7 @@ def printable(text: str) -> str:
 
 
 def as_argument(path: object) -> str:
-    """Return a path as it can be given to a command: one that starts with - would be read as options."""
+    """Return a path as an argument for a command: a path that starts with - would be read as options."""
     text = str(path)
     return f"./{text}" if text.startswith("-") and text != "-" else text
 
@@ -79,7 +79,7 @@ def print_line(line: str, stream: TextIO | None = None) -> None:
     if verbosity.print_above is not None and stream.isatty():
         verbosity.print_above(line)
     else:
-        print(line, file=stream, flush=True)  # a program that reads a pipe follows a long run
+        print(line, file=stream, flush=True)  # a program that reads a pipe gets each line immediately
 
 
 def say(line: str, stream: TextIO | None = None) -> None:
@@ -106,29 +106,29 @@ def json_line(record: dict[str, Any]) -> str:
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal whose user wants colours: see https://no-color.org."""
+    """Return whether `stream` is a terminal and colours are not disabled: see https://no-color.org."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return lines with aligned columns: the first to the left, the others to the right."""
+    """Return lines with aligned columns: the first is left-aligned, the others are right-aligned."""
     header, *rows = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = []
-    for first, *rest in (header, ["-" * width for width in widths], *rows):
-        right = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+    for first, *others in (header, ["-" * width for width in widths], *rows):
+        right = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
         lines.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
     return "\n".join(lines)
 
 
 def shows_bars() -> bool:
-    """Whether progress bars are shown: on stderr, if it is a terminal and the user is not --quiet."""
+    """Return whether progress bars are shown: on stderr, if it is a terminal and --quiet is not set."""
     return not verbosity.quiet and sys.stderr.isatty()
 
 
 @contextmanager
 def progress_bar(description: str, rate: bool = False, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a progress bar below the other output, with `rate` also the number per second.
+    """Show a progress bar below the other output; with `rate`, it shows the number per second too.
 
     Yields a function to call with (done, total), and with a new `description` and `details` if they change.
     """

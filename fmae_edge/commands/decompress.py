@@ -31,15 +31,15 @@ def decompress(
 ) -> None:
     """Decompress .npy and .fmae files to images.
 
-    img.fmae and img.npy become img.png, or img.decoded.png if img.png exists. A file with several images gives
-    one file per image: all.0.png, all.1.png and so on, or the names stored in it. The suffix of the output
-    chooses the format: .png, .webp (lossless), or .npy (an array of uint8 images).
+    img.fmae and img.npy become img.png, or img.decoded.png if img.png exists. A file with several images becomes
+    one file per image, with the names that it contains, or numbered: all.0.png, all.1.png and so on. The suffix of
+    the output chooses the format: .png, .webp (lossless), or .npy (an array of uint8 images).
 
     Example: fmae-edge decompress img.fmae -o decoded.png
     Example: fmae-edge decompress -r latents -o 'decoded/{path}.webp'
     """
-    given = locals()
+    arguments = locals()
     from fmae_edge.bulk.decompress import decompress_files
     from fmae_edge.commands.print_outcomes import convert_and_print
 
-    convert_and_print(decompress_files, given.pop("files"), **given)
+    convert_and_print(decompress_files, arguments.pop("files"), **arguments)

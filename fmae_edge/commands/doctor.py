@@ -24,16 +24,16 @@ def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
     if json:
         print_line(json_line(report))
     else:
-        parts = {part: found for part, found in report.items() if isinstance(found, Mapping)}
-        print_line("\n".join(line for part, found in parts.items() for line in (part, *_lines(found))))
+        parts = {part: facts for part, facts in report.items() if isinstance(facts, Mapping)}
+        print_line("\n".join(line for part, facts in parts.items() for line in (part, *_lines(facts))))
     if not report["healthy"]:
         raise typer.Exit(1)
 
 
-def _lines(found: Mapping[str, Any]) -> list[str]:
+def _lines(facts: Mapping[str, Any]) -> list[str]:
     """Return the lines of one part of the report."""
     lines = []
-    for name, value in found.items():
+    for name, value in facts.items():
         if name == "checks":
             rows = [
                 (f"  {each['name']}", "passed" if each["passed"] else "FAILED", each["found"], f"{each['ms']:.1f}")

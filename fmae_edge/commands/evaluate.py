@@ -35,9 +35,9 @@ def evaluate(
 ) -> None:
     """Measure bytes and quality of a bundle and of other codecs.
 
-    The others are PNG, JPEG, WebP, AVIF, JPEG XL and PCA transform coding. All codecs get the same test images, as
-    single files and with 100 images per file, and the bytes are those of real files. With all images this takes an
-    hour and a half, with --effort 9 two hours or more.
+    The other codecs are PNG, JPEG, WebP, AVIF, JPEG XL and PCA transform coding. All codecs get the same test
+    images, as single files and with 100 images per file, and the bytes are those of real files. With all images
+    this takes an hour and a half, with --effort 9 two hours or more.
 
     Example: fmae-edge evaluate bundle -o evaluation --images 1000
     """

@@ -24,10 +24,10 @@ def export(
     ] = False,
     int8_target: Annotated[
         Literal["avx2", "vnni", "arm"],
-        typer.Option(help="CPUs to quantise the int8 graphs for. avx2 is right for every x86 CPU."),
+        typer.Option(help="CPUs to quantise the int8 graphs for. avx2 is correct on every x86 CPU."),
     ] = "avx2",
     calibration: Annotated[
-        Literal["min-max", "percentile", "entropy"], typer.Option(help="Method that finds the int8 ranges.")
+        Literal["min-max", "percentile", "entropy"], typer.Option(help="Method for the ranges of int8 values.")
     ] = "min-max",
     calibration_images: Annotated[
         int, integer_option("--calibration-images", "N", 1, 4096, help="Training images for the calibration.")
@@ -40,8 +40,8 @@ def export(
 ) -> None:
     """Turn a trained model into a bundle of ONNX graphs.
 
-    Makes int8 and float32 graphs and compares both with PyTorch on the whole test set. A bundle that fails a
-    parity gate is not written.
+    Makes int8 and float32 graphs and compares both with PyTorch on all test images. A bundle that fails a parity
+    gate is not written.
 
     Example: fmae-edge export runs/fashion-mnist -o bundle
     """

@@ -49,12 +49,12 @@ def info(
         source = Source(target)
         content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)
         with named(source):
-            found = Codec(bundle).inspect(content)
-        record = {"file": str(source), **vars(found)}
-        print_line(json_line(record) if json else _describe_file(source, found))
+            header = Codec(bundle).inspect(content)
+        record = {"file": str(source), **header._asdict()}
+        print_line(json_line(record) if json else _describe_file(source, header))
         return
     if target is not None and bundle is not None:
-        raise UsageError(f"--bundle is for .fmae files, but {target} is not a file; give one of them")
+        raise UsageError(f"--bundle is for .fmae files, but {target} is not a file; use only one of them")
 
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.errors import BundleError
@@ -74,28 +74,28 @@ def info(
 
 
 def _is_file(target: Path) -> bool:
-    """Whether `target` means a .fmae file and not a bundle, even if it does not exist."""
+    """Return whether `target` is the path of a .fmae file, which may not exist, and not of a bundle."""
     from fmae_edge.runtime.format.fmae_file import SUFFIX
 
     return not target.is_dir() and (target == STREAM or target.is_file() or target.suffix.lower() == SUFFIX)
 
 
-def _describe_file(source: Source, found: "FmaeInfo") -> str:
-    total, payload = sum(found.payload_bytes), f"{sum(found.payload_bytes)} bytes"
-    if found.images > 1:
-        least, most = min(found.payload_bytes), max(found.payload_bytes)
-        payload = f"{total / found.images:.2f} bytes per image, from {least} to {most}; {total} bytes in all"
-    names = ", ".join(found.names[:_NAMES_SHOWN]) if found.names else "none"
-    if found.names and len(found.names) > _NAMES_SHOWN:
+def _describe_file(source: Source, header: "FmaeInfo") -> str:
+    total, payload = sum(header.payload_bytes), f"{sum(header.payload_bytes)} bytes"
+    if header.images > 1:
+        least, most = min(header.payload_bytes), max(header.payload_bytes)
+        payload = f"{total / header.images:.2f} bytes per image, from {least} to {most}; {total} bytes in all"
+    names = ", ".join(header.names[:_NAMES_SHOWN]) if header.names else "none"
+    if header.names and len(header.names) > _NAMES_SHOWN:
         names += ", ... (--json lists all)"
     return _lines(
         {
-            "file": f"{source}, {found.file_bytes} bytes, version {found.format_version} of the .fmae format",
-            "bundle": f"{found.bundle_id}, all check codes match",
-            "images": f"{found.images}{'' if found.single else ', as a stack'}",
-            "quality": found.quality,
+            "file": f"{source}, {header.file_bytes} bytes, version {header.format_version} of the .fmae format",
+            "bundle": f"{header.bundle_id}, all check codes match",
+            "images": f"{header.images}{'' if header.single else ', as a stack'}",
+            "quality": header.quality,
             "payload": payload,
-            "names": found.names_error or names,
+            "names": header.names_error or names,
         }
     )
 
@@ -141,5 +141,5 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
 
 
 def _lines(facts: Mapping[str, object]) -> str:
-    """Return one line per fact, with the control characters escaped that a file may contain."""
+    """Return one line per fact, with control characters, which a file may contain, escaped."""
     return "\n".join(printable(f"{name:<9} {fact}") for name, fact in facts.items())

@@ -1,4 +1,4 @@
-"""The options that commands share, and what the Typer app adds to every command."""
+"""The options that commands share, and the options and help that every command gets."""
 
 import inspect
 import os
@@ -16,7 +16,7 @@ from fmae_edge.commands.console import UsageError, set_verbosity
 from fmae_edge.runtime.errors import shown
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
-_DIGITS = 20  # one more than _LARGEST has: Python refuses to read thousands of digits
+_DIGITS = 20  # one more than those of _LARGEST: Python refuses to read thousands of digits
 _LARGEST = 2**63 - 1
 _LONGEST_SHOWN = 40  # characters
 _EXIT_CODE_OF_USAGE = 2
@@ -61,7 +61,7 @@ Output = Annotated[
         "--output",
         metavar="PATH",
         help="Where to write: a file, a folder, - for stdout, or a pattern with {stem} (the name of the input), "
-        "{path} (the same with its folders below the one given with -r) or {folder} (the folder of the input). "
+        "{path} (the same with the subfolders that -r searches) or {folder} (the folder of the input). "
         "[default: next to the input]",
     ),
 ]
@@ -99,13 +99,13 @@ Jobs = Annotated[
         "--jobs",
         metavar="N",
         parser=integer("--jobs", 1, 1024),
-        help="Threads that read and write files. More help with slow or remote disks.",
+        help="Threads that read and write files. More threads help with slow or remote disks.",
     ),
 ]
 
 _VERBOSITY = {
     "quiet": typer.Option("-q", "--quiet", help="Print only results and errors."),
-    "verbose": typer.Option("-v", "--verbose", help="Print a line for every file, however many there are."),
+    "verbose": typer.Option("-v", "--verbose", help="Print a line for every file, even if there are many."),
     "debug": typer.Option("--debug", help="Print the Python traceback of every error."),
 }
 
@@ -124,7 +124,7 @@ def _with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(*args: Any, quiet: bool, verbose: bool, debug: bool, **options: Any) -> None:
         if quiet and verbose:
-            raise UsageError("--quiet and --verbose contradict each other; give only one of them")
+            raise UsageError("--quiet and --verbose contradict each other; use only one of them")
         set_verbosity(quiet, verbose, debug)
         command(*args, **options)
 
@@ -140,15 +140,15 @@ def _with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Command(TyperCommand):
-    """A command that explains how to give it a file name that starts with -."""
+    """A command whose errors explain how to write a file name that starts with -."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        given = args[: args.index("--")] if "--" in args else list(args)  # Typer empties `args`
+        before_dashes = args[: args.index("--")] if "--" in args else list(args)  # a copy: Typer empties `args`
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
             if isinstance(error, UsageError) or getattr(error, "exit_code", None) == _EXIT_CODE_OF_USAGE:
-                for argument in given:
+                for argument in before_dashes:
                     if _is_file_name(argument, getattr(error, "option_name", None)):
                         raise UsageError(
                             f"{argument} starts with - and is read as options; write ./{argument} for the file"
@@ -157,7 +157,7 @@ class _Command(TyperCommand):
 
 
 def _is_file_name(argument: str, unknown_option: str | None) -> bool:
-    """Whether an argument that was read as options is a file, or the unknown option with the suffix of a file."""
+    """Return whether an argument that was read as options is a file, or an unknown option with a file's suffix."""
     if not argument.startswith("-") or argument == "-":
         return False
     is_unknown = unknown_option is not None and argument.startswith(unknown_option) and "=" not in argument

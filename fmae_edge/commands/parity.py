@@ -20,7 +20,7 @@ def parity(
     data: Data = None,
     json: Json = False,
 ) -> None:
-    """Compare a bundle with PyTorch on the whole test set.
+    """Compare a bundle with PyTorch on all test images.
 
     Runs every graph at several batch sizes, with the optimisations of onnxruntime on and off. Exits with 1 if a
     parity gate fails.
@@ -43,7 +43,7 @@ def parity(
     require_geometry(model.config, read.manifest.image_shape)
     if model.config.latent_size != read.manifest.latent_size:
         raise ParityError(
-            f"the model has {model.config.latent_size} latents and the bundle {read.manifest.latent_size}: "
+            f"the model has {model.config.latent_size} latents, but the bundle {read.manifest.latent_size}: "
             f"{bundle} was not exported from {run}"
         )
     images = load_fashion_mnist(data)
@@ -56,7 +56,7 @@ def parity(
 
 
 def parity_table(parity: "Parity") -> str:
-    """Return the table for people: one row per precision, or more where settings differ in their figures."""
+    """Return a table for people: one row per precision, or more if the figures of its settings differ."""
     from fmae_edge.measure.equal_rows import merge_equal_rows
 
     rows = [

@@ -39,25 +39,25 @@ def convert_and_print(
     with _bar(run, json) as has_bar:
         lists = not has_bar or console.verbosity.verbose or not sys.stdout.isatty()
         # Not with --skip-existing after --force, which would skip old files
-        way_on = "" if force or run.one_file else " with --skip-existing"
-        print_outcomes(run, json, lists, f"to go on, run the same command{way_on}")
+        option = "" if force or run.one_file else " with --skip-existing"
+        print_outcomes(run, json, lists, f"to continue, run the same command{option}")
 
 
-def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, way_on: str = "") -> None:
+def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, advice: str = "") -> None:
     """Print the outcomes of a run as they come, one line each if it `lists`, and a summary.
 
-    `way_on` tells how to do what a run that ends early has left. Exits with 1 if an input failed or was not tried,
-    with 130 after Ctrl-C.
+    `advice` says how to continue a run that ends early. Exits with 1 if an input failed or was not tried, with 130
+    after Ctrl-C.
     """
     stream = sys.stderr if run.to_stdout else sys.stdout
     began, exit_code, printed = time.monotonic(), 0, 0
-    said: set[str] = set()
+    errors_printed: set[str] = set()
     try:
         for outcome in run:
             printed += 1
             error, ends = _error_of(outcome), isinstance(outcome.cause, DiskError | ResourceError)
-            if error is not None and error not in said and not ends:  # what ends the run is printed last
-                said.add(error)
+            if error is not None and error not in errors_printed and not ends:  # one that ends the run comes last
+                errors_printed.add(error)
                 say_error(error, outcome.cause)
             if json:
                 record = {**{name: getattr(outcome, name) for name in _RECORDED}, "error": error}
@@ -67,11 +67,11 @@ def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, way_on:
     except KeyboardInterrupt:
         exit_code = 130
         place = f" after {run.handled} of {run.inputs} inputs" if run.inputs > 1 else ""
-        say_error(f"interrupted{place}; {'nothing was written' if run.one_file else way_on}")
+        say_error(f"interrupted{place}; {'nothing was written' if run.one_file else advice}")
     except FmaeError as error:
         if error is not run.ended_by:  # standard output may be closed
             raise
-        say_error(f"{error}{_rest_of(run, printed, way_on)}", error)
+        say_error(f"{error}{_left_undone(run, printed, advice)}", error)
     seconds = time.monotonic() - began
     if json:
         counts = {status: run.counts[status] for status in ("done", "skipped", "failed", "planned")}
@@ -88,7 +88,7 @@ def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, way_on:
 
 @contextmanager
 def _bar(run: BulkRun, json: bool) -> Iterator[bool]:
-    """Show a bar if the inputs are many and stderr is a terminal. Yields whether it does."""
+    """Show a bar if there are many inputs and stderr is a terminal. Yields True if it is shown."""
     shows = run.inputs > _MANY and sys.stderr.isatty() and not (json and sys.stdout.isatty())
     if not shows or console.verbosity.quiet:
         yield False
@@ -120,20 +120,20 @@ def _line_of(outcome: Outcome) -> str:
     return printable(f"{line}  ({'; '.join(notes)})" if notes else line)
 
 
-def _rest_of(run: BulkRun, printed: int, way_on: str) -> str:
-    """Return what a run that ended early has left, and how to do it."""
-    rest = f"; {run.not_tried} of {run.inputs} inputs not tried" if run.not_tried else ""
+def _left_undone(run: BulkRun, printed: int, advice: str) -> str:
+    """Return the number of inputs that a run that ended early did not try, and how to continue."""
+    left = f"; {run.not_tried} of {run.inputs} inputs not tried" if run.not_tried else ""
     if isinstance(run.ended_by, DiskError | ResourceError):
-        return f"{rest}; {way_on}" if run.not_tried or printed > 1 else rest
-    return f"{rest}; --keep-going writes the others" if run.counts["skipped"] else rest
+        return f"{left}; {advice}" if run.not_tried or printed > 1 else left
+    return f"{left}; --keep-going writes the others" if run.counts["skipped"] else left
 
 
 def _summary(run: BulkRun, lists: bool, seconds: float) -> str:
-    """Return the last line for people: how many inputs had which outcome, and how many files were passed over."""
+    """Return the last line for people: the number of inputs by outcome, and of the files that were passed over."""
     counts = run.counts
     done = f"{counts['planned']} would be done" if counts["planned"] else f"{counts['done']} done"
     if run.converted and not lists:
-        done += f" ({run.converted} converted: --verbose says how)"
+        done += f" ({run.converted} converted: --verbose shows how)"
     not_tried = f", {run.not_tried} not tried" if run.not_tried else ""
     line = f"{done}, {counts['skipped']} skipped, {counts['failed']} failed{not_tried} in {seconds:.1f} s"
     if not run.passed_over:

@@ -1,11 +1,12 @@
 """`fmae-edge reconstruct`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fmae_edge.bulk.sources import expand
+from fmae_edge.bulk.sources import STREAM, expand
 from fmae_edge.commands import options
 from fmae_edge.commands.compare import claim_picture, load_images, print_qualities
 
@@ -27,8 +28,8 @@ def reconstruct(
 ) -> None:
     """Draw images above their reconstructions.
 
-    The picture shows the PSNR and SSIM of each image. Latents stay float32, without the quantiser of .fmae files:
-    use `compare` to see the images that .fmae files give.
+    The picture shows the PSNR and SSIM of each image. Latents stay float32, without the quantiser of .fmae files.
+    To see images that were decoded from .fmae files, use `compare`.
 
     Example: fmae-edge reconstruct img.png -o reconstructions.png
     """
@@ -57,6 +58,6 @@ def reconstruct(
     decoded = codec.decode(codec.encode(originals))
     qualities = measure_each(originals, decoded)
     outputs.write(output, to_png(draw_reconstructions(originals, decoded, qualities)))
-    print_qualities(names, qualities, output, json)
+    print_qualities(names, qualities, output, json, sys.stderr if output == STREAM else sys.stdout)
     if len(names) < len(sources):
         raise typer.Exit(1)

@@ -30,7 +30,7 @@ def report(
     """Write an HTML report about a bundle.
 
     The report is one self-contained file: the bundle and its training, bytes and quality compared with other
-    codecs, parity, speed, the best and worst images, where the error lies, and a map of the latents. --json
+    codecs, parity, speed, the best and worst images, the error of each pixel, and a map of the latents. --json
     prints the figures of the report.
 
     Example: fmae-edge report bundle -o report.html

@@ -47,7 +47,7 @@ def train(
         typer.Option(
             metavar="LAMBDA",
             help="Minimise bits per pixel + LAMBDA x 255^2 x MSE at the middle quality. "
-            "[default: minimise the MSE only]",
+            "[default: minimise only the MSE]",
         ),
     ] = None,
     device: Annotated[
@@ -58,8 +58,9 @@ def train(
 ) -> None:
     """Train the autoencoder on Fashion-MNIST.
 
-    Each epoch writes a checkpoint, metrics, curves.png and reconstructions/epoch-001.png and so on to the folder
-    of the run, and TensorBoard events if tensorboard is installed.
+    Each epoch writes a checkpoint, metrics, curves.png and a picture such as reconstructions/epoch-001.png to the
+    folder of the run, and TensorBoard events if tensorboard is installed. The run records its images: --resume
+    refuses other data.
 
     Example: fmae-edge train -o runs/fashion-mnist
     """
@@ -77,10 +78,10 @@ def train(
 
     options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     options["rate_distortion"] = rate_distortion
-    given = {name: value for name, value in options.items() if value is not None}
-    where = resolve_device(device)
+    chosen = {name: value for name, value in options.items() if value is not None}
+    torch_device = resolve_device(device)
     try:
-        config, recipe = resume_run(run, given) if resume else (ModelConfig(), Recipe(**given))
+        config, recipe = resume_run(run, chosen) if resume else (ModelConfig(), Recipe(**chosen))
     except ArgumentError as error:
         raise console.UsageError(console.as_option(error)) from None
     images = load_fashion_mnist(data)
@@ -92,34 +93,34 @@ def train(
     model = Autoencoder(config)
     rate = recipe.rate_distortion
     objective = "MSE" if rate is None else f"rate and distortion with lambda {rate}"
-    precision = "bfloat16 autocast" if has_fast_bfloat16(where) else "float32"
+    precision = "bfloat16 autocast" if has_fast_bfloat16(torch_device) else "float32"
     try:
         with console.progress_bar("") as update, RunPictures(run, test_images) as pictures:
             progress = TrainingProgress(json, update)
             progress.say(
                 f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
-                f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, loss: {objective}, {where.type}, "
-                f"{precision}"
+                f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, loss: {objective}, "
+                f"{torch_device.type}, {precision}"
             )
             callbacks = (progress.on_step, progress.on_epoch, progress.on_fit, pictures.on_measured)
-            metrics = train_model(run, model, recipe, train_images, test_images, where, *callbacks)
+            metrics = train_model(run, model, recipe, train_images, test_images, torch_device, *callbacks)
             progress.say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")
     except KeyboardInterrupt:
-        console.say_error(f"stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume")
+        console.say_error(f"stopped; to continue after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
 
 
 class TrainingProgress:
-    """The callbacks of the training loop: they `update` the bar with loss, PSNR and speed, and print each epoch.
+    """Callbacks of the training loop that `update` the bar with loss, PSNR and speed, and print each epoch.
 
-    Without a bar, lines report the progress of fitting the prior. With `json`, standard output has only epochs,
-    and lines for people go to standard error.
+    Without a bar, lines report the progress of fitting the prior. With `json`, standard output contains only
+    epochs, and lines for people go to standard error.
     """
 
     def __init__(self, json: bool, update: Callable[..., None]) -> None:
         self._json, self._update = json, update
         self._fit_began: float | None = None
-        self._last_said = 0.0
+        self._last_line = 0.0
 
     def on_step(self, step: "Step") -> None:
         """Move the bar."""
@@ -130,19 +131,19 @@ class TrainingProgress:
         """Move the bar while the prior is fitted; print when the fit begins and when it ends."""
         now = time.monotonic()
         if self._fit_began is None:
-            self._fit_began = self._last_said = now
+            self._fit_began = self._last_line = now
             self.say(f"fitting the prior to the trained encoder: {total} steps")
         self._update(done, total, "fitting the prior")
         seconds = now - self._fit_began
         if done == total:
             self.say(f"fitted the prior in {seconds:.1f} s")
-        elif not console.shows_bars() and now - self._last_said >= _SECONDS_BETWEEN_LINES:
-            self._last_said = now
-            left = seconds / (done - 1) * (total - done)  # the clock began after the first step
+        elif not console.shows_bars() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = seconds / (done - 1) * (total - done)  # the time is measured from the end of the first step
             self.say(f"fitting the prior: {done} of {total} steps, about {left:.0f} s left")
 
     def on_epoch(self, metrics: dict[str, Any]) -> None:
-        """Print the line of an epoch."""
+        """Print a line for an epoch."""
         if self._json:
             console.print_line(console.json_line(metrics))
             return

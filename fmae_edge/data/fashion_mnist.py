@@ -70,8 +70,9 @@ class FashionMnist:
 def load_fashion_mnist(data: Path | None = None) -> FashionMnist:
     """Load Fashion-MNIST from folder `data`, by default from the Debian package, else by downloading it once.
 
-    `data` or its subfolder FashionMNIST/raw, where torchvision puts them, holds the two IDX files of images,
-    unpacked or as .gz. Raises DataError, naming the file, if one is missing, truncated or of another data set.
+    The two IDX files of images, unpacked or as .gz, are in `data` or in its subfolder FashionMNIST/raw, as
+    torchvision stores them. Raises DataError, naming the file, if one is missing, truncated or not the expected
+    one.
     """
     folder = _find(data)
     train, test = (_read_checked(folder, file) for file in _FILES)
@@ -113,7 +114,7 @@ def _path(folder: Path, file: _IdxFile) -> Path | None:
 def _read_checked(folder: Path, file: _IdxFile) -> NDArray[np.uint8]:
     path = _path(folder, file)
     if path is None:
-        raise DataError(f"{folder / file.name}: missing, and so is {file.name}.gz; {_ADVICE}")
+        raise DataError(f"neither {folder / file.name} nor {file.name}.gz exists; {_ADVICE}")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             content = stream.read(file.size + 1)
@@ -127,12 +128,12 @@ def _read_checked(folder: Path, file: _IdxFile) -> NDArray[np.uint8]:
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise DataError(f"{path}: its images are not those of Fashion-MNIST (wrong SHA-256); {_ADVICE}")
     pixels = np.frombuffer(content, np.uint8, offset=len(file.header))
-    return pixels.reshape(file.shape).copy()  # PyTorch warns of memory that is read-only
+    return pixels.reshape(file.shape).copy()  # PyTorch warns about read-only memory
 
 
 if __name__ == "__main__":  # `make data`
     try:
-        found = load_fashion_mnist()
+        images = load_fashion_mnist()
     except DataError as error:
         raise SystemExit(str(error)) from None
-    print(f"Fashion-MNIST: {len(found.train)} training and {len(found.test)} test images in {found.folder}")
+    print(f"Fashion-MNIST: {len(images.train)} training and {len(images.test)} test images in {images.folder}")

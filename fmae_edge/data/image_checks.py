@@ -1,6 +1,6 @@
 """Check PNG, JPEG and GIF files for defects that Pillow accepts: too many parts, missing rows, wrong checksums.
 
-Pillow handles each chunk, segment and block in Python, so even a small file with many of them takes long.
+Pillow handles each chunk, segment and block in Python, so even a small file with many of them takes a long time.
 `tiff_check` does the same for TIFF and EXIF.
 """
 
@@ -17,13 +17,13 @@ PNG_DEPTH_AT = 24  # offset of the bit depth in the header, which is the first c
 _SIDES_AT = (16, 20)
 _PROFILE_PARTS = 1000  # one colour profile counts as this many chunks: Pillow unpacks up to a megabyte of it
 _CHUNK_FRAME = 12  # length, kind and checksum
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # per pixel, by colour type
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples per pixel, by colour type
 # The first pixel of each pass of an interlaced PNG, and the distance between its pixels: x, y, dx, dy
 ADAM7_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 JPEG_START = b"\xff\xd8\xff"
 _SCAN, _END = 0xDA, 0xD9
-# Pillow reads no length for these segments: it looks for the next marker right behind them
+# These segments have no length: Pillow looks for the next marker directly after them
 _WITHOUT_LENGTH = (0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE))
 _EXIF = b"Exif\0\0"
 _FRAMES = {*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC}
@@ -32,8 +32,8 @@ _SEVERAL_IMAGES, _INDEX = 0xE2, b"MPF\0"  # the index of the images in an MPO fi
 _TABLES, _TABLE_BYTES = 0xDB, 65  # quantisation tables; a segment may hold several
 _PHOTOSHOP, _PHOTOSHOP_BLOCK = 0xED, b"8BIM"
 _MARKER = re.compile(rb"\xff([^\0\xff])")
-_MARKER_BEHIND_PIXELS = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")
-_MOST_SCANS = 30  # each decodes the whole image again; progressive files have 10, those in CMYK 18
+_MARKER_AFTER_PIXELS = re.compile(rb"\xff([^\0\xff\xd0-\xd7])")
+_MOST_SCANS = 30  # each decodes the complete image again; progressive files have 10, those in CMYK 18
 _MOST_EXIF_SEGMENTS = 64  # Pillow appends them one by one, which takes quadratic time; cameras write one
 
 GIF_STARTS = (b"GIF87a", b"GIF89a")
@@ -124,7 +124,7 @@ def check_jpeg(content: bytes, where: str) -> None:
     at, scans = 2, 0
     exif: list[bytes] = []
     index = b""
-    while marker := (_MARKER_BEHIND_PIXELS if scans else _MARKER).search(content, at):
+    while marker := (_MARKER_AFTER_PIXELS if scans else _MARKER).search(content, at):
         kind = marker[1][0]
         parts.take(1 if scans else 1 + marker.start() - at)  # Pillow reads the bytes between segments one by one
         at = marker.end()

@@ -1,6 +1,7 @@
 """Decode image files to the arrays that the codec takes, and encode arrays as image files, with Pillow.
 
-Files may come from strangers, so anything that could cost more than the pixels is checked before Pillow sees it.
+Files are untrusted, so anything that could take more time or memory than the pixels is checked before Pillow reads
+it.
 """
 
 import io
@@ -26,7 +27,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 _PNM_HEADER_BYTES = 1 << 16  # Pillow reads the header byte by byte
 # Pillow decodes some files in Python: text, run lengths of BMP, PNM with unusual levels. Real ones are small.
 _MAX_SLOW_PIXELS, _MAX_SLOW_BYTES, _MAX_SLOW_COMMENTS = 4_000_000, 1 << 24, 100
-# Set at import, because threads share these settings. The errors raised here say what is wrong with a file
+# Set at import, because threads share these settings. Errors, not warnings, report what is wrong with a file
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 _DEEP = 16  # bits per channel of a PNG, of which Pillow drops the lower half for RGB
@@ -44,7 +45,7 @@ _TURNS = {
 
 
 class SizeError(InputError):
-    """The size of the image is not the one that the codec takes; the image could be resized."""
+    """The image does not have the size that the codec takes, but could be resized."""
 
 
 def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
@@ -55,7 +56,8 @@ def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
 def load_image(
     content: bytes, where: str, size: tuple[int, int], channels: Channels = 1, fit: Fit | None = None
 ) -> tuple[NDArray[np.uint8], list[str]]:
-    """Decode an image file to uint8, and return it with notes on the conversions that were made.
+    """Decode an image file to uint8, and return it with notes on conversions.
+
 
     The result is (height, width) gray levels for 1 of `channels`, (height, width, 3) RGB for 3. `size` is (height,
     width); an image of another size is resized if `fit` is "resize". `where` names the file in messages.
@@ -107,7 +109,7 @@ def load_image(
 
 
 def _check_parts(content: bytes, where: str) -> None:
-    """Raise InputError for a file of so many parts that Pillow, which handles each in Python, would take long."""
+    """Raise InputError for a file with too many parts: Pillow handles each in Python, which takes a long time."""
     if content.startswith(image_checks.JPEG_START):
         image_checks.check_jpeg(content, where)
     elif content.startswith(image_checks.GIF_STARTS):
@@ -122,7 +124,7 @@ def _check_parts(content: bytes, where: str) -> None:
 
 
 def _check_bytes(content: bytes, image: Image.Image, where: str) -> None:
-    """Raise InputError for a file that is too large for its image or that Pillow would take long to decode."""
+    """Raise InputError for a file that is too large for its image, or that Pillow decodes too slowly."""
     most, pixels = max_bytes(*image.size), image.width * image.height
     if len(content) > most:
         raise InputError(
@@ -185,36 +187,37 @@ def _orientation(image: Image.Image, where: str) -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) without EXIF and for damaged or hostile EXIF."""
     try:
         if image.format == "TIFF":
-            found = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
+            value = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
         elif block := _exif_block(image):
             tiff_check.check_exif(block, where)
-            found = image.getexif().get(_ORIENTATION, 1)
+            value = image.getexif().get(_ORIENTATION, 1)
         else:
             return 1
     except Exception:  # bad metadata does not make the image unreadable
         return 1
-    return found if found in range(1, 9) else 1
+    return value if value in range(1, 9) else 1
 
 
 def _exif_block(image: Image.Image) -> bytes:
-    """Return the bytes that Pillow's `getexif` reads; a text chunk of a PNG may hold them as hex digits."""
+    """Return the bytes that Pillow's `getexif` reads; a text chunk of a PNG may contain them as hex digits."""
     text: str = image.info.get("Raw profile type exif", "")
     block: bytes = image.info["exif"] if "exif" in image.info else bytes.fromhex("".join(text.split("\n")[3:]))
     return block
 
 
-def _check_size(found: tuple[int, int], where: str, size: tuple[int, int], fit: Fit | None) -> None:
+def _check_size(actual: tuple[int, int], where: str, size: tuple[int, int], fit: Fit | None) -> None:
+    """Raise SizeError if `actual` (width, height) is not `size` (height, width); InputError if it is too large."""
     height, width = size
-    if found == (width, height):
+    if actual == (width, height):
         return
-    has = f"{where}: the image is {found[0]}x{found[1]} and must be {width}x{height}"
-    if found[0] * found[1] > MAX_PIXELS or max(found) > MAX_SIDE:
+    problem = f"{where}: the image is {actual[0]}x{actual[1]} and must be {width}x{height}"
+    if actual[0] * actual[1] > MAX_PIXELS or max(actual) > MAX_SIDE:
         raise InputError(
-            f"{has}; it is too large to resize; the limits are {MAX_PIXELS // 10**6} megapixels and "
+            f"{problem}; it is too large to resize; the limits are {MAX_PIXELS // 10**6} megapixels and "
             f"{MAX_SIDE} pixels per side"
         )
     if fit is None:
-        raise SizeError(has)
+        raise SizeError(problem)
 
 
 def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
@@ -241,7 +244,7 @@ def _to_8_bits(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
 
     Raises InputError for images of 32 bits per channel and for LAB.
     """
-    if image.mode == "I" and image.format == "PPM":  # whose levels Pillow scales to 16 bits
+    if image.mode == "I" and image.format == "PPM":  # Pillow scales its levels to 16 bits
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode in ("I;16", "I;16L", "I;16B"):
         levels = np.asarray(image).astype(np.uint32)

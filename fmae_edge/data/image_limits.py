@@ -2,7 +2,7 @@
 
 from fmae_edge.runtime.errors import InputError
 
-MAX_PIXELS, MAX_SIDE = 64_000_000, 65_535  # of images to resize: a few bytes of PNG can claim gigabytes
+MAX_PIXELS, MAX_SIDE = 64_000_000, 65_535  # of images to resize: a few bytes of PNG can decode to gigabytes
 _BYTES, _BYTES_PER_PIXEL = 1 << 25, 8  # metadata and other frames, and four channels of 16 bits
 _PARTS, _PIXELS_PER_PART = 10_000, 128  # a GIF has a block for every 255 bytes
 
@@ -13,7 +13,7 @@ def max_bytes(width: int, height: int) -> int:
 
 
 class Parts:
-    """Count what a decoder handles one by one: chunks, segments, blocks, tags, strips and tiles."""
+    """Count the parts that a decoder handles one by one: chunks, segments, blocks, tags, strips and tiles."""
 
     def __init__(self, where: str, width: int = 0, height: int = 0) -> None:
         self._where = where

@@ -2,9 +2,8 @@
 
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fmae_edge.data.image_limits import Parts
 from fmae_edge.runtime.errors import InputError
@@ -17,7 +16,7 @@ _BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES = 258, 259, 262, 284, 338
 _LAYOUT = {_WIDTH, _HEIGHT, _STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _SAMPLES}
 _LAYOUT |= {_BITS, _COMPRESSION, _COLOURS, _PLANES, _EXTRA_SAMPLES}
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965  # each points to a directory, which Pillow reads too
-_EXIF_START, _MOST_EXIF_STARTS = b"Exif\0\0", 3  # Pillow removes any number of them, and copies the rest each time
+_EXIF_START, _MOST_EXIF_STARTS = b"Exif\0\0", 3  # Pillow removes any number, and copies the data each time
 _KIND_BYTES = {
     1: 1,
     2: 1,
@@ -45,21 +44,20 @@ _MOST_TILE_SIDE, _MOST_TILE_PIXELS = 1 << 11, 1 << 22
 _JPEG, _MOST_JPEG_TILE_PIXELS = (6, 7), 1 << 20  # libtiff decodes up to 100 scans of each
 
 
-@dataclass(frozen=True)
-class _Tag:
+class _Tag(NamedTuple):
     number: int
     kind: int
-    count: int
+    values: int
     at: int  # the offset of the data, which is in the entry itself if they fit there
 
     @property
     def data_bytes(self) -> int:
-        return self.count * _KIND_BYTES.get(self.kind, 0)
+        return self.values * _KIND_BYTES.get(self.kind, 0)
 
     @property
     def numbers(self) -> int:
-        """Count the Python objects that Pillow makes of the tag; a fraction counts as 16."""
-        return self.count * (_FRACTION_NUMBERS if self.kind in _FRACTIONS else int(self.kind in _NUMBERS))
+        """Number of Python objects that Pillow makes of the tag; a fraction counts as 16."""
+        return self.values * (_FRACTION_NUMBERS if self.kind in _FRACTIONS else int(self.kind in _NUMBERS))
 
 
 def check_tiff(content: bytes, where: str) -> None:
@@ -80,9 +78,9 @@ def check_tiff(content: bytes, where: str) -> None:
         tiff.number(layout[tag]) if tag in layout else 0
         for tag in (_WIDTH, _HEIGHT, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _COMPRESSION)
     )
-    strips, tiles = (layout[tag].count if tag in layout else 0 for tag in (_STRIPS, _TILES))
+    strips, tiles = (layout[tag].values if tag in layout else 0 for tag in (_STRIPS, _TILES))
     Parts(where, width, height).take(max(strips, tiles))
-    # Pillow decodes all that are listed, even those that the image does not need
+    # Pillow decodes all strips and tiles in the list, even those that the image does not need
     most_strips = 2 * _parts(height, strip_height) * max(samples, 1)
     most_tiles = 2 * _parts(width, tile_width) * _parts(height, tile_height) * max(samples, 1)
     if strips > most_strips or tiles > most_tiles:
@@ -151,14 +149,14 @@ class _Tiff:
             number, kind, values = entry.unpack_from(self._content, data_at - entry.size)
             (elsewhere,) = offset.unpack_from(self._content, data_at)
             tag = _Tag(number, kind, values, data_at)
-            tags.append(tag if tag.data_bytes <= offset.size else replace(tag, at=elsewhere))
-        # Tags may share their data. Pillow copies the data for each tag, unless it ends behind the end of the file
-        held = [tag for tag in tags if tag.at + tag.data_bytes <= len(self._content)]
-        self._copied += sum(tag.data_bytes for tag in held)
-        self._numbers += sum(tag.numbers for tag in held)
+            tags.append(tag if tag.data_bytes <= offset.size else tag._replace(at=elsewhere))
+        # Tags may share their data. Pillow copies the data for each tag, unless the file ends within it
+        complete = [tag for tag in tags if tag.at + tag.data_bytes <= len(self._content)]
+        self._copied += sum(tag.data_bytes for tag in complete)
+        self._numbers += sum(tag.numbers for tag in complete)
         if self._copied > 2 * len(self._content) or self._numbers > _MOST_NUMBERS:
             raise InputError(
-                f"{self._where}: its tags hold more data than those of real files; save the image again"
+                f"{self._where}: its tags contain more data than those of real files; save the image again"
             )
         return tags
 

@@ -28,8 +28,9 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS, Precision
 Task = Literal["encode", "decode"]
 TASKS: tuple[Task, ...] = get_args(Task)
 BATCHES = (1, 4, 16, 64)
-_LOADS = 7
-_COLD_STARTS = 7
+# Repetitions; the medians are reported
+LOADS = 7
+COLD_STARTS = 7
 _IMAGES_FOR_MEMORY, _NUMBERS_FOR_MEMORY = 10_000, 1 << 28  # of the larger images, as many as 256 MB hold
 _Name = TypeVar("_Name", bound=Hashable)
 
@@ -60,7 +61,8 @@ class Bench:
     `load_ms` is the time to make a codec of each precision and to encode and decode a first image, in a process
     that has already loaded onnxruntime. `memory_mb` is the peak resident memory of a new process with numpy and
     onnxruntime imported, then after one image through a codec, then after 10,000 images, or fewer large ones.
-    `cold_start_ms` is the time of whole processes; the last one compresses an image with the bundle in the wheel.
+    `cold_start_ms` is the time of complete processes; the last one compresses an image with the bundle in the
+    wheel.
     """
 
     bundle_id: str
@@ -91,7 +93,7 @@ class Bench:
 
     @classmethod
     def from_record(cls, record: Any) -> "Bench":
-        """Read what `to_record` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
+        """Read the result of `to_record`. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         speeds = [
             Speed(
                 task=chosen(row["task"], TASKS),
@@ -137,7 +139,7 @@ def read_bench(content: bytes, where: str, bundle_id: str) -> Bench:
 
 
 def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = lambda done, total: None) -> Bench:
-    """Measure the bundle in folder `bundle`; figures vary less with more `rounds`."""
+    """Measure the bundle in folder `bundle`; the figures vary less with more `rounds`."""
     manifest = Codec(bundle).manifest
     shape = manifest.image_shape
     images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *shape), dtype=np.uint8)
@@ -172,7 +174,7 @@ def _load_ms(bundle: Path, image: np.ndarray) -> dict[str, float]:
         codec.decode(codec.encode(image))
         return time.perf_counter() - started
 
-    rounds = [{precision: load(precision) for precision in PRECISIONS} for _ in range(_LOADS)]
+    rounds = [{precision: load(precision) for precision in PRECISIONS} for _ in range(LOADS)]
     return {precision: statistics.median(round_[precision] for round_ in rounds) * 1e3 for precision in PRECISIONS}
 
 
@@ -200,8 +202,8 @@ def _memory_mb(bundle: Path, images: int) -> dict[str, float] | None:
         return None
     command = [sys.executable, "-c", _MEMORY, str(bundle), str(images)]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    memory: dict[str, float] = json.loads(done.stdout)
+    return memory
 
 
 def _cold_start_ms() -> dict[str, float]:
@@ -218,7 +220,7 @@ def _cold_start_ms() -> dict[str, float]:
             "fmae-edge compress": ["-c", compress, "compress", str(picture), "--force"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(_COLD_STARTS):
+        for _ in range(COLD_STARTS):
             for name, arguments in commands.items():
                 started = time.perf_counter()
                 subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
@@ -232,10 +234,10 @@ def interleave(
     slice_seconds: float = 0.02,
     on_round: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[_Name, np.ndarray]:
-    """Time calls against each other on a machine that also does other work: seconds of each call of each variant.
+    """Time variants against each other on a machine that also does other work: the seconds of each call of each.
 
     In every round each variant runs for `slice_seconds`, in random order, so that other work on the machine slows
-    all variants alike. Compare medians within one result, never across two results.
+    all variants equally. Compare medians within one result, never across two results.
     """
     names = list(variants)
     times: dict[_Name, list[float]] = {name: [] for name in names}
@@ -272,5 +274,5 @@ def describe_machine() -> dict[str, Any]:
 
 
 def read_machine(record: Any) -> dict[str, Any]:
-    """Read what `describe_machine` returned. Raises AttributeError or ValueError for anything else."""
+    """Read the result of `describe_machine`. Raises AttributeError or ValueError for anything else."""
     return {text(name): text(value) if isinstance(value, str) else count(value) for name, value in record.items()}

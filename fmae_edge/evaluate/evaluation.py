@@ -1,4 +1,4 @@
-"""Compare the files of a bundle with those of other codecs: all measured points, and who needs fewer bytes."""
+"""Compare the files of a bundle with those of other codecs: all measured points, and the difference in bytes."""
 
 import json
 import math
@@ -58,18 +58,18 @@ class Evaluation:
 
     @classmethod
     def from_record(cls, record: Any) -> "Evaluation":
-        """Read what `to_record` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
+        """Read the result of `to_record`. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         points = [RatePoint.from_record(point) for point in record["points"]]
         return cls(text(record["bundle_id"]), read_machine(record["machine"]), points)
 
     def curve(self, codec: str, packing: Packing) -> Curve:
         """Return the lossy points of a codec, in ascending order of bytes."""
-        found = [
+        points = [
             (point.bytes_per_image, point.quality.psnr_pooled)
             for point in self.points
             if (point.codec, point.packing) == (codec, packing) and math.isfinite(point.quality.psnr_pooled)
         ]
-        return Curve(codec, sorted(found))
+        return Curve(codec, sorted(points))
 
     def _images(self, codec: str, packing: Packing) -> set[int]:
         return {point.images for point in self.points if (point.codec, point.packing) == (codec, packing)}
@@ -80,8 +80,8 @@ class Evaluation:
 
     def levels(self, codec: str, packing: Packing) -> tuple[float, float] | None:
         """Return the lowest and highest pooled PSNR in dB of the lossy points of a codec, None without points."""
-        found = [psnr for _, psnr in self.curve(codec, packing).points]
-        return (min(found), max(found)) if found else None
+        levels = [psnr for _, psnr in self.curve(codec, packing).points]
+        return (min(levels), max(levels)) if levels else None
 
     @property
     def reference_db(self) -> float:
@@ -162,17 +162,17 @@ def evaluate(
     `general` are the other codecs to measure, by default all. Raises ValueError for another N.
     """
     efforts = [0, effort] if effort else [0]
-    own = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
+    settings = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
     general = (*LOSSY_CODECS, *LOSSLESS_CODECS) if general is None else general
     pca = fit_pca_codecs(train_images)
-    total = len(own) + len(pca) + len(general)
+    total = len(settings) + len(pca) + len(general)
     points: list[RatePoint] = []
 
     def add(*measured: RatePoint) -> None:
         points.extend(measured)
         on_progress(len(points) // len(PACKINGS), total)
 
-    for quality, each in own:
+    for quality, each in settings:
         add(*measure_bundle(codec, quality, each, test_images))
     for fitted in pca:
         add(*measure_pca(fitted, test_images))
@@ -248,9 +248,9 @@ def _difference(difference: RateDifference | None) -> str:
 
 
 def prepare_results(folder: Path, force: bool) -> list[Path]:
-    """Make `folder` and return the paths of RESULTS in it.
+    """Create `folder` and return the paths of RESULTS in it.
 
-    Raises OutputError if the folder cannot be made, or if one of the files exists and `force` is not set.
+    Raises OutputError if the folder cannot be created, or if one of the files exists and `force` is not set.
     """
     paths = [folder / name for name in RESULTS]
     for path in paths:
@@ -258,7 +258,7 @@ def prepare_results(folder: Path, force: bool) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot make this folder ({error.strerror})") from None
+        raise OutputError(f"{folder}: cannot be created ({error.strerror})") from None
     return paths
 
 

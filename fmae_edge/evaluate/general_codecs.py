@@ -5,10 +5,10 @@ The settings were chosen for PSNR by measuring training images of Fashion-MNIST,
 - PNG: the smallest file of all row filters and deflate strategies at level 9, 3 % below Pillow's `optimize`.
 - JPEG: the same quantiser step at all frequencies (the table in Annex K of the standard gives 0.7 dB less at equal
   bytes), optimised Huffman tables, and the smaller of baseline and progressive.
-- WebP: method 6; lossy without spatial noise shaping, with one segment (12 bytes fewer than four at 28x28) and the
-  strongest deblocking; lossless at the highest effort.
+- WebP: method 6; lossy without spatial noise shaping, with one segment (at 28x28, 12 bytes smaller than with four
+  segments) and the strongest deblocking; lossless at the highest effort.
 - AVIF: one channel of full range, the slowest speed, tuned for PSNR, with the tools for screen content, which gain
-  0.3 dB here; the default tuning needs a sixth more bytes.
+  0.3 dB here. The default tuning needs a sixth more bytes.
 - JPEG XL: a bare codestream; effort 9 when lossy (10 gives the same files), 10 when lossless.
 
 The settings start at the lowest quality of each codec and end near 30 dB.

@@ -37,7 +37,7 @@ class Quantiser:
 
 @dataclass(frozen=True)
 class PcaCodec:
-    """PCA at one quantiser step, in pixel levels of 0 to 255; made by `fit_pca_codecs`."""
+    """PCA at one quantiser step, in pixel levels of 0 to 255; `fit_pca_codecs` returns it."""
 
     image_shape: tuple[int, ...]
     step: float
@@ -75,9 +75,9 @@ class PcaCodec:
         decoder = Decoder(payloads)
         symbols = np.empty((len(payloads), len(self.quantisers)), np.int64)
         for column, quantiser in enumerate(self.quantisers):
-            found = np.searchsorted(quantiser.starts, decoder.position(), side="right") - 1
-            decoder.advance(quantiser.starts[found], quantiser.sizes[found])
-            symbols[:, column] = found
+            symbol = np.searchsorted(quantiser.starts, decoder.position(), side="right") - 1
+            decoder.advance(quantiser.starts[symbol], quantiser.sizes[symbol])
+            symbols[:, column] = symbol
         return self.reconstruct(symbols)
 
 
@@ -99,7 +99,7 @@ def fit_pca_codecs(images: Pixels, steps: Sequence[float] = PCA_STEPS) -> list[P
 
 def _fit_quantiser(ordered: Floats, step: float) -> Quantiser:
     """Fit the quantiser of one coefficient to its values in ascending order."""
-    # At high resolution D = step^2 / 12 and dD/dR = -2 ln(2) D, the squared error that a bit is worth
+    # At high resolution D = step^2 / 12, and dD/dR = -2 ln(2) D is the squared error that one bit saves
     slope = np.log(2) / 6 * step**2
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
 

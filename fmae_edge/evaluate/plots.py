@@ -13,7 +13,7 @@ from fmae_edge.evaluate.bench import BATCHES, Bench
 Point = tuple[float, float]
 Floats = NDArray[np.float64]
 
-# Okabe and Ito's palette, which colour-blind people can tell apart, without the yellow, which is too pale on
+# Okabe and Ito's palette, which colour-blind people can distinguish, without the yellow, which is too pale on
 # white. Blue and orange are visible on white and on black
 BLUE, ORANGE = "#0072B2", "#D55E00"
 _COLOURS = ("#000000", ORANGE, BLUE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -42,7 +42,7 @@ class Curve:
 
 
 def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]) -> Figure:
-    """Draw the curves for one image per file beside those for 100 per file; the first curve stands out.
+    """Draw the curves for one image per file and for 100 images per file in two panels; the first curve is bold.
 
     A codec has the same colour in both panels. Points outside `psnr_range` in dB are cut off. Raises ValueError if
     there are more than `MAX_CURVES` names.
@@ -77,7 +77,7 @@ def plot_rate_apart(
 def _names(*panels: Sequence[Curve]) -> list[str]:
     names = list(dict.fromkeys(curve.name for curves in panels for curve in curves))
     if len(names) > MAX_CURVES:
-        raise ValueError(f"{len(names)} curves; there are only {MAX_CURVES} colours that everyone can tell apart")
+        raise ValueError(f"{len(names)} curves, but only {MAX_CURVES} colours that everyone can distinguish")
     return names
 
 
@@ -104,10 +104,10 @@ def _draw(
 
 
 def _label(panel: Axes, curves: Sequence[Curve], names: Sequence[str]) -> None:
-    """Write each name beside its curve, in its colour, where it covers no line and no other name.
+    """Write each name next to its curve, in its colour, where it covers no line and no other name.
 
-    The best place is beside an end or the top, otherwise anywhere along the curve, as long as it is nearer to this
-    curve than to any other. If every place covers something, the place that covers least is used.
+    The best place is next to an end or the top, otherwise anywhere along the curve if it is nearer to this curve
+    than to any other. If every place covers something, the place that covers the least is used.
     """
     paths = [_path(panel, curve) for curve in curves]
     obstacles = np.concatenate([np.empty((0, 2)), *paths])
@@ -151,7 +151,7 @@ def _hits(place: Floats, half: Floats, obstacles: Floats) -> int:
 
 
 def _gap(place: Floats, half: Floats, line: Floats) -> float:
-    """Return the distance of a label around `place` from the points of a line, infinity if there are none."""
+    """Return the distance of a label around `place` from the points of a line, infinity if it has no points."""
     away = np.maximum(np.abs(line - place) - half, 0)
     return float(np.hypot(*away.T).min(initial=np.inf))
 

@@ -38,7 +38,7 @@ _IMAGES_TIMED = 100
 class RatePoint:
     """A codec at one setting, measured on `images` images: mean file size, quality, median times per image.
 
-    `bytes_per_image` counts whole files, including headers.
+    `bytes_per_image` counts complete files, including headers.
     """
 
     codec: str
@@ -61,7 +61,7 @@ class RatePoint:
 
     @classmethod
     def from_record(cls, record: Any) -> "RatePoint":
-        """Read what `to_record` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
+        """Read the result of `to_record`. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         quality = {name: math.inf if value is None else number(value) for name, value in record["quality"].items()}
         return cls(
             codec=text(record["codec"]),
@@ -79,7 +79,7 @@ class RatePoint:
 def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
     """Measure one file per image of (N, height, width) uint8 images.
 
-    Raises ValueError if a codec declared lossless changes a pixel.
+    Raises ValueError if a lossless codec changes a pixel.
     """
     return _measure(codec, "single", images)
 
@@ -87,7 +87,7 @@ def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
 def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
     """Measure one file per 100 images of (N, height, width) uint8 images, N a multiple of 100.
 
-    Raises ValueError for another N, or if a codec declared lossless changes a pixel.
+    Raises ValueError for another N, or if a lossless codec changes a pixel.
     """
     return _measure(codec, "amortised", images)
 
@@ -95,7 +95,7 @@ def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
 def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> tuple[RatePoint, RatePoint]:
     """Measure .fmae files of one image and of 100, for (N, height, width) uint8 images, N a multiple of 100.
 
-    With effort, files of one image are only measured for every tenth image.
+    With an effort above 0, files of one image are measured for every tenth image only.
     """
     name = OURS if effort == 0 else f"{OURS}, effort {effort}"
     alone = GeneralCodec(
@@ -115,9 +115,9 @@ def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> t
 
 
 def measure_pca(codec: PcaCodec, images: Pixels) -> tuple[RatePoint, RatePoint]:
-    """Measure PCA on (N, height, width) uint8 images: payloads with a header each, and with a length byte each.
+    """Measure PCA on (N, height, width) uint8 images: one file per image, and payloads with a length byte each.
 
-    The first is timed image by image on the first 100 images, the second in one call on all images.
+    The first is timed image by image on the first 100 images, the second in one call with all images.
     """
     started = time.perf_counter()
     payloads = codec.encode(images)
@@ -143,7 +143,7 @@ def to_atlases(images: Pixels) -> Pixels:
     """Arrange (100 * A, height, width) images as A atlases of 10x10 tiles, row by row."""
     count, height, width = images.shape
     if count % IMAGES_IN_ATLAS:
-        raise ValueError(f"an atlas holds {IMAGES_IN_ATLAS} images; {count} is not a multiple of that")
+        raise ValueError(f"an atlas has {IMAGES_IN_ATLAS} images; {count} is not a multiple of that")
     tiles = images.reshape(-1, ATLAS_SIDE, ATLAS_SIDE, height, width)
     return tiles.swapaxes(2, 3).reshape(-1, ATLAS_SIDE * height, ATLAS_SIDE * width)
 

@@ -1,4 +1,4 @@
-"""Read JSON that may contain anything: values, results that an earlier command wrote, the record of a manifest."""
+"""Read untrusted JSON: values, results that an earlier command wrote, the record of a manifest."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fmae_edge.runtime.errors import InputError, shown
 
 _Choice = TypeVar("_Choice", bound=str)
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 _LARGEST = 1e15  # larger integers are not exact as floats
 _LONGEST_TEXT = 200
@@ -31,8 +31,8 @@ def number(value: Any, above: float = -_LARGEST) -> float:
     """Return `value` if it is a finite number greater than `above`; integers stay integers. Raises ValueError."""
     if type(value) not in (int, float) or not above < value < _LARGEST:  # NaN compares with nothing
         raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not a number in range")
-    found: float = value
-    return found
+    checked: float = value
+    return checked
 
 
 def count(value: Any) -> int:
@@ -57,11 +57,11 @@ def chosen(value: Any, choices: Sequence[_Choice]) -> _Choice:
     raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not one of {', '.join(choices)}")
 
 
-def read_results(content: bytes, where: str, expected: str, build: Callable[[Any], _Found]) -> _Found:
-    """Parse a file that an earlier command wrote, and return what `build` makes of its JSON.
+def read_results(content: bytes, where: str, expected: str, build: Callable[[Any], _Result]) -> _Result:
+    """Parse a file that an earlier command wrote, and return the result of `build` for its JSON.
 
-    `where` names the file and `expected` its content in messages. Raises InputError if the file is not JSON, or if
-    `build` raises an error of Python for a missing or malformed value.
+    In messages, `where` names the file and `expected` its content. Raises InputError if the file is not JSON, or
+    if `build` raises a Python exception for a missing or malformed value.
     """
     try:
         return build(json.loads(content))
@@ -77,7 +77,7 @@ def require_same_bundle(measured: str, bundle_id: str, where: str) -> None:
     if measured != bundle_id:
         raise InputError(
             f"{where}: was measured with bundle {measured}, but this is {bundle_id}; "
-            "measure this bundle, or leave the option out"
+            "measure this bundle, or leave out the option"
         )
 
 
@@ -95,7 +95,7 @@ def recorded_figures(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _or_none(build) for name, build in parts.items()}
 
 
-def _or_none(build: Callable[[], _Found]) -> _Found | None:
+def _or_none(build: Callable[[], _Result]) -> _Result | None:
     try:
         return build() or None
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
@@ -141,5 +141,5 @@ def _qualities(qualities: Any) -> list[dict[str, Any]]:
 
 
 def _numbers(row: Any, names: tuple[str, ...]) -> dict[str, float | None]:
-    """Return the numbers `names` of a row; a number that the row lacks is None."""
+    """Return the numbers `names` of a row; a number that is missing in the row is None."""
     return {name: None if row.get(name) is None else number(row[name]) for name in names}

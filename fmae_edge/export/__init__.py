@@ -1,1 +1,1 @@
-"""Turn a checkpoint into a bundle: layers, rewritten, quantised, written as ONNX graphs, and proof of parity."""
+"""Turn a checkpoint into a bundle: rewrite and quantise its layers, write ONNX graphs, and prove parity."""

@@ -75,10 +75,10 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
         raise ExportError("the model has weights that are NaN or infinite, so it cannot be exported")
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
     pixels = model.config.height * model.config.width
-    held = min(_as_many_pixels(_HELD_OUT_IMAGES, pixels), len(order) // 2)
+    held_out_count = min(_as_many_pixels(_HELD_OUT_IMAGES, pixels), len(order) // 2)
     most = min(_as_many_pixels(options.calibration_images, pixels), _CALIBRATION_PIXELS // pixels)
-    calibration = train_images[order[: min(most, len(order) - held)]]
-    held_out = train_images[order[len(order) - held :]]
+    calibration = train_images[order[: min(most, len(order) - held_out_count)]]
+    held_out = train_images[order[len(order) - held_out_count :]]
     trained = network_of(model)
     network = replace(trained, decoder=rewrite_decoder(trained.decoder)) if options.rewrite else trained
     with torch.inference_mode():
@@ -125,7 +125,7 @@ def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:
 
 
 def optimised_graph(graph: bytes) -> onnx.GraphProto:
-    """Return the form of `graph` that onnxruntime runs on this machine after its optimisations."""
+    """Return `graph` as onnxruntime runs it on this machine after its optimisations."""
     ort = load_onnxruntime()
     with tempfile.TemporaryDirectory(prefix="fmae-edge-") as folder:
         optimised = Path(folder, "optimised.onnx")

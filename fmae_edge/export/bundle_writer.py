@@ -55,7 +55,7 @@ def export_bundle(
     """Write the bundle of `checkpoint`, which was loaded from folder `run`, to folder `target`.
 
     uint8 `train_images` (N, height, width[, 3]) calibrate the quantisers; `test_images` are measured.
-    `on_progress` gets (comparisons done, comparisons in all) of the parity measurement.
+    `on_progress` gets (comparisons done, total comparisons) of the parity measurement.
 
     Writes nothing and raises ExportError if the model is for images of another size, ParityError if a parity
     gate fails and `allow_parity_loss` is not set, BundleError if the runtime would refuse the bundle, OutputError
@@ -85,7 +85,7 @@ def export_bundle(
         # The bundle so far computes the golden vectors and the figures of the complete one
         measured = Bundle.of(manifest, files)
         train_pixels, test_pixels = train_images.numpy(), test_images.numpy()
-        qualities = replace(qualities, bit_costs=measure_bit_costs(measured, train_pixels))
+        qualities = qualities._replace(bit_costs=measure_bit_costs(measured, train_pixels))
         golden = golden_vectors(measured, train_pixels[:_GOLDEN_IMAGES])
         files[GOLDEN_NAME] = safetensors.numpy.save(golden)
         record = {
@@ -113,7 +113,7 @@ def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
 
 
 def latent_steps(latents: NDArray[np.float32]) -> tuple[float, ...]:
-    """Return the int8 step of each latent dimension: the largest symbol stands for the training extreme."""
+    """Return the int8 step of each latent dimension: its largest training value becomes the largest symbol."""
     smallest = 1e-30  # a dimension that is always 0 still needs a step
     return tuple(np.maximum(abs(latents).max(axis=0) / MAX_SYMBOL, smallest).tolist())
 
@@ -123,7 +123,7 @@ def _entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
 
 
 def _training_record(run: Path, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what the manifest records of the training."""
+    """Return the record of the training for the manifest."""
     return {
         # Both as recorded: old runs have other fields
         "config": json.loads((run / CONFIG).read_bytes()),
@@ -140,16 +140,16 @@ def _tool_versions() -> dict[str, str]:
 
 @contextmanager
 def _new_folder(target: Path, force: bool) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `target` when the block ends and is deleted if it fails."""
+    """Yield a scratch folder that becomes `target` when the block ends, and is deleted if the block fails."""
     replaces = os.path.lexists(target)
     if replaces and not _is_only_a_bundle(target):
         raise OutputError(f"{target}: contains more than a bundle, so it is not replaced; choose another folder")
     if replaces and not force:
-        raise OutputError(f"{target}: exists already; use --force to replace it")
+        raise OutputError(f"{target}: already exists; use --force to replace it")
     try:
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     except OSError as error:
-        raise OutputError(f"{target}: the folder above it cannot be written to ({error.strerror})") from None
+        raise OutputError(f"{target}: its parent folder cannot be written to ({error.strerror})") from None
     try:
         yield scratch
         scratch.chmod(0o755)  # mkdtemp creates private folders
@@ -167,7 +167,7 @@ def _new_folder(target: Path, force: bool) -> Iterator[Path]:
 
 
 def _is_only_a_bundle(folder: Path) -> bool:
-    """Return whether `folder` is not a link and has the manifest of a bundle and no files but those it names."""
+    """Return whether `folder` is not a link, and has the manifest of a bundle and only files that it names."""
     if folder.is_symlink() or not (folder / MANIFEST_NAME).is_file():
         return False
     try:

@@ -8,4 +8,4 @@ class ExportError(FmaeError):
 
 
 class ParityError(ExportError):
-    """Exported graphs that compute something else than the model."""
+    """Exported graphs differ too much from the model."""

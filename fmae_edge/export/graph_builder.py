@@ -16,7 +16,7 @@ Port = tuple[str, DTypeLike, tuple[int, ...]]  # name, dtype, shape of one image
 
 
 class GraphBuilder:
-    """A graph with one input, whose first dimension is the batch and free; `value` names the newest result."""
+    """A graph with one input, whose first dimension is the batch of any size; `value` names the newest result."""
 
     def __init__(self, takes: Port) -> None:
         self._takes = takes
@@ -46,7 +46,7 @@ class GraphBuilder:
         self.node("Slice", name, *(self.constant(f"{name}.{part}", at, np.int64) for part, at in bounds.items()))
 
     def finish(self, gives: Port) -> onnx.ModelProto:
-        """Return the checked model; its output is the newest result, renamed as `gives` says."""
+        """Return the checked model; its output is the newest result, with the name, dtype and shape of `gives`."""
         self._nodes[-1].output[0] = gives[0]
         graph = helper.make_graph(
             self._nodes, "fmae", [_port(*self._takes)], [_port(*gives)], list(self._constants.values())

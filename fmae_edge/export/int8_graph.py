@@ -149,7 +149,7 @@ class _Writer:
         self._now(*(self.shape[axis] for axis in order))
 
     def quantise(self, name: str, quantiser: Quantiser, scales: np.ndarray | None = None) -> None:
-        """Quantise real numbers, with one of `scales` per entry of the first axis if given."""
+        """Quantise real numbers; with `scales`, there is one scale per entry of the first axis."""
         dtype = _dtype(quantiser)
         if scales is None:
             ports = self._quantiser(name, quantiser)
@@ -201,14 +201,14 @@ class _Writer:
         self._now(rows + 2 * pad + 1 - height, columns + 2 * pad + 1 - width, out)
 
     def _float_layer(self, step: FloatLayer) -> None:
-        """Write a float layer between integers: its weights include the scales, its clipping the ReLU.
+        """Write a float layer between integers: its weights include the scales, its clipping replaces the ReLU.
 
         DequantizeLinear and QuantizeLinear would compute the same, but onnxruntime turns a convolution between
         them into int8 with its own rounding of the weights, and moves QuantizeLinear before a pooling.
         """
         name, layer, target = step.layer.name, step.layer, step.target
         unit = 1.0 if target is None else target.scale
-        # Half a unit more, so that the truncation by Cast rounds
+        # Plus half a unit, so that the truncation by Cast rounds
         offset = 0.0 if target is None else target.zero_point + 0.5
         bias = self._graph.constant(f"{name}.bias", (layer.bias / unit + offset).numpy(), np.float32)
         self._node("Cast", f"{name}.real", to=onnx.TensorProto.FLOAT)

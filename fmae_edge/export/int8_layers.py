@@ -65,7 +65,7 @@ class FloatLayer:
 
 @dataclass(frozen=True)
 class Int8Sigmoid:
-    """A table from the 256 levels of the logits to the 256 grey levels."""
+    """A table from the 256 levels of the logits to the 256 gray levels."""
 
     source: Quantiser
     target: Quantiser

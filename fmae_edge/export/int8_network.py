@@ -17,7 +17,7 @@ from fmae_edge.export.quantise import CalibrationMethod, quantise
 from fmae_edge.export.rewrite import equalise, scale_dense_inputs
 from fmae_edge.measure.quality import pooled_psnr
 
-# Largest loss by int8, pooled PSNR in dB. While the loss is larger, the layer that loses most returns to float.
+# Largest loss by int8 in dB of pooled PSNR. While the loss is larger, the layer that loses most returns to float.
 MAX_LOSS_DB = 0.04
 _PIXELS_AT_ONCE = 50 * 28 * 28  # bounds memory
 
@@ -41,10 +41,10 @@ class Int8Network:
         pixels, symbols = Quantiser(1 / 255, low, low, high), Quantiser(1.0, (low + high + 1) // 2, low, high)
         images = with_channels(calibration).float() / 255
         latents = run(network.encoder, images) / latent_steps
-        dense, *rest = network.decoder
+        dense, *others = network.decoder
         assert isinstance(dense, Dense)
         encoder = equalise(network.encoder, images)
-        decoder = equalise([scale_dense_inputs(dense, latent_steps), *rest], latents)
+        decoder = equalise([scale_dense_inputs(dense, latent_steps), *others], latents)
 
         @cache  # one half stays the same while layers of the other are tried
         def steps(part: Part, stay_float: frozenset[str]) -> list[Int8Step]:
@@ -104,7 +104,7 @@ def _batches(images: Tensor) -> tuple[Tensor, ...]:
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """Precision of one layer, and the pooled PSNR in dB that it alone loses by int8."""
+    """Precision of one layer, and the pooled PSNR in dB that is lost if this layer runs in int8."""
 
     name: str
     precision: str
@@ -122,13 +122,12 @@ def choose_layers(
     Layers that are not `faster_in_float` run in int8, unless they lose too much PSNR. `reference` is the pooled
     PSNR in dB in float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32.
     """
-    start = psnr_with(faster_in_float)
     losses = {name: psnr_with(faster_in_float | {name}) - psnr_with(faster_in_float - {name}) for name in names}
-    stay_float, now = faster_in_float, start
+    stay_float, psnr = faster_in_float, psnr_with(faster_in_float)
     for name in sorted(set(names) - faster_in_float, key=lambda name: -losses[name]):
-        if reference - now <= MAX_LOSS_DB:
+        if reference - psnr <= MAX_LOSS_DB:
             break
         stay_float |= {name}
-        now = psnr_with(stay_float)
+        psnr = psnr_with(stay_float)
     choices = [LayerChoice(name, "fp32" if name in stay_float else "int8", losses[name]) for name in names]
     return stay_float, choices

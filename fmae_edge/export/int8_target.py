@@ -1,4 +1,4 @@
-"""Describe the int8 integers that each kind of CPU multiplies fast and without overflow."""
+"""Describe the 8-bit integers that each kind of CPU multiplies fast and without overflow."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

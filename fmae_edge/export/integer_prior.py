@@ -47,8 +47,8 @@ Tensors = dict[str, NDArray[np.integer]]
 def build_prior(prior: Prior | None, latents: NDArray[np.float32]) -> tuple[bytes, Qualities]:
     """Return the prior file of a model with these training latents (N, latent_size), and its quantiser steps.
 
-    A model that was trained without a rate has no `prior`, and its latents have no fixed scale. Its finest step is
-    an eighth of the standard deviation of its latents.
+    A model that was trained without a rate has no `prior`, and its latents have no fixed scale. The finest step is
+    then an eighth of the standard deviation of its latents.
     """
     unit = 1 / UNITS if prior else float(latents.std(axis=0).mean()) / _UNITS_PER_DEVIATION
     in_units = latents[:_COUNTED_IMAGES] / np.float32(unit)
@@ -62,10 +62,10 @@ def network_prior(prior: Prior, latents: NDArray[np.float32]) -> bytes:
     Raises ExportError if outputs of a network do not fit 24 bits.
     """
     tensors: Tensors = {"narrower": np.array([widths_below(step) for step in QUALITY_STEPS], np.int32)}
-    shown = latents[:_RANGE_IMAGES]
-    in_steps = np.concatenate([_symbols(shown, step) * step for step in QUALITY_STEPS])
+    sample = latents[:_RANGE_IMAGES]
+    in_steps = np.concatenate([_symbols(sample, step) * step for step in QUALITY_STEPS])
     known = torch.from_numpy(in_steps).float().clamp(-MAX_INPUT, MAX_INPUT)
-    quality = torch.arange(len(QUALITY_STEPS)).repeat_interleave(len(shown))
+    quality = torch.arange(len(QUALITY_STEPS)).repeat_interleave(len(sample))
     for index, group in enumerate(prior.groups):
         assert isinstance(group, GroupPrior)
         tensors |= _integer_group(group, known, quality, f"groups.{index}")
@@ -135,7 +135,7 @@ def _integer_group(group: GroupPrior, latents: Tensor, quality: Tensor, name: st
     weights, bias = _weights(group.last)
     size = weights.shape[1] // 2
     target = np.repeat([MEAN_SCALE * FRACTIONS, WIDTHS_PER_OCTAVE], size)
-    # Half a width more, because the shift rounds down
+    # Plus half a width, because the shift rounds down
     offset = np.repeat([0, FIRST_LOG2_WIDTH + 0.5 / WIDTHS_PER_OCTAVE], size)
     weights, bias = weights / scale[:, None] * target, (bias + offset) * target
     shift = np.floor(np.log2(_largest_gain(weights, bias, MAX_HIDDEN, _INT16)))
@@ -184,7 +184,7 @@ def logistic_masses() -> Array:
 
 
 def widths_below(step: int) -> int:
-    """Return how many widths narrower a distribution is in steps of `step` units than in units."""
+    """Return the number of widths by which a distribution is narrower in steps of `step` units than in units."""
     return round(WIDTHS_PER_OCTAVE * (float(np.log2(step)) + _NARROWEST_LOG2))
 
 
@@ -197,7 +197,7 @@ def count_columns(symbols: Integers, centres: Integers, rows: Integers, table_ro
 def to_starts(counts: Integers, formula: Array) -> NDArray[np.uint16]:
     """Return the starts of the columns' intervals in [0, 65536), (rows, columns); no interval is empty.
 
-    Rows with many `counts` follow them; rows with few follow the masses of the `formula`.
+    Rows with many `counts` follow the counts; rows with few follow the masses of the `formula`.
     """
     masses = counts + _FORMULA_COUNTS * formula
     masses /= masses.sum(axis=1, keepdims=True)

@@ -51,8 +51,9 @@ class Network:
     def faster_in_float(self) -> frozenset[str]:
         """Layers that are not faster in int8, as benchmarks/layer_precision.py measures.
 
-        Only the first convolution of the encoder is one, if its rows have at most 27 numbers: int8 kernels are
-        slow for short rows. In float32, that of 32x32 RGB made the encoder a tenth faster.
+        The only candidate is the first convolution of the encoder. It is faster in float if its rows have at most
+        27 numbers, because int8 kernels are slow for short rows. With that of 32x32 RGB in float, the encoder is a
+        tenth faster.
         """
         first = self.weighted("encoder")[0]
         return frozenset({f"encoder.{first.name}"} if matrix(first).shape[0] <= _SHORT_ROW else ())
@@ -63,7 +64,7 @@ class Network:
 
 
 def names_in(part: Part, names: Iterable[str]) -> list[str]:
-    """Return those of `names`, such as "encoder.conv1", that are in one half, by their names in it: "conv1"."""
+    """Return the `names` of one half without its prefix: "encoder.conv1" becomes "conv1"."""
     return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
@@ -88,7 +89,7 @@ def encoder_layers(encoder: Encoder) -> list[Layer]:
     layers.pop()  # no pooling after the last
     weight, bias = _parameters(encoder.dense)
     channels, height, width = encoder.grid
-    # Permuting the features and the rows of the weights alike does not change the result
+    # Permuting the features and the rows of the weights in the same way does not change the result
     rows = weight.t().unflatten(0, encoder.grid).permute(1, 2, 0, 3).flatten(0, 2)
     return [*layers, Flatten((height, width, channels)), Dense("dense", rows, bias)]
 
@@ -96,7 +97,7 @@ def encoder_layers(encoder: Encoder) -> list[Layer]:
 def decoder_layers(decoder: Decoder) -> list[Layer]:
     """Return the layers of (N, latent_size) -> (N, height, width, channels) pixels in [0, 1].
 
-    Each stride-1 transposed convolution becomes the convolution that it equals.
+    Each stride-1 transposed convolution becomes an equal convolution.
     """
     weight, bias = _parameters(decoder.dense)
     channels, height, width = decoder.grid

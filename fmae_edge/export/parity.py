@@ -2,7 +2,7 @@
 
 Every graph runs at several batch sizes, with the optimisations of onnxruntime on and off. The latents of the
 encoder are compared with those of PyTorch. The decoder gets these latents, and its pixels are compared with
-PyTorch's reconstruction, so the gates hold for the whole codec.
+PyTorch's reconstruction, so the gates apply to the complete codec.
 """
 
 import math
@@ -63,10 +63,10 @@ class Comparison:
                 ("largest latent difference, share of range", self.latent_max, MAX_LATENT_DIFFERENCE),
                 ("largest pixel difference", self.pixel_max, MAX_PIXEL_DIFFERENCE),
             ]
-        where = f"{self.precision}, batch {self.batch}, optimisations {'on' if self.optimised else 'off'}"
+        case = f"{self.precision}, batch {self.batch}, optimisations {'on' if self.optimised else 'off'}"
         # Unlike `>`, `not <=` catches NaN
         return [
-            f"{where}: {name} is {value:.3g}, the gate is {gate:g}"
+            f"{case}: {name} is {value:.3g}, the gate is {gate:g}"
             for name, value, gate in gates
             if not value <= gate
         ]
@@ -115,7 +115,7 @@ def measure_parity(
 ) -> Parity:
     """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width[, 3]).
 
-    `on_progress` gets (comparisons done, comparisons in all).
+    `on_progress` gets (comparisons done, total comparisons).
     """
     originals = to_pixels(images)
     size = model.config.height * model.config.width

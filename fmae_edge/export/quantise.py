@@ -32,8 +32,8 @@ _BINS = 4096
 _LEVELS = 255  # steps between the smallest and the largest of 256 levels
 _SMALLEST_BOUND = 1e-6  # a channel that is always 0 still needs a range
 
-# sigmoid(-x) is half a grey level here, so beyond it a pixel rounds to 0 or 255. The extreme logits of the black
-# background are several times as large; covering them would leave too few levels for the greys.
+# sigmoid(-x) is half a gray level here, so beyond it a pixel rounds to 0 or 255. The extreme logits of the black
+# background are several times as large; covering them would leave too few levels for the grays.
 LOGIT_LIMIT = math.log(2 * 255 - 1)
 _MAX_BIAS = float(1 << 29)
 _PATCH_NUMBERS_AT_ONCE = 1 << 25  # bounds memory: the patches of a convolution are 9 times its inputs
@@ -60,12 +60,12 @@ def quantise(
         step: Int8Step = layer
         if isinstance(layer, Dense | Conv):
             outputs = linear(layer, real)
-            leaves = _target(layer, layers[at + 1 :], outputs, target, method)
+            result = _target(layer, layers[at + 1 :], outputs, target, method)
             if layer.name in stay_float:
-                step = FloatLayer(layer, source, leaves)
+                step = FloatLayer(layer, source, result)
             else:
-                step = _int8_layer(layer, integers, outputs, source, leaves, target)
-            source = leaves or source
+                step = _int8_layer(layer, integers, outputs, source, result, target)
+            source = result or source
             real = torch.relu(outputs) if layer.relu else outputs
         else:
             if isinstance(layer, Sigmoid):
@@ -78,14 +78,14 @@ def quantise(
 
 
 def _target(
-    layer: Weighted, rest: list[Layer], outputs: Tensor, target: Int8Target, method: CalibrationMethod
+    layer: Weighted, later: list[Layer], outputs: Tensor, target: Int8Target, method: CalibrationMethod
 ) -> Quantiser | None:
-    """Return the quantiser of the `outputs` of `layer`, None if they stay real. `rest` are the layers after it."""
+    """Return the quantiser of the `outputs` of `layer`, or None if they stay real. `later` are the next layers."""
     low, high = target.levels
     if layer.relu:
         bound = upper_bound(torch.relu(outputs).numpy().ravel(), method)
         return Quantiser(float(np.float32(bound / (high - low))), low, low, high)
-    if any(isinstance(later, Sigmoid) for later in rest):
+    if any(isinstance(other, Sigmoid) for other in later):
         return Quantiser(float(np.float32(2 * LOGIT_LIMIT / (high - low))), (low + high + 1) // 2, low, high)
     return None
 
@@ -95,7 +95,7 @@ def _int8_layer(
     integers: Tensor,
     outputs: Tensor,
     source: Quantiser,
-    leaves: Quantiser | None,
+    result: Quantiser | None,
     target: Int8Target,
 ) -> Int8Layer:
     weights = matrix(layer)
@@ -104,7 +104,7 @@ def _int8_layer(
     scales = torch.maximum(weight_scales(weights, target), smallest.to(weights.dtype))
     parts = _parts(layer, integers)
     rounded = round_weights(weights, scales, (patches(layer, part.float()) for part in parts), target)
-    plain = Int8Layer(layer, rounded, scales, torch.zeros_like(scales).double(), source, leaves)
+    plain = Int8Layer(layer, rounded, scales, torch.zeros_like(scales).double(), source, result)
     # Bias correction: each output keeps its mean in float32
     axes = tuple(range(outputs.dim() - 1))
     unit = plain.sum_scales.double()
@@ -125,8 +125,8 @@ def _parts(layer: Layer, inputs: Tensor) -> tuple[Tensor, ...]:
 def upper_bound(values: NDArray[np.float32], method: CalibrationMethod) -> float:
     """Return the value of the largest of 256 levels; the smallest is 0.
 
-    `values` are activations after a ReLU. "min-max" takes their maximum, "percentile" the value that 99.99 % of
-    them stay under. "entropy" takes the bound whose 256 levels lose the least information: the Kullback-Leibler
+    `values` are activations after a ReLU. "min-max" takes their maximum, "percentile" their 99.99th percentile.
+    "entropy" takes the bound whose 256 levels lose the least information: the Kullback-Leibler
     divergence between the histogram of the values and its quantised form (Migacz, "8-bit inference with TensorRT",
     GTC 2017).
     """

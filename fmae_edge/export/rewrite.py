@@ -1,7 +1,7 @@
 """Exact rewrites: each takes layers and returns layers that compute the same function.
 
 The rewrites of the decoder make it faster. Equalisation makes both halves easier to quantise. The numbers of a
-cell are ordered by row, column, channel throughout.
+cell are always ordered by row, column, channel.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ from fmae_edge.export.layers import (
 )
 from fmae_edge.model.algebra import PHASES, dense_then_conv
 
-# Least range of a channel, as a share of the largest: with less, the weights after it would differ too much
+# Smallest range of a channel, as a share of the largest: below it, the weights of the next layer differ too much
 _SMALLEST_RANGE = 1e-2
 
 
@@ -34,8 +34,8 @@ def rewrite_decoder(layers: list[Layer]) -> list[Layer]:
     dense = layers[0]
     assert isinstance(dense, Dense)
     match layers:
-        case [Dense() as dense, Unflatten() as grid, Conv() as conv, *rest]:
-            layers = [*fold_dense(dense, grid, conv), *rest]
+        case [Dense() as dense, Unflatten() as grid, Conv() as conv, *others]:
+            layers = [*fold_dense(dense, grid, conv), *others]
     grids = [(dense.weight.shape[0],), *shapes(layers, (dense.weight.shape[0],))]
     ups = [at for at, layer in enumerate(layers) if isinstance(layer, Upsample)]
     rewritten: list[Layer] = []
@@ -82,9 +82,9 @@ def upsample_twice(inner: Conv, outer: Conv, grid: tuple[int, int]) -> list[Laye
     """outer(upsample(inner(upsample(x)))), for x of `grid`, with pixels moved once, at the end.
 
     depth_to_space and crop in between only move pixels: a convolution over moved pixels is a convolution over the
-    cells that hold them. Cells i and i + 1 hold the inner rows 2i - 1 ... 2i + 2, which are all that the output
-    rows 4i ... 4i + 3 need, so no crop remains. The mask sets to 0 what the crop would have removed, which is the
-    padding that the outer convolution expects.
+    cells that contain them. Cells i and i + 1 contain the inner rows 2i - 1 ... 2i + 2. The output rows
+    4i ... 4i + 3 need only these, so no crop remains. The mask sets the pixels to 0 that the crop would remove,
+    which is the padding that the outer convolution expects.
     """
     height, width = grid
     channels = inner.kernel.shape[0]
@@ -129,15 +129,15 @@ def _over_cells(conv: Conv) -> Conv:
 
 def _require_3x3(conv: Conv) -> None:
     if (*conv.kernel.shape[1:3], conv.pad) != (3, 3, 1):
-        raise ValueError(f"only 3x3 convolutions padded by 1 can be rewritten; {conv.name} is not one")
+        raise ValueError(f"{conv.name} cannot be rewritten; expected a 3x3 convolution with padding 1")
 
 
 def equalise(layers: list[Layer], inputs: Tensor) -> list[Layer]:
     """relu(W x / r) r = relu(W x) for r > 0: scale each channel down before a layer and up in its weights.
 
-    r is the square root of the channel's range over `inputs` (N, ...), half way between equal ranges and unchanged
-    weights. Nagel et al. balance the same two ("Data-free quantization through weight equalization and bias
-    correction", ICCV 2019).
+    r is the square root of the channel's range over `inputs` (N, ...), a compromise between equal ranges and
+    unchanged weights, as in Nagel et al., "Data-free quantization through weight equalization and bias
+    correction", ICCV 2019.
     """
     layers = list(layers)
     x, source = inputs, None

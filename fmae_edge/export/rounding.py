@@ -28,9 +28,9 @@ def weight_scales(weights: Tensor, target: Int8Target) -> Tensor:
 def round_weights(weights: Tensor, scales: Tensor, inputs: Iterable[Tensor], target: Int8Target) -> Tensor:
     """Return `weights` in units of `scales` (out,) as integers (K, out).
 
-    Rows are rounded one after the other. The rows that are not rounded yet compensate the error that this makes in
-    the outputs over `inputs`, which come in parts (M, K) (Frantar et al., "GPTQ: accurate post-training
-    quantization for generative pre-trained transformers", ICLR 2023).
+    Rows are rounded one after the other. The rows that are not rounded yet compensate the error in the outputs
+    over `inputs`, which come in parts (M, K) (Frantar et al., "GPTQ: accurate post-training quantization for
+    generative pre-trained transformers", ICLR 2023).
     """
     blocks = weights.split(_BLOCK)
     products = [torch.zeros(len(block), len(block), dtype=torch.float64) for block in blocks]

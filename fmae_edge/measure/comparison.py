@@ -1,4 +1,4 @@
-"""Draw images beside their reconstructions and the differences, as one picture."""
+"""Draw images with their reconstructions and the differences, as one picture."""
 
 import os
 import shutil
@@ -86,7 +86,7 @@ def comparison_text(comparison: Comparison, stream: TextIO, colours: bool) -> st
 def _columns(stream: TextIO) -> int:
     """Return the width of the terminal: COLUMNS, or the size that the terminal reports."""
     try:
-        own = os.get_terminal_size(stream.fileno())
+        reported = os.get_terminal_size(stream.fileno())
     except OSError:
-        own = os.terminal_size((_UNLIMITED, 1))
-    return shutil.get_terminal_size(own).columns or _UNLIMITED
+        reported = os.terminal_size((_UNLIMITED, 1))
+    return shutil.get_terminal_size(reported).columns or _UNLIMITED

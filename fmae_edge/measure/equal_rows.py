@@ -10,12 +10,12 @@ def merge_equal_rows(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) 
     """
     merged = [dict(row) for row in rows]
     for column in columns:
-        found: dict[tuple[str, ...], dict[str, str]] = {}
+        by_other_cells: dict[tuple[str, ...], dict[str, str]] = {}
         for row in merged:
-            rest = tuple(cell for name, cell in row.items() if name != column)
-            if rest in found:
-                found[rest][column] += f", {row[column]}"
+            others = tuple(cell for name, cell in row.items() if name != column)
+            if others in by_other_cells:
+                by_other_cells[others][column] += f", {row[column]}"
             else:
-                found[rest] = row
-        merged = list(found.values())
+                by_other_cells[others] = row
+        merged = list(by_other_cells.values())
     return merged

@@ -71,7 +71,7 @@ def draw_columns(columns: Sequence[Column], labels: Sequence[str] = ()) -> Image
 
 
 def columns_in_a_row(count: int, width: int, height: int) -> int:
-    """Return how many columns a row has for `count` columns of that size in pixels, with rows of equal length."""
+    """Return the columns per row for `count` columns of that size in pixels, with rows of equal length."""
     if count <= _ONE_ROW:
         return count
     # across * width = aspect * (count / across) * height
@@ -111,7 +111,7 @@ def plot_to_png(figure: "Figure") -> bytes:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """Shorten `text` to one line of at most `width` pixels; the end is kept, because it often tells names apart.
+    """Shorten `text` to one line of at most `width` pixels; the end is kept, because names often differ there.
 
     The font has only ASCII: letters lose their accents, and other characters become question marks.
     """

@@ -22,13 +22,13 @@ _LUMA = (0.299, 0.587, 0.114)  # of RGB, ITU-R BT.601
 
 
 def choose_style(encoding: str, colours: bool) -> Style:
-    """Return the best style whose characters `encoding` has; half blocks need `colours`."""
-    wanted: Style = "half blocks" if colours else "shades"
+    """Return the best style whose characters `encoding` contains; half blocks need `colours`."""
+    preferred: Style = "half blocks" if colours else "shades"
     try:
         (_HALF_BLOCK if colours else _RAMPS["shades"]).encode(encoding)
     except UnicodeEncodeError:
         return "ascii"
-    return wanted
+    return preferred
 
 
 def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], style: Style, width: int) -> str:

@@ -65,9 +65,9 @@ class Progress:
 
 
 def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
-    """Create folder `run` with the config and the recipe. Raises RunError if it has files or cannot be created."""
+    """Create folder `run` with the config and the recipe. Raises RunError if it is not empty, or not writable."""
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise RunError(f"{run}: exists already; continue with --resume, or choose another folder with -o")
+        raise RunError(f"{run}: already exists; continue with --resume, or choose another folder with -o")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,7 +119,7 @@ def load_progress(run: Path) -> Progress | None:
 
 
 def read_config(run: Path) -> ModelConfig:
-    """Return the architecture of `run`. Raises RunError if config.json is missing or wrong."""
+    """Return the architecture of `run`. Raises RunError if config.json is missing or invalid."""
     return _read_record(run / CONFIG, "ModelConfig", _config_of)
 
 
@@ -129,14 +129,14 @@ def _config_of(*, image_size: int | None = None, **sizes: Any) -> ModelConfig:
 
 
 def read_recipe(run: Path) -> Recipe:
-    """Return the recipe of `run`. Raises RunError if recipe.json is missing or wrong."""
+    """Return the recipe of `run`. Raises RunError if recipe.json is missing or invalid."""
     return _read_record(run / RECIPE, "Recipe", Recipe)
 
 
 def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, Recipe]:
     """Return the architecture and the recipe of `run`, to continue it.
 
-    Raises ArgumentError if `options` has another value of the recipe than the run: it would not continue it.
+    Raises ArgumentError if a value in `options` differs from that in the recipe: it would start another run.
     """
     config, recipe = read_config(run), read_recipe(run)
     for name, value in options.items():
@@ -173,9 +173,9 @@ def _load_weights(module: nn.Module, run: Path, name: str) -> None:
     weights, _ = _read_safetensors(run / name)
     expected = module.state_dict()
     for key in sorted(expected.keys() | weights.keys()):
-        wants, has = (tuple(t[key].shape) if key in t else "nothing" for t in (expected, weights))
-        if wants != has:
-            raise RunError(f"{run}: {name} has {has} for {key} where {CONFIG} needs {wants}")
+        needed, present = (tuple(t[key].shape) if key in t else "nothing" for t in (expected, weights))
+        if needed != present:
+            raise RunError(f"{run}: {name} has {present} for {key} where {CONFIG} needs {needed}")
         if not torch.isfinite(weights[key]).all():
             raise RunError(f"{run}: {name} has NaN or infinity in {key}, so the training diverged")
     module.load_state_dict(weights)
@@ -206,7 +206,7 @@ def _read_record(path: Path, kind: str, build: Callable[..., _Record]) -> _Recor
             f"{path}: cannot be read ({error.strerror}); is this the folder of a `fmae-edge train` run?"
         ) from None
     except (ValueError, TypeError) as error:
-        raise RunError(f"{path}: not a {kind} ({error})") from None
+        raise RunError(f"{path}: not a valid {kind} ({error})") from None
 
 
 def _read_metrics(path: Path) -> list[Metrics]:

@@ -19,11 +19,11 @@ _LEAST_LATENTS, _MOST_LATENTS = 16, 256
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the autoencoder; the defaults are the seed architecture. Raises ValueError for impossible sizes.
+    """Sizes of the autoencoder; the defaults are the seed architecture. Raises ValueError for invalid sizes.
 
     Images are `height` x `width` pixels of `image_channels` numbers: 1 for gray images, 3 for RGB. The encoder has
-    one 3x3 convolution per entry of `widths` and a 2x2 max-pool between two of them, so each but the last halves
-    both sides. The decoder mirrors it. Sides that cannot be halved so often are padded inside the model.
+    one 3x3 convolution per entry of `widths`. After each but the last, a 2x2 max-pool halves both sides. The
+    decoder mirrors it. Sides that cannot be halved so often are padded inside the model.
     """
 
     height: int = 28

@@ -51,13 +51,13 @@ def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
     The dense layer and the first transposed convolution become one dense layer. Each upsampling is merged with the
     convolution after it.
     """
-    (first_kernel, first_bias), *rest = map(_as_convolution, decoder.transposed)
+    (first_kernel, first_bias), *others = map(_as_convolution, decoder.transposed)
     folded = dense_then_conv(decoder.dense.weight, decoder.dense.bias, decoder.grid, first_kernel)
-    folded = folded.permute(0, 2, 3, 1)  # channels last is the fastest layout for the rest
+    folded = folded.permute(0, 2, 3, 1)  # channels last is the fastest layout for the other layers
     rows = folded.flatten(1)
     x = torch.addmm(rows[-1], latents, rows[:-1]).unflatten(1, folded.shape[1:]) + first_bias
     x = x.permute(0, 3, 1, 2)
-    for kernel, bias in rest:
+    for kernel, bias in others:
         x = upsample_then_conv(torch.relu(x), kernel, bias)
     return torch.sigmoid(decoder.cropped(x).float())  # float32 for the loss, even under autocast
 

@@ -23,12 +23,12 @@ INPUT_SCALE = 1 / 32
 MEAN_SCALE = 32.0
 FIRST_LOG2_WIDTH = 4.0  # 16 units: about the spread of latents when training starts
 _LOG2_WIDTHS = (-1.0, 9.0)  # of half a unit to 512 units
-# The least probability of a latent, however far from its mean: roughly the cost of an escape.
+# The smallest probability of a latent, at any distance from its mean: roughly the cost of an escape.
 _FLOOR = 2.0**-20
 
 
 def group_sizes(latent_size: int) -> tuple[int, ...]:
-    """Return the sizes of the groups: each has as many latents as all before it, but at most an eighth of all."""
+    """Return the sizes of the groups: each doubles the number of latents, but has at most an eighth of all."""
     sizes: list[int] = []
     while (done := sum(sizes)) < latent_size:
         sizes.append(min(max(1, done), max(1, latent_size // 8), latent_size - done))
@@ -92,7 +92,7 @@ class PackedPrior:
         return means.contiguous() * MEAN_SCALE, (widths.contiguous() + FIRST_LOG2_WIDTH).clamp(*_LOG2_WIDTHS)
 
     def bits(self, values: Tensor, context: Tensor, quality: Tensor) -> Tensor:
-        """Return the bits (N,) of the `values` of the groups, given the `context` that the decoder knows.
+        """Return the bits (N,) of the `values` of the groups, predicted from the `context` that the decoder knows.
 
         Both are (N, latent_size) latents in units. The probability of a value is the mass of the quantiser step
         around it.
@@ -107,7 +107,7 @@ class PackedPrior:
 
 
 class Prior(nn.Module):
-    """The distributions of all latents of an image, each given the latents of earlier groups."""
+    """The distributions of all latents of an image, each conditional on the latents of earlier groups."""
 
     def __init__(self, latent_size: int, hidden: int = HIDDEN) -> None:
         super().__init__()

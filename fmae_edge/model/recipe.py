@@ -1,9 +1,8 @@
-"""Everything that decides the result of a training run, beside the architecture in `ModelConfig`.
+"""Everything that decides the result of a training run, in addition to the architecture in `ModelConfig`.
 
 It holds the options, the constants of the learning rate, the loss and the fit of the prior, and the identity of
-the images; recipe.json records all of them. Runs of version 0.1.0 recorded the options only, so the defaults of
-the other fields must stay what they were then. Constants of an algorithm stay in its module, such as
-`train/muon.py`.
+the images; recipe.json records all of them. Runs of version 0.1.0 recorded only the options, so the defaults of
+the other fields must not change. Constants of an algorithm are in its module, for example in `train/muon.py`.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.errors import ArgumentError, shown
 
 # Latents are counted in units: the fixed point of the exported prior. Quality q quantises in steps of
-# QUALITY_STEPS[q - 1] units, each three quarters of the one before, rounded to integers.
+# QUALITY_STEPS[q - 1] units, each three quarters of the previous step, rounded to integers.
 UNITS = 80
 QUALITY_STEPS = (64, 48, 36, 27, 20, 15, 11, 8, 6)
 
@@ -28,9 +27,9 @@ _LARGEST = 10**6
 
 @dataclass(frozen=True)
 class PriorFit:
-    """Settings of the fit of the prior to the finished encoder. Raises ArgumentError for bad values.
+    """Settings of the fit of the prior to the finished encoder. Raises ArgumentError for invalid values.
 
-    `lr` is the peak of the learning rate: it rises for `warm_up` steps and falls as a half cosine.
+    `lr` is the peak of the learning rate, which rises for `warm_up` steps and falls as a half cosine.
     """
 
     steps: int = 8000
@@ -73,7 +72,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Options and constants of a training run. Raises ArgumentError for bad values.
+    """Options and constants of a training run. Raises ArgumentError for invalid values.
 
     `lr` is the peak of a one-cycle schedule (Smith and Topin, "Super-convergence", 2018). `rate_distortion` is
     the lambda of loss = bits per pixel + lambda x 255^2 x MSE at the middle quality; without it, the loss is MSE.
@@ -88,8 +87,8 @@ class Recipe:
     seed: int = 0
     rate_distortion: float | None = None
 
-    # Share of the steps in which the learning rate rises from `initial_lr`, a share of `lr`; then it falls as a
-    # half cosine.
+    # Share of the steps in which the learning rate rises from `initial_lr` (a share of `lr`) to `lr`; it then
+    # falls as a half cosine.
     warm_up: float = 0.3
     initial_lr: float = 0.04
     # Share of the steps in which the autoencoder learns without a rate: from random weights, the noise of a coarse

@@ -1,1 +1,1 @@
-"""The part that an application embeds. It needs numpy and onnxruntime, and nothing else of this package."""
+"""The part that an application embeds. It needs only numpy and onnxruntime, and no other layer of this package."""

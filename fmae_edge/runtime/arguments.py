@@ -1,4 +1,4 @@
-"""Turn what a caller gives into arrays, integers and iterators that the codec can work on."""
+"""Convert the arguments of callers to arrays, integers and iterators for the codec."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import Any, Protocol, SupportsIndex, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.errors import LONGEST_INTEGER, InputError, shown
+from fmae_edge.runtime.errors import LONGEST_INTEGER, ArgumentError, InputError, shown
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,12 +21,12 @@ class Stack(Protocol):
     def __getitem__(self, part: slice, /) -> NDArray[Any]: ...
 
 
-# Returns values as an array with one row per item, and whether they were a single item; raises InputError
+# Returns the values as an array with one row per item, and True if they were a single item; raises InputError
 Check = Callable[[object], tuple[NDArray[Any], bool]]
 
 
 def as_stack(values: object, what: str, check: Check, items_at_once: int) -> tuple[Stack, bool]:
-    """Return what `check` does; for a long list of arrays, return a LongList instead of a copy of all of them.
+    """Return the result of `check`, or a LongList for a long list of arrays, to avoid one large copy.
 
     A list is long if it has more than `items_at_once` arrays: an array of fewer takes little memory.
     """
@@ -46,10 +46,10 @@ def as_stack(values: object, what: str, check: Check, items_at_once: int) -> tup
 
 
 class LongList:
-    """A list of arrays; a slice of it is checked, and becomes one array, when it is taken.
+    """A list of arrays. A slice of it is checked and made into one array when it is taken.
 
-    All must be of the same `kind`, as in an array. A slice raises InputError if `check` does, or if the list has
-    become shorter.
+    All dtypes must be of the same `kind`, as in an array. Taking a slice raises InputError if `check` does, or if
+    the list has become shorter.
     """
 
     def __init__(self, items: Sequence[object], what: str, check: Check, kind: str) -> None:
@@ -64,15 +64,15 @@ class LongList:
         items = self._items[numbers.start : numbers.stop]
         if len(items) != len(numbers):
             raise InputError(f"the list of {self._what} became shorter while it was read")
-        where = f"{self._what} {numbers.start} to {numbers.stop - 1}"
+        label = f"{self._what} {numbers.start} to {numbers.stop - 1}"
         try:
             array, single = self._check(items)
         except InputError as error:
-            raise InputError(f"{where}: {error}") from None
+            raise InputError(f"{label}: {error}") from None
         if single:
-            raise InputError(f"{where} have shape {array.shape[2:]}, unlike the first; give all the same shape")
+            raise InputError(f"{label} have shape {array.shape[2:]}, unlike the first; give all the same shape")
         if array.dtype.kind != self._kind:
-            raise InputError(f"{where} have dtype {array.dtype}, unlike the first; give all the same dtype")
+            raise InputError(f"{label} have dtype {array.dtype}, unlike the first; give all the same dtype")
         return array
 
 
@@ -81,18 +81,20 @@ def to_array(values: object, what: str, check_item: Callable[[object], None] | N
 
     `check_item` is called for each item that is not a list, an array or a number. Raises InputError, in which
     `what` names the values, if they do not form an array, or if they contain arrays of different kinds: numpy
-    would convert gray levels beside floating point to floating point.
+    would convert gray levels mixed with floating point to floating point.
     """
-    found: set[np.dtype[Any]] = set()
+    if isinstance(values, np.ndarray):
+        return np.asarray(values)
+    dtypes: set[np.dtype[Any]] = set()
     try:
-        array = np.asarray(_plain(values, check_item, found))
+        array = np.asarray(_plain(values, check_item, dtypes))
     except InputError:
         raise
     except Exception as error:  # an object's own __array__ may raise anything
         raise _no_array(what, error) from None
-    if any(dtype.kind != array.dtype.kind for dtype in found):
-        dtypes = sorted(map(str, found | {array.dtype}))
-        raise InputError(f"{what} have dtypes {' and '.join(dtypes)}; expected one for all")
+    if any(dtype.kind != array.dtype.kind for dtype in dtypes):
+        names = sorted(map(str, dtypes | {array.dtype}))
+        raise InputError(f"{what} have dtypes {' and '.join(names)}; expected one for all")
     return array
 
 
@@ -100,30 +102,30 @@ def _no_array(what: str, error: Exception) -> InputError:
     return InputError(f"{what} cannot be made into one array ({error})")
 
 
-def _plain(value: object, check_item: Callable[[object], None] | None, found: set[np.dtype[Any]]) -> object:
+def _plain(value: object, check_item: Callable[[object], None] | None, dtypes: set[np.dtype[Any]]) -> object:
     """Return `value` as an array, or as lists of arrays; Python numbers in lists are not changed.
 
-    The dtypes of the arrays are added to `found`.
+    The dtypes of the arrays are added to `dtypes`.
     """
     if isinstance(value, np.ndarray | np.generic):
-        found.add(value.dtype)
+        dtypes.add(value.dtype)
         return value
     items = as_list(value)
     if items is not None:
         if items and isinstance(items[0], int | float):  # a row of numbers, the innermost list
             return items
-        return [_plain(item, check_item, found) for item in items]
+        return [_plain(item, check_item, dtypes) for item in items]
     if check_item is not None:
         check_item(value)
     if isinstance(value, int | float):
         return value
     array = np.asarray(_without_gradient(value))
-    found.add(array.dtype)
+    dtypes.add(array.dtype)
     return array
 
 
 def _without_gradient(value: object) -> object:
-    """Return `value`, or a torch tensor as numpy takes it: no gradient, not bfloat16. torch is not imported."""
+    """Return `value`, or a torch tensor without gradient and not in bfloat16, for numpy. torch is not imported."""
     detach = getattr(value, "detach", None)
     if not callable(detach):
         return value
@@ -135,13 +137,13 @@ def as_list(value: object) -> Sequence[object] | None:
     """Return a list or tuple as it is, another sequence that is not a str or an array as a list, else None."""
     if isinstance(value, list | tuple):
         return value
-    if not isinstance(value, Sequence) or isinstance(value, str) or _is_array(value):
+    if isinstance(value, np.ndarray | str) or not isinstance(value, Sequence) or _is_array(value):
         return None
     return list(value)
 
 
 def _is_array(value: object) -> bool:
-    """Whether numpy takes `value` as an array instead of a sequence of items."""
+    """Return whether numpy takes `value` as an array instead of a sequence of items."""
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return True
     try:
@@ -157,19 +159,19 @@ def slices(count: int, size: int) -> Iterator[slice]:
 
 
 def as_integer(name: str, value: object) -> int:
-    """Return a Python or numpy integer as an int. Raises InputError for anything else, and for a bool.
+    """Return a Python or numpy integer as an int. Raises ArgumentError for anything else, and for a bool.
 
     An integer that is too long to print is refused too, so that every message can show the result.
     """
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        with suppress(TypeError):  # an array of several, or of one in brackets
+    # The first comparison is for speed: isinstance with a protocol takes as long as coding ten symbols
+    if type(value) is int or (isinstance(value, SupportsIndex) and not isinstance(value, bool)):
+        with suppress(TypeError):  # an array with more than one number, or with a dimension
             number = index(value)
             if number.bit_length() > LONGEST_INTEGER:
-                raise InputError(
-                    f"{name} is {shown(number)}; expected an integer of at most {LONGEST_INTEGER} bits"
-                )
+                most = f"an integer of at most {LONGEST_INTEGER} bits"
+                raise ArgumentError(name, f"is {shown(number)}; expected {most}")
             return number
-    raise InputError(f"{name} is {shown(value)}; expected an integer")
+    raise ArgumentError(name, f"is {shown(value)}; expected an integer")
 
 
 def as_index(value: object, images: int) -> int:
@@ -178,12 +180,12 @@ def as_index(value: object, images: int) -> int:
     if 0 <= number < images:
         return number
     several = f"its {images} images are numbered 0 to {images - 1}"
-    held = several if images > 1 else "its only image has number 0" if images else "it is empty"
-    raise InputError(f"has no image {number}; {held}")
+    content = several if images > 1 else "its only image has number 0" if images else "it is empty"
+    raise InputError(f"has no image {number}; {content}")
 
 
 def as_batch_size(value: object) -> int:
-    """Return the number of items to take ahead. Raises InputError if it is not an integer of 1 or more."""
+    """Return the number of items to read ahead. Raises InputError if it is not an integer of 1 or more."""
     size = as_integer("batch_size", value)
     if size < 1:
         raise InputError(f"batch_size is {size}; expected an integer of 1 or more")
@@ -195,8 +197,8 @@ def convert_each(
 ) -> Iterator[Result]:
     """Return an iterator over the results of `convert` for each item.
 
-    Raises InputError at once if `items`, the argument `name`, cannot be iterated over. An InputError of `convert`
-    gets `one`, the word for an item, and the item's number in front.
+    Raises InputError immediately if `items`, the argument `name`, cannot be iterated over. The message of an
+    InputError of `convert` gets a prefix: `one`, the word for an item, and the item's number.
     """
     try:
         iterator = iter(items)

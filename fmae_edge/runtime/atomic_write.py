@@ -17,7 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 _PREFIX, _SUFFIX = ".fmae-edge-", ".part"
-_EXISTS = "{path}: exists already; use --force to overwrite it"
+_EXISTS = "{path}: already exists; use --force to overwrite it"
 # These names of open files may lead to a regular file, if the shell redirects an output to one
 _OPEN_FILE = re.compile(r"/dev/(stdin|stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -25,23 +25,24 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @contextmanager
 def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its name when the block ends, and vanishes if it fails.
+    """Open a temporary file next to `path`.
 
-    A kill at any moment leaves either the old file or the new one, never a part of one. It also leaves the
-    temporary file, which the next process that writes into the folder removes. With `force`, the new file gets the
-    permission bits of the old one, and its owner and group if this process may set them; a symbolic link stays,
-    and its target is replaced. Raises OutputError if the folder is missing or not writable, and without `force`
-    if another process creates `path` meanwhile.
+    It is renamed to `path` when the block ends, and deleted if the block fails. A kill at any moment leaves either
+    the old file or the new one, never a part of one. It also leaves the temporary file, which the next process
+    that writes into the folder removes. With `force`, the new file gets the permission bits of the old one, and
+    its owner and group if this process may set them; a symbolic link stays, and its target is replaced. Raises
+    OutputError if the folder is missing or not writable, and without `force` if another process creates `path`
+    meanwhile.
     """
     final = final_path(path, force)
     _remove_left_over(final.parent)
     temporary = final.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     try:
-        # Only for its owner until it has the permissions of the file that it replaces
+        # Only its owner can read it until it has the permissions of the file that it replaces
         with os.fdopen(_create(temporary, path, 0o600 if final.exists() else 0o666), "wb") as file:
             yield file
             file.flush()
-            _take_after(final, file.fileno())
+            _copy_permissions(final, file.fileno())
             os.close(os.dup(file.fileno()))  # some network file systems report that they are full only at a close
             if sys.platform == "win32":
                 file.close()  # Windows cannot rename an open file; elsewhere it stays locked until the rename
@@ -57,7 +58,7 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
 
 
 def final_path(path: Path, force: bool) -> Path:
-    """Return the file that writing to `path` makes or replaces: with `force`, the target of its links.
+    """Return the file that writing to `path` creates or replaces: with `force`, the target of its links.
 
     Raises OutputError if the links lead in a circle.
     """
@@ -69,9 +70,9 @@ def final_path(path: Path, force: bool) -> Path:
     return final
 
 
-def _take_after(replaced: Path, handle: int) -> None:
+def _copy_permissions(replaced: Path, handle: int) -> None:
     """Give an open file the permission bits of the file that it replaces, and its owner and group if possible."""
-    if sys.platform == "win32":  # it has neither
+    if sys.platform == "win32":  # Windows has neither
         return
     with suppress(FileNotFoundError):
         status = replaced.stat()
@@ -83,7 +84,7 @@ def _take_after(replaced: Path, handle: int) -> None:
 
 
 def write_error(sentence: str, error: OSError) -> OutputError:
-    """Return `sentence` and the reason as an error: a DiskError if other files could not be written either."""
+    """Return an error with `sentence` and the reason: a DiskError if other files could not be written either."""
     kind = DiskError if error.errno in _FULL else OutputError
     return kind(f"{sentence} ({error.strerror})")
 
@@ -103,15 +104,17 @@ def _link(temporary: Path, path: Path) -> bool:
 
 
 def _create(temporary: Path, path: Path, mode: int) -> int:
-    """Open `temporary` and lock it; the lock ends with this process, also if it is killed."""
+    """Open `temporary` and lock it; the lock ends with this process, even if the process is killed."""
     # O_EXCL, so that a file of another process is never written to
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         try:
             handle = os.open(temporary, flags, mode)
         except FileNotFoundError:
-            has = "takes no files" if temporary.parent.is_dir() else "does not exist"
-            raise OutputError(f"{path}: its folder {temporary.parent} {has}") from None
+            folder = temporary.parent
+            if folder.is_dir():  # for example /proc
+                raise OutputError(f"{path}: no files can be created in its folder {folder}") from None
+            raise OutputError(f"{path}: its folder {folder} does not exist") from None
         except NotADirectoryError:
             raise OutputError(f"{path}: {temporary.parent} is not a folder") from None
         except OSError as error:
@@ -126,8 +129,8 @@ def _create(temporary: Path, path: Path, mode: int) -> int:
 
 @cache  # once per folder
 def _remove_left_over(folder: Path) -> None:
-    """Remove the temporary files in `folder` whose processes have ended, because nobody holds their locks."""
-    if sys.platform == "win32":  # it does not have such locks
+    """Remove the temporary files in `folder` whose processes have ended: no process holds a lock on them."""
+    if sys.platform == "win32":  # Windows does not have such locks
         return
     names: list[str] = []
     with suppress(OSError):  # writing to the folder will report the error
@@ -158,7 +161,7 @@ def refuse_existing(path: Path, force: bool) -> None:
     if not os.path.lexists(path):
         return
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder, so no file is written there")
+        raise OutputError(f"{path}: is a folder; expected the path of a file")
     refuse_special(path)
     if not force:
         raise OutputError(_EXISTS.format(path=path))

@@ -25,7 +25,6 @@ from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precis
 from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, FmaeWriter, as_options, as_quality
 from fmae_edge.runtime.format.fmae_file import FmaeFile, FmaeInfo, FmaeLike, as_fmae_file, as_max_images
-from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.payload_index import MAX_IMAGES
 from fmae_edge.runtime.images import as_batch, as_one
 from fmae_edge.runtime.latent_coder import LatentCoder
@@ -33,7 +32,7 @@ from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbo
 
 
 class Codec:
-    """Compress images to latents and back with the bundle in folder `bundle`, by default the one in the wheel.
+    """Compress and decompress images with the bundle in folder `bundle`, by default the bundle in the wheel.
 
     `precision` chooses the int8 or the float32 graphs. `threads` limits the threads of onnxruntime; the default
     is FMAE_EDGE_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use. Fewer than 8 images always
@@ -42,9 +41,9 @@ class Codec:
 
     Any number of threads may share a codec. It can be pickled, and used after a fork: each process loads the
     graphs at its first use. From a coroutine, `await asyncio.to_thread(codec.compress, image)`. A call takes any
-    number of images, a .fmae file at most 2^20, and needs under 64 MB beside its arguments, its result and the
-    graphs. With several hundred thousand images, `compress_batch` needs more for copies of its file, and `names`
-    and `inspect` for the names.
+    number of images, a .fmae file at most 2^20. It needs under 64 MB in addition to its arguments, its result and
+    the graphs. With several hundred thousand images, `compress_batch` needs more for copies of its file, and
+    `names` and `inspect` for the names.
 
     Raises BundleError if the bundle is incomplete or not the expected one, InputError if an argument is invalid.
 
@@ -70,15 +69,15 @@ class Codec:
         # The graphs of the other precision are not run, so they are not read either
         read = read_bundle(path, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
         self._start(read, precision, threads)
-        # Unpickling reads the bundle again, and it has to be the same
-        given, same = None if bundle is None else path, read.sha256
-        self._again = partial(type(self), given, precision=precision, threads=threads, expect_id=same)
+        # Unpickling reads the bundle again, which must be the same one
+        folder, sha256 = None if bundle is None else path, read.sha256
+        self._again = partial(type(self), folder, precision=precision, threads=threads, expect_id=sha256)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, precision: Precision = "int8", threads: int | None = None) -> "Codec":
         """Return a codec of a bundle in memory, as `read_bundle` or `Bundle.of` returns it.
 
-        The codec does not need the bundle's folder. Nor does a pickle of it, which contains the bundle's files:
+        Neither the codec nor a pickle of it needs the bundle's folder. The pickle contains the bundle's files:
         about a megabyte with int8 graphs. `precision` and `threads` are those of `Codec`.
 
         Raises BundleError if the bundle was read in part and a file is no longer in its folder, InputError if an
@@ -100,7 +99,8 @@ class Codec:
         self._threads = choose_threads(threads)[0]
         self._graphs = Graphs(bundle, precision, self._threads)
         self._coder = LatentCoder(bundle, self._graphs)
-        self._bundle_id = bundle.manifest.bundle_id  # a hash that takes as long as coding an image
+        self._steps = np.array(bundle.manifest.latent_steps, np.float32)
+        self._bundle_id = bundle.manifest.bundle_id  # computing this hash takes as long as coding an image
         self._writer = FmaeWriter(self._coder, self._bundle_id)
 
     def __reduce__(self) -> tuple[partial["Codec"], tuple[()]]:
@@ -115,7 +115,7 @@ class Codec:
 
     @property
     def manifest(self) -> Manifest:
-        """The bundle's description of itself: geometry, quantiser steps, measured figures."""
+        """The bundle's manifest: geometry, quantiser steps, measured figures."""
         return self._bundle.manifest
 
     def encode(self, images: ImageLike, dtype: DTypeLike = "float32") -> NDArray[Any]:
@@ -130,10 +130,9 @@ class Codec:
         """
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
-        steps = np.array(self.manifest.latent_steps, np.float32)
         latents = np.empty((len(batch), self.manifest.latent_size), stored_as)
         for part in slices(len(batch), self._coder.images_at_once):
-            latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, steps)
+            latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, self._steps)
         return latents[0] if single else latents
 
     def decode(self, latents: LatentLike, quality: int | None = None) -> NDArray[np.uint8]:
@@ -180,8 +179,8 @@ class Codec:
     ) -> bytes:
         """Return the bytes of one .fmae file of a stack of images (N, 28, 28), with one name per image if given.
 
-        The options are those of `compress`. `max_bytes` limits the whole file, and the best PSNR is that of the
-        mean squared error over all images. Raises as `compress` does.
+        The options are those of `compress`. `max_bytes` limits the size of the file, and the best PSNR is that of
+        the mean squared error over all images. Raises as `compress` does.
         """
         options = as_options(quality, effort, max_bytes)
         batch, single = as_batch(images, self.manifest.image_shape)
@@ -189,7 +188,11 @@ class Codec:
             raise InputError("compress_batch takes a stack of images; use compress for one")
         if len(batch) > MAX_IMAGES:
             raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
-        return self._writer.stack(batch, options, None if names is None else as_names(names, len(batch)))
+        if names is not None:
+            from fmae_edge.runtime.format.image_names import as_names  # most files have no names
+
+            names = as_names(names, len(batch))
+        return self._writer.stack(batch, options, names)
 
     def parse(self, content: FmaeLike, *, max_images: int | None = None) -> FmaeFile:
         """Parse and check the bytes of a .fmae file; the methods below take the result in place of the bytes.
@@ -222,7 +225,7 @@ class Codec:
         return image
 
     def decompress_batch(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
-        """Return the images in a .fmae file as a stack (N, 28, 28), also if it holds a single image.
+        """Return the images in a .fmae file as a stack (N, 28, 28), even if it holds a single image.
 
         Raises as `decompress` does.
         """
@@ -237,7 +240,7 @@ class Codec:
         return self.parse(content).describe()
 
     def symbols(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.int64]:
-        """Return the quantised latents (N, 64) in a .fmae file, as whole steps of the file's quality.
+        """Return the quantised latents (N, 64) in a .fmae file, in quantiser steps of the file's quality.
 
         They are the same on every machine. Raises as `decompress` does.
         """
@@ -247,8 +250,8 @@ class Codec:
     def names(self, content: FmaeLike) -> tuple[str, ...] | None:
         """Return the names of the images in a .fmae file, None if it has no names.
 
-        Raises as `decompress` does, and InputError if spec/format.md does not allow the names; the images can be
-        decoded all the same.
+        Raises as `decompress` does, and InputError if spec/format.md does not allow the names; the images can
+        still be decoded.
         """
         return self.parse(content).names
 
@@ -261,10 +264,11 @@ class Codec:
         *,
         batch_size: int = 64,
     ) -> Iterator[bytes]:
-        """Yield what `compress` returns for each of `images`, and take at most `batch_size` images ahead.
+        """Yield one .fmae file per image, as `compress` returns it; read at most `batch_size` images ahead.
 
         The options are those of `compress`; images in batches are coded several times faster. Raises as `compress`
-        does: for an option at the call, for an image, with its number from 0, after the images before it.
+        does. An invalid option is refused at the call, an invalid image after the files of the images before it,
+        with its number from 0.
         """
         options = as_options(quality, effort, max_bytes)
         batch_size = as_batch_size(batch_size)
@@ -280,10 +284,10 @@ class Codec:
     def decompress_iter(
         self, contents: Iterable[FmaeLike], *, batch_size: int = 64, max_images: int | None = None
     ) -> Iterator[NDArray[np.uint8]]:
-        """Yield every image (28, 28) in .fmae files, and take at most `batch_size` images ahead.
+        """Yield every image (28, 28) in .fmae files, and read at most `batch_size` images ahead.
 
-        `max_images` limits each file. Raises as `decompress` does, with the file's number from 0, after the images
-        of the files before it.
+        `max_images` limits each file. Raises as `decompress` does. An invalid file is refused after the images of
+        the files before it, with its number from 0.
         """
         batch_size, most = as_batch_size(batch_size), as_max_images(max_images)
         files = convert_each("contents", "file", contents, lambda each: self.parse(each, max_images=most))

@@ -1,6 +1,6 @@
 """The errors that fmae-edge raises for bad data, a bad file or a bad bundle.
 
-Each message is a sentence that names the value that was wrong and the way out of it.
+Each message is a sentence that names the invalid value and says what to do.
 """
 
 LONGEST_INTEGER = 1024  # bits: Python refuses to print integers of thousands of digits
@@ -15,7 +15,7 @@ _SIGNS_OF_IT = (
 
 
 class FmaeError(Exception):
-    """The base of all errors of fmae-edge: catch this one to catch them all."""
+    """The base class of all errors of fmae-edge."""
 
 
 class InputError(FmaeError, ValueError):
@@ -38,7 +38,7 @@ class BundleError(FmaeError):
 
 
 class OutputError(FmaeError):
-    """A result that cannot be written where it was asked for, or not without losing something."""
+    """A result that cannot be written to the requested path, or not without losing data."""
 
 
 class DiskError(OutputError):
@@ -57,7 +57,7 @@ class ResourceError(FmaeError):
 
 
 def lacks_resources(error: BaseException) -> bool:
-    """Return whether the message of an error tells of a lack of threads or memory."""
+    """Return whether the message of an error indicates a lack of threads or memory."""
     return any(sign in str(error) for sign in _SIGNS_OF_IT)
 
 

@@ -1,27 +1,25 @@
 """Write .fmae files, with the requested quality or the best one that fits into `max_bytes`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.arguments import Stack, as_integer, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
-from fmae_edge.runtime.entropy.search import MAX_EFFORT
-from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
 from fmae_edge.runtime.latent_coder import LatentCoder
 
 DEFAULT_QUALITY = 5
+_MAX_EFFORT = 9
 _NUMBERS_KEPT = 1 << 20  # of latents, which bounds memory: images after them are encoded again for each quality
 
 Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
 
 
-@dataclass(frozen=True)
-class CodingOptions:
+class CodingOptions(NamedTuple):
     """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9."""
 
     quality: int
@@ -30,28 +28,28 @@ class CodingOptions:
 
 
 def as_options(quality: object, effort: object, max_bytes: object) -> CodingOptions:
-    """Return the options of `Codec.compress`. Raises InputError if one is not an integer or out of range."""
+    """Return the options of `Codec.compress`. Raises ArgumentError if one is not an integer or out of range."""
     return CodingOptions(
         as_quality(quality),
-        _in_range("effort", effort, 0, MAX_EFFORT),
+        _in_range("effort", effort, 0, _MAX_EFFORT),
         None if max_bytes is None else as_integer("max_bytes", max_bytes),
     )
 
 
 def as_quality(quality: object) -> int:
-    """Return a quality as an integer. Raises InputError if it is not from 1 to 9."""
+    """Return a quality as an integer. Raises ArgumentError if it is not from 1 to 9."""
     return _in_range("quality", quality, 1, QUALITIES)
 
 
 def _in_range(name: str, value: object, least: int, most: int) -> int:
     number = as_integer(name, value)
     if not least <= number <= most:
-        raise InputError(f"{name} is {number}; expected an integer from {least} to {most}")
+        raise ArgumentError(name, f"is {number}; expected an integer from {least} to {most}")
     return number
 
 
 class _TooManyBytesError(Exception):
-    """The payloads are longer than the whole file may be."""
+    """The payloads alone are longer than the file may be."""
 
 
 class FmaeWriter:
@@ -90,10 +88,10 @@ class FmaeWriter:
         """
         kept: dict[int, NDArray[np.float32]] = {}
 
-        def latents_of(part: slice, some: NDArray[Any]) -> NDArray[np.float32]:
+        def latents_of(part: slice, batch: NDArray[Any]) -> NDArray[np.float32]:
             if part.start in kept:
                 return kept[part.start]
-            latents = self._coder.latents(some)
+            latents = self._coder.latents(batch)
             if part.stop * latents.shape[1] <= _NUMBERS_KEPT:
                 kept[part.start] = latents
             return latents
@@ -104,10 +102,10 @@ class FmaeWriter:
 
             def payloads() -> Iterator[bytes]:
                 for part in slices(len(images), self._coder.images_at_once):
-                    some = images[part]
-                    symbols = self._coder.quantise(latents_of(part, some), some, quality, effort)
+                    batch = images[part]
+                    symbols = self._coder.quantise(latents_of(part, batch), batch, quality, effort)
                     yield from self._coder.payloads_of(symbols, quality)
-                    errors.append(self._coder.squared_error(symbols, some, quality))  # only if the payloads fit
+                    errors.append(self._coder.squared_error(symbols, batch, quality))  # only if the payloads fit
 
             try:
                 content = pack(_at_most(max_bytes, payloads()), quality)
@@ -119,12 +117,12 @@ class FmaeWriter:
         best = min(candidates, key=lambda pair: pair[0], default=None)
         if best is None:
             fewest = len(pack(self._coder.payloads(images, 1, effort), 1))
-            raise ArgumentError("max_bytes", f"is {max_bytes}, and the lowest quality takes {fewest} bytes")
+            raise ArgumentError("max_bytes", f"is {max_bytes}, but the lowest quality takes {fewest} bytes")
         return best[1]
 
 
 def _at_most(most: int, payloads: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield payloads of at most `most` bytes in all. Raises _TooManyBytesError at the one that exceeds them."""
+    """Yield payloads of at most `most` bytes in total. Raises _TooManyBytesError at the first beyond that."""
     for payload in payloads:
         most -= len(payload)
         if most < 0:

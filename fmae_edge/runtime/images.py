@@ -1,4 +1,4 @@
-"""Check images that a caller gives, and convert pixels to the numbers that graphs work on."""
+"""Check the images of callers, and convert pixels to the numbers that graphs take."""
 
 import math
 from typing import Any
@@ -34,11 +34,11 @@ def as_batch(images: object, shape: tuple[int, ...]) -> tuple[Stack, bool]:
     three channels.
     """
     items_at_once = fewer_if_larger(_ITEMS_AT_ONCE, math.prod(shape))
-    return as_stack(images, "images", lambda some: _checked(_to_pixels(some, shape), shape), items_at_once)
+    return as_stack(images, "images", lambda part: _checked(_to_pixels(part, shape), shape), items_at_once)
 
 
 def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return one image, checked as by `as_batch`, as a batch of one; it may be given as a batch of one too."""
+    """Return one image, checked as by `as_batch`, as a batch of one; `image` may be a batch of one already."""
     array = _to_pixels(image, shape)
     batch, _ = _checked(array, shape)
     if len(batch) != 1:
@@ -61,7 +61,7 @@ def _to_pixels(images: object, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _are_python_integers(values: object) -> bool:
-    """Whether `values` are lists of Python integers; numpy's integers have a dtype that says what they are."""
+    """Return whether `values` are lists of Python integers; numpy's integers have a dtype that decides."""
     if type(values) is int:
         return True
     items = as_list(values)
@@ -85,7 +85,6 @@ def _require_mode(item: object, expected: str) -> None:
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:
-    expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         levels = " (for levels from 0 to 255, use .astype(np.uint8))" if array.dtype.kind in "iu" else ""
         raise InputError(f"images have dtype {array.dtype}; expected uint8{levels}, or floating point in [0, 1]")
@@ -96,13 +95,14 @@ def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any],
     elif array.ndim == len(shape) + 2 == 4 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape[1:] != shape:
+        expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
         raise InputError(f"images have shape {_text(given)}; {expected}")
     if array.dtype.kind == "f" and array.size:
         low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):  # written so that NaN fails it
+        if not (low >= 0 and high <= 1):  # also true for NaN
             # str() shows as many digits as the dtype needs, so that 1.0000001 is not shown as 1
-            found = f"values from {low!s} to {high!s}" if np.isfinite([low, high]).all() else "NaN or infinity"
-            raise InputError(f"images have {found}; floating-point pixels must lie in [0, 1]")
+            values = f"values from {low!s} to {high!s}" if np.isfinite([low, high]).all() else "NaN or infinity"
+            raise InputError(f"images have {values}; floating-point pixels must lie in [0, 1]")
     return array, single
 
 

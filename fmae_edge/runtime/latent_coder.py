@@ -13,7 +13,6 @@ from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
-from fmae_edge.runtime.entropy.search import search
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.format.payload_index import Payloads
@@ -21,7 +20,7 @@ from fmae_edge.runtime.images import fewer_if_larger, to_levels
 
 # A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
 _PAYLOAD_BYTES_PER_LATENT = 4
-# Both are for images of 28x28, and bound memory however many images are coded. Less at once takes no less memory;
+# Both are for images of 28x28, and bound memory for any number of images. Smaller numbers do not save memory;
 # fewer payloads take longer.
 _IMAGES_AT_ONCE = 256
 _PAYLOADS_AT_ONCE = 1024
@@ -44,8 +43,8 @@ class LatentCoder:
     def payloads(self, images: Stack, quality: int, effort: int) -> Iterator[bytes]:
         """Yield the payload of each image; `images` are checked."""
         for part in slices(len(images), self.images_at_once):
-            some = images[part]
-            symbols = self.quantise(self.latents(some), some, quality, effort)
+            batch = images[part]
+            symbols = self.quantise(self.latents(batch), batch, quality, effort)
             yield from self.payloads_of(symbols, quality)
 
     def latents(self, images: NDArray[Any]) -> NDArray[np.float32]:
@@ -95,6 +94,8 @@ class LatentCoder:
         return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))
 
     def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
+        from fmae_edge.runtime.entropy.search import search  # most files are written without a search
+
         pixels = to_levels(images).reshape(len(images), math.prod(images.shape[1:]))
 
         def decode(tried: Integers) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Check latents that a caller gives, and convert them between values and int8 symbols."""
+"""Check the latents of callers, and convert them between values and int8 symbols."""
 
 from typing import Any, Literal, get_args
 
@@ -6,20 +6,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.arguments import Stack, as_stack, slices, to_array
-from fmae_edge.runtime.errors import InputError, shown
+from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
 _DTYPES = frozenset(np.dtype(name) for name in LATENT_DTYPES)
 _ITEMS_AT_ONCE = 1024  # of a list: with fewer, one array takes little memory
-_CHECKED_AT_ONCE = 1024  # bounds memory: numpy's answer takes one byte per value
+_CHECKED_AT_ONCE = 1024  # bounds memory: the result of np.isfinite takes one byte per value
 MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
 
 
 def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
     """Return the name of a dtype that latents can have; "int8" and np.int8 are the same.
 
-    Raises InputError for any other dtype.
+    Raises ArgumentError for any other dtype.
     """
     for name in LATENT_DTYPES:
         try:
@@ -27,7 +27,7 @@ def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
                 return name
         except Exception:  # numpy raises all kinds of errors for an invalid dtype
             break
-    raise InputError(f"latent dtype is {shown(dtype)}; expected one of {', '.join(LATENT_DTYPES)}")
+    raise ArgumentError("dtype", f"of latents is {shown(dtype)}; expected one of {', '.join(LATENT_DTYPES)}")
 
 
 def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple[Stack, bool]:
@@ -38,7 +38,7 @@ def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple
     another integer dtype.
     """
     return as_stack(
-        latents, "latents", lambda some: _checked(_to_latents(some, for_integers), size), _ITEMS_AT_ONCE
+        latents, "latents", lambda part: _checked(_to_latents(part, for_integers), size), _ITEMS_AT_ONCE
     )
 
 
@@ -47,7 +47,7 @@ def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
 
     Raises InputError if the shape is not (size,) or (N, size), or the dtype is not an integer dtype.
     """
-    return as_stack(symbols, "latents", lambda some: _checked(_to_symbols(some), size), _ITEMS_AT_ONCE)
+    return as_stack(symbols, "latents", lambda part: _checked(_to_symbols(part), size), _ITEMS_AT_ONCE)
 
 
 def _to_latents(values: object, for_integers: str) -> NDArray[Any]:
@@ -72,7 +72,7 @@ def _to_symbols(values: object) -> NDArray[Any]:
 def _checked(array: NDArray[Any], size: int) -> tuple[NDArray[Any], bool]:
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise InputError(f"latents have shape {array.shape}; expected ({size},) for one image or (N, {size})")
-    batch = np.atleast_2d(array)
+    batch = array[None] if array.ndim == 1 else array
     if array.dtype.kind == "f" and not all(
         np.isfinite(batch[part]).all() for part in slices(len(batch), _CHECKED_AT_ONCE)
     ):

@@ -1,4 +1,4 @@
-"""Make the golden vectors of a bundle, and test that this machine computes the same as the maker's machine.
+"""Make the golden vectors of a bundle, and test that this machine computes the same results as at the export.
 
 Symbols and files are results of integer arithmetic and have to be equal. Latents and pixels have tolerances: CPUs
 add floating-point numbers in different orders and round int8 results differently.
@@ -36,7 +36,7 @@ MAX_DIFFERENCES: dict[Precision, tuple[float, float]] = {"fp32": (1e-4, 0.1), "i
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison with a golden vector: whether it passed, and the difference that was found."""
+    """One comparison with a golden vector: `passed`, the difference as text, and the time in milliseconds."""
 
     name: str
     passed: bool
@@ -45,7 +45,7 @@ class Check:
 
 
 def golden_vectors(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-    """Return the vectors that a self-test compares with, computed here for images (N, height, width)."""
+    """Return the expected values of a self-test, computed on this machine for images (N, height, width)."""
     vectors: dict[str, NDArray[Any]] = {"images": images}
     for precision in PRECISIONS:
         graphs = Graphs(bundle, precision, threads=1)
@@ -84,14 +84,14 @@ def _require_fitting(golden: Mapping[str, NDArray[Any]], manifest: Manifest) -> 
         """Return a vector, which must have this dtype and shape; None stands for any length except 0."""
         if name not in golden:
             raise InputError(f"it has no {name}")
-        found = golden[name]
-        fits = len(found.shape) == len(shape) and all(
+        vector = golden[name]
+        fits = len(vector.shape) == len(shape) and all(
             length > 0 if wanted is None else length == wanted
-            for length, wanted in zip(found.shape, shape, strict=True)
+            for length, wanted in zip(vector.shape, shape, strict=True)
         )
-        if found.dtype != dtype or not fits:
-            raise InputError(f"its {name} are {found.dtype} of shape {found.shape}")
-        return found
+        if vector.dtype != dtype or not fits:
+            raise InputError(f"its {name} are {vector.dtype} of shape {vector.shape}")
+        return vector
 
     images = len(require("images", np.uint8, (None, *manifest.image_shape)))
     for precision in PRECISIONS:
@@ -103,7 +103,7 @@ def _require_fitting(golden: Mapping[str, NDArray[Any]], manifest: Manifest) -> 
         require("file", np.uint8, (None,))
         symbols = require("symbols", np.int32, (images, manifest.latent_size))
         if symbols.min() < -MAX_SYMBOL or symbols.max() > MAX_SYMBOL:
-            raise InputError(f"its symbols are beyond {MAX_SYMBOL}")
+            raise InputError(f"its symbols exceed {MAX_SYMBOL}")
 
 
 def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
@@ -145,21 +145,21 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
 def _near(
     name: str, compute: Callable[[Any], NDArray[Any]], given: object, expected: NDArray[Any], most: float
 ) -> Check:
-    found, ms = _timed(compute, given)
-    difference = float(np.sqrt(np.mean(np.square(found - expected.astype(np.float64)))))
+    result, ms = _timed(compute, given)
+    difference = float(np.sqrt(np.mean(np.square(result - expected.astype(np.float64)))))
     return Check(name, difference <= most, f"differ by {difference:.2g}, {most:.2g} allowed", ms)
 
 
 def _equal(name: str, compute: Callable[[Any], NDArray[Any]], given: object, expected: NDArray[Any]) -> Check:
-    found, ms = _timed(compute, given)
-    same = np.array_equal(found, expected)
+    result, ms = _timed(compute, given)
+    same = np.array_equal(result, expected)
     return Check(name, same, "equal" if same else "differ, but must be equal", ms)
 
 
 def _timed(compute: Callable[[Any], NDArray[Any]], given: object) -> tuple[NDArray[Any], float]:
     started = time.perf_counter()
-    found = compute(given)
-    return found, (time.perf_counter() - started) * 1e3
+    result = compute(given)
+    return result, (time.perf_counter() - started) * 1e3
 
 
 def diagnose(path: Path) -> dict[str, Any]:
@@ -170,17 +170,20 @@ def diagnose(path: Path) -> dict[str, Any]:
         "onnxruntime": _onnxruntime(),
         **diagnose_bundle(path),
     }
-    problems = [found["problem"] for found in parts.values() if "problem" in found]
+    problems = [facts["problem"] for facts in parts.values() if "problem" in facts]
     return {**parts, "problems": problems, "healthy": not problems}
 
 
 def diagnose_bundle(path: Path) -> dict[str, dict[str, Any]]:
-    """Return facts about the bundle in folder `path` and the result of its self-test, each perhaps a `problem`."""
+    """Return facts about the bundle in folder `path` and the result of its self-test.
+
+    Each of the two has a `problem` if there is one.
+    """
     try:
         bundle = read_bundle(path)
     except FmaeError as error:
         return {"bundle": {"folder": str(path), "problem": str(error)}}
-    found = {
+    facts = {
         "folder": str(path),
         "name": bundle.manifest.name,
         "bundle_id": bundle.manifest.bundle_id,
@@ -191,52 +194,52 @@ def diagnose_bundle(path: Path) -> dict[str, dict[str, Any]]:
     try:
         checks = self_test(path)
     except FmaeError as error:
-        return {"bundle": found, "self-test": {"problem": str(error)}}
+        return {"bundle": facts, "self-test": {"problem": str(error)}}
     if not checks:
-        return {"bundle": found, "self-test": {"result": "none: the bundle has no golden vectors"}}
+        return {"bundle": facts, "self-test": {"result": "none: the bundle has no golden vectors"}}
     failed = ", ".join(check.name for check in checks if not check.passed)
     problem = {"problem": f"the self-test fails: {failed}"} if failed else {}
-    return {"bundle": found, "self-test": {"checks": [asdict(check) for check in checks], **problem}}
+    return {"bundle": facts, "self-test": {"checks": [asdict(check) for check in checks], **problem}}
 
 
 def _versions() -> dict[str, Any]:
-    found = {"fmae-edge": __version__, "python": platform.python_version()}
+    facts = {"fmae-edge": __version__, "python": platform.python_version()}
     for package in ("numpy", "onnxruntime", "pillow", "torch"):
         try:
-            found[package] = version(package)
+            facts[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return facts
 
 
 def _machine() -> dict[str, Any]:
     dots = ", ".join(dot_products()) or "none"
-    found: dict[str, Any] = {"system": platform.platform(), "cpu": cpu_name(), "int8_dot_products": dots}
+    facts: dict[str, Any] = {"system": platform.platform(), "cpu": cpu_name(), "int8_dot_products": dots}
     try:
         threads, why = choose_threads()
     except FmaeError as error:
-        return {**found, "problem": str(error)}
-    return {**found, "threads": threads, "threads_because_of": why}
+        return {**facts, "problem": str(error)}
+    return {**facts, "threads": threads, "threads_because_of": why}
 
 
 def _onnxruntime() -> dict[str, Any]:
     names = {str(package.metadata["Name"]).lower() for package in distributions()}
     packages = sorted(name for name in names if name.startswith("onnxruntime") and "extensions" not in name)
-    found: dict[str, Any] = {"packages": ", ".join(packages) or "none"}
+    facts: dict[str, Any] = {"packages": ", ".join(packages) or "none"}
     if len(packages) > 1:  # they share a folder, and the last one installed wins
-        found["problem"] = f"{len(packages)} packages of onnxruntime overwrite each other: uninstall all but one"
+        facts["problem"] = f"{len(packages)} packages of onnxruntime overwrite each other: uninstall all but one"
     try:
         ort = load_onnxruntime()
     except FmaeError as error:
-        return {**found, "problem": str(error)}
+        return {**facts, "problem": str(error)}
     telemetry = "off" if os.environ["ORT_DISABLE_TELEMETRY"] == "1" else "left on by ORT_DISABLE_TELEMETRY"
-    return {**found, "providers": ", ".join(ort.get_available_providers()), "telemetry": telemetry}
+    return {**facts, "providers": ", ".join(ort.get_available_providers()), "telemetry": telemetry}
 
 
 def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
     quantisation = record.get("quantisation", {})
     target = quantisation.get("int8_target", "unknown") if isinstance(quantisation, dict) else None
-    if not isinstance(target, str):  # anyone may write the record; `export` writes a string
+    if not isinstance(target, str):  # the record is untrusted; `export` writes a string
         return {"problem": f"the manifest has an invalid record of the quantisation: {quantisation!r:.80}"}
     saturation = "may saturate" if may_saturate(target) else "no saturation"
     return {"int8_graphs": f"for {target}, {saturation} on this CPU"}

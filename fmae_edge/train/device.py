@@ -16,14 +16,14 @@ _MAX_MMAP_THRESHOLD = 32 << 20  # glibc ignores larger ones
 
 
 def resolve_device(name: DeviceName) -> torch.device:
-    """Return the device called `name`; auto takes cuda, then mps, then cpu.
+    """Return the device called `name`; "auto" is the first available of cuda, mps and cpu.
 
     Raises InputError if this machine does not have it.
     """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(device for device, here in present.items() if here))
-    if not present[name]:
+        return torch.device(next(device for device, present in available.items() if present))
+    if not available[name]:
         raise InputError(f"device {name} is not available on this machine; use --device auto or cpu")
     return torch.device(name)
 
@@ -33,7 +33,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        if not hasattr(torch.cpu, "get_capabilities"):  # releases near torch 2.6 do not tell
+        if not hasattr(torch.cpu, "get_capabilities"):  # missing in releases near torch 2.6
             return False
         features = torch.cpu.get_capabilities()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16"))

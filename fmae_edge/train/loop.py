@@ -63,14 +63,14 @@ def train(
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width[, 3]) and return one entry of metrics per epoch.
 
-    A checkpoint is written to `run` after each epoch. If `run` has one, training continues from it and ends with
-    the same result as without the interruption. `test_images` are only measured.
+    A checkpoint is written to `run` after each epoch. If `run` has one, training continues from it, with the same
+    result as without the interruption. `test_images` are only measured.
 
     After each checkpoint, `on_measured` gets the metrics of all epochs so far and the reconstructions of
     `test_images`, (N, height, width[, 3]) in [0, 1]. Then `on_epoch` gets the metrics of this epoch.
 
     With a rate in the recipe, a prior over the latents is trained together with the model, and fitted to the
-    finished encoder after the last epoch. `on_fit` gets (steps done, steps in all) of this fit.
+    finished encoder after the last epoch. `on_fit` gets (steps done, total steps) of this fit.
 
     Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, or the
     loss is no longer finite.
@@ -139,7 +139,7 @@ def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> t
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
-    """Return the order of images in an epoch. It depends on (seed, epoch) only, so a resumed run repeats it."""
+    """Return the order of images in an epoch. It depends only on (seed, epoch), so a resumed run repeats it."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(seed + epoch))
 
 
@@ -184,11 +184,11 @@ def _train_epoch(
 
 
 def _require_images(run: Path, kind: str, recorded: ImageSet | None, images: Tensor) -> None:
-    """Raise RunError if the run recorded other images. Old runs recorded none, so they accept any."""
-    if recorded is not None and (found := ImageSet.of(images.cpu().numpy())) != recorded:
+    """Raise RunError if the run recorded other images. Old runs did not record them, so they accept any."""
+    if recorded is not None and (current := ImageSet.of(images.cpu().numpy())) != recorded:
         raise RunError(
-            f"{run}: the run was started with other {kind} images (recorded: {recorded}, given: {found}); "
-            "give the same --data, or start a new run"
+            f"{run}: the run was started with other {kind} images (recorded: {recorded}, now: {current}); "
+            "use the same --data, or start a new run"
         )
 
 

@@ -27,7 +27,7 @@ class Optimisers:
         self._all = (Muon(inner, lr=0.0), AdamW(outer, lr=0.0, weight_decay=0.0, fused=True))
 
     def set_learning_rate(self, lr: float) -> None:
-        """Set the learning rate of both optimisers for the steps from now on."""
+        """Set the learning rate of both optimisers for the next steps."""
         for optimiser in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = lr
@@ -43,18 +43,18 @@ class Optimisers:
     def tensors(self) -> dict[str, Tensor]:
         """Return the state of both optimisers as named tensors."""
         return {
-            f"{which}.{index}.{name}": tensor
-            for which, optimiser in enumerate(self._all)
+            f"{number}.{index}.{name}": tensor
+            for number, optimiser in enumerate(self._all)
             for index, state in optimiser.state_dict()["state"].items()
             for name, tensor in state.items()
         }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Restore a state that `tensors` returned."""
-        for which, optimiser in enumerate(self._all):
+        for number, optimiser in enumerate(self._all):
             state: dict[int, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():
                 owner, index, name = key.split(".")
-                if int(owner) == which:
+                if int(owner) == number:
                     state.setdefault(int(index), {})[name] = tensor
             optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

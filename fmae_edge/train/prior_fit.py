@@ -2,7 +2,7 @@
 
 The networks of the groups are independent, so each thread trains its share of them without waiting for the others.
 A step has about fifty operations of at most a millisecond. PyTorch's own threads wait for each other at the end of
-every operation, and that takes many times as long when other processes use the CPUs too.
+every operation, which takes many times as long if other processes use the CPUs too.
 """
 
 import copy
@@ -30,9 +30,9 @@ def fit_prior(
     seed: int,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Prior:
-    """Return `prior` trained further, to give latents (N, latent_size) the fewest bits over all qualities.
+    """Return `prior` trained further, to minimise the bits of latents (N, latent_size) over all qualities.
 
-    On a CPU it uses as many threads as PyTorch does. `on_step` gets (steps done, steps in all).
+    On a CPU it uses the same number of threads as PyTorch. `on_step` gets (steps done, total steps).
     """
     threads = torch.get_num_threads()
     shares = _shares(len(prior.groups), threads if latents.device.type == "cpu" else 1)
@@ -45,7 +45,7 @@ def fit_prior(
         for done in _fit(packed, latents, settings, seed):
             if stopped.is_set():
                 return
-            if share is shares[0]:  # all shares take equally long
+            if share is shares[0]:  # all shares take the same time
                 on_step(done, settings.steps)
         fitted.unpack(share, packed)
 

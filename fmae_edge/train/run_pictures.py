@@ -27,7 +27,7 @@ except ImportError:  # the package tensorboard is optional
 CURVES, RECONSTRUCTIONS, EVENTS = "curves.png", "reconstructions", "tensorboard"
 IMAGES = 10
 
-# From Okabe and Ito's palette, which colour-blind people can tell apart
+# From Okabe and Ito's palette, which colour-blind people can distinguish
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 _PANEL_WIDTH, _HEIGHT = 4.5, 3.6  # inches
 _MARKED_EPOCHS = 40  # with more, the markers would overlap
@@ -73,7 +73,7 @@ class RunPictures:
             if name != "epoch":
                 self._events.add_scalar(name, value, epoch)
         self._events.add_image(RECONSTRUCTIONS, picture, epoch, dataformats="HW" if picture.ndim == 2 else "HWC")
-        self._events.flush()  # TensorBoard shows them at once
+        self._events.flush()  # TensorBoard shows them immediately
 
 
 def plot_curves(metrics: Sequence[Metrics]) -> Figure:
@@ -84,9 +84,9 @@ def plot_curves(metrics: Sequence[Metrics]) -> Figure:
     panels = figure.subplots(1, 3 if rated else 2, squeeze=False)[0]
 
     def draw(panel: Axes, name: str, label: str, colour: str) -> None:
-        there = [(entry["epoch"], entry[name]) for entry in metrics if name in entry]
+        points = [(entry["epoch"], entry[name]) for entry in metrics if name in entry]
         marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
-        panel.plot(*zip(*there, strict=True), color=colour, marker=marker, markersize=4, label=label)
+        panel.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=4, label=label)
 
     draw(panels[0], "test_psnr_pooled", "pooled", _BLUE)
     draw(panels[0], "test_psnr_per_image", "per image", _ORANGE)

@@ -1,4 +1,4 @@
-"""No input is read further than an image or a compressed file of its kind needs."""
+"""Inputs are read only as far as an image or a compressed file of their kind needs."""
 
 import io
 import os
@@ -20,7 +20,7 @@ LATENTS = np.zeros((1000, 64), np.float32)
 
 
 class Endless(io.RawIOBase):
-    """A stream that begins with some bytes and goes on with zeros, and counts what is read."""
+    """A stream that begins with some bytes, continues with zeros, and counts the bytes that are read."""
 
     def __init__(self, start):
         self._start, self.given = start, 0
@@ -46,7 +46,7 @@ def endless(monkeypatch):
 
 
 @pytest.mark.parametrize("most", [5, 100_000, 3_000_000])
-def test_a_stream_without_end_is_read_up_to_the_limit(endless, most):
+def test_an_endless_stream_is_read_up_to_the_limit(endless, most):
     stream = endless(b"x")
     with pytest.raises(InputError, match=f"-: is larger than the limit of {most} bytes"):
         read(Source(STREAM), most)
@@ -57,13 +57,13 @@ def test_a_stream_without_end_is_read_up_to_the_limit(endless, most):
     ("start", "needed", "sentence"),
     [
         (b"", 0, "-: neither a .fmae nor a .npy file"),
-        (b"\x93NUMPY\1\0\x10\0garbage", 0, "-: not a .npy file of latents, its header is missing or damaged"),
+        (b"\x93NUMPY\1\0\x10\0garbage", 0, "-: not a .npy file of latents: its header is missing or damaged"),
         (dump_latents(LATENTS), 256_128, "-: is larger than the limit of 256128 bytes"),
         (dump_latents(LATENTS.astype(np.int8)), 64_128, "-: is larger than the limit of 65536 bytes"),
         (bytes.fromhex("fae105"), 65_542, "-: is larger than the limit of 65542 bytes"),
     ],
 )
-def test_decompress_reads_no_more_than_the_first_bytes_explain(endless, start, needed, sentence):
+def test_decompress_reads_no_more_than_the_header_allows(endless, start, needed, sentence):
     stream = endless(start)
     with pytest.raises(InputError, match=sentence):
         _read(Source(STREAM))
@@ -80,7 +80,7 @@ def test_a_header_that_claims_a_huge_array_takes_no_memory(endless, monkeypatch)
         b"(5, 64), }" + b" " * 12, b"(5000000000000, 64), }"
     )
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
-    assert _read(Source(STREAM)) == content  # of which load_latents says that it is cut
+    assert _read(Source(STREAM)) == content  # load_latents reports that it is truncated
 
 
 def test_a_file_that_grows_while_it_is_read(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""compress_files and decompress_files as a library: what they yield and raise, and that they print nothing."""
+"""compress_files and decompress_files as a library: outcomes, errors, and no printing."""
 
 import errno
 import os
@@ -15,17 +15,20 @@ from PIL import Image
 from fmae_edge import Codec
 from fmae_edge.bulk.compress import compress_files
 from fmae_edge.bulk.decompress import decompress_files
+from fmae_edge.bulk.image_input import open_codec
 from fmae_edge.bulk.run import Outcome
 from fmae_edge.data.image_file import png_bytes
-from fmae_edge.runtime.errors import ArgumentError, BundleError, DiskError, OutputError, ResourceError
-from tests.cli.results import found
+from fmae_edge.runtime.engine.cpus import VARIABLE
+from fmae_edge.runtime.errors import ArgumentError, BundleError, DiskError, FmaeError, OutputError, ResourceError
+from fmae_edge.runtime.format.fmae_file import pack_many
+from tests.commands.results import found
 
 COUNT = 200
 
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch, images):
-    """Two images and a file that is not one, in folders below `photos`, in the current folder."""
+    """Two images and a file that is not an image, in folders below `photos`, in the current folder."""
     monkeypatch.chdir(tmp_path)
     for name, image in zip(("a.png", "deeper/b.png"), images, strict=False):
         path = tmp_path / "photos" / name
@@ -45,7 +48,7 @@ def many(tmp_path, images, monkeypatch):
     return tmp_path
 
 
-def test_one_call_there_and_back(photos, images, capfd):
+def test_round_trip_with_one_call_each(photos, images, capfd):
     run = compress_files(["photos"], "latents/{path}.fmae", recursive=True, quality=7, jobs=2)
     assert not (photos / "latents").exists()  # iterating does the work
     assert [(each.input, each.output, each.status) for each in run] == [
@@ -74,6 +77,23 @@ def test_a_stack_has_one_outcome_per_image(photos, images, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_input_with_several_notes_is_converted_once(photos, images):
+    codec = Codec()
+    file = codec.parse(codec.compress_batch(images[:3]))
+    content = pack_many(file.payloads, file.quality, file.bundle_id, ["a", "b:", "c"])
+    (photos / "all.fmae").write_bytes(content)
+    run = decompress_files(["all.fmae"], "out/")
+    assert [len(each.notes) for each in run] == [1, 1, 1]
+    assert run.converted == 1
+
+
+def test_the_codec_of_many_files_has_one_thread_unless_the_environment_says_more(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert "threads=1>" in repr(open_codec(None, "int8", many_files=True))
+    monkeypatch.setenv(VARIABLE, "3")
+    assert "threads=3>" in repr(open_codec(None, "int8", many_files=True))
+
+
 def test_one_file_of_all_inputs(photos, images, capfd):
     inputs = ["photos/a.png", "photos/deeper/b.png"]
     run = compress_files([*inputs, "photos/bad.png"], "all.fmae", names=True)
@@ -91,7 +111,7 @@ def test_one_file_of_all_inputs(photos, images, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_exists_is_refused_skipped_or_overwritten(photos):
+def test_existing_outputs_are_refused_skipped_or_overwritten(photos):
     (photos / "a.npy").write_bytes(b"precious")
     for options, status in (({}, "failed"), ({"skip_existing": True}, "skipped"), ({"force": True}, "done")):
         for dry_run in (True, False):
@@ -101,7 +121,7 @@ def test_what_exists_is_refused_skipped_or_overwritten(photos):
             assert kept == (dry_run or status != "done")
     (outcome,) = compress_files(["photos/a.png"], "a.npy")
     assert isinstance(outcome.cause, OutputError)
-    assert outcome.error == "photos/a.png -> a.npy: exists already; use --force to overwrite it"
+    assert outcome.error == "photos/a.png -> a.npy: already exists; use --force to overwrite it"
 
 
 @pytest.mark.parametrize(
@@ -116,11 +136,23 @@ def test_what_exists_is_refused_skipped_or_overwritten(photos):
         ({"jobs": 0}, "jobs"),
         ({"output": "x.txt"}, "output"),
         ({"output": "{number}.npy"}, "output"),
+        ({"jobs": "2"}, "jobs"),
+        ({"jobs": 1.5}, "jobs"),
+        ({"quality": 10}, "quality"),
+        ({"effort": "3"}, "effort"),
+        ({"max_bytes": 30.0}, "max_bytes"),
+        ({"dtype": "float64"}, "dtype"),
+        ({"fit": "crop"}, "fit"),
+        ({"precision": "fp16"}, "precision"),
+        ({"inputs": "photos"}, "inputs"),
+        ({"inputs": Path("photos")}, "inputs"),
+        ({"inputs": [b"photos"]}, "inputs"),
+        ({"output": 1}, "output"),
         ({"inputs": ["-", "-"]}, "inputs"),
         ({"inputs": ["photos/a.png", "photos/deeper/b.png"], "output": "x.npg"}, "output"),
     ],
 )
-def test_wrong_arguments_are_named_before_anything_is_done(photos, options, argument):
+def test_invalid_arguments_are_named_before_any_work(photos, options, argument):
     before = found(photos)
     with pytest.raises(ArgumentError) as raised:
         compress_files(**{"inputs": ["photos/a.png"], **options})
@@ -129,7 +161,23 @@ def test_wrong_arguments_are_named_before_anything_is_done(photos, options, argu
     assert found(photos) == before
 
 
-def test_what_fails_every_input_is_raised_by_the_call(photos):
+def test_decompressing_names_wrong_arguments_as_well(photos):
+    for options in ({"jobs": 1.5}, {"precision": "fp16"}, {"inputs": "x.fmae"}, {"index": "0"}, {"index": -1}):
+        with pytest.raises(ArgumentError) as raised:
+            decompress_files(**{"inputs": ["x.fmae"], **options})
+        assert raised.value.argument == next(iter(options))
+
+
+def test_a_run_is_iterated_over_once(photos):
+    run = compress_files(["photos/a.png"])
+    iter(run)  # starts nothing
+    assert len(list(run)) == 1
+    with pytest.raises(FmaeError, match="can be iterated over only once"):
+        list(run)
+    assert run.counts.total() == 1
+
+
+def test_an_error_of_all_inputs_is_raised_by_the_call(photos):
     with pytest.raises(BundleError):
         compress_files(["photos/a.png"], bundle="nowhere")
     with pytest.raises(OutputError, match="is a pipe, socket or device"):
@@ -149,7 +197,7 @@ def test_files_that_are_passed_over_are_counted(photos):
     assert ".png" in run.suffixes
 
 
-def test_text_is_kept_out_of_standard_output_where_results_go(photos):
+def test_no_text_is_printed_where_results_go_to_standard_output(photos):
     assert compress_files(["photos/a.png"], "-").to_stdout
     assert compress_files(["-"]).to_stdout
     assert not compress_files(["-"], "x.npy").to_stdout
@@ -160,7 +208,7 @@ def test_text_is_kept_out_of_standard_output_where_results_go(photos):
 
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("leave", ["break", "raise"])
-def test_a_caller_that_stops_leaves_whole_files_and_no_threads(many, jobs, leave):
+def test_a_caller_that_stops_leaves_complete_files_and_no_threads(many, jobs, leave):
     threads = threading.active_count()
     latent = None
     run = compress_files([many], recursive=True, jobs=jobs)
@@ -191,7 +239,22 @@ def test_ctrl_c_is_raised_after_the_outcomes_of_the_current_files(many):
     assert run.not_tried == COUNT - len(outcomes)
 
 
-def test_a_full_disk_is_raised_after_the_outcome_that_says_so(many, monkeypatch):
+def test_ctrl_c_works_after_a_run_that_ended_in_another_thread(many):
+    outcomes = iter(compress_files([many], recursive=True))
+    rest = [next(outcomes)]
+    try:
+        thread = threading.Thread(target=lambda: rest.extend(outcomes))
+        thread.start()
+        thread.join()
+        assert len(rest) == COUNT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_full_disk_is_raised_after_the_outcome_that_reports_it(many, monkeypatch):
     def fail(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -217,14 +280,14 @@ def test_a_lack_of_threads_is_raised(many, monkeypatch):
 
 
 def test_progress_is_reported_while_one_file_is_read(many, monkeypatch):
-    told = []
+    reported = []
     run = compress_files([many], many / "all.npy", recursive=True)
-    run.on_progress = told.append
+    run.on_progress = reported.append
     assert len(list(run)) == COUNT
-    assert told == [*range(10, COUNT, 10), COUNT]
+    assert reported == [*range(10, COUNT, 10), COUNT]
 
 
-def test_a_single_image_tells_what_a_fmae_file_would_take(photos, images):
+def test_the_outcome_of_a_single_image_has_the_size_of_its_fmae_file(photos, images):
     (outcome,) = compress_files(["photos/a.png"])
     assert outcome.fmae_bytes() == len(Codec().compress(images[0]))
     for options in ({"output": "x.npy"}, {"output": "x.fmae"}, {"dtype": "int8", "force": True}):
@@ -237,3 +300,17 @@ def test_importing_it_loads_nothing_of_the_command_line():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not {"typer", "rich", "torch", "onnxruntime", "fmae_edge.commands", "fmae_edge.cli"} & loaded
+
+
+def test_a_file_is_parsed_once(photos, images, monkeypatch):
+    """Its check codes are compared once, whether it holds one image or a stack."""
+    from fmae_edge.runtime.format import fmae_file
+
+    parsed, unpack = [], fmae_file.unpack
+    monkeypatch.setattr(fmae_file, "unpack", lambda *given: parsed.append(given[0]) or unpack(*given))
+    files = [Codec().compress(images[0]), Codec().compress(images[1]), Codec().compress_batch(images[:3])]
+    for number, content in enumerate(files):
+        (photos / f"{number}.fmae").write_bytes(content)
+    outcomes = list(decompress_files(["[0-2].fmae"], "out/"))
+    assert [each.status for each in outcomes] == ["done"] * 5
+    assert parsed == files

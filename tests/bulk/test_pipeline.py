@@ -1,4 +1,4 @@
-"""Reading, converting and writing overlap, and a run that is stopped begins nothing more."""
+"""Reading, converting and writing overlap, and a run that is stopped starts no further inputs."""
 
 import errno
 import os
@@ -15,11 +15,11 @@ from fmae_edge.bulk.run import BulkRun
 from fmae_edge.bulk.sources import Source, groups_of
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.runtime.errors import ResourceError
-from tests.cli.results import found
+from tests.commands.results import found
 
 
 class Work:
-    """A conversion that notes what has begun, and can wait for it. Each file is a group."""
+    """A conversion that records the steps that have begun, and can wait for them. Each file is a group."""
 
     def __init__(self, folder, count, on_convert):
         self.sources = [Source(folder / f"{number}.png") for number in range(count)]
@@ -47,11 +47,11 @@ class Work:
         return BulkRun(work, self.sources, 0, (".npy",), outputs)
 
     def run(self, jobs=1, force=False):
-        """Do it as the command line does, which prints what happens."""
+        """Run it as the command line does, which prints the outcomes."""
         convert_and_print(lambda _inputs, _output, force: self.outcomes(jobs, force), [], force=force)
 
 
-def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
+def test_reading_and_writing_continue_while_files_are_converted(tmp_path):
     """The converter waits for a reader and a writer, which would take forever if they ran one after the other."""
 
     def wait(work, number):
@@ -63,7 +63,7 @@ def test_reading_and_writing_go_on_while_files_are_converted(tmp_path):
     assert len(found(tmp_path)) == 8
 
 
-def test_inputs_that_have_not_begun_at_ctrl_c_are_not_read(tmp_path, capsys):
+def test_no_further_inputs_are_read_after_ctrl_c(tmp_path, capsys):
     def press(_, number):
         if number == 10:
             signal.raise_signal(signal.SIGINT)
@@ -83,11 +83,11 @@ def test_outcomes_are_in_the_order_of_the_inputs(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(Outputs, "write", write)
     Work(tmp_path, 30, lambda *_: None).run(jobs=4)
-    told = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
-    assert told == [str(tmp_path / str(number)) for number in range(30)]
+    printed = [line.partition(".png")[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [str(tmp_path / str(number)) for number in range(30)]
 
 
-def test_a_second_ctrl_c_raises_at_once():
+def test_a_second_ctrl_c_raises_immediately():
     with interruptible(here=False) as pressed:
         signal.raise_signal(signal.SIGINT)
         assert pressed()
@@ -138,7 +138,7 @@ class Disk:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
-def test_a_full_disk_ends_the_run_with_one_error_and_the_way_to_go_on(tmp_path, capsys, monkeypatch, number, jobs):
+def test_a_full_disk_ends_the_run_and_says_how_to_continue(tmp_path, capsys, monkeypatch, number, jobs):
     disk = Disk(monkeypatch, number, room=10)
     work = Work(tmp_path, 500, lambda *_: None)
     with pytest.raises(SystemExit, match="1"):
@@ -146,13 +146,13 @@ def test_a_full_disk_ends_the_run_with_one_error_and_the_way_to_go_on(tmp_path, 
     assert len(found(tmp_path)) == 10
     assert disk.refused <= jobs
     assert sum(work.begun["load", number].is_set() for number in range(500)) < 50
-    told = capsys.readouterr()
-    assert told.out.count("->") == 10
-    sentence, counts = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out.count("->") == 10
+    sentence, counts = printed.err.splitlines()
     rest = 500 - 10 - disk.refused
     assert f"cannot be written ({os.strerror(number)})" in sentence
-    way_on = "to go on, run the same command with --skip-existing"
-    assert sentence.endswith(f"; {rest} of 500 inputs not tried; {way_on}")
+    advice = "to continue, run the same command with --skip-existing"
+    assert sentence.endswith(f"; {rest} of 500 inputs not tried; {advice}")
     assert counts.startswith(f"10 done, 0 skipped, {disk.refused} failed, {rest} not tried in ")
 
 
@@ -161,7 +161,7 @@ def test_after_a_full_disk_force_is_not_replaced_by_skip_existing(tmp_path, caps
     Disk(monkeypatch, errno.ENOSPC, room=3)
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 20, lambda *_: None).run(force=True)
-    assert capsys.readouterr().err.splitlines()[0].endswith("; to go on, run the same command")
+    assert capsys.readouterr().err.splitlines()[0].endswith("; to continue, run the same command")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EFBIG, errno.EACCES])
@@ -173,16 +173,16 @@ def test_an_error_of_one_file_does_not_end_the_run(tmp_path, capsys, monkeypatch
     assert capsys.readouterr().err.splitlines()[-1].startswith("3 done, 0 skipped, 17 failed in ")
 
 
-def test_a_disk_that_is_full_at_the_last_input_tells_how_to_go_on(tmp_path, capsys, monkeypatch):
+def test_a_disk_that_is_full_at_the_last_input_says_how_to_continue(tmp_path, capsys, monkeypatch):
     Disk(monkeypatch, errno.ENOSPC, room=2)
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 3, lambda *_: None).run()
     reason = f"cannot be written ({os.strerror(errno.ENOSPC)})"
-    way_on = "to go on, run the same command with --skip-existing"
-    assert capsys.readouterr().err.splitlines()[0].endswith(f"{reason}; {way_on}")
+    advice = "to continue, run the same command with --skip-existing"
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"{reason}; {advice}")
 
 
-def test_a_disk_that_is_full_within_a_stack_tells_how_many_images_are_left(tmp_path, capsys, monkeypatch):
+def test_a_disk_that_is_full_within_a_stack_reports_the_images_that_are_left(tmp_path, capsys, monkeypatch):
     Disk(monkeypatch, errno.ENOSPC, room=2)
 
     def convert(_):
@@ -194,8 +194,8 @@ def test_a_disk_that_is_full_within_a_stack_tells_how_many_images_are_left(tmp_p
     with pytest.raises(SystemExit, match="1"):
         convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".png",), outputs), [])
     (sentence,) = capsys.readouterr().err.splitlines()
-    way_on = "to go on, run the same command with --skip-existing"
-    assert sentence.endswith(f"; 3 of its 5 images not written; {way_on}")
+    advice = "to continue, run the same command with --skip-existing"
+    assert sentence.endswith(f"; 3 of its 5 images not written; {advice}")
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -207,9 +207,9 @@ def test_a_lack_of_threads_in_a_conversion_ends_the_run(tmp_path, capsys, jobs):
     with pytest.raises(SystemExit, match="1"):
         Work(tmp_path, 500, lack).run(jobs=jobs)
     assert len(found(tmp_path)) == 10
-    told = capsys.readouterr()
-    assert told.out.count("->") == 10
-    sentence, counts = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out.count("->") == 10
+    sentence, counts = printed.err.splitlines()
     assert sentence.startswith("fmae-edge: encoder.onnx cannot be loaded: out of threads or memory; ulimit -u ")
     assert "; 489 of 500 inputs not tried; " in sentence
     assert counts.startswith("10 done, 0 skipped, 1 failed, 489 not tried in ")
@@ -229,9 +229,7 @@ def test_a_lack_of_memory_fails_one_input(tmp_path, capsys):
 
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("last", [0, 2])
-def test_threads_that_cannot_be_started_are_reported_before_anything_is_done(
-    tmp_path, capsys, monkeypatch, jobs, last
-):
+def test_threads_that_cannot_be_started_are_reported_before_any_work(tmp_path, capsys, monkeypatch, jobs, last):
     start, started = threading.Thread.start, []
 
     def refuse(thread):

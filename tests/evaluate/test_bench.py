@@ -14,7 +14,7 @@ from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 @pytest.fixture(scope="module")
 def bench():
     with pytest.MonkeyPatch.context() as patch:
-        for repetitions in ("_LOADS", "_COLD_STARTS"):
+        for repetitions in ("LOADS", "COLD_STARTS"):
             patch.setattr(f"fmae_edge.evaluate.bench.{repetitions}", 2)
         return run_bench(DEFAULT_BUNDLE, rounds=1)
 
@@ -67,16 +67,16 @@ def test_the_plot_shows_every_point(bench):
 
 @pytest.fixture
 def measured(bench, monkeypatch):
-    """Replace the measurement, which takes long, and note the (bundle, rounds) of each call."""
-    asked = []
+    """Replace the measurement, which takes a long time, and record the (bundle, rounds) of each call."""
+    calls = []
 
     def note(bundle, rounds, on_round):
-        asked.append((bundle, rounds))
+        calls.append((bundle, rounds))
         on_round(rounds, rounds)
         return bench
 
     monkeypatch.setattr("fmae_edge.evaluate.bench.run_bench", note)
-    return asked
+    return calls
 
 
 def test_the_command(cli, tmp_path, bundle, bench, measured):
@@ -94,7 +94,7 @@ def test_the_command_refuses_before_it_measures(cli, tmp_path, measured):
     (tmp_path / "speed.png").write_text("precious")
     done = cli("bench", "--rounds", "1", "--plot", "speed.png")
     assert done.returncode == 1
-    assert "speed.png: exists already; use --force" in done.stderr
+    assert "speed.png: already exists; use --force" in done.stderr
     assert (tmp_path / "speed.png").read_text() == "precious"
     for plot in ("missing/speed.png", "-"):
         done = cli("bench", "--plot", plot)

@@ -81,5 +81,5 @@ def test_curves_outside_the_plot_are_not_an_error(curves):
 
 
 def test_more_curves_than_colours_are_an_error():
-    with pytest.raises(ValueError, match="8 curves; there are only 7 colours"):
+    with pytest.raises(ValueError, match="8 curves, but only 7 colours"):
         plot_rate([Curve(str(number), [(10, 20)]) for number in range(8)], [], (18, 31))

@@ -1,4 +1,4 @@
-"""Rates count whole files, quality is that of decoded pixels, and cutting an atlas returns its images."""
+"""Rates count complete files, quality is that of decoded pixels, and cutting an atlas returns its images."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ def test_atlas_round_trip():
         to_atlases(np.zeros((256, 4, 4), np.uint8))
 
 
-def test_bytes_are_those_of_whole_files_with_headers(images):
+def test_bytes_are_those_of_complete_files_with_headers(images):
     header = 50
     single = GeneralCodec("raw", "-", partial(raw, header), partial(parsed, header, 28), lossless=True)
     point = measure_single(single, images[:200])

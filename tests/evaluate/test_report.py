@@ -1,4 +1,4 @@
-"""The figures of a report agree with an independent computation, and its page says what is missing."""
+"""The figures of a report agree with an independent computation, and its page names missing parts."""
 
 import base64
 import io
@@ -58,7 +58,7 @@ def render(manifest=MANIFEST, measured=None, latent_map=None, evaluation=None):
     return render_page(figures, measured, latent_map, evaluation, SOURCES)
 
 
-def test_an_image_is_measured_through_a_file_of_its_own(measured, images):
+def test_an_image_is_measured_through_its_own_file(measured, images):
     codec = Codec(threads=1)
     files = [codec.compress(image) for image in images[:5]]
     assert [len(file) for file in files] == measured.shown.file_bytes[:5].tolist()

@@ -39,7 +39,7 @@ def ignores_ctrl_c(process):
     return bool(int(status["SigIgn"], 16) >> signal.SIGINT - 1 & 1)
 
 
-def test_bad_images_are_reported_and_a_second_run_does_the_rest(folder, tmp_path, images):
+def test_bad_images_are_reported_and_a_second_run_converts_the_others(folder, tmp_path, images):
     (folder / "cut.png").write_bytes((folder / "even/0.png").read_bytes()[:100])
     Image.fromarray(np.zeros((28, 30), np.uint8)).save(folder / "wide.jpg")
     Image.new("LAB", (28, 28)).save(folder / "lab.tif")
@@ -72,7 +72,7 @@ def test_bad_images_are_reported_and_a_second_run_does_the_rest(folder, tmp_path
     assert {path: path.stat().st_mtime_ns for path in files} == written
 
 
-def test_ctrl_c_leaves_only_whole_files(folder, tmp_path):
+def test_ctrl_c_leaves_only_complete_files(folder, tmp_path):
     for number in range(2000):
         (folder / f"{number}.png").hardlink_to(folder / "even" / "0.png")
     out = tmp_path / "out"
@@ -90,7 +90,7 @@ def test_ctrl_c_leaves_only_whole_files(folder, tmp_path):
         _, errors = job.communicate(timeout=120)
     finally:
         job.kill()
-    assert (job.returncode, errors) == (130, "interrupted; run the same command again to go on\n")
+    assert (job.returncode, errors) == (130, "interrupted; run the same command again to continue\n")
     files = [path for path in out.rglob("*") if path.is_file()]
     assert 0 < len(files) < 2000
     assert {path.suffix for path in files} == {".fmae"}

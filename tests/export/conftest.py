@@ -53,7 +53,7 @@ def random_images(model):
 
 @pytest.fixture(scope="module")
 def random_latents(model, random_images):
-    """Latents of the model, and as many random ones."""
+    """Latents of the model, and the same number of random latents."""
     latents = model.encoder(random_images.double() / 255)
     generator = torch.Generator().manual_seed(2)
     return torch.cat([latents, torch.randn(latents.shape, generator=generator, dtype=latents.dtype)])

@@ -1,4 +1,4 @@
-"""The graphs of a bundle as a whole: which images decide what, and models that are hard to quantise."""
+"""The graphs of a bundle together: the use of calibration images, and models that are hard to quantise."""
 
 import numpy as np
 import onnx
@@ -48,7 +48,7 @@ def test_layers_are_chosen_on_images_that_do_not_calibrate(model, train_images, 
     rows = {name: {image.numpy().tobytes() for image in images} for name, images in used.items()}
     assert not rows["calibration"] & rows["held out"]
     assert len(rows["calibration"]) + len(rows["held out"]) == 60
-    assert built.record["calibration_images"] == len(rows["calibration"]) == 30  # not the 4,000 asked for
+    assert built.record["calibration_images"] == len(rows["calibration"]) == 30  # not the requested 4,000
 
 
 def test_large_images_are_fewer_with_as_many_pixels(model, train_images, monkeypatch):

@@ -1,7 +1,9 @@
 """Export writes a complete bundle that passes the parity gates, or nothing."""
 
+import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import safetensors.numpy
 import torch
 
 from fmae_edge import Codec
+from fmae_edge.export.bundle_figures import measure_bit_costs, measure_rate
 from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.model.checkpoint import MODEL, RECIPE, load_checkpoint
@@ -27,6 +30,10 @@ def export(tmp_path, images, small_run):
         return export_bundle(run, load_checkpoint(run), pixels[:200], pixels[200:], target, "trial", **options)
 
     return export_run
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_written_bundle_has_its_figures(export, tmp_path, images):
@@ -47,24 +54,30 @@ def test_a_written_bundle_has_its_figures(export, tmp_path, images):
     sizes = [point["bytes_per_image"] for point in read.record["rate"].values()]
     assert sizes == sorted(sizes)
     assert all(cost > 0 for cost in read.qualities.bit_costs)
+    made = read_bundle(tmp_path / "made")
+    assert read.qualities.bit_costs == measure_bit_costs(made, images[:200])  # training images
+    assert read.record["rate"] == measure_rate(made, images[200:])  # test images
     symbols = Codec(tmp_path / "made", precision="fp32").encode(images[:200], dtype="int8")
     assert 100 <= abs(symbols.astype(int)).max() <= 127
     golden = safetensors.numpy.load((tmp_path / "made" / GOLDEN_NAME).read_bytes())
     np.testing.assert_array_equal(golden["images"], images[:8])  # training images
     assert os.listdir(tmp_path) == ["made"]
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o755
 
 
 def test_the_recipe_is_recorded_as_the_run_has_it(export, small_run):
     """Old runs recorded the options only, and the default bundle has exactly those."""
     manifest, _ = export()
     assert manifest.record["training"]["recipe"] == json.loads((small_run / RECIPE).read_text())
+    assert manifest.record["training"]["checkpoint_sha256"] == sha256_of(small_run / MODEL)
+    assert not manifest.record["parity"]["loss_allowed"]
     shipped = read_bundle(DEFAULT_BUNDLE).manifest
     assert shipped.record["training"]["recipe"] == json.loads((CHECKPOINT / RECIPE).read_text())
 
 
 @pytest.mark.parametrize(
     ("limit", "problem"),
-    [("_MAX_BUNDLE_BYTES", "a bundle may have at most"), ("_MAX_MANIFEST_BYTES", "manifest.json has more than")],
+    [("MAX_BUNDLE_BYTES", "a bundle may have at most"), ("MAX_MANIFEST_BYTES", "manifest.json has more than")],
 )
 def test_a_bundle_that_the_runtime_refuses_is_not_written(export, tmp_path, monkeypatch, limit, problem):
     monkeypatch.setattr(f"fmae_edge.runtime.bundle.bundle.{limit}", 1000)
@@ -105,7 +118,7 @@ def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypat
 
 def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
     before = (bundle / "manifest.json").read_bytes()
-    with pytest.raises(OutputError, match="exists already; use --force"):
+    with pytest.raises(OutputError, match="already exists; use --force"):
         export(target=bundle)
     assert (bundle / "manifest.json").read_bytes() == before
     export(target=bundle, force=True)
@@ -150,9 +163,7 @@ def test_a_model_for_images_of_another_size_is_refused(tmp_path, images):
 
 
 def test_the_shipped_bundle_was_made_from_the_shipped_checkpoint():
-    import hashlib
-
     training = read_bundle(DEFAULT_BUNDLE).manifest.record["training"]
-    assert training["checkpoint_sha256"] == hashlib.sha256((CHECKPOINT / MODEL).read_bytes()).hexdigest()
+    assert training["checkpoint_sha256"] == sha256_of(CHECKPOINT / MODEL)
     assert training["metrics"] == load_checkpoint(CHECKPOINT).metrics
     assert training["metrics"][-1]["test_mse"] <= 0.0052

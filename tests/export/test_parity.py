@@ -33,7 +33,7 @@ def some(images):
 
 
 @needs_data
-def test_the_shipped_bundle_on_the_whole_test_set(model, files, fashion_mnist, monkeypatch):
+def test_the_shipped_bundle_on_all_test_images(model, files, fashion_mnist, monkeypatch):
     """Measure one batch size, since all take a minute; the record must have the same figures for the others."""
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
     parity = measure_parity(model, files, torch.from_numpy(fashion_mnist.test))
@@ -98,7 +98,7 @@ def tensor_type(tensor):
         ("encoder.onnx", "dense.weight_scale", float("nan"), "PSNR lost"),
     ],
 )
-def test_a_graph_that_computes_something_else_is_caught(model, files, some, file, tensor, factor, gate):
+def test_a_graph_that_differs_from_the_model_is_detected(model, files, some, file, tensor, factor, gate):
     changed = files | {file: perturbed(files[file], tensor, factor)}
     failures = measure_parity(model, changed, some).failures()
     assert len([failure for failure in failures if gate in failure]) == 6  # 3 batches, optimised or not

@@ -94,7 +94,7 @@ def test_a_layer_is_fitted_to_the_quantised_outputs_of_the_layers_before_it():
     assert (coarse.quantise(x) * 0.5).mean() < x.mean() - 0.1
 
 
-def test_logits_have_the_range_in_which_a_grey_level_changes():
+def test_logits_have_the_range_in_which_a_gray_level_changes():
     dense = Dense("dense", 100 * torch.eye(3), torch.zeros(3))
     logits, sigmoid = quantise([dense, Sigmoid()], torch.rand(9, 3), LEVELS, int8_target("avx2"), "min-max")
     low = (logits.target.low - logits.target.zero_point) * logits.target.scale
@@ -136,10 +136,10 @@ def test_all_layers_run_in_int8_if_they_lose_little_together():
 
 def test_the_layers_that_lose_most_return_to_float_until_the_loss_is_small_enough():
     costs = {"a": 0.02, "b": 0.5, "c": 0.04, "d": 0.001}
-    asked = []
+    tried = []
 
     def psnr_with(names):
-        asked.append(names)
+        tried.append(names)
         return 20.0 - sum(cost for name, cost in costs.items() if name not in names)
 
     stay_float, choices = choose_layers(list(costs), frozenset(), 20.0, psnr_with)

@@ -1,4 +1,4 @@
-"""A comparison shows the pixels, the doubled differences, and the figures that it was given."""
+"""A comparison shows the pixels, the doubled differences, and its figures."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Figures show the pixels of the images they are given, in a shape that is easy to view."""
+"""Figures show the pixels of the images, in a shape that is easy to view."""
 
 import io
 

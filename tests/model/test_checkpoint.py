@@ -1,4 +1,4 @@
-"""A run folder is read completely, or refused with the name of the wrong file."""
+"""A run folder is read completely, or refused with the name of the invalid file."""
 
 import json
 import shutil
@@ -73,7 +73,7 @@ def test_a_config_that_does_not_fit_the_weights_is_refused(run, changes):
 
 
 def test_more_latents_than_the_payload_of_a_file_holds_are_refused(run):
-    assert ModelConfig(latent_size=16383).latent_size == 16383  # 4 bytes each and 1 make 65,533
+    assert ModelConfig(latent_size=16383).latent_size == 16383  # 4 bytes each plus 1 are 65,533
     with pytest.raises(ValueError, match=r"latent_size is 16384; it must be at most 16383, .* payload"):
         ModelConfig(latent_size=16384)
     change_config(run, latent_size=16384)
@@ -84,7 +84,7 @@ def test_more_latents_than_the_payload_of_a_file_holds_are_refused(run):
 @pytest.mark.parametrize("changes", [{"latent_size": "64"}, {"image_size": 300}, {"depth": 3}, {"widths": 5}])
 def test_an_invalid_config_is_refused(run, changes):
     change_config(run, **changes)
-    with pytest.raises(RunError, match="not a ModelConfig"):
+    with pytest.raises(RunError, match="not a valid ModelConfig"):
         load_checkpoint(run)
 
 
@@ -121,7 +121,7 @@ def test_a_missing_weight_is_refused(run):
 
 def test_a_run_is_never_started_over_another(run):
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    with pytest.raises(RunError, match="exists already; continue with --resume"):
+    with pytest.raises(RunError, match="already exists; continue with --resume"):
         start_run(run, ModelConfig(), Recipe())
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 

@@ -20,7 +20,7 @@ def long_list(images):
     return [image for _ in range(5) for image in images]  # more than one array is made of
 
 
-def test_long_lists_are_as_good_as_arrays(codec, images):
+def test_long_lists_give_the_same_results_as_arrays(codec, images):
     levels = np.concatenate([images] * 5)
     for many in (levels, levels / np.float32(255)):
         latents = codec.encode(many)
@@ -76,7 +76,7 @@ def test_short_lists_have_one_kind_of_numbers(codec, images):
         codec.encode([mask, mask > 0])
     with pytest.raises(InputError, match="latents have dtypes float32 and int8; expected one for all"):
         codec.decode([np.zeros(64, np.int8), np.zeros(64, np.float32)])
-    # Arrays of one kind, with Python numbers beside them, are accepted
+    # Arrays of one kind, mixed with Python numbers, are accepted
     expected = codec.encode(np.array([real, real + 1]))
     rows = [[np.float32(1), *[1] * 27]] * 28
     for some in ([real, np.float32(mask)], [real, mask.tolist()], [real.tolist(), mask.tolist()], [real, rows]):
@@ -97,7 +97,7 @@ class Lazy(Sequence):
 
 
 @pytest.mark.parametrize("kind", [deque, UserList, Lazy])
-def test_any_sequence_is_as_good_as_a_list(codec, images, kind):
+def test_any_sequence_gives_the_same_results_as_a_list(codec, images, kind):
     palette = Image.fromarray(images[0]).quantize(8)
     for call in (codec.encode, codec.compress_batch):
         with pytest.raises(InputError, match="an image has Pillow mode P"):
@@ -148,7 +148,7 @@ def test_a_list_that_becomes_shorter_is_refused(codec, images):
             call(Shrinks(long_list(images)))
 
 
-def test_tensors_of_any_kind_are_taken(codec, images):
+def test_tensors_of_any_kind_are_accepted(codec, images):
     real = torch.from_numpy(images[:4] / 255)
     halves = real.to(torch.bfloat16)
     expected = codec.encode(real.numpy())
@@ -187,7 +187,7 @@ def test_integers_outside_0_to_255_are_refused(codec, images, level):
         codec.encode(some)
 
 
-def test_an_array_of_other_integers_is_refused_with_the_way_out(codec, images):
+def test_an_array_of_other_integers_is_refused_with_advice(codec, images):
     for dtype in (np.int64, np.uint16, np.int8):
         image = images[0].astype(dtype)
         for some in (image, [image, image], [list(row) for row in image]):

@@ -60,7 +60,7 @@ codec.decompress_iter(["img.fmae"])
 """
 
 
-def test_mypy_refuses_paths_and_takes_what_works(tmp_path):
+def test_mypy_refuses_paths_and_accepts_valid_arguments(tmp_path):
     for name, calls in (("right.py", RIGHT), ("wrong.py", WRONG)):
         (tmp_path / name).write_text(START.strip() + calls)
     done = subprocess.run(

@@ -19,7 +19,7 @@ from fmae_edge.runtime.errors import DiskError, OutputError
 def test_nothing_is_overwritten_without_force(tmp_path):
     path = tmp_path / "out"
     write_file(path, b"first")
-    with pytest.raises(OutputError, match="exists already; use --force"):
+    with pytest.raises(OutputError, match="already exists; use --force"):
         write_file(path, b"second")
     assert path.read_bytes() == b"first"
     write_file(path, b"second", force=True)
@@ -52,7 +52,7 @@ def test_without_links_a_file_is_renamed(tmp_path, monkeypatch):
     assert (tmp_path / "x").read_bytes() == b"content"
     (tmp_path / "dangling").symlink_to("nowhere")
     for name in ("x", "dangling"):
-        with pytest.raises(OutputError, match="exists already"):
+        with pytest.raises(OutputError, match="already exists"):
             write_file(tmp_path / name, b"other")
     assert (tmp_path / "dangling").is_symlink()
 
@@ -60,7 +60,7 @@ def test_without_links_a_file_is_renamed(tmp_path, monkeypatch):
 def test_a_dangling_link_counts_as_a_file(tmp_path):
     path = tmp_path / "link"
     path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="already exists"):
         write_file(path, b"content")
 
 
@@ -91,7 +91,7 @@ def test_folders_that_cannot_be_written_to_are_refused(tmp_path):
     with pytest.raises(OutputError, match="not a folder"):
         write_file(tmp_path / "file" / "out", b"")
     if Path("/proc").is_dir():
-        with pytest.raises(OutputError, match="its folder /proc takes no files"):
+        with pytest.raises(OutputError, match="no files can be created in its folder /proc"):
             write_file(Path("/proc/out"), b"")
 
 

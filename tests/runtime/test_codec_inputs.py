@@ -67,7 +67,7 @@ def test_a_dtype_is_a_name_or_a_type(codec, images):
     for name in ("float32", "float16", "int8"):
         np.testing.assert_array_equal(codec.encode(images, getattr(np, name)), codec.encode(images, name))
     for wrong in ("nonsense", np.int32, 3, ("f4", "f2"), {}):
-        with pytest.raises(InputError, match="latent dtype is"):
+        with pytest.raises(InputError, match="dtype of latents is"):
             codec.encode(images, wrong)
 
 
@@ -92,7 +92,7 @@ def test_a_stack_of_one_is_one_image(codec, images):
 
 
 @pytest.mark.parametrize("shape", [(2, 28, 28), (2, 1, 28, 28), (0, 28, 28), (1, 2, 28, 28), (1, 1, 1, 28, 28)])
-def test_a_message_shows_the_shape_that_was_given(codec, shape):
+def test_a_message_shows_the_shape_of_the_argument(codec, shape):
     some = np.zeros(shape, np.uint8)
     said = r"images have shape \(" + ", ".join(map(str, shape)) + r"\); expected"
     with pytest.raises(InputError, match=said):

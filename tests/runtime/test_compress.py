@@ -159,7 +159,7 @@ def test_many_threads_share_a_codec(images):
         assert list(pool.map(codec.compress, images[:32])) == expected
 
 
-def test_names_travel(images):
+def test_names_come_back(images):
     assert CODEC.names(CODEC.compress_batch(images[:2], names=["a", "b"])) == ("a", "b")
     assert CODEC.names(CODEC.compress_batch(images[:2])) is None
     with pytest.raises(InputError, match="list of 2 names"):

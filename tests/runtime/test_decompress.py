@@ -40,7 +40,7 @@ def test_a_damaged_file_is_not_described(images):
             CODEC.inspect(damaged)
 
 
-def test_a_million_claimed_images_are_counted_at_once():
+def test_a_million_claimed_images_are_counted_immediately():
     assert len(MILLION) == 131_090
     started = time.perf_counter()
     assert CODEC.inspect(MILLION).images == 1 << 20
@@ -57,7 +57,7 @@ def test_a_million_claimed_images_are_counted_at_once():
         lambda content, most: CODEC.symbols(content, max_images=most),
     ],
 )
-def test_more_images_than_max_images_are_refused_at_once(images, call):
+def test_more_images_than_max_images_are_refused_immediately(images, call):
     stack = CODEC.compress_batch(images[:3])
     np.testing.assert_array_equal(np.ravel(call(stack, 3))[:784], np.ravel(call(stack, None))[:784])
     tracemalloc.start()
@@ -75,7 +75,7 @@ def test_more_images_than_max_images_are_refused_at_once(images, call):
             call(stack, wrong)
 
 
-def test_max_images_is_checked_where_it_is_given():
+def test_max_images_is_checked_at_the_call():
     with pytest.raises(InputError, match="max_images is -1; expected 0 or more"):
         CODEC.decompress_iter([], max_images=-1)
 

@@ -61,7 +61,7 @@ def test_a_limit_is_kept_to_the_byte(images):
 def test_too_small_a_limit_is_refused_with_the_bytes_needed(images):
     fewest = len(CODEC.compress(images[0], 1))
     for most in (fewest - 1, 7, 0, -5):
-        with pytest.raises(InputError, match=f"max_bytes is {most}, and the lowest quality takes {fewest} bytes"):
+        with pytest.raises(InputError, match=f"max_bytes is {most}, but the lowest quality takes {fewest} bytes"):
             CODEC.compress(images[0], max_bytes=most)
     stack = len(CODEC.compress_batch(images, 1))
     with pytest.raises(InputError, match=f"the lowest quality takes {stack} bytes"):

@@ -79,5 +79,5 @@ def test_a_bundle_made_in_memory_is_checked_as_one_in_a_folder():
     entries = {**SHIPPED.manifest.files, "decoder.onnx": FileEntry.of(b"no graph")}
     with pytest.raises(BundleError, match=r"bundle 'fashion-mnist': decoder\.onnx is not an ONNX graph"):
         Bundle.of(replace(SHIPPED.manifest, files=entries), {**SHIPPED.files, "decoder.onnx": b"no graph"})
-    with pytest.raises(BundleError, match=r"manifest\.json is not complete"):
+    with pytest.raises(BundleError, match=r"manifest\.json is incomplete or invalid"):
         Bundle.of(replace(SHIPPED.manifest, image_height=0), SHIPPED.files)

@@ -8,19 +8,19 @@ import sys
 
 import pytest
 
-from fmae_edge.runtime import atomic_write as output
+from fmae_edge.runtime import atomic_write
 from fmae_edge.runtime.atomic_write import replacing, write_file
 
 OLD, NEW = b"old" * 100, b"new" * 200
 
 
 def write_and_act(number, act, path):
-    """Write NEW, and act before the `number`-th line of atomic_write.py runs; return whether it has as many."""
+    """Write NEW, and act before line `number` of atomic_write.py runs. Return False if it has fewer lines."""
     seen = 0
 
     def trace(frame, event, _):
         nonlocal seen
-        if frame.f_code.co_filename != output.__file__:
+        if frame.f_code.co_filename != atomic_write.__file__:
             return None
         if event == "line":
             seen += 1
@@ -38,11 +38,11 @@ def write_and_act(number, act, path):
 
 
 def remove_left_over(folder):
-    output._remove_left_over.__wrapped__(folder)
+    atomic_write._remove_left_over.__wrapped__(folder)
 
 
 def killed(number, path):
-    """Kill a writing process at a line; return whether it got there."""
+    """Kill a writing process at a line; return whether it reached the line."""
     child = os.fork()
     if child == 0:
         try:
@@ -53,7 +53,7 @@ def killed(number, path):
 
 
 def interrupted(number, path):
-    """Press Ctrl-C at a line; return whether the process got there."""
+    """Press Ctrl-C at a line; return whether the process reached the line."""
 
     def press():
         raise KeyboardInterrupt

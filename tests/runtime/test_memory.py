@@ -1,4 +1,4 @@
-"""A call with any number of images takes little memory beside its arguments and its result."""
+"""A call with any number of images takes little memory in addition to its arguments and its result."""
 
 import subprocess
 import sys
@@ -33,12 +33,12 @@ def extra(call):
     Path("/proc/self/clear_refs").write_text("5")
     before = kilobytes("VmRSS")
     result = call()
-    beside = kilobytes("VmHWM") - before
-    return result, beside / 1024
+    in_addition = kilobytes("VmHWM") - before
+    return result, in_addition / 1024
 
 def report(name, call, result_bytes):
-    result, beside = extra(call)
-    print(name, beside - result_bytes(result) / 2**20)
+    result, in_addition = extra(call)
+    print(name, in_addition - result_bytes(result) / 2**20)
     return result
 
 def array_bytes(array):
@@ -161,12 +161,12 @@ def megabytes_beside(calls, bundle, precision, count):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
-def test_memory_beside_input_and_result_does_not_grow_with_the_number_of_images(bundle):
+def test_memory_apart_from_input_and_result_does_not_grow_with_the_number_of_images(bundle):
     graphs = fast_graphs()
     for name, content in graphs.items():
         (bundle / name).write_bytes(content)
     entries = {name: FileEntry.of(content) for name, content in graphs.items()}
-    rewrite(bundle, lambda content: content["files"].update({n: vars(entry) for n, entry in entries.items()}))
+    rewrite(bundle, lambda content: content["files"].update({n: entry._asdict() for n, entry in entries.items()}))
     measured = megabytes_beside(_MANY, bundle, "int8", 40_000)
     assert len(measured) == 12
     for call, megabytes in measured.items():

@@ -1,5 +1,8 @@
 """A parsed .fmae file decodes as its bytes do, and is not checked again."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -42,10 +45,18 @@ def test_a_parsed_file_is_described_as_its_bytes_are(contents):
     assert (stack.single, stack.quality, len(stack.payloads)) == (False, 5, 3)
 
 
-def test_a_stack_of_one_image_is_told_from_a_single_image(images):
+def test_a_stack_of_one_image_differs_from_a_single_image(images):
     stack, single = CODEC.parse(CODEC.compress_batch(images[:1])), CODEC.parse(CODEC.compress(images[0]))
     assert (stack.single, CODEC.decompress(stack).shape) == (False, (1, 28, 28))
     assert (single.single, CODEC.decompress(single).shape) == (True, (28, 28))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda file: pickle.loads(pickle.dumps(file))])
+def test_a_parsed_file_goes_to_another_process(contents, copied):
+    for content in contents:
+        file = copied(copied(CODEC.parse(content)))
+        np.testing.assert_array_equal(CODEC.decompress(file), CODEC.decompress(content))
+        assert CODEC.inspect(file) == CODEC.inspect(content)
 
 
 def test_check_codes_are_computed_once(contents, monkeypatch):
@@ -89,7 +100,7 @@ def test_a_codec_of_another_bundle_refuses_a_parsed_file(contents, bundle):
             next(other.decompress_iter([file]))
 
 
-def test_a_codec_of_the_same_bundle_takes_a_parsed_file(contents):
+def test_a_codec_of_the_same_bundle_accepts_a_parsed_file(contents):
     for content in contents:
         other = Codec(precision="fp32")
         np.testing.assert_array_equal(other.decompress(CODEC.parse(content)), other.decompress(content))

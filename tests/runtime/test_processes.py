@@ -157,7 +157,7 @@ def test_a_relative_path_works_for_a_process_in_another_folder(bundle, tmp_path,
     assert pickle.loads(pickled).manifest == CODEC.manifest
 
 
-def test_unpickling_notices_that_the_bundle_was_replaced(bundle):
+def test_unpickling_detects_that_the_bundle_was_replaced(bundle):
     pickled = pickle.dumps(Codec(bundle))
     manifest = bundle / "manifest.json"
     manifest.write_text(manifest.read_text() + "\n")
@@ -175,7 +175,7 @@ def test_pools_of_processes(images, method):
 
 
 def run(code):
-    """Run Python with several threads of OpenBLAS, also if these tests run with one."""
+    """Run Python with several threads of OpenBLAS, even if these tests run with one."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=150, check=False, env=environment

@@ -15,7 +15,7 @@ from tests.conftest import REPOSITORY
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("dtype", LATENT_DTYPES)
-def test_real_images_survive(images, precision, dtype):
+def test_real_images_come_back_with_little_error(images, precision, dtype):
     codec = Codec(precision=precision)
     latents = codec.encode(images, dtype=dtype)
     assert latents.shape == (256, 64)

@@ -1,7 +1,7 @@
 """The golden files of versions 1 and 2 of the .fmae format can be read; they are never written again.
 
 A change of the meaning of these bytes, or of the bytes for these symbols, needs a new version, and these files
-stay readable. They have small priors of their own, so a new default bundle changes nothing here.
+stay readable. They have their own small priors, so a new default bundle changes nothing here.
 """
 
 import json

@@ -102,7 +102,7 @@ def test_other_images_than_the_recipe_records_are_refused(tmp_path, tensors, kin
     before = (tmp_path / "run" / RESUME).read_bytes()
     first, second = tensors
     other = (first.flip(0), second) if kind == "training" else (first, second[:-1])
-    with pytest.raises(RunError, match=f"other {kind} images .recorded: .*, given: .*--data"):
+    with pytest.raises(RunError, match=f"other {kind} images .recorded: .*, now: .*--data"):
         run_once(tmp_path / "run", other, recipe=recipe)
     assert (tmp_path / "run" / RESUME).read_bytes() == before
     run_once(tmp_path / "run", tensors, recipe=recipe)

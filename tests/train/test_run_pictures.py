@@ -213,5 +213,5 @@ def test_a_folder_with_pictures_is_not_started_in(tmp_path, tensors):
     metrics = [{"epoch": 1, "train_loss": 0.1, "test_mse": 0.1, "test_psnr_pooled": 10, "test_psnr_per_image": 10}]
     with RunPictures(run, tensors[1]) as made:
         made.on_measured(metrics, np.zeros((50, 28, 28), np.float32))
-    with pytest.raises(RunError, match="exists already"):
+    with pytest.raises(RunError, match="already exists"):
         start_run(run, CONFIG, RECIPE)

@@ -29,7 +29,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return one chart per quantity that the epochs of a training have: loss, PSNR, bytes per image."""
+    """Return one chart per quantity in the metrics of a training: loss, PSNR, bytes per image."""
     charts = {}
     for name, title, label, curves in (
         ("loss", "Training loss", "loss", (("train_loss", "training loss"),)),
@@ -50,13 +50,13 @@ def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
             ends = "; ".join(
                 f"{legend} from {points[0][1]:.4g} to {points[-1][1]:.4g}" for legend, points in lines
             )
-            spoken = f"{title} over {len(metrics)} epochs: {ends}."
-            charts[name] = _training_chart(title, label, lines, spoken, f"training {name}")
+            description = f"{title} over {len(metrics)} epochs: {ends}."
+            charts[name] = _training_chart(title, label, lines, description, f"training {name}")
     return charts
 
 
 def _training_chart(
-    title: str, label: str, lines: Sequence[tuple[str, list[tuple[float, float]]]], spoken: str, salt: str
+    title: str, label: str, lines: Sequence[tuple[str, list[tuple[float, float]]]], description: str, salt: str
 ) -> str:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=_SIZE, layout="constrained")
@@ -77,7 +77,7 @@ def _training_chart(
         panel.grid(alpha=0.3)
         if len(lines) > 1:
             panel.legend(frameon=False)
-        return to_svg(figure, spoken, salt)
+        return to_svg(figure, description, salt)
 
 
 def histogram_chart(figures: dict[str, Any]) -> str:
@@ -105,11 +105,11 @@ def histogram_chart(figures: dict[str, Any]) -> str:
                 )
         panel.set(xlabel="PSNR per image, in dB", ylabel="images", ylim=(0, top))
         panel.grid(alpha=0.3, axis="y")
-        spoken = (
+        description = (
             f"Histogram of the PSNR of {sum(counts)} images, from {edges[0]:.1f} to {edges[-1]:.1f} dB; "
             f"most lie between {edges[int(np.argmax(counts))]:.1f} and {edges[int(np.argmax(counts)) + 1]:.1f} dB."
         )
-        return to_svg(figure, spoken, "histogram")
+        return to_svg(figure, description, "histogram")
 
 
 def rate_charts(evaluation: Evaluation) -> list[str]:
@@ -128,13 +128,13 @@ def rate_charts(evaluation: Evaluation) -> list[str]:
         figures = plot_rate_apart(drawn[0], drawn[1], (float(low), float(high)))
         for figure, words in zip(figures, ("one image per file", "100 images per file"), strict=True):
             names = ", ".join(evaluation.codecs())
-            spoken = f"PSNR over bytes per image, {words}: {names}. The tables below list every point."
-            charts.append(to_svg(figure, spoken, words))
+            description = f"PSNR over bytes per image, {words}: {names}. The tables below list every point."
+            charts.append(to_svg(figure, description, words))
     return charts
 
 
-def to_svg(figure: Figure, spoken: str, salt: str) -> str:
-    """Return a figure as an inline SVG element with `spoken` as its description for screen readers.
+def to_svg(figure: Figure, description: str, salt: str) -> str:
+    """Return a figure as an inline SVG element with a `description` for screen readers.
 
     The same figure and `salt` give the same bytes; figures with different salts have different ids.
     """
@@ -142,8 +142,8 @@ def to_svg(figure: Figure, spoken: str, salt: str) -> str:
         words.set_color("black")  # the colours of curves are too pale for letters
     stream = io.StringIO()
     with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)
     drawing = stream.getvalue()
     inside = drawing[drawing.index("<defs>") : drawing.rindex("</svg>")]
     inside = re.sub(r'<g id="[^"]*">', "<g>", inside)
@@ -151,7 +151,7 @@ def to_svg(figure: Figure, spoken: str, salt: str) -> str:
     inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)
     (box,) = re.findall(r'viewBox="[^"]*"', drawing)
     return (
-        f'<svg role="img" aria-label="{escape(spoken)}" {box} fill="currentColor" '
-        f'stroke-linejoin="round" stroke-linecap="butt"><title>{escape(spoken)}</title>\n'
+        f'<svg role="img" aria-label="{escape(description)}" {box} fill="currentColor" '
+        f'stroke-linejoin="round" stroke-linecap="butt"><title>{escape(description)}</title>\n'
         f"{_INK.sub('currentColor', inside)}</svg>"
     )

@@ -20,7 +20,7 @@ _GAMMA = 0.7  # makes dark clothes visible on the black background
 
 @dataclass(frozen=True)
 class LatentMap:
-    """The positions of N latents (N, 2) in [0, 1], x to the right and y down, and the method that found them."""
+    """The positions of N latents (N, 2) in [0, 1], x to the right and y down, and the name of the method."""
 
     places: Floats
     method: str
@@ -77,8 +77,8 @@ def _first_two_components(latents: NDArray[np.float32]) -> Floats:
     centred = latents.astype(np.float64) - latents.mean(axis=0, dtype=np.float64)
     left, scales, _ = np.linalg.svd(centred, full_matrices=False)
     places = np.zeros((len(latents), 2))
-    found = (left * scales)[:, :2]
-    places[:, : found.shape[1]] = found
+    components = (left * scales)[:, :2]
+    places[:, : components.shape[1]] = components
     return places
 
 

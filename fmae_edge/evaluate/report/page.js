@@ -1,5 +1,5 @@
 "use strict";
-// The map: show the image nearest to the pointer, or at the rank of the slider, beside its reconstruction.
+// The map: show the image nearest to the pointer, or at the rank of the slider, next to its reconstruction.
 (() => {
   const { map } = JSON.parse(document.getElementById("figures").textContent);
   if (!map) return;

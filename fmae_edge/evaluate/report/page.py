@@ -1,4 +1,4 @@
-"""Render the page: a template filled with figures and images, which loads nothing from the network."""
+"""Render the page from a template, figures and images. It loads nothing from the network."""
 
 import base64
 import hashlib
@@ -42,7 +42,7 @@ def render_page(
     evaluation: Evaluation | None,
     sources: dict[str, str],
 ) -> bytes:
-    """Return the HTML of a page with `figures`, which `build_figures` made from the other arguments.
+    """Return the HTML of a page with `figures`, the result of `build_figures` for the other arguments.
 
     `sources` maps "rate" and "speed" to the command that measured these figures.
     """
@@ -81,7 +81,7 @@ def to_json(figures: dict[str, Any]) -> str:
 
 
 def _figure(figures: dict[str, Any], path: str, spec: str, unit: str) -> Markup:
-    """Return an element with the figure at a path such as "measured.passes.0.ssim", formatted and exact."""
+    """Return an element for the figure at a path such as "measured.passes.0.ssim", with its exact value."""
     value: Any = figures
     for step in path.split("."):
         value = value[int(step)] if isinstance(value, list) else value[step]
@@ -105,7 +105,7 @@ def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("parity", "Parity", recorded["parity"]),
         ("speed", "Speed", True),
     )
-    return [(name, title) for name, title, there in sections if there]
+    return [(name, title) for name, title, has_content in sections if has_content]
 
 
 def _parity_rows(parity: dict[str, Any] | None) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ def build_figures(
     evaluation: Evaluation | None,
     bench: Bench,
 ) -> dict[str, Any]:
-    """Return the figures of a page; parts that were not measured and numbers that are not finite are None."""
+    """Return the figures of a page; parts without a measurement and numbers that are not finite are None."""
     figures = {
         "bundle": _bundle(manifest),
         "machine": {"fmae_edge": __version__, **describe_machine()},
@@ -37,8 +37,8 @@ def build_figures(
         "rate": None if evaluation is None else _rate(evaluation),
         "speed": _speed(bench),
     }
-    found: dict[str, Any] = _finite(figures)
-    return found
+    finite: dict[str, Any] = _finite(figures)
+    return finite
 
 
 def _bundle(manifest: Manifest) -> dict[str, Any]:
@@ -155,9 +155,9 @@ def _rate(evaluation: Evaluation) -> dict[str, Any]:
                 "codec": codec,
                 "anchor": anchor,
                 **{
-                    packing: None if found is None else vars(found)
+                    packing: None if difference is None else vars(difference)
                     for packing in reference
-                    for found in (differences[codec, anchor, packing],)
+                    for difference in (differences[codec, anchor, packing],)
                 },
             }
             for codec, anchor in pairs
@@ -198,7 +198,7 @@ def _speed(bench: Bench) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Replace each number that JSON cannot represent by None."""
+    """Replace each number that JSON cannot represent with None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

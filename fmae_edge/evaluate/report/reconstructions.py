@@ -36,7 +36,7 @@ class Pass:
 class Measured:
     """N test images (N, height, width[, 3]), their float32 latents (N, latent_size), and their reconstructions.
 
-    The last of `passes` is the one that users of the bundle get: from files, or from latents without a prior.
+    The last of `passes` has the images that users of the bundle get: from files, or from latents without a prior.
     """
 
     images: Pixels
@@ -78,13 +78,13 @@ def absolute_error(originals: Pixels, decoded: Pixels) -> Floats:
 
 
 def _pass(name: str, images: Pixels, decoded: Pixels, file_bytes: NDArray[np.int64] | None) -> Pass:
-    pixels, found = images / np.float32(255), decoded / np.float32(255)
-    mse = mse_per_image(pixels, found)
+    originals, reconstructions = images / np.float32(255), decoded / np.float32(255)
+    mse = mse_per_image(originals, reconstructions)
     return Pass(
         name=name,
         decoded=decoded,
         mse=mse,
         psnr=np.array([psnr(error) for error in mse]),
-        ssim=ssim_per_image(pixels, found),
+        ssim=ssim_per_image(originals, reconstructions),
         file_bytes=file_bytes,
     )

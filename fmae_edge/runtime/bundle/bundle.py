@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from fmae_edge.runtime.bundle.manifest import (
 from fmae_edge.runtime.errors import BundleError, InputError, shown
 
 DEFAULT_BUNDLE = Path(__file__).parents[2] / "bundles" / "default"
-# A file that is larger than images of the bundle's size justify is not read
+# A file is not read if it is larger than images of the bundle's size justify
 MAX_BUNDLE_BYTES = 256 << 20  # of all files
 MAX_MANIFEST_BYTES = 2 << 20  # 65,536 latents take 1.6 MB
 MAX_FILES = 16
@@ -33,8 +34,9 @@ _NAMES_BYTES = 1 << 20  # of a graph, for everything but its weights
 class Bundle:
     """A bundle in memory: its manifest and the bytes of its files, all checked.
 
-    `path` is the folder it was read from, None if it was made in memory. `files` may be some of the files only.
-    `sha256` is that of manifest.json, which lists those of all other files, so it stands for the whole bundle.
+    `path` is the folder it was read from, None if it was made in memory. `files` may contain only some of the
+    files. `sha256` is the hash of manifest.json. This file lists the hashes of all others, so it identifies the
+    complete bundle.
     """
 
     path: Path | None
@@ -60,11 +62,11 @@ class Bundle:
 
     @property
     def where(self) -> str:
-        """The bundle's folder, or its name if it has none: the beginning of messages."""
+        """The bundle's folder, or its name if it has no folder. Messages about the bundle begin with it."""
         return _where(self.path, self.manifest)
 
     def file(self, name: str) -> bytes:
-        """Return the bytes of a file, from the folder if it was left out.
+        """Return the bytes of a file; it is read from the folder if `files` does not contain it.
 
         Raises BundleError as `read_bundle` does.
         """
@@ -188,10 +190,11 @@ def most_bytes(name: str, pixels: int, latents: int) -> int:
 def _read(path: Path, name: str, limit: int) -> bytes:
     """Read at most `limit` bytes and one more, enough to notice that a file is longer."""
     try:
-        if (path / name).exists() and not (path / name).is_file():
+        file_path = path / name
+        if not stat.S_ISREG(file_path.stat().st_mode):
             raise BundleError(f"{path}: {name} is not a regular file")
-        with (path / name).open("rb") as file:
-            # Not more than the file has: `read` allocates what it is asked for before it reads
+        with file_path.open("rb") as file:
+            # Not more than the file has: `read` allocates the requested number of bytes before it reads
             return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except FileNotFoundError:
         raise BundleError(f"{path}: {name} is missing, so the bundle is incomplete") from None

@@ -1,11 +1,11 @@
 """Check a graph before onnxruntime sees it: its ports, each operator, and the resources needed for one image.
 
-The graphs of bundles are chains: each operator takes the result of the one before it, and constants. So the shape
-of every result follows from that of the input, and so do the memory and the multiply-adds.
+The graphs of bundles are chains: each operator takes the result of the previous operator, and constants. So the
+shape of every result follows from that of the input, and so do the memory and the multiply-adds.
 
 Hashes do not protect against the maker of a bundle. So a graph may need at most a multiple of what the default
-bundle's graphs need for images of its size. A bundle from a stranger costs memory and time in proportion to its
-images.
+bundle's graphs need for images of its size. An untrusted bundle takes memory and time in proportion to the size of
+its images.
 """
 
 import math
@@ -22,7 +22,7 @@ _LEAST_SIZE = 1024
 
 
 class Needs(NamedTuple):
-    """Resources that a graph needs for one image, or may need."""
+    """Resources that a graph needs for one image, or the limits on them."""
 
     values_at_once: int  # in the result of one operator
     values: int  # in the results of all operators
@@ -32,7 +32,7 @@ class Needs(NamedTuple):
 
 
 def most_needs(pixels: int, latents: int) -> Needs:
-    """Return what a graph may need for images of `pixels` numbers, all channels counted, and `latents` numbers.
+    """Return the limits of a graph for images of `pixels` values, counting all channels, and `latents` latents.
 
     Per pixel or latent, the default bundle's graphs, and those that are not rewritten, need up to 30 values in one
     result, 125 in all results and 10,000 multiply-adds; they have 500,000 weights. A model with four times as many
@@ -52,7 +52,7 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
     """Raise BundleError unless `model` is a graph that a bundle may have; `where` names it in messages.
 
     It must have one input `takes` and one output `gives` (name, shape of one image), only known operators, and
-    need at most `most`.
+    need no more than `most`.
     """
     try:
         graph = read_graph(model)
@@ -82,8 +82,8 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
 def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value:
     """Return the input or output of a graph, if it has the name and shape that the manifest needs."""
     if [(port.name, port.shape) for port in ports] != [(name, (None, *shape))]:
-        found = {port.name: port.shape for port in ports}
-        raise BundleError(f"{where} has {shown(found)} where the manifest needs {{{name!r}: (None, *{shape})}}")
+        actual = {port.name: port.shape for port in ports}
+        raise BundleError(f"{where} has {shown(actual)} where the manifest needs {{{name!r}: (None, *{shape})}}")
     dtypes = {FLOAT: "float32", UINT8: "uint8"} if name == "image" else {FLOAT: "float32"}
     if ports[0].dtype not in dtypes:
         raise BundleError(
@@ -126,7 +126,7 @@ def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value
 
 
 def _values(value: Value) -> int:
-    """Return the number of values onnxruntime holds for a result; it pads real images to 16 channels."""
+    """Return the number of values onnxruntime stores for a result; it pads float images to 16 channels."""
     if value.dtype == FLOAT and len(value.shape) == 3:
         channels, height, width = value.shape
         return -(-channels // _CHANNEL_BLOCK) * _CHANNEL_BLOCK * height * width

@@ -2,7 +2,7 @@
 
 `manifest.json` has a format version, the geometry that the runtime needs, the SHA-256 and size of every other
 file, and a record for people (training, quantisation, parity, quality, tools), which the runtime does not use. Its
-`checksum` covers everything else in it, so that a changed figure is noticed as a changed weight is.
+`checksum` covers everything else in it, so a changed figure is detected, like a changed weight.
 """
 
 import hashlib
@@ -10,8 +10,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from fmae_edge.runtime.errors import BundleError, shown
 
@@ -39,8 +39,7 @@ _MAX_UNIT = 1e24  # the largest latent of any file is a finite float32
 _MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
 
 
-@dataclass(frozen=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """Size in bytes and SHA-256 (hex) of one file of a bundle."""
 
     size: int
@@ -52,12 +51,11 @@ class FileEntry:
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
-@dataclass(frozen=True)
-class Qualities:
+class Qualities(NamedTuple):
     """The quantisers of .fmae files: a symbol times `steps[quality - 1]` times `unit` is the latent value.
 
-    `bit_costs` is the value of a bit at each quality, in mean squared error of pixels in [0, 1]: the slope of the
-    bundle's own rate-distortion curve. An encoder with effort uses it to weigh error against bits.
+    `bit_costs` is the cost of one bit at each quality, in mean squared error of pixels in [0, 1]: the slope of the
+    bundle's rate-distortion curve. With an effort above 0, the encoder uses it to weigh error against bits.
     """
 
     unit: float
@@ -67,8 +65,7 @@ class Qualities:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A bundle's description of itself.
-
+    """The content of a bundle's manifest.json.
     `latent_steps` has one quantiser step per latent dimension: an int8 symbol times its step is the latent value.
     `qualities` are those of .fmae files, None in bundles of format version 1 or 2. `record` is for people: nothing
     in it changes the results.
@@ -120,8 +117,8 @@ class Manifest:
                 "preprocessing": "layout NCHW; int8 graphs: uint8 as it is; fp32 graphs: uint8 / 255 as float32",
             },
             "latent": {"size": self.latent_size, "steps": list(self.latent_steps)},
-            **({"qualities": asdict(self.qualities)} if self.qualities else {}),
-            "files": {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in self.files.items()},
+            **({"qualities": self.qualities._asdict()} if self.qualities else {}),
+            "files": {name: entry._asdict() for name, entry in self.files.items()},
             "record": dict(self.record),
         }
         content["checksum"] = manifest_checksum(content)
@@ -140,7 +137,9 @@ class Manifest:
         if not isinstance(content, dict):
             raise BundleError(f"{where}: {MANIFEST_NAME} must be a JSON object")
         if not _is_plain(content, _MAX_NESTING):  # Python can read some JSON that it cannot write
-            raise BundleError(f"{where}: {MANIFEST_NAME} has NaN, infinity or over {_MAX_NESTING} levels")
+            raise BundleError(
+                f"{where}: {MANIFEST_NAME} contains NaN, infinity or more than {_MAX_NESTING} levels of nesting"
+            )
         version = content.get("format_version")
         if type(version) is not int or version < 1:
             raise BundleError(
@@ -159,7 +158,7 @@ class Manifest:
         try:
             return cls._from_content(content, where)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f"{where}: {MANIFEST_NAME} is not complete ({shown(error)})") from None
+            raise BundleError(f"{where}: {MANIFEST_NAME} is incomplete or invalid ({shown(error)})") from None
 
     @classmethod
     def _from_content(cls, content: dict[str, Any], where: str) -> "Manifest":
@@ -217,11 +216,15 @@ def _integer(text: str) -> int:
 
 
 def _is_plain(value: Any, levels: int) -> bool:
-    """Whether all numbers in a JSON value are finite, and it has at most `levels` levels."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_is_plain(part, levels - 1) for part in parts)
+    """Return whether all numbers in a JSON object or array are finite, and it has at most `levels` levels."""
+    for part in value.values() if isinstance(value, dict) else value:
+        if isinstance(part, float):
+            plain = math.isfinite(part)
+        else:
+            plain = levels > 1 and (not isinstance(part, dict | list) or _is_plain(part, levels - 1))
+        if not plain:
+            return False
+    return True
 
 
 _Value = TypeVar("_Value")
@@ -239,5 +242,5 @@ def _canonical(content: object) -> bytes:
 
 def manifest_checksum(content: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of a manifest without its `checksum`."""
-    rest = {key: value for key, value in content.items() if key != "checksum"}
-    return hashlib.sha256(_canonical(rest)).hexdigest()
+    covered = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(_canonical(covered)).hexdigest()

@@ -1,4 +1,4 @@
-"""Read an ONNX graph of the plain kind that bundles contain, and refuse every other kind.
+"""Read the plain ONNX graphs that bundles contain, and refuse all others.
 
 Fields of ONNX (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that our graphs do not use are refused, not
 skipped. Among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors. The
@@ -55,9 +55,7 @@ _REFUSED = {
 _KINDS = {1: 2, 2: 3, 3: 4, 7: 8}
 MAX_RANK = 6
 _MAX_FIELDS = 20_000  # ours have about 1,000; each takes a microsecond or two to read
-_MAX_OTHER_BYTES = (
-    1 << 16
-)  # besides the data of constants; the default bundle's graphs have 3,000, deep ones 8,000
+_MAX_OTHER_BYTES = 1 << 16  # besides the data of constants; the default graphs have 3,000, deep ones 8,000
 
 _EMPTY: list[Field] = [memoryview(b"")]  # the value of a missing field
 
@@ -127,12 +125,12 @@ class _Reader:
         self._left = _MAX_FIELDS
 
     def model(self, message: memoryview) -> Graph:
-        found = self._fields(message, "Model")
-        graph = self._graph(_one(found[7]), len(message))
-        version = _signed(_one(found[1]))
+        parsed = self._fields(message, "Model")
+        graph = self._graph(_one(parsed[7]), len(message))
+        version = _signed(_one(parsed[1]))
         if version not in IR_VERSIONS:
             raise RefusedError(f"ONNX IR version {version}")
-        domains = {self._opset(entry) for entry in found.get(8, [])}
+        domains = {self._opset(entry) for entry in parsed.get(8, [])}
         for node in graph.nodes:
             domain = node.operator.rpartition(".")[0]
             if domain not in domains:
@@ -141,23 +139,23 @@ class _Reader:
 
     def _opset(self, message: Field) -> str:
         """Return the domain of a set of operators, whose version must be the known one."""
-        found = self._fields(message, "OperatorSetId")
-        domain, version = _text(found.get(1, _EMPTY)), _one(found.get(2, [0]))
+        parsed = self._fields(message, "OperatorSetId")
+        domain, version = _text(parsed.get(1, _EMPTY)), _one(parsed.get(2, [0]))
         if OPSETS.get(domain) != version:
             raise RefusedError(f"operators of {shown(domain, 60) if domain else 'ONNX'} version {version}")
         return domain
 
     def _graph(self, message: Field, file_size: int) -> Graph:
-        found = self._fields(message, "Graph")
-        tensors = [self._fields(entry, "Tensor") for entry in found.get(5, [])]
+        parsed = self._fields(message, "Graph")
+        tensors = [self._fields(entry, "Tensor") for entry in parsed.get(5, [])]
         data = sum(len(part) for tensor in tensors for part in tensor.get(9, []) if isinstance(part, memoryview))
         if file_size - data > _MAX_OTHER_BYTES:  # before any of it is copied
-            raise RefusedError(f"{file_size - data} bytes besides the data of its constants")
+            raise RefusedError(f"{file_size - data} bytes in addition to the data of its constants")
         constants = [_constant(tensor) for tensor in tensors]
         graph = Graph(
-            inputs=tuple(self._port(entry) for entry in found.get(11, [])),
-            outputs=tuple(self._port(entry) for entry in found.get(12, [])),
-            nodes=tuple(self._node(entry) for entry in found.get(1, [])),
+            inputs=tuple(self._port(entry) for entry in parsed.get(11, [])),
+            outputs=tuple(self._port(entry) for entry in parsed.get(12, [])),
+            nodes=tuple(self._node(entry) for entry in parsed.get(1, [])),
             constants=dict(constants),
         )
         if len(graph.constants) < len(constants):
@@ -165,64 +163,69 @@ class _Reader:
         return graph
 
     def _node(self, message: Field) -> Node:
-        found = self._fields(message, "Node")
-        domain = _text(found.get(7, _EMPTY))
-        pairs = [self._attribute(entry) for entry in found.get(5, [])]
+        parsed = self._fields(message, "Node")
+        domain = _text(parsed.get(7, _EMPTY))
+        pairs = [self._attribute(entry) for entry in parsed.get(5, [])]
         attributes = dict(pairs)
         if len(attributes) < len(pairs):
             raise RefusedError("two attributes with the same name")
         return Node(
-            f"{domain}.{_text(found[4])}" if domain else _text(found[4]),
-            tuple(_text([name]) for name in found.get(1, [])),
-            tuple(_text([name]) for name in found.get(2, [])),
+            f"{domain}.{_text(parsed[4])}" if domain else _text(parsed[4]),
+            tuple(_text([name]) for name in parsed.get(1, [])),
+            tuple(_text([name]) for name in parsed.get(2, [])),
             attributes,
         )
 
     def _attribute(self, message: Field) -> tuple[str, Attribute]:
-        found = self._fields(message, "Attribute")
-        name, kind = _text(found[1]), _one(found[20])
+        parsed = self._fields(message, "Attribute")
+        name, kind = _text(parsed[1]), _one(parsed[20])
         field = _KINDS.get(kind) if isinstance(kind, int) else None
-        if field is None or found.keys() - {1, 13, 20} - {field}:
+        if field is None or parsed.keys() - {1, 13, 20} - {field}:
             raise RefusedError(f"an attribute {shown(name, 60)} of type {kind}")
         if field == 8:
-            return name, tuple(_signed(value) for value in found.get(8, []))
-        value = _one(found[field])
+            return name, tuple(_signed(value) for value in parsed.get(8, []))
+        value = _one(parsed[field])
         if isinstance(value, int):
             return name, _signed(value)
         return name, struct.unpack("<f", value)[0] if field == 2 else bytes(value)
 
     def _port(self, message: Field) -> Port:
-        found = self._fields(message, "ValueInfo")
-        tensor = self._fields(_one(self._fields(_one(found[2]), "Type")[1]), "Type.Tensor")
+        parsed = self._fields(message, "ValueInfo")
+        tensor = self._fields(_one(self._fields(_one(parsed[2]), "Type")[1]), "Type.Tensor")
         dtype = _one(tensor[1])
         dimensions = self._fields(_one(tensor[2]), "TensorShape").get(1, [])
         shape = []
         for entry in dimensions:
             length = self._fields(entry, "TensorShape.Dimension").get(1)
             shape.append(None if length is None else _signed(_one(length)))
-        return Port(_text(found[1]), dtype if isinstance(dtype, int) else 0, tuple(shape))
+        return Port(_text(parsed[1]), dtype if isinstance(dtype, int) else 0, tuple(shape))
 
     def _fields(self, message: Field, kind: str) -> dict[int, list[Field]]:
         """Return the values of each field of a message."""
         known = FIELDS[kind]
-        found: dict[int, list[Field]] = {}
+        parsed: dict[int, list[Field]] = {}
+        left = self._left
         if not isinstance(message, memoryview):
             raise ValueError(message)
         for number, wire_type, value in fields(message):
             if known.get(number) != wire_type:
                 raise RefusedError(_REFUSED.get((kind, number), f"field {number} of {kind}Proto"))
-            self._left -= 1
-            if not self._left:
+            left -= 1
+            if not left:
                 raise RefusedError(f"more than {_MAX_FIELDS} fields")
-            found.setdefault(number, []).append(value)
-        return found
+            if number in parsed:
+                parsed[number].append(value)
+            else:
+                parsed[number] = [value]
+        self._left = left
+        return parsed
 
 
-def _constant(found: dict[int, list[Field]]) -> tuple[str, Constant]:
+def _constant(parsed: dict[int, list[Field]]) -> tuple[str, Constant]:
     """Return the name and the tensor in the fields of a TensorProto."""
-    name, dtype = _text(found[8]), _one(found[2])
-    shape = tuple(_signed(value) for value in found.get(1, []))
-    data = _one(found.get(9, _EMPTY))
+    name, dtype = _text(parsed[8]), _one(parsed[2])
+    shape = tuple(_signed(value) for value in parsed.get(1, []))
+    data = _one(parsed.get(9, _EMPTY))
     item = _ITEM_BYTES.get(dtype) if isinstance(dtype, int) else None
     if item is None or len(shape) > MAX_RANK or min(shape, default=1) < 1 or not isinstance(data, memoryview):
         raise RefusedError(f"a constant {shown(name, 60)} of type {dtype} and shape {shown(shape, 60)}")
@@ -232,7 +235,7 @@ def _constant(found: dict[int, list[Field]]) -> tuple[str, Constant]:
 
 
 def _one(values: list[Field]) -> Field:
-    """Return the only value of a field; parsers differ in whether they take the last of several, or join them."""
+    """Return the only value of a field. If there are several, some parsers use the last and others join them."""
     (value,) = values
     return value
 
@@ -257,16 +260,22 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, Field]]:
     """
     at, end = 0, len(message)
     while at < end:
-        tag, at = _varint(message, at, _TAG_BITS) if message[at] > 0x7F else (message[at], at + 1)
+        tag, at = message[at], at + 1  # most numbers have one byte, and calls would take most of the time
+        if tag > 0x7F:
+            tag, at = _varint(message, at - 1, _TAG_BITS)
         number, wire_type = tag >> 3, tag & 7
         if not number:
             raise ValueError("field 0")
         if wire_type == VARINT:
-            value, at = _varint(message, at, _VALUE_BITS)
+            value, at = message[at], at + 1
+            if value > 0x7F:
+                value, at = _varint(message, at - 1, _VALUE_BITS)
             yield number, wire_type, value
             continue
         if wire_type == BYTES:
-            size, at = _varint(message, at, _SIZE_BITS)
+            size, at = message[at], at + 1
+            if size > 0x7F:
+                size, at = _varint(message, at - 1, _SIZE_BITS)
         elif wire_type in (FIXED64, FIXED32):
             size = 8 if wire_type == FIXED64 else 4
         else:

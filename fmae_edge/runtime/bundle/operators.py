@@ -1,8 +1,8 @@
-"""The operators that graphs of bundles are made of: the result of each for one image, and its multiply-adds.
+"""The operators that a bundle's graphs may contain: the result of each for one image, and its multiply-adds.
 
-Every operator here takes the result of the one before it, and constants. Its attributes are restricted to what
-export writes: other strides, dilations or output shapes could ask for any amount of memory. Its constants must
-have exactly the type and shape that it needs, because onnxruntime does not check all of them.
+Every operator here takes the result of the previous operator, and constants. Its attributes are restricted to
+those that export writes: other strides, dilations or output shapes could need any amount of memory. Its constants
+must have exactly the type and shape that it needs, because onnxruntime does not check all of them.
 
 Shapes are those of one image: the batch stays the first dimension throughout, and is left out here.
 """
@@ -24,13 +24,14 @@ def apply(
 ) -> tuple[Value, int]:
     """Return the result of one of OPERATORS for one image, and its number of multiply-adds.
 
-    Raises ValueError, which says what is wrong, for a constant or an attribute that export does not write.
+    Raises ValueError for a constant or an attribute that export does not write.
     """
     rule, known = OPERATORS[operator]
-    for name, found in attributes.items():
+    for name, setting in attributes.items():
         expected = known.get(name, ())
-        fits = isinstance(found, expected) if isinstance(expected, type) else found in expected
-        require(fits, f"its attribute {shown(name, 60)} is {shown(found, 60)}")
+        fits = isinstance(setting, expected) if isinstance(expected, type) else setting in expected
+        if not fits:
+            raise ValueError(f"its attribute {shown(name, 60)} is {shown(setting, 60)}")
     return rule(Call(value, given, attributes))
 
 
@@ -47,7 +48,8 @@ def _kernel(call: Call, place: int) -> tuple[Shape, int]:
     kernel, pads = shape[2:], call.attributes.get("pads", (0,) * 4)
     fits = call.attributes.get("kernel_shape", kernel) == kernel
     require(fits, "its kernel_shape is not that of its weights")
-    require(len(pads) == 4 and len(set(pads)) == 1, f"its pads are {shown(pads, 60)}")
+    if len(pads) != 4 or len(set(pads)) != 1:
+        raise ValueError(f"its pads are {shown(pads, 60)}")
     fits = max(kernel) <= _MAX_KERNEL and 0 <= pads[0] < min(kernel)
     require(fits, "its kernel or its pads are too large")
     return shape, pads[0]
@@ -124,7 +126,7 @@ def _cast(call: Call) -> tuple[Value, int]:
 
 
 def _quantize(call: Call) -> tuple[Value, int]:
-    """There is one scale for all numbers, or one for each entry of the first axis."""
+    """Quantise with one scale for all numbers, or with one scale per entry of the first axis."""
     shape = call.takes(_REAL)
     scale, zero_point = call.pair()
     levels = zero_point.dtype if zero_point is not None and zero_point.dtype in _LEVELS else UINT8
@@ -151,7 +153,7 @@ def _pool(channels_at: int, dtypes: Sequence[int]) -> "_Rule":
 
 
 def _resize(call: Call) -> tuple[Value, int]:
-    """Double height and width: the last two of three dimensions for reals, the first two for integers."""
+    """Double height and width: the last two of three dimensions for floats, the first two for integers."""
     shape = call.takes(_EITHER, 3)
     wanted = (1, 1, 2, 2) if call.value.dtype == FLOAT else (1, 2, 2, 1)
     regions, scales = call.pair()
@@ -173,8 +175,8 @@ def _reshape(call: Call) -> tuple[Value, int]:
     keeps_batch = len(call.given) == 1 and numbers[:1] == (-1,) and len(numbers) <= MAX_RANK
     require(keeps_batch, "it does not keep the batch")
     shape = numbers[1:]
-    fits = min(shape, default=1) > 0 and math.prod(shape) == math.prod(call.value.shape)
-    require(fits, f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
+    if min(shape, default=1) < 1 or math.prod(shape) != math.prod(call.value.shape):
+        raise ValueError(f"it cannot reshape {call.value.shape} to {shown(shape, 60)}")
     return Value(call.value.dtype, shape), 0
 
 
@@ -182,7 +184,8 @@ def _transpose(call: Call) -> tuple[Value, int]:
     call.constants()
     perm = call.attribute("perm")
     in_order = list(range(len(call.value.shape) + 1))
-    require(perm[:1] == (0,) and sorted(perm) == in_order, f"its perm is {shown(perm, 60)}")
+    if perm[:1] != (0,) or sorted(perm) != in_order:
+        raise ValueError(f"its perm is {shown(perm, 60)}")
     return Value(call.value.dtype, tuple(call.value.shape[axis - 1] for axis in perm[1:])), 0
 
 
@@ -217,7 +220,7 @@ def _slice(call: Call) -> tuple[Value, int]:
     require(steps == (1,) * len(axes), f"its steps are {shown(steps, 60)}")
     shape = list(call.value.shape)
     for start, end, axis in zip(starts, ends, axes, strict=True):
-        require(1 <= axis <= len(shape), f"it cuts axis {axis}")
+        require(1 <= axis <= len(shape), f"it slices axis {axis}")
         shape[axis - 1] = len(range(*slice(start, end).indices(shape[axis - 1])))
     return Value(call.value.dtype, tuple(shape)), 0
 

@@ -34,7 +34,7 @@ def read_tensors(content: bytes, where: str, *, floats: bool = False) -> dict[st
         data = memoryview(content)[data_at:]
         return {name: _array(data, dtypes, **entry) for name, entry in header.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BundleError(f"{where}: not a safetensors file of what belongs there ({error!r})") from None
+        raise BundleError(f"{where}: not a safetensors file with the expected tensors ({error!r})") from None
 
 
 def _array(

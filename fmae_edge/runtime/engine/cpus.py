@@ -1,7 +1,7 @@
 """Choose the number of threads: set by the caller or the environment, else the CPUs that this process may use.
 
-A container's quota of CPU time does not show in the number of CPUs, and threads beyond the quota slow each other
-down: two threads with the time of one CPU ran at a fifth of the speed of one.
+The number of CPUs does not show a container's quota of CPU time, and threads beyond the quota slow each other
+down: two threads with the time of one CPU ran at a fifth of the speed of one thread.
 """
 
 import os
@@ -20,27 +20,27 @@ _MAX_THREADS = 1024
 _MAX_DIGITS = 9
 
 
-def choose_threads(asked: int | None = None) -> tuple[int, str]:
+def choose_threads(requested: int | None = None) -> tuple[int, str]:
     """Return the number of threads that onnxruntime may use, and the reason for it.
 
-    The first of these that is set decides: `asked`, FMAE_EDGE_THREADS, OMP_NUM_THREADS. If none is, the CPUs of
-    this process do.
+    The first of these that is set decides: `requested`, FMAE_EDGE_THREADS, OMP_NUM_THREADS. If none is set, the
+    number is that of the CPUs that this process may use.
 
-    Raises InputError if `asked` or FMAE_EDGE_THREADS is not an integer from 1 to 1024.
+    Raises InputError if `requested` or FMAE_EDGE_THREADS is not an integer from 1 to 1024.
     """
-    if asked is not None:
+    if requested is not None:
         with suppress(InputError):
-            count = as_integer("threads", asked)
+            count = as_integer("threads", requested)
             if 1 <= count <= _MAX_THREADS:
-                return count, "asked for"
-        raise InputError(f"threads is {shown(asked)}; expected an integer from 1 to {_MAX_THREADS}")
+                return count, "requested"
+        raise InputError(f"threads is {shown(requested)}; expected an integer from 1 to {_MAX_THREADS}")
     if VARIABLE in os.environ:
         number = _threads_in(os.environ[VARIABLE])
         if number is None:
             value = shown(os.environ[VARIABLE])
             raise InputError(f"{VARIABLE} is {value}; expected an integer from 1 to {_MAX_THREADS}")
         return number, VARIABLE
-    # It may list a number for each level of nesting. Complaining about anything else is left to OpenMP
+    # It may list a number for each level of nesting. OpenMP reports invalid values
     number = _threads_in(os.environ.get(OPENMP_VARIABLE, "").partition(",")[0].strip())
     if number is not None:
         return number, OPENMP_VARIABLE
@@ -57,8 +57,8 @@ def _threads_in(text: str) -> int | None:
 def available_cpus() -> int:
     """Return the number of CPUs that this process may use.
 
-    The number is that of its affinity, where the system has one, and at most the quota of CPU time of its control
-    groups, rounded down: a thread that is stopped at the end of the quota keeps the others waiting.
+    This is the number in its affinity, where the system has one, limited by the CPU quota of its control groups,
+    rounded down: a thread that is stopped at the end of the quota keeps the others waiting.
     """
     return _cpus_and_why()[0]
 
@@ -119,7 +119,7 @@ _SAFE_TARGET = "avx2"  # of `fmae-edge export --int8-target`: with its weights, 
 
 
 def cpu_name() -> str:
-    """Return the name of the CPU if Linux tells it, else of the architecture."""
+    """Return the name of the CPU as Linux reports it, or else that of the architecture."""
     return _cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
@@ -131,7 +131,7 @@ def dot_products() -> tuple[str, ...]:
 
 
 def may_saturate(int8_target: str) -> bool:
-    """Whether int8 graphs for this target may overflow on this CPU: x86 without dot products adds in 16 bits."""
+    """Return whether int8 graphs for this target may overflow here: x86 without dot products adds in 16 bits."""
     return int8_target != _SAFE_TARGET and platform.machine() in ("x86_64", "AMD64") and not dot_products()
 
 

@@ -2,8 +2,7 @@
 
 import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from weakref import WeakSet
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.engine.sessions import counted_call, failure, open_session, takes_levels
-from fmae_edge.runtime.errors import BundleError, InputError, shown
+from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError, shown
 from fmae_edge.runtime.images import (
     channels_first,
     channels_last,
@@ -47,35 +46,38 @@ _all: WeakSet["Graphs"] = WeakSet()
 
 
 def as_precision(precision: object) -> Precision:
-    """Return the name of a precision. Raises InputError if it is not one of PRECISIONS."""
+    """Return the name of a precision. Raises ArgumentError if it is not one of PRECISIONS."""
     for name in PRECISIONS:
         if precision == name:
             return name
-    raise InputError(f"precision is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
+    raise ArgumentError("precision", f"is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
 
 
 def _start_anew() -> None:
-    """Drop, in a forked process, the sessions of its parent, and a lock that a thread there may have held."""
+    """In a forked process, drop the parent's sessions, and a lock that one of the parent's threads may hold."""
     global _loading
     _loading = threading.RLock()
     for graphs in _all:
-        graphs.give_up()
+        graphs.abandon_sessions()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-@dataclass(frozen=True)
-class _Graph:
-    """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages."""
+class _Graph(NamedTuple):
+    """A loaded graph that returns arrays (N, *`gives`); `where` names it in messages.
+
+    It takes 8-bit images if `takes_levels`.
+    """
 
     session: "InferenceSession"
     where: str
     gives: tuple[int, ...]
+    takes_levels: bool
 
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the one output for the input `name`. Raises BundleError if the graph fails."""
+        """Return the only output for the input `name`. Raises BundleError if the graph fails."""
         try:
             with counted_call():
                 (output,) = self.session.run(None, {name: values})
@@ -85,7 +87,8 @@ class _Graph:
             raise BundleError(
                 f"{self.where} returns an array of shape {output.shape}; expected {(len(values), *self.gives)}"
             )
-        return cast(NDArray[Any], output)
+        result: NDArray[Any] = output  # `cast` would build this type at each call
+        return result
 
 
 class Graphs:
@@ -106,10 +109,10 @@ class Graphs:
         self._per_run = _IMAGES_PER_RUN if small else fewer_if_larger(_LARGER_PER_RUN, pixels)
         _all.add(self)
 
-    def give_up(self) -> None:
+    def abandon_sessions(self) -> None:
         """Load the graphs again at their next use, and never free the sessions of the parent process.
 
-        Freeing a session waits for its threads, and in a forked process those do not exist.
+        Freeing a session waits for its threads, which do not exist in a forked process.
         """
         from ctypes import py_object, pythonapi
 
@@ -125,7 +128,7 @@ class Graphs:
         manifest = self._bundle.manifest
         values = np.empty((len(images), manifest.latent_size), np.float32)
         encoder = self._graph("encoder", len(images))
-        to_pixels = to_levels if takes_levels(encoder.session) else to_reals
+        to_pixels = to_levels if encoder.takes_levels else to_reals
         for part in slices(len(images), self._per_run):
             values[part] = encoder.run("image", channels_first(to_pixels(images[part])))
         if not np.isfinite(values).all():
@@ -168,4 +171,4 @@ class Graphs:
         where = f"{self._bundle.where}: {name}"
         with counted_call():
             session = open_session(self._bundle.files[name], where, threads)
-        return _Graph(session, where, gives)
+        return _Graph(session, where, gives, takes_levels(session))

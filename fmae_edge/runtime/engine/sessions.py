@@ -19,7 +19,7 @@ _LONGEST_WAIT = 5.0  # seconds: an exit that takes longer would be worse than on
 def load_onnxruntime() -> ModuleType:
     """Import onnxruntime without its telemetry.
 
-    From 1.29 on, its wheels send events to their maker from a separate thread, which also keeps a forked process
+    From 1.29 on, its wheels send events to Microsoft from a separate thread, which also keeps a forked process
     from ending. A value of ORT_DISABLE_TELEMETRY is kept, and so are the settings of an application that imported
     onnxruntime before.
 
@@ -44,7 +44,7 @@ def load_onnxruntime() -> ModuleType:
 
 
 def _raised_by_a_handler(error: BaseException | None) -> BaseException | None:
-    """Return the exception of a signal handler, which is a cause of the ImportError in a compiled module."""
+    """Return the exception of a signal handler if it caused this ImportError of a compiled module, else None."""
     while error is not None and not isinstance(error, KeyboardInterrupt | FmaeError):
         error = error.__cause__ or error.__context__
     return error
@@ -61,8 +61,8 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # nothing short of a crash: errors are raised as exceptions anyhow
-    # Bytes that begin like its own format would else be loaded as that format, which nothing here has checked
+    options.log_severity_level = 4  # crashes only: errors are raised as exceptions too
+    # Otherwise, bytes that begin like onnxruntime's own format would be loaded as such, which nothing here checks
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # A spinning pool uses CPU time between calls, and the arena keeps the memory of a large batch;
     # neither makes graphs of this size measurably faster.
@@ -78,13 +78,13 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
 
 
 def failure(error: Exception, what: str) -> Exception:
-    """Return the error to raise for one of onnxruntime; its words tell a lack of memory from a bad graph."""
-    words = str(error)
-    if "pthread_create" in words:
+    """Return the error to raise for one of onnxruntime; its message distinguishes the cause."""
+    message = str(error)
+    if "pthread_create" in message:
         return _no_threads(what)
-    if isinstance(error, MemoryError) or "bad_alloc" in words or "Failed to allocate memory" in words:
+    if isinstance(error, MemoryError) or "bad_alloc" in message or "Failed to allocate memory" in message:
         return MemoryError(f"{what}: out of memory")
-    return BundleError(f"{what}: {words}")
+    return BundleError(f"{what}: {message}")
 
 
 def _require_threads(number: int, what: str) -> None:
@@ -119,7 +119,7 @@ def _no_threads(what: str) -> ResourceError:
 
 
 def takes_levels(encoder: "InferenceSession") -> bool:
-    """Whether an encoder takes 8-bit images, as int8 graphs do, instead of pixels in [0, 1]."""
+    """Return whether an encoder takes 8-bit images, as int8 graphs do, instead of pixels in [0, 1]."""
     return bool(encoder.get_inputs()[0].type == "tensor(uint8)")
 
 
@@ -127,8 +127,8 @@ class RunningCalls:
     """Counts the running calls into onnxruntime, and makes Python's exit wait for them.
 
     At exit, Python ends daemon threads when they return from a call like these, and within C++ that aborts the
-    whole process. So the exit waits for running calls, and holds back new calls of other threads. Neither takes
-    longer than a few seconds, because a handler that runs later at exit may wait for such a thread.
+    process. So the exit waits for running calls, and delays new calls of other threads. Neither takes longer than
+    a few seconds, because a handler that runs later at exit may wait for such a thread.
     """
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class RunningCalls:
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Hold back new calls of other threads and wait for running ones, each for at most `_LONGEST_WAIT`."""
+        """Delay new calls of other threads and wait for running ones, each for at most `_LONGEST_WAIT`."""
         with self._changed:
             self._ended_by = threading.get_ident()
             self._held_until = time.monotonic() + _LONGEST_WAIT
@@ -169,7 +169,7 @@ def counted_call() -> RunningCalls:
 
 
 def _start_anew() -> None:
-    """Forget, in a forked process, the calls of threads that exist in its parent only."""
+    """In a forked process, forget the calls of threads that exist only in its parent."""
     global _calls
     _calls = RunningCalls()
 

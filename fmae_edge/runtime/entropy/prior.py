@@ -8,8 +8,7 @@ from the weights.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +32,7 @@ EXACT = 1 << 24  # float32 holds every integer up to here
 Integers = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     """x -> floor((x weights + bias) / 2^shift): integers in float32.
 
     `weights` and `bias` are divided by 2^shift already, which is exact in float32. `bias` has one row per quality,
@@ -51,8 +49,7 @@ class Layer:
         return np.floor(y, out=y)
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """The network of one group of latents, those in `place`; its input is all latents before them."""
 
     place: slice
@@ -79,8 +76,7 @@ def _clip(values: NDArray[np.float32], least: int, most: int) -> NDArray[np.floa
     return np.minimum(values, most, out=values)
 
 
-@dataclass(frozen=True)
-class NetworkPrior:
+class NetworkPrior(NamedTuple):
     """Distributions predicted by the networks of the groups: a row of a table, moved to the predicted mean.
 
     A row stands for a width and a fraction. `steps` are the quantiser steps of each quality, in units. `starts`
@@ -147,8 +143,7 @@ class NetworkPrior:
         return place >> _FRACTION_BITS, width * FRACTIONS + (place & (FRACTIONS - 1))
 
 
-@dataclass(frozen=True)
-class TablePrior:
+class TablePrior(NamedTuple):
     """One distribution per quality and latent, whose centre is in `centres` (qualities, latent_size)."""
 
     centres: Integers

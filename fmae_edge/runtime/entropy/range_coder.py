@@ -6,7 +6,7 @@ numbers that the message may still be, in a window of 40 bits; when the first by
 shifted out. A message ends with the shortest bytes whose number, followed by zeros, lies in the last interval, so
 the reader has to know its length.
 
-Many messages are coded side by side in numpy, a few in Python integers, to the same bytes.
+Many messages are coded side by side in numpy, and a few in Python integers. The bytes are the same.
 """
 
 from bisect import bisect_right
@@ -58,10 +58,10 @@ def encode(starts: Integers, sizes: Integers) -> list[bytes]:
     shifted[np.arange(count), lengths] = _last_point(low, width) >> _TAIL_BITS
     for column in range(int(lengths.max()), 0, -1):
         shifted[:, column - 1] += shifted[:, column] >> 8
-    whole = shifted.astype(np.uint8)
-    ends = whole.shape[1] - np.argmax(whole[:, ::-1] != 0, axis=1)
-    ends[~whole.any(axis=1)] = 0
-    return [row[:end].tobytes() for row, end in zip(whole, ends.tolist(), strict=True)]
+    written = shifted.astype(np.uint8)
+    ends = written.shape[1] - np.argmax(written[:, ::-1] != 0, axis=1)
+    ends[~written.any(axis=1)] = 0
+    return [row[:end].tobytes() for row, end in zip(written, ends.tolist(), strict=True)]
 
 
 def _last_point(low: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -136,9 +136,9 @@ class SingleDecoder:
         An interval ends at the next of `starts`.
         """
         unit = self._width >> TOTAL_BITS
-        found = bisect_right(starts, self._above_low // unit, begin, end) - 1
-        self._advance(unit, starts[found], starts[found + 1])
-        return found
+        index = bisect_right(starts, self._above_low // unit, begin, end) - 1
+        self._advance(unit, starts[index], starts[index + 1])
+        return index
 
     def next_of_all(self) -> int:
         """Return the next symbol of a uniform distribution over [0, 65536), and go past it."""

@@ -1,10 +1,10 @@
-"""Search, at the encoder, for symbols whose error and bits together cost less than those of rounding.
+"""Search for symbols that cost less, in error and bits together, than those that rounding gives.
 
-The search decodes what it tries; the decoder does not change. In each round, every symbol of an image is tried one
-up and one down. That gives the true change in error and bits of each move, and its change of pixels. Moves are
-collected greedily as if their changes of pixels added up exactly. Of the first 1, 2, 4, ... moves, the collection
-with the lowest true cost is kept. For large images, the changes are compared at evenly spaced pixels only, so that
-those of all moves fit into memory.
+Only the encoder searches; the decoder does not change. Each round tries to raise and to lower every symbol of an
+image by one. Decoding the result gives the true change in error and bits of each move, and its change of pixels.
+Moves are collected greedily as if their changes of pixels added up exactly. Of the first 1, 2, 4, ... moves, the
+collection with the lowest true cost is kept. For large images, the changes are compared at evenly spaced pixels
+only, so that those of all moves fit into memory.
 
 This is rate-distortion optimised quantisation: Ramchandran and Vetterli, IEEE TIP 1994. Campos et al., CVPR
 Workshops 2019, describe the loss of encoding in one pass.
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL, Integers, multiply
 
-MAX_EFFORT = 9
 _IMAGES_AT_ONCE = 4  # measured: more are not faster
 _NUMBERS_AT_ONCE = 1 << 21  # of decoded images, and of the changes of all moves of an image: bounds memory
 
@@ -35,18 +34,18 @@ def search(
 
     The cost of an image is the squared error of its `pixels` (N, pixels), levels 0 to 255, and `bit_cost` per bit.
     """
-    found = symbols.copy()
+    best = symbols.copy()
     at_once = max(1, min(_IMAGES_AT_ONCE, _NUMBERS_AT_ONCE // (2 * symbols.shape[1] * pixels.shape[1])))
-    for at in range(0, len(found), at_once):
-        going = np.arange(at, min(at + at_once, len(found)))
+    for at in range(0, len(best), at_once):
+        active = np.arange(at, min(at + at_once, len(best)))  # images that the last round improved
         for _ in range(rounds):
-            better = _round(found[going], pixels[going], bit_cost, decode, count_bits)
-            changed = (better != found[going]).any(axis=1)
-            found[going] = better
-            going = going[changed]
-            if not len(going):
+            better = _round(best[active], pixels[active], bit_cost, decode, count_bits)
+            changed = (better != best[active]).any(axis=1)
+            best[active] = better
+            active = active[changed]
+            if not len(active):
                 break
-    return found
+    return best
 
 
 def _round(symbols: Integers, pixels: Pixels, bit_cost: float, decode: Decode, count_bits: CountBits) -> Integers:
@@ -97,13 +96,13 @@ def _collect(changes: Pixels, error: Pixels, rates: NDArray[np.float64]) -> list
     size = len(changes) // 2
     products = multiply(changes, changes.T)
     toward = multiply(changes, error)
-    own = np.diagonal(products) + rates
+    alone = np.diagonal(products) + rates
     order: list[int] = []
     free = np.ones(2 * size, bool)
     while True:
-        gains = np.where(free, own - 2 * toward, np.inf)
-        move = int(gains.argmin())
-        if gains[move] >= 0:
+        costs = np.where(free, alone - 2 * toward, np.inf)
+        move = int(costs.argmin())
+        if costs[move] >= 0:
             return order
         order.append(move)
         free[[move % size, move % size + size]] = False

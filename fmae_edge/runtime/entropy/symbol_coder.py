@@ -16,7 +16,7 @@ _ESCAPED = 1 << (TOTAL_BITS - 1)  # an escaped symbol is the interval [symbol + 
 
 
 def clip_symbols(symbols: NDArray[np.floating]) -> Integers:
-    """Return whole numbers as symbols, clipped to +-32767."""
+    """Return integer-valued floats as symbols, clipped to +-32767."""
     clipped: Integers = np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL).astype(np.int64)
     return clipped
 
@@ -88,12 +88,12 @@ def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, qual
         for column, latent in enumerate(range(place.start, place.stop)):
             row = rows[:, column]
             starts = prior.starts[row]
-            found = (starts[:, 1:-1] <= decoder.position()[:, None]).sum(axis=1)
-            begins = np.take_along_axis(starts, found[:, None], axis=1)[:, 0]
-            ends = np.take_along_axis(starts, found[:, None] + 1, axis=1)[:, 0]
+            chosen = (starts[:, 1:-1] <= decoder.position()[:, None]).sum(axis=1)
+            begins = np.take_along_axis(starts, chosen[:, None], axis=1)[:, 0]
+            ends = np.take_along_axis(starts, chosen[:, None] + 1, axis=1)[:, 0]
             decoder.advance(begins, ends - begins)
-            symbols[:, latent] = centres[:, column] + found - RADIUS
-            escaped = found == ESCAPE
+            symbols[:, latent] = centres[:, column] + chosen - RADIUS
+            escaped = chosen == ESCAPE
             if escaped.any():
                 at = decoder.position()
                 decoder.advance(at, escaped)

@@ -1,21 +1,20 @@
 """Pack payloads of the entropy coder as a .fmae file, and parse such a file. spec/format.md specifies the format.
 
-A file of a single image has 7 bytes around its payload. A file of a stack has one header, whose index says where
-each payload begins, so that one image can be decoded without the others.
+A file of a single image has 7 bytes in addition to its payload. A file of a stack has one header, whose index says
+where each payload begins, so that one image can be decoded without the others.
 """
 
 from array import array
-from binascii import crc_hqx
+from binascii import crc32, crc_hqx
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from zlib import crc32
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
 from fmae_edge.runtime.arguments import BytesLike, as_integer
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
-from fmae_edge.runtime.format.image_names import read_names
 from fmae_edge.runtime.format.payload_index import (
     MAX_IMAGES,
     MAX_PAYLOAD_BYTES,
@@ -40,12 +39,11 @@ _LENGTH_MODULUS = 8  # a single image's header has its payload's length modulo 8
 _MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
 
 
-@dataclass(frozen=True)
-class FmaeInfo:
-    """The header of a .fmae file: `images` is how many it holds, `single` whether it is one image, not a stack.
+class FmaeInfo(NamedTuple):
+    """The header of a .fmae file: `images` is their number, `single` is True for one image, False for a stack.
 
     `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
-    has no names, or names that spec/format.md refuses: then `names_error` says why.
+    has no names, or names that spec/format.md does not allow; `names_error` then gives the reason.
     """
 
     format_version: int
@@ -63,8 +61,8 @@ class FmaeInfo:
 class FmaeFile:
     """A .fmae file that was parsed and checked for one bundle: one image if `single`, else a stack.
 
-    `bundle_id` is that bundle's whole id, `file_bytes` the size of the file. `listed` are the names as the file
-    has them, not checked yet.
+    `bundle_id` is that bundle's full id, `file_bytes` the size of the file. `listed` contains the names as stored
+    in the file, not checked yet.
     """
 
     version: int
@@ -73,23 +71,29 @@ class FmaeFile:
     payloads: Payloads
     single: bool
     file_bytes: int
-    listed: memoryview | None = None
+    listed: bytes | memoryview | None = None
+
+    def __reduce__(self) -> tuple[type["FmaeFile"], tuple[object, ...]]:
+        listed = None if self.listed is None else bytes(self.listed)  # a memoryview cannot be pickled
+        return FmaeFile, (*(getattr(self, each.name) for each in fields(self)[:-1]), listed)
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """The images' names, None if the file has none.
+        """The names of the images, None if the file has no names.
 
-        Raises InputError if spec/format.md refuses them. The images can be decoded all the same.
+        Raises InputError if spec/format.md does not allow them. The images can still be decoded.
         """
         if self.listed is None:
             return None
+        from fmae_edge.runtime.format.image_names import read_names  # most files have no names
+
         try:
             return read_names(bytes(self.listed), len(self.payloads), paths=self.version >= _PATHS_VERSION)
         except InputError as error:
             raise InputError(f"contains invalid image names: {error}") from None
 
     def describe(self) -> FmaeInfo:
-        """Return the header, with refused names as `names_error`."""
+        """Return the header; if the names are invalid, `names_error` is the reason."""
         names, names_error = None, None
         try:
             names = self.names
@@ -112,12 +116,12 @@ FmaeLike = BytesLike | FmaeFile
 
 
 def is_fmae(content: bytes) -> bool:
-    """Whether a file's bytes begin as those of a .fmae file of any version do."""
+    """Return whether the bytes of a file begin like a .fmae file of any version."""
     return len(content) >= _START_BYTES and content[0] << 4 | content[1] >> 4 == _MAGIC
 
 
 def max_file_bytes(start: bytes) -> int:
-    """Return how many bytes the .fmae file that begins with `start` may have: a gigabyte for a stack."""
+    """Return the largest size in bytes of a .fmae file that begins with `start`: a gigabyte for a stack."""
     if start[1] & 15 <= _PATHS_VERSION and not start[2] & _MANY:
         return _START_BYTES + _ID_BYTES + _CHECK_BYTES + MAX_PAYLOAD_BYTES
     return _MAX_STACK_BYTES
@@ -175,9 +179,9 @@ def as_fmae_file(content: object, bundle_id: str, max_images: int) -> FmaeFile:
 
 
 def as_max_images(max_images: object) -> int:
-    """Return how many images a file may hold, by default as many as the format allows.
+    """Return how many images a file may hold, by default the maximum of the format.
 
-    Raises InputError if `max_images` is not an integer from 0 up.
+    Raises InputError if `max_images` is not an integer of 0 or more.
     """
     most = MAX_IMAGES if max_images is None else as_integer("max_images", max_images)
     if most < 0:
@@ -186,7 +190,7 @@ def as_max_images(max_images: object) -> int:
 
 
 def _as_bytes(content: object) -> bytes:
-    """Return the bytes in any bytes-like object, also a strided one. Raises InputError for anything else."""
+    """Return the bytes in any bytes-like object, even a strided one. Raises InputError for anything else."""
     if isinstance(content, bytes):
         return content
     try:
@@ -199,14 +203,14 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
     """Parse and check the bytes of a file, for the bundle with `bundle_id`.
 
     Raises InputError if they are not a .fmae file, need a newer fmae-edge, were made by another bundle, are
-    truncated or corrupted, or claim more than `max_images` images. Each has its own sentence.
+    truncated or corrupted, or claim more than `max_images` images. Each case has its own message.
     """
     if not is_fmae(content):
         raise InputError("not a .fmae file")
     version, kind = content[1] & 15, content[2]
     if not _VERSION <= version <= _PATHS_VERSION:
         raise InputError(
-            f"version {version} of the .fmae format, and this fmae-edge reads versions {_VERSION} and "
+            f"version {version} of the .fmae format, but this fmae-edge reads versions {_VERSION} and "
             f"{_PATHS_VERSION}: upgrade fmae-edge"
         )
     many = bool(kind & _MANY)
@@ -218,7 +222,7 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
     made_by = content[_START_BYTES:id_end].hex()
     if not bundle_id.startswith(made_by):
         raise InputError(
-            f"made by the bundle whose id begins with {made_by}, and this is bundle {bundle_id}: "
+            f"made by the bundle whose id begins with {made_by}, but this is bundle {bundle_id}: "
             "decompress it with the bundle that compressed it"
         )
     if not many:
@@ -249,7 +253,7 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -
         listed = reader.take(reader.varint()) if content[2] & _NAMED else None
     except EOFError:
         raise InputError("truncated or corrupted within its header") from None
-    view = memoryview(content)  # names may be long, and are not copied until someone asks for them
+    view = memoryview(content)  # names may be long, and are not copied until they are used
     if content[id_end:check_end] != _check(content[:id_end], bundle_id, view[check_end : reader.at]):
         raise InputError("corrupted: the check code of its header does not match")
     body = view[reader.at :]
@@ -268,9 +272,9 @@ def _start(version: int, kind: int) -> bytes:
     return bytes([_MAGIC >> 4, (_MAGIC & 15) << 4 | version, kind])
 
 
-def _check(checked: bytes, bundle_id: str, rest: bytes | memoryview = b"") -> bytes:
-    """Return the CRC-16 of the whole bundle id, `checked` and `rest`.
+def _check(checked: bytes, bundle_id: str, more: bytes | memoryview = b"") -> bytes:
+    """Return the CRC-16 of the full bundle id, `checked` and `more`.
 
-    The header has only the beginning of the id; another id that begins alike does not match.
+    The header has only the beginning of the id; another id with the same beginning does not match.
     """
-    return crc_hqx(rest, crc_hqx(bytes.fromhex(bundle_id) + checked, 0)).to_bytes(_CHECK_BYTES, "big")
+    return crc_hqx(more, crc_hqx(bytes.fromhex(bundle_id) + checked, 0)).to_bytes(_CHECK_BYTES, "big")

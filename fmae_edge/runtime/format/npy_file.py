@@ -3,8 +3,7 @@
 import io
 import math
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -27,8 +26,7 @@ _ENTRY = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     shape: tuple[int, ...]
     order: Literal["C", "F"]
     dtype: np.dtype[Any]
@@ -42,7 +40,7 @@ class _Header:
 def file_bytes(start: bytes, where: str) -> int:
     """Return the size in bytes of the .npy file of latents that begins with `start`, from its header.
 
-    64 kilobytes contain any header. Raises InputError if the header is damaged, or not that of latents.
+    The header is in the first 64 kilobytes. Raises InputError if it is damaged, or not the header of latents.
     """
     header = _read_header(start, where)
     return header.end + header.data_bytes
@@ -55,9 +53,9 @@ def load_latents(content: bytes, size: int, where: str) -> NDArray[Any]:
     shorter or longer than their header says, or are not latents of this size.
     """
     header = _read_header(content, where)
-    held, needed = len(content) - header.end, header.data_bytes
-    if held != needed:
-        raise InputError(f"{where}: truncated or damaged: it has {held} bytes of data and needs {needed}")
+    present, needed = len(content) - header.end, header.data_bytes
+    if present != needed:
+        raise InputError(f"{where}: truncated or damaged: it has {present} bytes of data and needs {needed}")
     try:
         values: NDArray[Any] = np.frombuffer(content, header.dtype, offset=header.end)
         latents = values.reshape(header.shape, order=header.order)
@@ -79,11 +77,11 @@ def _read_header(content: bytes, where: str) -> _Header:
     try:
         header = _parse_header(content)
     except (KeyError, ValueError, TypeError, OverflowError):
-        raise InputError(f"{where}: not a .npy file of latents, its header is missing or damaged") from None
+        raise InputError(f"{where}: not a .npy file of latents: its header is missing or damaged") from None
     if header.dtype.hasobject:
         raise InputError(f"{where}: a pickled .npy file, which is never loaded; save a plain float32 array")
     if header.dtype.kind not in "biufcSU" or header.dtype.itemsize == 0:
-        raise InputError(f"{where}: not latents: has dtype {header.dtype} and shape {header.shape}")
+        raise InputError(f"{where}: not latents: the dtype is {header.dtype} and the shape {header.shape}")
     return header
 
 
@@ -100,14 +98,14 @@ def _parse_header(content: bytes) -> _Header:
     text = content[start:end].decode("latin-1").strip()
     if text[:1] + text[-1:] != "{}":
         raise ValueError
-    at, found = 1, dict[str, str]()
+    at, entries = 1, dict[str, str]()
     while entry := _ENTRY.match(text, at, len(text) - 1):
         at = entry.end()
-        found |= {key: value for key, value in entry.groupdict().items() if value is not None}
-    shape = tuple(int(number) for number in re.findall(r"\d+", found["shape"]))
+        entries |= {key: value for key, value in entry.groupdict().items() if value is not None}
+    shape = tuple(int(number) for number in re.findall(r"\d+", entries["shape"]))
     if at != len(text) - 1 or len(shape) > _MAX_DIMENSIONS:
         raise ValueError
-    return _Header(shape, _ORDERS[found["fortran_order"]], np.dtype(found["descr"]), end)
+    return _Header(shape, _ORDERS[entries["fortran_order"]], np.dtype(entries["descr"]), end)
 
 
 def dump_latents(latents: NDArray[Any]) -> bytes:

@@ -23,13 +23,16 @@ _BYTES_AT_ONCE = 1 << 16  # of unary numbers; unpacked, they take eight times as
 class Payloads(Sequence[bytes]):
     """N payloads of `lengths` (N,) bytes, stored one after the other in `body`, which is at least as long.
 
-    A payload is cut out when it is asked for, so that a million images do not take a million objects.
+    A payload becomes an object when it is read, so that a million images do not take a million objects.
     """
 
-    def __init__(self, body: memoryview, lengths: NDArray[np.int64]) -> None:
+    def __init__(self, body: bytes | memoryview, lengths: NDArray[np.int64]) -> None:
         self.longest = int(lengths.max(initial=0))
         self._body = body
         self._ends = np.cumsum(lengths)
+
+    def __reduce__(self) -> tuple[type["Payloads"], tuple[bytes, NDArray[np.int64]]]:
+        return Payloads, (bytes(self._body), self.lengths)  # a memoryview cannot be pickled
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -73,7 +76,7 @@ def varint(number: int) -> bytes:
 
 
 class HeaderReader:
-    """Reads a file's header from `at` on. Raises EOFError where the bytes end, or no header has such bytes."""
+    """Reads a file's header from `at` on. Raises EOFError if the bytes end too early or are not a valid header."""
 
     def __init__(self, content: bytes, at: int) -> None:
         self._content, self.at = memoryview(content), at
@@ -97,7 +100,7 @@ class HeaderReader:
 
     def unary(self, count: int, largest: int) -> NDArray[np.int64]:
         """Take `count` integers up to `largest`, each that many zero bits and a one; zeros fill the last byte."""
-        if count > 8 * (len(self._content) - self.at):  # before memory is taken for that many
+        if count > 8 * (len(self._content) - self.at):  # before memory is allocated for them
             raise EOFError
         numbers = np.empty(count, np.int64)
         packed = np.frombuffer(self._content, np.uint8)[self.at :][: -(-count * (largest + 1) // 8)]
@@ -114,9 +117,9 @@ class HeaderReader:
 
 
 def pack_index(lengths: "array[int]") -> bytes:
-    """Return the index of payloads of these lengths: their number, and Rice codes of what exceeds the shortest.
+    """Return the index of payloads of these lengths: their number, the shortest length, and Rice codes.
 
-    All low bits come first, then all high parts in unary.
+    The codes are those of the differences from the shortest: first all low bits, then all high parts in unary.
     """
     count = varint(len(lengths))
     if not lengths:
@@ -136,7 +139,8 @@ def pack_index(lengths: "array[int]") -> bytes:
 def read_index(reader: HeaderReader, max_images: int) -> NDArray[np.int64]:
     """Return the lengths (N,) in an index.
 
-    Raises EOFError as the reader does, and InputError, before memory is taken, if they are more than `max_images`.
+    Raises EOFError as the reader does, and InputError if there are more than `max_images`, before memory is
+    allocated for them.
     """
     count = reader.varint()
     if count > MAX_IMAGES:

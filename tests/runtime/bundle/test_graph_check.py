@@ -28,7 +28,7 @@ def check(decoder, most=MOST):
 
 
 @pytest.mark.parametrize("name", hostile_decoders())
-def test_hostile_graphs_are_refused_at_once(name):
+def test_hostile_graphs_are_refused_immediately(name):
     graph = hostile_decoders()[name]()
     started = time.process_time()
     with pytest.raises(BundleError, match=r"decoder\.onnx"):

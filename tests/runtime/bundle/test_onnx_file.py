@@ -115,7 +115,7 @@ def test_large_texts_are_refused_wherever_they_are(change):
     large = model(nodes=[helper.make_node("Relu", ["x"], ["y"])], initializers=[constant])
     read_graph(large.SerializeToString())
     change(large, "n" * 70_000)
-    with pytest.raises(RefusedError, match="bytes besides the data of its constants|field .* of ModelProto"):
+    with pytest.raises(RefusedError, match="bytes in addition to the data|field .* of ModelProto"):
         read_graph(large.SerializeToString())
 
 

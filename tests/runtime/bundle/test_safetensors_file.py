@@ -5,7 +5,7 @@ import pytest
 import safetensors.numpy
 
 from fmae_edge import BundleError
-from fmae_edge.runtime.bundle import safetensors_file as tensors
+from fmae_edge.runtime.bundle import safetensors_file
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from fmae_edge.runtime.bundle.safetensors_file import read_tensors
@@ -34,7 +34,7 @@ def test_arrays_come_back_in_the_byte_order_of_this_cpu():
 
 def use_the_other_byte_order(monkeypatch):
     """Read files in the byte order that this CPU does not have, as a big-endian CPU reads all of them."""
-    for table in (tensors._INTEGERS, tensors._NUMBERS):
+    for table in (safetensors_file._INTEGERS, safetensors_file._NUMBERS):
         for name, dtype in table.items():
             monkeypatch.setitem(table, name, np.dtype(dtype).newbyteorder().str)
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fmae_edge.runtime.engine import sessions as onnxruntime_calls
+from fmae_edge.runtime.engine import sessions
 from fmae_edge.runtime.engine.sessions import RunningCalls
 
 # Exit handlers that an application registers before it imports the codec run after those of the codec
@@ -19,9 +19,9 @@ jobs = queue.Queue()
 atexit.register(jobs.join)
 
 from fmae_edge import Codec
-from fmae_edge.runtime.engine import sessions as onnxruntime_calls
+from fmae_edge.runtime.engine import sessions
 
-onnxruntime_calls._LONGEST_WAIT = 0.3
+sessions._LONGEST_WAIT = 0.3
 codec = Codec(threads=1)
 
 def work():
@@ -44,7 +44,7 @@ def test_a_daemon_thread_finishes_work_that_a_later_exit_handler_waits_for():
 
 @pytest.fixture
 def calls(monkeypatch):
-    monkeypatch.setattr(onnxruntime_calls, "_LONGEST_WAIT", 10)
+    monkeypatch.setattr(sessions, "_LONGEST_WAIT", 10)
     return RunningCalls()
 
 
@@ -66,7 +66,7 @@ def test_exit_waits_until_a_running_call_returns(calls):
 
 
 def test_at_exit_only_the_exiting_thread_may_make_new_calls(calls, monkeypatch):
-    monkeypatch.setattr(onnxruntime_calls, "_LONGEST_WAIT", 0.3)
+    monkeypatch.setattr(sessions, "_LONGEST_WAIT", 0.3)
     began = time.monotonic()
     calls.end()
     with calls:

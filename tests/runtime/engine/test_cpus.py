@@ -69,8 +69,8 @@ def test_cpus_are_limited_by_affinity_and_quota(monkeypatch, quota, threads):
 def test_an_argument_overrides_the_environment(monkeypatch):
     monkeypatch.setenv(OPENMP_VARIABLE, "7")
     monkeypatch.setenv(VARIABLE, "5")
-    assert choose_threads(2) == (2, "asked for")
-    assert choose_threads(np.int64(3)) == (3, "asked for")
+    assert choose_threads(2) == (2, "requested")
+    assert choose_threads(np.int64(3)) == (3, "requested")
     assert choose_threads() == (5, VARIABLE)
     monkeypatch.delenv(VARIABLE)
     assert choose_threads() == (7, OPENMP_VARIABLE)

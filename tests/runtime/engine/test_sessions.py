@@ -19,8 +19,8 @@ ort = load_onnxruntime()
 GRAPH = read_bundle(DEFAULT_BUNDLE).files["encoder.onnx"]
 
 
-def options(**asked):
-    return open_session(GRAPH, "it", **asked).get_session_options()
+def options(**requested):
+    return open_session(GRAPH, "it", **requested).get_session_options()
 
 
 def test_threads_and_optimisation():
@@ -41,7 +41,7 @@ def test_cpus_are_those_that_this_process_may_use(monkeypatch):
     assert available_cpus() == 3
 
 
-def test_few_images_run_on_one_thread_and_many_on_those_asked_for(monkeypatch, images):
+def test_few_images_run_on_one_thread_and_many_on_the_requested_number(monkeypatch, images):
     opened = []
 
     def note(model, where, threads, optimise=True):

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,10 +76,10 @@ def test_rows_are_those_of_python_integers(quality):
 
 def test_rows_are_the_same_in_float64_and_for_one_image_and_many():
     def wider(layer):
-        return replace(layer, **{name: getattr(layer, name).astype(np.float64) for name in ("weights", "bias")})
+        return layer._replace(**{name: getattr(layer, name).astype(np.float64) for name in ("weights", "bias")})
 
-    groups = tuple(replace(group, layers=tuple(map(wider, group.layers))) for group in PRIOR.groups)
-    exact = replace(PRIOR, groups=groups)
+    groups = tuple(group._replace(layers=tuple(map(wider, group.layers))) for group in PRIOR.groups)
+    exact = PRIOR._replace(groups=groups)
     symbols = some_symbols(300)
     for quality in range(9):
         expected = rows_of(PRIOR, symbols, quality)

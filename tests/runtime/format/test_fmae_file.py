@@ -74,7 +74,7 @@ def test_the_index_takes_less_than_a_byte_per_image():
     [pack_one(b"some payload", 5, BUNDLE), pack_many([b"first", b"", b"third"], 5, BUNDLE, ["a", "b", "c"])],
     ids=["one", "many"],
 )
-def test_any_changed_missing_or_added_byte_is_noticed(content):
+def test_any_changed_missing_or_added_byte_is_detected(content):
     for at in range(len(content)):
         for bit in range(8):
             with pytest.raises(InputError):
@@ -115,7 +115,7 @@ def test_each_kind_of_damage_has_its_own_sentence(pack):
         unpack(content, OTHER)
 
 
-def test_an_id_that_only_begins_alike_does_not_open_a_file():
+def test_an_id_with_only_the_same_beginning_does_not_open_a_file():
     with pytest.raises(InputError, match="corrupted"):
         unpack(pack_one(b"some payload", 5, BUNDLE), BUNDLE[:4] + OTHER[4:].replace("4", "5"))
 
@@ -134,7 +134,7 @@ def test_any_bytes_are_parsed_or_refused(rest):
 
 
 def with_right_checks(kind, index, body, version=1):
-    """Return a stack with any header and body, and the right check codes."""
+    """Return a stack with any header and body, and correct check codes."""
     start = bytes([0xFA, 0xE0 | version, kind]) + bytes.fromhex(BUNDLE)[:4]
     rest = crc32(body).to_bytes(4, "big") + index
     check = crc_hqx(bytes.fromhex(BUNDLE) + start + rest, 0).to_bytes(2, "big")

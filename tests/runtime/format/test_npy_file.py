@@ -1,4 +1,4 @@
-"""Latents in .npy files: the bytes are NumPy's own, and anything but latents is refused."""
+"""Latents in .npy files: the bytes are those of NumPy, and all other content is refused."""
 
 import io
 import pickle
@@ -132,7 +132,7 @@ def test_other_versions_are_refused(version):
 def test_an_odd_header_causes_no_warning_of_python(header):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        with pytest.raises(InputError, match="^it: not a .npy file of latents, its header is missing or damaged$"):
+        with pytest.raises(InputError, match="^it: not a .npy file of latents: its header is missing or damaged$"):
             load_latents(with_header(header), 64, "it")
     assert said == []
 

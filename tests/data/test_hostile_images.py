@@ -94,8 +94,8 @@ def test_tags_hold_at_most_twice_the_bytes_of_the_file():
         return tiff([(273, 4, 1, 8), (1000, 1, size, 8), (1001, 1, size, 8)])
 
     assert len(of_two_tags(0)) == 122
-    check_tiff(of_two_tags(100), "it")  # the other tags hold a few bytes too
-    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+    check_tiff(of_two_tags(100), "it")  # the other tags contain a few bytes too
+    with pytest.raises(InputError, match="it: its tags contain more data than those of real files"):
         check_tiff(of_two_tags(114), "it")
 
 
@@ -178,21 +178,21 @@ LATER = 8 + len(SHARED)
     ids=["exif", "gps", "offset of 8 bytes", "two offsets", "interoperability"],
 )
 def test_tags_of_other_directories_are_counted(entry, more):
-    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+    with pytest.raises(InputError, match="it: its tags contain more data than those of real files"):
         check_tiff(tiff([(273, 4, 1, 8), entry], SHARED + more), "it")
 
 
 def test_tags_of_all_directories_are_counted_together():
     data = directory([(1000, 7, 300, 8)]) + bytes(300)
     check_tiff(tiff([(273, 4, 1, 8), (34665, 4, 1, 8)], data), "it")
-    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+    with pytest.raises(InputError, match="it: its tags contain more data than those of real files"):
         check_tiff(tiff([(273, 4, 1, 8), *[(34665, 4, 1, 8)] * 4], data), "it")
 
 
 @pytest.mark.parametrize("kind", [3, 4, 6, 8, 9, 11, 12, 16])
 def test_numbers_that_pillow_turns_into_objects_are_counted(kind):
     block = b"II*\0\x08\0\0\0" + directory([(274, kind, 1_050_000, 8)]) + bytes(8_400_000)
-    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+    with pytest.raises(InputError, match="it: its tags contain more data than those of real files"):
         check_exif(block, "it")
 
 
@@ -200,7 +200,7 @@ def test_exif_may_repeat_its_start_a_few_times_and_is_still_checked():
     check_exif(b"Exif\0\0" * 3 + b"II*\0\x08\0\0\0", "it")
     with pytest.raises(InputError, match="it: its EXIF starts more than 3 times"):
         check_exif(b"Exif\0\0" * 4, "it")
-    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+    with pytest.raises(InputError, match="it: its tags contain more data than those of real files"):
         check_exif(b"Exif\0\0" * 2 + b"II*\0\x08\0\0\0" + SHARED, "it")
 
 
@@ -209,7 +209,7 @@ def test_the_index_of_an_mpo_file_is_checked_like_exif():
     check_jpeg(jpeg_with(jpeg_segment(0xE2, index + directory([(0xB001, 4, 1, 2)]))), "it")
     hostile = jpeg_segment(0xE2, index + SHARED)
     check_jpeg(jpeg_with(hostile + jpeg_segment(0xE2, index)), "it")  # Pillow reads the last one
-    with pytest.raises(InputError, match="it: its tags hold more data than those of real files"):
+    with pytest.raises(InputError, match="it: its tags contain more data than those of real files"):
         check_jpeg(jpeg_with(jpeg_segment(0xE2, index) + hostile + jpeg_segment(0xE3, index)), "it")
 
 
@@ -220,8 +220,8 @@ def test_the_components_of_a_jpeg_are_counted():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_an_image_is_turned_without_reading_more_of_its_exif(monkeypatch, kind):
-    """The other directories are not checked, so they could hold anything."""
+def test_an_image_is_rotated_without_reading_more_of_its_exif(monkeypatch, kind):
+    """The other directories are not checked, so they could contain anything."""
     content = saved(gray(), kind, exif=b"Exif\0\0" + exif(orientation=3))
 
     def no_directory(*_):
@@ -244,7 +244,7 @@ def test_the_blocks_of_a_gif_are_counted_up_to_its_second_frame():
         check_gif(gif(frames=1, behind=gif_comment(11_000, 1)), "it")
 
 
-def test_more_bytes_than_pixels_explain_are_refused():
+def test_more_bytes_than_the_pixels_can_need_are_refused():
     content = saved(gray(), "JPEG")
     most = max_image_bytes((28, 28), None)
     load_image(content + bytes(most - len(content)), "it", (28, 28))
@@ -382,7 +382,7 @@ def test_files_that_programs_write_are_read(name):
 
 
 def test_metadata_of_cameras_and_editors_is_accepted():
-    """An extended XMP block of megabytes, Photoshop resources, and a video behind the image."""
+    """An extended XMP block of megabytes, Photoshop resources, and a video after the image."""
     extended = b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)
     photoshop = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", 60_000) + bytes(60_000)
     segments = jpeg_segment(0xE1, extended) * 150 + jpeg_segment(0xED, photoshop) * 4

@@ -1,4 +1,4 @@
-"""What a command has left behind: the files that it wrote, and what it printed with --json."""
+"""Read the results of a command: the files that it wrote and the records that it printed with --json."""
 
 import json
 
@@ -17,7 +17,7 @@ def records(done):
 
 
 def summary(done):
-    """Return the summary that is the last of the JSON lines of a command."""
+    """Return the summary: the last JSON line of a command."""
     return json.loads(done.stdout.splitlines()[-1])["summary"]
 
 

@@ -1,4 +1,4 @@
-"""An image on disk, as a user has it, and a report as a user gets it."""
+"""Fixtures of the command line: an image on disk, a small data set, folders, and a report."""
 
 import json
 from contextlib import redirect_stdout
@@ -22,7 +22,7 @@ def picture(tmp_path, images):
 
 @pytest.fixture(scope="session")
 def few_images(images):
-    """A data set of a few test images in place of the whole."""
+    """A data set of a few test images in place of the complete one."""
     from fmae_edge.data.fashion_mnist import FashionMnist
 
     pixels = images.copy()
@@ -31,7 +31,7 @@ def few_images(images):
 
 @pytest.fixture(scope="session")
 def report_page(tmp_path_factory, few_images):
-    """The page that `fmae-edge report --json` makes of the shipped bundle, and the figures that it prints."""
+    """The page that `fmae-edge report --json` writes for the shipped bundle, and the figures that it prints."""
     from fmae_edge.commands.report import report
 
     folder = tmp_path_factory.mktemp("report")
@@ -47,7 +47,7 @@ def report_page(tmp_path_factory, few_images):
 
 @pytest.fixture
 def folders(tmp_path, images):
-    """Pictures of one name in two folders below `in`, and a folder that has no picture."""
+    """Pictures with the same name in two folders below `in`, and a folder without pictures."""
     for name, image in zip(("one/img.png", "two/img.png"), images, strict=False):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The installed command in a process of its own: the commands once, and what only a process can show."""
+"""The installed command in its own process: streams, signals, threads and encodings."""
 
 import io
 import json
@@ -14,12 +14,12 @@ import pytest
 
 from fmae_edge import Codec
 from fmae_edge.measure.quality import mse_per_image, psnr
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 from tests.conftest import CHECKPOINT, COMMAND
 from tests.installed_data import needs_data
 
 
-def test_the_round_trip_in_one_folder_works_at_the_first_try(installed, tmp_path, picture, images):
+def test_the_round_trip_in_one_folder(installed, tmp_path, picture, images):
     before = picture.read_bytes()
     done = installed("compress", "img.png")
     assert (done.returncode, done.stdout, done.stderr) == (
@@ -56,7 +56,7 @@ def test_streams(picture, images):
         ("café".encode(), "ascii", "caf\\xe9"),
     ],
 )
-def test_names_that_the_output_has_no_characters_for(
+def test_names_that_the_encoding_of_the_output_cannot_represent(
     installed, tmp_path, picture, monkeypatch, name, encoding, shown
 ):
     monkeypatch.setenv("PYTHONIOENCODING", encoding)  # which is strict, where some locales are not
@@ -92,7 +92,7 @@ def test_an_error_is_one_sentence_and_nothing_is_written(installed, tmp_path, ar
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux shows them")
 def test_a_single_image_starts_no_thread(tmp_path, picture):
-    """numpy would start some when it is imported, and raise SIGINT, as Ctrl-C does, where it cannot."""
+    """OpenBLAS would start threads when numpy is imported, and send SIGINT, as Ctrl-C does, if it cannot."""
     code = (
         "import os, sys\nfrom fmae_edge.cli import main\n"
         "sys.argv = ['fmae-edge', 'compress', 'img.png', '-q']\n"
@@ -107,8 +107,8 @@ def test_a_single_image_starts_no_thread(tmp_path, picture):
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("compress", "img.png"), ("info",)])
-def test_a_reader_that_left_before_anything_was_written(tmp_path, picture, monkeypatch, arguments):
-    """`fmae-edge info | true`: what Python has kept back until its end goes nowhere, and nothing is said of it."""
+def test_a_reader_that_ends_before_anything_is_written(tmp_path, picture, monkeypatch, arguments):
+    """`fmae-edge info | true`: the output that Python has buffered is dropped without a message."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     theirs, ours = os.pipe()
     os.close(theirs)
@@ -126,7 +126,7 @@ def test_a_full_device_as_output():
 
 
 @needs_data
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_ctrl_c_during_training_prints_how_to_continue(tmp_path):
     run = tmp_path / "run"
     started = subprocess.Popen(
         [COMMAND, "train", "-o", run],
@@ -143,12 +143,13 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         started.kill()
     assert started.returncode == 130
     assert (
-        err == f"fmae-edge: stopped; to go on after the last finished epoch: fmae-edge train -o {run} --resume\n"
+        err
+        == f"fmae-edge: stopped; to continue after the last finished epoch: fmae-edge train -o {run} --resume\n"
     )
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "recipe.json"]
 
 
-def test_a_program_that_reads_a_pipe_gets_each_line_when_its_input_is_done(picture, monkeypatch):
+def test_a_pipe_gets_the_line_of_each_input_at_once(picture, monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     arguments = [COMMAND, "compress", picture.name, "-", "-o", "out/", "--json"]
     with subprocess.Popen(

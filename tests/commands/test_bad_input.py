@@ -26,7 +26,7 @@ def npy(path, array, **options):
 
 @cache
 def huge_png():
-    """A whole PNG of 40,000 x 40,000 black pixels: 200 kB."""
+    """A complete PNG of 40,000 x 40,000 black pixels: 200 kB."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -104,7 +104,7 @@ def test_bad_latents(cli, tmp_path, name):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("taken.npy", "taken.npy: exists already; use --force"),
+        ("taken.npy", "taken.npy: already exists; use --force"),
         ("missing/img.npy", "its folder missing does not exist"),
         ("taken.npy/img.npy", "taken.npy is (not a folder|a file, not a folder)"),
         ("taken.npy/", "taken.npy is a file, not a folder"),
@@ -119,9 +119,9 @@ def test_bad_outputs(cli, tmp_path, output, message, more):
     assert (tmp_path / "taken.npy").read_text() == "precious"
 
 
-def test_a_folder_that_takes_no_files(cli, tmp_path):
+def test_a_folder_in_which_no_files_can_be_created(cli, tmp_path):
     (tmp_path / "img.png").write_bytes(PNG)
-    message = "/proc/img.npy: its folder /proc (takes no files|cannot be written to)"
+    message = "/proc/img.npy: (no files can be created in its folder /proc|its folder cannot be written to)"
     refused(cli("compress", "img.png", "-o", "/proc/img.npy"), message, tmp_path, ["img.png"])
 
 
@@ -130,7 +130,7 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
     [
         (
             "missing.txt",
-            r"-o is missing\.txt; the name of a file must end in \.npy or \.fmae, and of a folder in ",
+            r"-o is missing\.txt; a file name must end in \.npy or \.fmae, a folder name in ",
         ),
         (".npy", r"-o is \.npy; it has no name before its \.npy"),
         ("out/.fmae", r"-o is out/\.fmae; it has no name before its \.fmae"),
@@ -141,7 +141,7 @@ def test_a_folder_that_takes_no_files(cli, tmp_path):
         ("{stem!r}.npy", "has an unmatched brace"),
     ],
 )
-def test_outputs_that_mean_nothing(cli, tmp_path, output, message):
+def test_invalid_outputs(cli, tmp_path, output, message):
     (tmp_path / "img.png").write_bytes(PNG)
     refused(cli("compress", "img.png", "-o", output), message, tmp_path, ["img.png"], code=2)
 
@@ -174,14 +174,14 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("command", "option", "more"), [(each[0], each[1], each[2:]) for each in NUMBERS])
 @pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "-1", "0x5", "5.0", "9" * 19, "\n"])
-def test_numbers_that_an_option_does_not_take(cli, tmp_path, command, option, more, value):
+def test_numbers_out_of_the_range_of_an_option(cli, tmp_path, command, option, more, value):
     """Python itself refuses to read or print integers of thousands of digits."""
     refused(
         cli(command, f"{option}={value}", *more), f"fmae-edge: {option} is '.*; expected an", tmp_path, [], code=2
     )
 
 
-def test_every_number_is_tried():
+def test_every_integer_option_refuses_invalid_numbers():
     from fmae_edge.cli import build_app
 
     commands = get_command(build_app()).commands.values()
@@ -195,7 +195,7 @@ def test_every_number_is_tried():
     assert found == {each[:2] for each in NUMBERS}
 
 
-def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
+def test_parity_of_a_run_with_another_latent_size(cli, tmp_path, bundle):
     from fmae_edge.model.autoencoder import Autoencoder
     from fmae_edge.model.checkpoint import publish, start_run
     from fmae_edge.model.config import ModelConfig
@@ -203,11 +203,11 @@ def test_parity_of_a_run_with_another_latent(cli, tmp_path, bundle):
 
     start_run(tmp_path / "run", ModelConfig(latent_size=32), Recipe())
     publish(tmp_path / "run", Autoencoder(ModelConfig(latent_size=32)), [])
-    refused(cli("parity", "run", bundle), "32 latents and the bundle 64", tmp_path, ["bundle", "run"])
+    refused(cli("parity", "run", bundle), "32 latents, but the bundle 64", tmp_path, ["bundle", "run"])
 
 
 @pytest.mark.parametrize("output", ["taken", "taken/folder"])
-def test_an_evaluation_that_could_not_be_written_is_not_begun(cli, tmp_path, monkeypatch, output):
+def test_an_evaluation_with_an_impossible_output_does_not_start(cli, tmp_path, monkeypatch, output):
     (tmp_path / "taken").write_text("precious")
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", None)
     refused(cli("evaluate", "-o", output), "taken.*: ", tmp_path, ["taken"])
@@ -290,12 +290,12 @@ def test_a_checkpoint_whose_config_does_not_fit(cli, tmp_path, bundle, command):
     refused(cli(command, *arguments), message, tmp_path, ["bundle", "run"])
 
 
-def test_a_run_that_is_none(cli, tmp_path):
+def test_a_folder_that_is_not_a_run(cli, tmp_path):
     refused(cli("export", "nowhere", "-o", "made"), "nowhere: no such run folder", tmp_path, [])
     refused(cli("train", "-o", "nowhere", "--resume"), r"config\.json: cannot be read", tmp_path, [])
 
 
-def test_no_data(cli, tmp_path):
+def test_a_missing_data_set(cli, tmp_path):
     refused(cli("train", "-o", "run", "--data", "nowhere"), "nowhere: no such folder", tmp_path, [])
 
 

@@ -1,4 +1,4 @@
-"""Many files in one call: where they go, what is skipped and printed, and that they are the same as one by one."""
+"""Many files in one call: outputs, skipped files and messages; the results are the same as one by one."""
 
 import io
 import os
@@ -9,7 +9,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
-from tests.cli.results import found, pixels, records
+from tests.commands.results import found, pixels, records
 
 PICTURES = ("a.png", "deeper/b.png", "deeper/still/c.png")
 
@@ -48,14 +48,14 @@ def test_many_files_are_the_same_as_one_by_one(cli, tmp_path, images, count, suf
         np.testing.assert_array_equal(pixels(tmp_path / "out" / f"{names[-1]}.png"), Codec().decode(latents[-1]))
 
 
-def test_a_folder_keeps_its_structure_and_is_made(cli, tree):
+def test_a_folder_keeps_its_structure_and_is_created(cli, tree):
     assert cli("compress", "-r", "in", "-o", "latents").returncode == 0
     assert found(tree / "latents") == ["a.npy", "deeper/b.npy", "deeper/still/c.npy"]
     assert cli("decompress", "-r", "latents", "-o", "out/images").returncode == 0
     assert found(tree / "out/images") == list(PICTURES)
 
 
-def test_a_failed_command_makes_no_folder(cli, tmp_path):
+def test_a_failed_command_creates_no_folder(cli, tmp_path):
     assert cli("compress", "nowhere.png", "-o", "out").returncode == 1
     assert os.listdir(tmp_path) == []
 
@@ -125,12 +125,12 @@ def test_skip_existing_continues_a_run(cli, tree):
     assert done.stdout.splitlines()[0] == "in/a.png -> out/a.npy  (exists, skipped)"
     assert done.stderr.startswith("2 done, 1 skipped, 0 failed in ")
     assert (tree / "out/a.npy").stat().st_mtime_ns == before.st_mtime_ns
-    assert cli("compress", "-r", "in", "-o", "out").stderr.count("exists already") == 3
-    assert "give only one" in cli("compress", "-r", "in", "--force", "--skip-existing").stderr
+    assert cli("compress", "-r", "in", "-o", "out").stderr.count("already exists") == 3
+    assert "use only one" in cli("compress", "-r", "in", "--force", "--skip-existing").stderr
 
 
-def test_skip_existing_beside_originals_and_beside_results(cli, tree):
-    """img.png beside img.npy may be the original, or what an interrupted run has decoded."""
+def test_skip_existing_next_to_originals_and_next_to_results(cli, tree):
+    """img.png next to img.npy may be the original, or the result of an interrupted run."""
     (tree / "alone").mkdir()
     cli("compress", "-r", "in", "-o", "alone")
     cli("compress", "-r", "in")
@@ -143,7 +143,7 @@ def test_skip_existing_beside_originals_and_beside_results(cli, tree):
 
 
 @pytest.mark.parametrize("arguments", [(), ("-o", "out"), ("-o", "all.npy"), ("-o", "all.fmae")])
-def test_a_dry_run_writes_nothing_and_finds_what_is_wrong(cli, tree, arguments):
+def test_a_dry_run_writes_nothing_and_reports_all_errors(cli, tree, arguments):
     (tree / "in/bad.png").write_text("no image")
     before = found(tree)
     done = cli("compress", "-r", "in", "--dry-run", *arguments)
@@ -158,7 +158,7 @@ def test_a_dry_run_writes_nothing_and_finds_what_is_wrong(cli, tree, arguments):
     assert not (tree / "out").exists()
 
 
-def test_one_file_of_all_inputs_is_written_whole_or_not_at_all(cli, tree):
+def test_one_file_of_all_inputs_is_written_completely_or_not_at_all(cli, tree):
     (tree / "in/bad.png").write_text("no image")
     (tree / "in/worse.png").write_text("no image")
     done = cli("compress", "-r", "in", "-o", "all.npy")

@@ -67,7 +67,7 @@ def test_drawings_use_the_text_colour_of_the_page(content):
     for drawing in drawings:
         assert b"currentColor" in drawing
         assert b"#000000" not in drawing
-        assert b"<style" not in drawing  # which would apply to the whole page
+        assert b"<style" not in drawing  # it would apply to the complete page
         assert b"mathdefault" not in drawing
 
 
@@ -97,7 +97,7 @@ def test_an_existing_page_is_kept_without_force(cli, tmp_path, given, nothing_me
     (tmp_path / "report.html").write_text("precious")
     done = cli("report", *given)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "fmae-edge: report.html: exists already; use --force to overwrite it\n"
+    assert done.stderr == "fmae-edge: report.html: already exists; use --force to overwrite it\n"
     assert (tmp_path / "report.html").read_text() == "precious"
 
 
@@ -187,21 +187,21 @@ def test_a_bundle_without_a_prior_is_measured_by_its_latents(cli, tmp_path, bund
     assert len(figures["map"]["psnr"]) == 256
 
 
-def test_results_that_are_not_given_are_measured(cli, tmp_path, data, monkeypatch):
-    asked = {}
+def test_missing_results_are_measured(cli, tmp_path, data, monkeypatch):
+    requested = {}
 
     def evaluate(codec, train, test, effort, on_progress, general):
         from fmae_edge.evaluate.evaluation import Evaluation
 
-        asked["images"] = len(test)
-        asked["codecs"] = {codec.name for codec in general}
+        requested["images"] = len(test)
+        requested["codecs"] = {codec.name for codec in general}
         return Evaluation.from_record(json.loads(EVALUATION.read_text()))
 
     monkeypatch.setattr("fmae_edge.evaluate.report.page.evaluate", evaluate)
     monkeypatch.setattr("fmae_edge.evaluate.report.page.run_bench", lambda path, rounds, on_round: bench_of())
     done = cli("report", "-o", "page.html")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote page.html\n")
-    assert asked == {"images": 200, "codecs": {"JPEG", "WebP"}}
+    assert requested == {"images": 200, "codecs": {"JPEG", "WebP"}}
     assert "without AVIF, JPEG XL and the lossless codecs" in (tmp_path / "page.html").read_text()
 
 

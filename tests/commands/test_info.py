@@ -1,4 +1,4 @@
-"""`fmae-edge info`: of a bundle and of a .fmae file, whatever anyone has written into them."""
+"""`fmae-edge info` describes a bundle and a .fmae file, and resists hostile contents."""
 
 import json
 
@@ -14,7 +14,7 @@ EVIL = "evil\x1b[2J\x1b]0;owned\x07"
 
 
 @pytest.mark.parametrize("command", ["info", "doctor"])
-def test_a_manifest_cannot_steer_a_terminal(cli, bundle, command):
+def test_a_manifest_cannot_control_a_terminal(cli, bundle, command):
     def change(content):
         content["name"] = EVIL
         content["record"]["tools"] = {EVIL: EVIL}
@@ -27,7 +27,7 @@ def test_a_manifest_cannot_steer_a_terminal(cli, bundle, command):
         assert done.stdout.count(r"evil\x1b[2J") == 4
 
 
-def test_a_figure_that_is_too_large_is_no_traceback(cli, bundle):
+def test_a_number_that_is_too_large_is_an_error(cli, bundle):
     rewrite(bundle, lambda content: content["record"]["training"]["metrics"][-1].update(test_mse=10**400))
     done = cli("info", "bundle")
     assert done.returncode == 1
@@ -69,7 +69,7 @@ def test_a_file_of_another_bundle(cli, tmp_path, bundle, images):
     assert cli("info", "--bundle", "bundle").stdout == cli("info", "bundle").stdout
     done = cli("info", "bundle", "--bundle", "bundle")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "give one of them" in done.stderr
+    assert "use only one of them" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_file_of_another_bundle(cli, tmp_path, bundle, images):
         ("missing", None, "no such bundle folder"),
     ],
 )
-def test_what_is_neither_a_whole_file_nor_a_bundle(cli, tmp_path, name, content, sentence):
+def test_a_target_that_is_neither_a_complete_file_nor_a_bundle(cli, tmp_path, name, content, sentence):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     done = cli("info", name)
@@ -91,11 +91,13 @@ def test_what_is_neither_a_whole_file_nor_a_bundle(cli, tmp_path, name, content,
     assert done.stderr.count("\n") == 1
 
 
-def test_names_are_shown_and_cannot_steer_a_terminal(cli, tmp_path, images):
+def test_names_are_shown_and_cannot_control_a_terminal(cli, tmp_path, images):
     stack = Codec().compress_batch(images[:7])
     payloads, bundle_id = unpack(stack, Codec().manifest.bundle_id).payloads, Codec().manifest.bundle_id
     (tmp_path / "all.fmae").write_bytes(pack_many(payloads, 5, bundle_id, [*"abcdef", "g/h\u202f"]))
     assert cli("info", "all.fmae").stdout.endswith("names     a, b, c, d, e, ... (--json lists all)\n")
+    (tmp_path / "five.fmae").write_bytes(Codec().compress_batch(images[:5], names=list("abcde")))
+    assert cli("info", "five.fmae").stdout.endswith("names     a, b, c, d, e\n")
     (tmp_path / "all.fmae").write_bytes(pack_many(payloads, 5, bundle_id, ["\u202fa", *"bcdefg"]))
     assert r"names     \u202fa, b" in cli("info", "all.fmae").stdout
     (tmp_path / "all.fmae").write_bytes(pack_many(payloads, 5, bundle_id, [EVIL, *"bcdefg"]))
@@ -108,6 +110,6 @@ def test_names_are_shown_and_cannot_steer_a_terminal(cli, tmp_path, images):
     assert "U+001B" in record["names_error"]
 
 
-def test_a_stack_of_no_images_with_names_has_none(cli, tmp_path, images):
+def test_an_empty_stack_has_no_names(cli, tmp_path, images):
     (tmp_path / "none.fmae").write_bytes(Codec().compress_batch(images[:0], names=[]))
     assert cli("info", "none.fmae").stdout.endswith("\nnames     none\n")

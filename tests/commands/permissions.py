@@ -1,4 +1,4 @@
-"""Permissions that hold for root too, as whom tests may run."""
+"""Make file permissions apply to root too, because tests may run as root."""
 
 import ctypes
 
@@ -6,6 +6,6 @@ _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2  # linux/pr
 
 
 def obey_permissions():
-    """Give up the capabilities with which root reads and writes in spite of permissions; for `preexec_fn`."""
+    """Give up the capabilities with which root ignores permissions; for `preexec_fn`."""
     for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability)

@@ -1,4 +1,4 @@
-"""Results when names clash, files exist or folders are missing: nothing is lost, and every case is reported."""
+"""Results if names clash, files exist or folders are missing: nothing is lost, and every case is reported."""
 
 import os
 import stat
@@ -11,12 +11,12 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.runtime.errors import OutputError
-from tests.cli.results import found, records
-from tests.cli.terminals import terminal
+from tests.commands.results import found, records
+from tests.commands.terminals import terminal
 from tests.conftest import COMMAND
 
 
-def test_files_of_one_name_fail_whether_or_not_the_first_exists(cli, folders):
+def test_files_with_the_same_name_fail_whether_or_not_the_first_exists(cli, folders):
     clash = ["in/one/img.png", "in/two/img.png", "-o", "out"]
     for more in ([], ["--skip-existing"], ["--skip-existing", "--quality", "3"], ["--dry-run", "--skip-existing"]):
         done = cli("compress", *clash, *more)
@@ -36,7 +36,7 @@ def test_a_folder_is_not_an_existing_result(cli, folders):
     for more in ([], ["--quality", "3"]):
         done = cli("compress", "in/one/img.png", "--skip-existing", *more)
         assert done.returncode == 1
-        assert "is a folder, so no file is written there" in done.stderr
+        assert "is a folder; expected the path of a file" in done.stderr
 
 
 def test_rows_of_a_joined_array_are_those_of_the_file(cli, folders, images):
@@ -99,7 +99,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
     assert len({each["input"] for each in records(done)}) == len(statuses)
     assert done.returncode == (1 if "failed" in statuses else 0)
     assert (folders / "there.npy").read_bytes() == b"precious"
-    assert done.stderr.count("exists already") <= 1
+    assert done.stderr.count("already exists") <= 1
 
 
 def test_names_are_checked_before_images_are_read(cli, folders, monkeypatch):
@@ -109,7 +109,7 @@ def test_names_are_checked_before_images_are_read(cli, folders, monkeypatch):
     assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
 
 
-def test_an_output_is_the_same_however_it_is_spelled(cli, folders):
+def test_different_paths_of_the_same_output_are_recognised(cli, folders):
     done = cli("compress", "in/one/img.png", "in/one/../one/img.png")
     assert "in/one/../one/img.npy: in/one/img.png is already written to this path" in done.stderr
 
@@ -122,21 +122,21 @@ def test_binary_results_are_not_written_to_a_terminal(folders):
 
 
 def test_a_stack_of_a_million_needs_one_array(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.bulk.decompress._MOST_FILES", 3)
+    monkeypatch.setattr("fmae_edge.bulk.decompress.MAX_FILES", 3)
     np.save(folders / "four.npy", np.zeros((4, 64), np.float32))
     np.save(folders / "three.npy", np.zeros((3, 64), np.float32))
     cli("compress", "-r", "in", "in/one/img.png", "in/two/img.png", "-o", "four.fmae")
     for name in ("four.npy", "four.fmae"):
         done = cli("decompress", name, "-o", "out")
         assert done.returncode == 1
-        assert f"{name}: holds 4 images; at most 3 are written as separate files" in done.stderr
+        assert f"{name}: contains 4 images; at most 3 are written as separate files" in done.stderr
         assert cli("decompress", name, "-o", "all.npy", "--force").returncode == 0
         assert cli("decompress", name, "-o", "one.png", "--index", "3", "--force").returncode == 0
     assert cli("decompress", "three.npy", "-o", "out").returncode == 0
     assert len(found(folders / "out")) == 3
 
 
-def test_a_file_that_another_process_makes_meanwhile_is_skipped(cli, folders, monkeypatch):
+def test_a_file_that_another_process_creates_meanwhile_is_skipped(cli, folders, monkeypatch):
     def write(path, content, force):
         path.write_bytes(b"theirs")
         write_file(path, content, force)
@@ -146,7 +146,7 @@ def test_a_file_that_another_process_makes_meanwhile_is_skipped(cli, folders, mo
     assert done.returncode == 0
     assert [(each["status"], each["bytes"]) for each in records(done)] == [("skipped", None)] * 2
     assert (folders / "out/one/img.npy").read_bytes() == b"theirs"
-    assert "exists already" in cli("compress", "-r", "in", "-o", "new").stderr
+    assert "already exists" in cli("compress", "-r", "in", "-o", "new").stderr
     done = cli("compress", "-r", "in", "-o", "all.fmae", "--skip-existing", "--json")
     assert done.returncode == 0
     assert [(each["status"], each["output"]) for each in records(done)] == [("skipped", "all.fmae")] * 2
@@ -154,7 +154,7 @@ def test_a_file_that_another_process_makes_meanwhile_is_skipped(cli, folders, mo
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
-def test_a_folder_that_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch, more):
+def test_a_missing_folder_is_reported_before_files_are_read(cli, folders, monkeypatch, more):
     monkeypatch.setattr("fmae_edge.bulk.image_input.load_image", None)
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
     assert done.returncode == 1
@@ -200,7 +200,7 @@ def test_a_name_of_standard_output_is_refused_where_the_shell_writes_to_a_file(f
     assert (folders / "to.npy").read_bytes() == b""
 
 
-def test_force_writes_through_a_link_and_says_the_name_that_was_given(cli, folders):
+def test_force_writes_through_a_link_and_prints_its_name(cli, folders):
     (folders / "kept.npy").write_bytes(b"old")
     (folders / "kept.npy").chmod(0o640)
     (folders / "link.npy").symlink_to("kept.npy")
@@ -220,7 +220,7 @@ def test_two_links_to_one_file_are_not_both_written(cli, folders, images):
     np.testing.assert_array_equal(np.load(folders / "in/both.npy"), Codec().encode(images[0]))
 
 
-def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folders, monkeypatch):
+def test_a_link_whose_folder_is_missing_is_reported_before_files_are_read(cli, folders, monkeypatch):
     (folders / "all.npy").symlink_to("nowhere/all.npy")
     monkeypatch.setattr("fmae_edge.bulk.image_input.load_image", None)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--force")
@@ -229,7 +229,7 @@ def test_a_link_whose_folder_is_missing_is_seen_before_files_are_read(cli, folde
     assert "nowhere does not exist" in done.stderr
 
 
-def test_after_a_failed_file_the_rest_of_a_stack_is_not_written(cli, folders, monkeypatch):
+def test_after_a_failed_file_no_more_files_of_a_stack_are_written(cli, folders, monkeypatch):
     cli("compress", "-r", "in", "-o", "all.fmae")
     tried = []
 
@@ -244,7 +244,7 @@ def test_after_a_failed_file_the_rest_of_a_stack_is_not_written(cli, folders, mo
     assert done.stderr.count("fmae-edge: ") == 1
 
 
-def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folders, monkeypatch):
+def test_a_folder_that_another_process_creates_meanwhile_is_not_skipped(cli, folders, monkeypatch):
     def write(path, content, force):
         path.mkdir()
         write_file(path, content, force)
@@ -253,7 +253,7 @@ def test_a_folder_that_another_process_makes_meanwhile_is_not_skipped(cli, folde
     done = cli("compress", "in/one/img.png", "--skip-existing", "--json")
     assert done.returncode == 1
     assert [each["status"] for each in records(done)] == ["failed"]
-    assert "img.npy: is a folder, so no file is written there" in done.stderr
+    assert "img.npy: is a folder; expected the path of a file" in done.stderr
 
 
 def test_the_missing_images_of_a_stack_are_written(cli, folders):
@@ -266,7 +266,7 @@ def test_the_missing_images_of_a_stack_are_written(cli, folders):
     assert (folders / "out/all.1.png").read_bytes() == before
 
 
-def test_a_dry_run_sees_that_a_folder_is_missing(cli, folders):
+def test_a_dry_run_reports_a_missing_folder(cli, folders):
     done = cli("compress", "in/one/img.png", "-o", "nowhere/x.npy", "--dry-run")
     assert done.returncode == 1
     assert "in/one/img.png -> nowhere/x.npy: its folder nowhere does not exist" in done.stderr

@@ -1,4 +1,4 @@
-"""The main job as a user types it: img.png -> img.npy -> a PNG again."""
+"""The main commands as a user types them: img.png -> img.npy -> a PNG again."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 
 
 def test_without_an_original_the_plain_name_is_used(cli, tmp_path, picture):
@@ -16,7 +16,7 @@ def test_without_an_original_the_plain_name_is_used(cli, tmp_path, picture):
     assert cli("decompress", "latent.npy").stdout == "latent.npy -> latent.decoded.png\n"
     done = cli("decompress", "latent.npy")
     assert done.returncode == 1
-    assert "latent.decoded.png: exists already; use --force" in done.stderr
+    assert "latent.decoded.png: already exists; use --force" in done.stderr
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])
@@ -34,7 +34,7 @@ def test_nothing_is_overwritten_without_force(cli, tmp_path, picture):
     (tmp_path / "img.npy").write_bytes(b"precious")
     done = cli("compress", "img.png")
     assert done.returncode == 1
-    assert done.stderr == "fmae-edge: img.png -> img.npy: exists already; use --force to overwrite it\n"
+    assert done.stderr == "fmae-edge: img.png -> img.npy: already exists; use --force to overwrite it\n"
     assert (tmp_path / "img.npy").read_bytes() == b"precious"
     assert cli("compress", "img.png", "--force").returncode == 0
     assert np.load(tmp_path / "img.npy").shape == (64,)
@@ -67,7 +67,7 @@ def test_folders(cli, tmp_path, images):
         Image.fromarray(images[0]).save(path, "PNG")
     done = cli("compress", "in")
     assert done.returncode == 1
-    assert "is a folder; use -r" in done.stderr
+    assert "is a folder; use --recursive (-r)" in done.stderr
     done = cli("compress", "-r", "in")
     assert done.stdout.splitlines() == ["in/a.png -> in/a.npy", "in/deeper/b.PNG -> in/deeper/b.npy"]
     (tmp_path / "out").mkdir()
@@ -77,7 +77,7 @@ def test_folders(cli, tmp_path, images):
     assert "no file in it ends in" in cli("compress", "-r", "empty").stderr
 
 
-def test_two_inputs_of_one_name_do_not_overwrite_each_other(cli, tmp_path, images):
+def test_two_inputs_with_the_same_name_do_not_overwrite_each_other(cli, tmp_path, images):
     for folder in ("one", "two", "out"):
         (tmp_path / folder).mkdir()
     for index, folder in enumerate(("one", "two")):

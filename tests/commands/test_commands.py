@@ -1,4 +1,4 @@
-"""What the other commands print and write."""
+"""Version, help, `info`, `reconstruct` and `train`: the output, the files and the exit code."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def test_help_names_every_command(cli):
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["compress", "--help"]])
-def test_help_and_version_load_no_numbers(arguments):
+def test_help_and_version_import_no_heavy_package(arguments):
     code = (
         "import sys; from fmae_edge.cli import main\n"
         f"sys.argv = ['fmae-edge', *{arguments!r}]\n"
@@ -45,7 +45,7 @@ def test_help_and_version_load_no_numbers(arguments):
     assert not loaded & {"numpy", "onnxruntime", "torch", "PIL", "rich.progress"}
 
 
-def test_little_is_imported_before_a_ctrl_c_is_caught():
+def test_the_entry_point_imports_little_before_it_catches_ctrl_c():
     code = "import sys; import fmae_edge.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -73,7 +73,7 @@ def test_info_on_a_bundle_without_a_record(cli, bundle):
     assert cli("info", bundle, "--json").returncode == 0
 
 
-def test_reconstruct_given_images(cli, tmp_path):
+def test_reconstruct_images(cli, tmp_path):
     samples = sorted((REPOSITORY / "samples").glob("*.png"))[:3]
     done = cli("reconstruct", *samples, "-o", "out.png")
     assert done.returncode == 0
@@ -85,14 +85,14 @@ def test_reconstruct_given_images(cli, tmp_path):
         assert figure.width == 12 + 3 * 152
     done = cli("reconstruct", *samples, "-o", "out.png")
     assert done.returncode == 1
-    assert "out.png: exists already" in done.stderr
+    assert "out.png: already exists" in done.stderr
     rows = [
         json.loads(line) for line in cli("reconstruct", *samples, "-o", "two.png", "--json").stdout.splitlines()
     ]
     assert [row["image"] for row in rows] == [str(sample) for sample in samples]
 
 
-def test_reconstruct_to_standard_output_leaves_the_rest_to_standard_error():
+def test_reconstruct_to_standard_output_prints_the_table_on_standard_error():
     sample = next((REPOSITORY / "samples").glob("*.png"))
     for more, start in ([], "image"), (["--json"], "{"):
         done = subprocess.run([COMMAND, "reconstruct", sample, "-o", "-", *more], capture_output=True, check=True)
@@ -102,8 +102,8 @@ def test_reconstruct_to_standard_output_leaves_the_rest_to_standard_error():
         assert done.stderr.decode().startswith(start)
 
 
-def test_reconstruct_leaves_out_what_it_cannot_read_and_fails(cli, tmp_path, picture, monkeypatch, images):
-    monkeypatch.setattr(Codec, "decode", lambda *_: images[:1])  # without a fault: a PSNR that JSON cannot hold
+def test_reconstruct_leaves_out_unreadable_images_and_fails(cli, tmp_path, picture, monkeypatch, images):
+    monkeypatch.setattr(Codec, "decode", lambda *_: images[:1])  # an exact copy, whose PSNR is infinite
     done = cli("reconstruct", "img.png", "nowhere.png", "--json")
     assert done.returncode == 1
     assert done.stderr == "fmae-edge: nowhere.png: no such file\n"
@@ -112,7 +112,7 @@ def test_reconstruct_leaves_out_what_it_cannot_read_and_fails(cli, tmp_path, pic
 
 
 @needs_data
-def test_reconstruct_draws_five_test_images_by_itself(cli, tmp_path, images):
+def test_reconstruct_draws_five_test_images_by_default(cli, tmp_path, images):
     done = cli("reconstruct")
     assert done.returncode == 0
     assert done.stdout.count("test image") == 5
@@ -121,12 +121,12 @@ def test_reconstruct_draws_five_test_images_by_itself(cli, tmp_path, images):
 
 
 @needs_data
-def test_train_says_what_it_does_and_refuses_to_start_over(cli, tmp_path):
+def test_train_refuses_to_start_over(cli, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli("train", "-o", "run")
     assert done.returncode == 1
-    assert "run: already exists; continue it with --resume" in done.stderr
+    assert "run: exists already; continue with --resume" in done.stderr
     assert os.listdir(tmp_path / "run") == ["notes.txt"]
 
 
@@ -136,12 +136,18 @@ def test_resume_keeps_the_recipe(cli):
     assert "--lr is 0.1, but the run was started with 0.004" in done.stderr
 
 
-def test_without_its_extra_the_command_line_says_what_to_install(tmp_path):
-    for missing, extra in (("typer", "cli"), ("torch", "train,export")):
+def test_a_missing_package_is_reported_with_the_extra_to_install(tmp_path):
+    for arguments, missing, extra in (
+        (["train"], "typer", "cli"),
+        (["train"], "torch", "train"),
+        (["export", str(CHECKPOINT), "-o", "made"], "torch", "export"),
+        (["parity", str(CHECKPOINT), str(DEFAULT_BUNDLE)], "torch", "export"),
+        (["evaluate", "-o", "made"], "bjontegaard", "evaluate"),
+    ):
         code = (
             f"import sys; sys.modules[{missing!r}] = None\n"
             "from fmae_edge.cli import main\n"
-            "sys.argv = ['fmae-edge', 'train']; main()"
+            f"sys.argv = ['fmae-edge', *{arguments}]; main()"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False

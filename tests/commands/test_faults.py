@@ -1,4 +1,4 @@
-"""What goes wrong around the command line: kills, Ctrl-C, full disks, read-only folders, readers that leave."""
+"""Faults around the command line: kills, Ctrl-C, full disks, read-only folders, closed pipes."""
 
 import errno
 import os
@@ -18,8 +18,8 @@ from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.atomic_write import replacing
 from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.format.npy_file import dump_latents
-from tests.cli.permissions import obey_permissions
-from tests.cli.results import records
+from tests.commands.permissions import obey_permissions
+from tests.commands.results import records
 from tests.conftest import COMMAND
 
 COUNT = 1000
@@ -30,13 +30,13 @@ OLD = b"the old file"
 
 @pytest.fixture(scope="module")
 def latent(images):
-    """What an uninterrupted `compress` writes for `picture`."""
+    """The file that an uninterrupted `compress` writes for `picture`."""
     return dump_latents(Codec().encode(images[0]))
 
 
 @pytest.fixture
 def thousand(images):
-    """A folder with INPUTS; in memory where it can be, for disks take seconds to replace a thousand files."""
+    """A folder with INPUTS, in memory if possible, because disks take seconds to replace a thousand files."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
         folder = Path(name)
@@ -47,7 +47,7 @@ def thousand(images):
 
 
 def start(folder, *arguments, prepare=None, **streams):
-    """Start `fmae-edge ARGUMENTS...` in `folder`; it hears Ctrl-C, which jobs in the background do not."""
+    """Start `fmae-edge ARGUMENTS...` in `folder`, with the Ctrl-C that jobs in the background ignore."""
 
     def before():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -59,14 +59,14 @@ def start(folder, *arguments, prepare=None, **streams):
 
 
 def run(folder, *arguments, prepare=None, **streams):
-    """Run it to its end; return its exit code, what it wrote, and what it said on stderr."""
+    """Run it to its end; return its exit code, standard output and standard error."""
     with start(folder, *arguments, prepare=prepare, **streams) as running:
         out, err = running.communicate(timeout=60)
     return running.returncode, out, err.decode()
 
 
 def compress_thousand_until(number, folder):
-    """Start to compress INPUTS; return the process some moment after it has written that output."""
+    """Start to compress INPUTS; return the process a moment after it has written that output."""
     running = start(folder, "compress", *INPUTS, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (folder / OUTPUTS[number]).exists():
@@ -77,8 +77,8 @@ def compress_thousand_until(number, folder):
     return running
 
 
-def whole_outputs(folder, latent):
-    """Return the names of outputs, each of which is whole, and of files that are neither inputs nor outputs."""
+def complete_outputs(folder, latent):
+    """Return the names of outputs, all of which must be complete, and of files that are neither."""
     names = set(os.listdir(folder))
     assert names >= set(INPUTS)
     written = names & set(OUTPUTS)
@@ -94,30 +94,32 @@ def test_killed_at_random_moments(thousand, latent):
         number = random.randrange(COUNT)
         with compress_thousand_until(number, thousand) as running:
             running.kill()
-        written, others = whole_outputs(thousand, latent)
+        written, others = complete_outputs(thousand, latent)
         assert OUTPUTS[number] in written
-        assert len(others) <= available_cpus()  # one a thread that writes; what the one before it left is gone
+        assert (
+            len(others) <= available_cpus()
+        )  # one per writing thread; the files of the previous process are removed
     assert run(thousand, "compress", "--force", *INPUTS)[0] == 0
-    assert whole_outputs(thousand, latent) == (set(OUTPUTS), set())
+    assert complete_outputs(thousand, latent) == (set(OUTPUTS), set())
 
 
 def test_ctrl_c(thousand, latent):
-    number = random.randrange(COUNT // 8)  # of the first group, when the last is not in hand yet
+    number = random.randrange(COUNT // 8)  # of the first group, before the last one is read
     with compress_thousand_until(number, thousand) as running:
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
     assert running.returncode == 130
-    written, others = whole_outputs(thousand, latent)
+    written, others = complete_outputs(thousand, latent)
     assert others == set()
     assert number < len(written) < COUNT
     assert err.decode() == (
         f"fmae-edge: interrupted after {len(written)} of {COUNT} inputs; "
-        "to go on, run the same command with --skip-existing\n"
+        "to continue, run the same command with --skip-existing\n"
     )
     code, out, err = run(thousand, "compress", "--skip-existing", *INPUTS)
     assert (code, out.count(b"skipped")) == (0, len(written))
     assert err.startswith(f"{COUNT - len(written)} done, {len(written)} skipped, 0 failed")
-    assert whole_outputs(thousand, latent) == (set(OUTPUTS), set())
+    assert complete_outputs(thousand, latent) == (set(OUTPUTS), set())
 
 
 def test_ctrl_c_before_the_first_input(monkeypatch, capsys):
@@ -130,7 +132,7 @@ def test_ctrl_c_before_the_first_input(monkeypatch, capsys):
     assert capsys.readouterr().err == "fmae-edge: interrupted\n"
 
 
-def test_what_a_killed_run_left_goes_and_what_another_run_writes_stays(picture, latent):
+def test_left_over_files_of_a_killed_run_are_removed_and_those_of_a_running_one_stay(picture, latent):
     folder = picture.parent
     kill = (
         "import os; from pathlib import Path; from fmae_edge.runtime.atomic_write import replacing\n"
@@ -148,7 +150,7 @@ def test_what_a_killed_run_left_goes_and_what_another_run_writes_stays(picture, 
 
 
 def test_a_full_disk(picture):
-    """A limit on the size of files stands in for it: the first bytes fit, the rest do not."""
+    """A limit on the size of files simulates it: the first bytes fit, the others do not."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99))
@@ -176,8 +178,8 @@ def test_a_read_only_folder(picture):
     assert sorted(os.listdir(folder)) == ["img.npy", "img.png"]
 
 
-def test_inputs_that_shrink(picture, latent):
-    """They are looked at, then others cut them, then they are opened."""
+def test_inputs_that_become_shorter(picture, latent):
+    """Another process shortens them after their size was read and before they are opened."""
     folder = picture.parent
     for name in ("half.png", "empty.png", "gone.png"):
         (folder / name).write_bytes(picture.read_bytes())
@@ -211,8 +213,8 @@ def test_inputs_that_shrink(picture, latent):
 
 
 @pytest.mark.parametrize("arguments", [["compress", "-"], ["decompress", "-", "-o", "-"]])
-def test_a_pipe_that_nobody_reads_ends_it_quietly(picture, latent, arguments):
-    """Exit code 1 and not a word, as for `compress *.png | head -1`."""
+def test_a_pipe_without_a_reader_ends_it_silently(picture, latent, arguments):
+    """Exit code 1 and no message, as for `compress *.png | head -1`."""
     with start(picture.parent, *arguments, stdin=subprocess.PIPE) as running:
         running.stdout.close()
         running.stdin.write(picture.read_bytes() if arguments[0] == "compress" else latent)
@@ -226,7 +228,7 @@ def test_a_closed_stdin(tmp_path):
     assert done == (1, b"", "fmae-edge: -: standard input is closed\n")
 
 
-def test_what_is_said_does_not_get_into_the_result_when_stderr_is_closed(picture, latent):
+def test_messages_do_not_get_into_the_result_if_stderr_is_closed(picture, latent):
     code, out, _ = run(picture.parent, "compress", "img.png", "-o", "-", prepare=lambda: os.close(2))
     assert (code, out) == (0, latent)
 
@@ -257,13 +259,13 @@ def test_a_closed_stdout(picture, arguments, code, said):
         (("compress", "img.png", "-o", "-"), "img.png -> -: "),
     ],
 )
-def test_a_full_device_as_stdout_is_no_fault_of_an_input(picture, arguments, said):
+def test_a_full_device_as_stdout_is_not_blamed_on_an_input(picture, arguments, said):
     with Path("/dev/full").open("w") as full:
         code, _, err = run(picture.parent, *arguments, stdout=full)
     assert (code, err) == (1, f"fmae-edge: {said}standard output cannot be written (No space left on device)\n")
 
 
-def test_without_threads_a_file_of_all_is_not_written(cli, folders, monkeypatch):
+def test_without_threads_one_file_of_all_inputs_is_not_written(cli, folders, monkeypatch):
     def refuse(_):
         raise RuntimeError("can't start new thread")
 
@@ -275,23 +277,25 @@ def test_without_threads_a_file_of_all_is_not_written(cli, folders, monkeypatch)
     assert not (folders / "all.npy").exists()
     assert cli("compress", "in/one/img.png").returncode == 0  # one file needs no other thread
     content = (folders / "in/one/img.png").read_bytes()
-    # Nor does standard input among files: after Ctrl-C, a thread that reads it would wait for a key
+    # Standard input among files needs no other thread either: after Ctrl-C, that thread would wait for a key
     assert cli("compress", "-", "in/two/img.png", "-o", "out", stdin=content).returncode == 0
 
 
-def test_a_file_of_all_on_a_full_disk(cli, folders, monkeypatch):
+def test_one_file_of_all_inputs_on_a_full_disk(cli, folders, monkeypatch):
     def fail(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "dup", fail)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--json")
     assert done.returncode == 1
-    sentence = "fmae-edge: all.npy: cannot be written (No space left on device); to go on, run the same command\n"
+    sentence = (
+        "fmae-edge: all.npy: cannot be written (No space left on device); to continue, run the same command\n"
+    )
     assert done.stderr == sentence
     assert [(each["status"], each["output"]) for each in records(done)] == [("skipped", None)] * 2
 
 
-def test_folders_that_cannot_be_made_on_a_full_disk(cli, folders, monkeypatch):
+def test_folders_that_cannot_be_created_on_a_full_disk(cli, folders, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -299,7 +303,7 @@ def test_folders_that_cannot_be_made_on_a_full_disk(cli, folders, monkeypatch):
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
     sentence, _ = done.stderr.splitlines()
-    assert "in/one/img.png -> out/one: cannot be made (No space left on device); 1 of 2 inputs not " in sentence
+    assert "in/one/img.png -> out/one: cannot be created (No space left on device); 1 of 2 inputs not " in sentence
 
 
 def run_with_numpy(folder, code, *arguments):
@@ -310,7 +314,7 @@ def run_with_numpy(folder, code, *arguments):
     return run(folder, *arguments, env=environment | {"PYTHONPATH": path})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells who sent a signal")
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system reports the sender of a signal")
 @pytest.mark.parametrize(
     ("code", "exit_code", "sentence"),
     [
@@ -322,7 +326,7 @@ def run_with_numpy(folder, code, *arguments):
         ("subprocess.run(['kill', '-INT', str(os.getpid())])", 130, "interrupted"),
     ],
 )
-def test_a_lack_of_threads_for_numpy_is_not_taken_for_ctrl_c(tmp_path, code, exit_code, sentence):
+def test_a_lack_of_threads_for_numpy_is_not_mistaken_for_ctrl_c(tmp_path, code, exit_code, sentence):
     found = run_with_numpy(tmp_path, code, "evaluate")
     assert found == (exit_code, b"", f"fmae-edge: {sentence}\n")
 
@@ -330,7 +334,7 @@ def test_a_lack_of_threads_for_numpy_is_not_taken_for_ctrl_c(tmp_path, code, exi
 @pytest.mark.parametrize(
     "command", ["info x.fmae", "doctor", "reconstruct img.png", "compare img.png", "compress img.png"]
 )
-def test_commands_that_need_one_thread_of_numpy_start_no_others(tmp_path, command):
+def test_commands_that_need_one_thread_of_numpy_do_not_start_more(tmp_path, command):
     (tmp_path / "x.fmae").write_bytes(b"x")
     _, out, _ = run_with_numpy(
         tmp_path,

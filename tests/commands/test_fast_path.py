@@ -1,4 +1,4 @@
-"""The calls that run without Typer are those that Typer would make, and Typer makes all others."""
+"""Calls that run without Typer are the same as with it, and Typer parses all other calls."""
 
 import inspect
 import sys
@@ -44,8 +44,8 @@ TYPER = [
 
 
 @pytest.fixture(scope="module")
-def asked():
-    """Return the function that a call runs and all its arguments, or how the call is refused."""
+def parsed_call():
+    """Return the function that a call runs and all its arguments, or the error of the call."""
     calls = []
 
     def note(convert, inputs, output=None, *, json=False, **options):
@@ -69,9 +69,9 @@ def asked():
 
 
 @pytest.mark.parametrize("line", FAST)
-def test_the_fast_path_makes_the_call_that_typer_makes(line, asked):
+def test_the_fast_path_makes_the_call_that_typer_makes(line, parsed_call):
     words = line.split()
-    assert asked(fast_path(words)) == asked(lambda: APP(words, standalone_mode=False))
+    assert parsed_call(fast_path(words)) == parsed_call(lambda: APP(words, standalone_mode=False))
 
 
 WORDS = ("a.png", "b c.npy", "-", "./-", ".//-", "-/", "-o", "--output", "out/", "x.npy", "--force", "{stem}.npy")
@@ -83,11 +83,11 @@ ODD_WORDS = ("-a.png", "--", "-r", "-ox.npy", "--output=y", "--forc", "-o=", "{s
     st.sampled_from(["compress", "decompress"]),
     st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS + ODD_WORDS)), max_size=6),
 )
-def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, words):
+def test_both_parsers_make_the_same_call_or_refuse_it_in_the_same_way(parsed_call, command, words):
     words = [command, *words]
     call = fast_path(words)
     if call is not None:
-        assert asked(call) == asked(lambda: APP(words, standalone_mode=False))
+        assert parsed_call(call) == parsed_call(lambda: APP(words, standalone_mode=False))
 
 
 @pytest.mark.parametrize("command", ["compress", "decompress"])
@@ -106,9 +106,9 @@ def test_both_parsers_make_the_same_call_or_refuse_it_alike(asked, command, word
         ("--json", "json", True),
     ],
 )
-def test_each_option_changes_its_own_argument_only(asked, command, words, name, value):
-    _, usual = asked(lambda: APP([command, "a"], standalone_mode=False))
-    _, arguments = asked(lambda: APP([command, "a", *words.split()], standalone_mode=False))
+def test_each_option_changes_its_own_argument_only(parsed_call, command, words, name, value):
+    _, usual = parsed_call(lambda: APP([command, "a"], standalone_mode=False))
+    _, arguments = parsed_call(lambda: APP([command, "a", *words.split()], standalone_mode=False))
     assert arguments == {**usual, name: value}
     assert usual[name] != value
 
@@ -118,7 +118,7 @@ def test_typer_gets_all_other_calls(line):
     assert fast_path(line.split()) is None
 
 
-def test_the_version_needs_no_typer(capsys, monkeypatch):
+def test_the_version_does_not_need_typer(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["fmae-edge", "--version"])
     command_line.main()
     assert capsys.readouterr().out.startswith("fmae-edge 0.")
@@ -140,7 +140,7 @@ def test_compress_does_not_load_typer(tmp_path, images):
 
 
 @pytest.mark.parametrize("extra", [[], ["--precision", "int8"]])
-def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path, images, extra):
+def test_a_reader_that_closes_the_pipe_ends_it_silently(tmp_path, images, extra):
     """`fmae-edge compress *.png | head -1`, on the fast path and with Typer."""
     import subprocess
 

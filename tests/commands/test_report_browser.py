@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver: apt-get install chromium chromium-driver"
 )
 
-# The contrast of WCAG between each element with text of its own and its background
+# The WCAG contrast between each element that contains text and its background
 _CONTRASTS = """
 const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
 const light = (colour) => {

@@ -1,4 +1,4 @@
-"""What a terminal shows, and what it does not: a bar, colours, other people's control characters."""
+"""Output on a terminal: bars, colours, and no control characters from file names."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge.data.image_file import png_bytes
-from tests.cli.terminals import terminal
+from tests.commands.terminals import terminal
 from tests.conftest import COMMAND
 
 
@@ -24,7 +24,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_nothing(tmp_path, images):
     assert "301/301" in shown
     assert "/s" in shown
     assert "->" not in shown
-    assert "301 done (1 converted: --verbose says how), 0 skipped, 0 failed" in shown
+    assert "301 done (1 converted: --verbose shows how), 0 skipped, 0 failed" in shown
     _, shown = terminal(tmp_path, "compress", *names, "--force", "--verbose")
     assert "colour.png -> colour.npy" in shown
     _, shown = terminal(tmp_path, "compress", *names, "--force", "--quiet")
@@ -36,7 +36,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_nothing(tmp_path, images):
 
 
 @pytest.mark.parametrize("arguments", [["--json"], [], ["--verbose"]])
-def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arguments):
+def test_a_bar_does_not_disturb_standard_output_or_long_lines(tmp_path, images, arguments):
     names = [f"{index:02d}{'n' * 60}.png" for index in range(30)]
     for name, image in zip(names, images, strict=False):
         (tmp_path / name).write_bytes(png_bytes(image))
@@ -57,7 +57,7 @@ def test_a_bar_leaves_standard_output_and_long_lines_alone(tmp_path, images, arg
     assert f"{names[1]} -> {names[1][:-4]}.npy\r\n" in shown
 
 
-def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
+def test_names_cannot_control_a_terminal(cli, tmp_path, images):
     name = "\x1b[31mred\nfmae-edge: forged.png"
     (tmp_path / name).write_bytes(png_bytes(images[0]))
     done = cli("compress", name, "nowhere\r.png")
@@ -72,14 +72,14 @@ def test_names_cannot_steer_a_terminal(cli, tmp_path, images):
     assert done.stderr == "\\x1b[31mred\\nfmae-edge: forged.png: RGB converted to grayscale\n"
 
 
-def test_colours_are_for_terminals_that_want_them(tmp_path):
+def test_colours_only_if_the_terminal_and_the_user_want_them(tmp_path):
     _, shown = terminal(tmp_path, "compress", "nowhere.png")
     assert shown.startswith("\x1b[31mfmae-edge:\x1b[0m nowhere.png: no such file")
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         assert "\x1b" not in terminal(tmp_path, "compress", "nowhere.png", environment=environment)[1]
 
 
-def test_ctrl_c_where_no_file_is_in_hand(cli, monkeypatch):
+def test_ctrl_c_outside_a_conversion(cli, monkeypatch):
     def press(*_):
         raise KeyboardInterrupt
 

@@ -20,7 +20,7 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import DiskError
-from tests.cli.results import found, records, summary
+from tests.commands.results import found, records, summary
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_keep_going_leaves_bad_inputs_out(cli, folder, images, jobs):
     assert (folder / "all.fmae").read_bytes() == Codec().compress_batch(images[:3])
 
 
-def test_people_see_which_inputs_are_left_out(cli, folder):
+def test_text_output_names_the_inputs_that_are_left_out(cli, folder):
     done = cli("compress", "-r", "in", "-o", "all.npy", "--keep-going")
     assert done.stdout.splitlines() == [
         "in/a.png -> all.npy[0]",
@@ -98,7 +98,7 @@ def test_a_file_without_any_input_is_not_written(cli, folder):
     assert not (folder / "all.npy").exists()
 
 
-def test_a_dry_run_tells_the_same_rows_and_writes_nothing(cli, folder):
+def test_a_dry_run_reports_the_same_rows_and_writes_nothing(cli, folder):
     done = cli("compress", "-r", "in", "-o", "all.npy", "--keep-going", "--dry-run", "--json")
     assert done.returncode == 1
     assert [each["output"] for each in records(done)] == ["all.npy[0]", None, "all.npy[1]", None, "all.npy[2]"]
@@ -126,7 +126,7 @@ def test_separate_files_need_no_keep_going(cli, folder):
 
 
 @pytest.mark.parametrize("arguments", [["-r", "in"], ["in/**/*.png"], ["in/*.png", "in/d*", "-r"]])
-def test_names_are_paths_below_the_folder_that_was_given(cli, folder, arguments):
+def test_names_are_paths_below_the_searched_folder(cli, folder, arguments):
     for bad in ("in/b.png", "in/deeper/d.png"):
         (folder / bad).unlink()
     assert cli("compress", *arguments, "-o", "all.fmae", "--names").returncode == 0
@@ -141,7 +141,7 @@ def test_names_are_paths_below_the_folder_that_was_given(cli, folder, arguments)
     assert found(folder / "alone") == ["a.png", "all.fmae", "c.png", "deeper/e.png"]
 
 
-def test_files_that_are_given_themselves_are_named_without_their_folders(cli, folder):
+def test_files_on_the_command_line_are_named_without_their_folders(cli, folder):
     cli("compress", "in/a.png", "in/deeper/e.png", "-o", "all.fmae", "--names")
     assert Codec().names((folder / "all.fmae").read_bytes()) == ("a", "e")
 
@@ -191,12 +191,12 @@ def test_an_input_whose_name_cannot_be_kept_is_a_bad_input(cli, folder, images, 
 
 
 @pytest.mark.parametrize("again", ["in/a.png", "./in/a.png"])
-def test_one_input_given_twice_cannot_have_two_names(cli, folder, again):
+def test_one_input_cannot_have_two_names(cli, folder, again):
     done = cli("compress", "in/a.png", again, "-o", "all.fmae", "--names")
-    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is given twice\n")
+    assert (done.returncode, done.stderr) == (1, "fmae-edge: in/a.png is in the list of inputs twice\n")
 
 
-def test_conversions_are_noted_beside_the_row(cli, folder, images):
+def test_conversions_are_noted_next_to_the_row(cli, folder, images):
     Image.fromarray(np.dstack([images[0]] * 3)).save(folder / "rgb.png")
     done = cli("compress", "in/a.png", "rgb.png", "-o", "all.npy")
     assert done.stdout.splitlines()[1] == "rgb.png -> all.npy[1]  (RGB converted to grayscale)"
@@ -226,9 +226,11 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
     work = partial(join_files, sources, load, lambda _: b"all", outputs, 1, False)
     with pytest.raises(SystemExit, match="130"):
         convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
-    told = capsys.readouterr()
-    assert re.match(r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", told.err)
-    assert json.loads(told.out)["summary"]["not_tried"] == 100
+    printed = capsys.readouterr()
+    assert re.match(
+        r"fmae-edge: interrupted after ([1-9]|[1-4]\d) of 100 inputs; nothing was written\n", printed.err
+    )
+    assert json.loads(printed.out)["summary"]["not_tried"] == 100
     assert found(tmp_path) == []
 
 
@@ -240,7 +242,7 @@ def test_a_full_disk_does_not_fail_the_inputs(cli, folder, monkeypatch):
     done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")
     assert done.returncode == 1
     sentence, counts = done.stderr.splitlines()
-    reason = "all.npy: cannot be written (No space left on device); to go on, run the same command"
+    reason = "all.npy: cannot be written (No space left on device); to continue, run the same command"
     assert sentence == f"fmae-edge: {reason}"
     assert counts.startswith("0 done, 2 skipped, 0 failed in ")
     assert done.stdout.splitlines() == []
@@ -248,7 +250,7 @@ def test_a_full_disk_does_not_fail_the_inputs(cli, folder, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such flag")
 @pytest.mark.parametrize(("flag", "reason"), [(os.ST_RDONLY, "Read-only file system"), (0, "Permission denied")])
-def test_the_error_says_why_a_folder_takes_no_file(cli, folder, monkeypatch, flag, reason):
+def test_the_error_gives_the_reason_why_a_folder_is_not_writable(cli, folder, monkeypatch, flag, reason):
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(os, "statvfs", lambda _: types.SimpleNamespace(f_flag=flag))
     done = cli("compress", "in/a.png", "in/c.png", "-o", "all.npy")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.runtime.format.fmae_file import pack_many, unpack
-from tests.cli.results import records
+from tests.commands.results import records
 from tests.conftest import REPOSITORY
 
 CODEC = Codec()
@@ -26,7 +26,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_there_and_back(cli, folder):
+def test_round_trip(cli, folder):
     done = cli("compress", "bag.png", "-o", "bag.fmae")
     assert done.returncode == 0
     size = (folder / "bag.fmae").stat().st_size
@@ -49,12 +49,12 @@ def test_an_option_for_fmae_files_selects_the_format(cli, folder):
     assert (folder / "better.fmae").exists()
 
 
-def test_a_limit_of_bytes(cli, folder):
+def test_max_bytes(cli, folder):
     assert cli("compress", "coat.png", "--max-bytes", "30").returncode == 0
     assert (folder / "coat.fmae").stat().st_size <= 30
     done = cli("compress", "bag.png", "--max-bytes", "3")
     assert done.returncode == 1
-    assert done.stderr.startswith("fmae-edge: bag.png: --max-bytes is 3, and the lowest quality takes")
+    assert done.stderr.startswith("fmae-edge: bag.png: --max-bytes is 3, but the lowest quality takes")
     assert "bag.fmae" not in names(folder)
 
 
@@ -79,7 +79,7 @@ def test_names_are_stored_with_the_option(cli, folder):
     (folder / "out").mkdir()
     cli("decompress", "all.fmae", "-o", "out")
     assert names(folder / "out") == images
-    cli("decompress", "all.fmae")  # beside the originals, which stay
+    cli("decompress", "all.fmae")  # next to the originals, which stay
     assert {f"{sample.stem}.decoded.png" for sample in SAMPLES[:3]} <= set(names(folder))
 
 
@@ -93,13 +93,13 @@ def test_a_name_that_is_not_printable_text_is_refused(cli, folder):
 
 
 def pack(folder, images, names):
-    """Write stack.fmae with names that nobody has checked."""
+    """Write stack.fmae with unchecked names."""
     payloads = unpack(CODEC.compress_batch(images), CODEC.manifest.bundle_id).payloads
     (folder / "stack.fmae").write_bytes(pack_many(payloads, 5, CODEC.manifest.bundle_id, names))
 
 
 @pytest.mark.parametrize("beside", [True, False])
-def test_names_that_are_paths_lie_below_the_output_folder(cli, tmp_path, images, beside):
+def test_names_that_are_paths_are_written_below_the_output_folder(cli, tmp_path, images, beside):
     (tmp_path / "in").mkdir()
     pack(tmp_path / "in", images[:4], ["x", "a/b", "a/c/d", "e.f/g"])
     done = cli("decompress", "in/stack.fmae", *([] if beside else ["-o", "out/"]))
@@ -142,7 +142,7 @@ def test_images_whose_names_are_refused_are_numbered(cli, tmp_path, images, name
 
 
 @pytest.mark.parametrize(("count", "last"), [(10, "stack.9.png"), (11, "stack.10.png")])
-def test_numbers_have_as_many_digits_as_the_last(cli, tmp_path, images, count, last):
+def test_numbers_have_the_same_number_of_digits(cli, tmp_path, images, count, last):
     pack(tmp_path, images[:count], None)
     assert cli("decompress", "stack.fmae").returncode == 0
     found = names(tmp_path)
@@ -176,13 +176,13 @@ def test_options_that_contradict_each_other(cli, folder, arguments, sentence):
     assert names(folder) == [sample.name for sample in SAMPLES[:3]]
 
 
-def test_quality_and_max_bytes_are_not_given_together(cli, folder):
+def test_quality_and_max_bytes_exclude_each_other(cli, folder):
     done = cli("compress", "bag.png", "--quality", "3", "--max-bytes", "30")
     assert done.returncode == 2
     assert "not both" in done.stderr
 
 
-def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
+def test_damaged_files_are_named_and_the_others_are_converted(cli, folder):
     for name in ("bag", "coat"):
         cli("compress", f"{name}.png", "-o", f"{name}.fmae")
     whole = (folder / "bag.fmae").read_bytes()
@@ -195,7 +195,7 @@ def test_damaged_files_are_named_and_the_rest_go_on(cli, folder):
     assert lines[0].startswith("fmae-edge: cut.fmae: truncated")
     assert lines[1].startswith("fmae-edge: flipped.fmae: corrupted")
     assert lines[2] == "fmae-edge: text.fmae: not a .fmae file"
-    told = records(done)
-    assert [record["status"] for record in told] == ["failed", "failed", "failed", "done"]
-    assert told[0]["error"].startswith("cut.fmae: truncated")
-    assert told[3]["output"] == "coat.decoded.png"
+    outcomes = records(done)
+    assert [record["status"] for record in outcomes] == ["failed", "failed", "failed", "done"]
+    assert outcomes[0]["error"].startswith("cut.fmae: truncated")
+    assert outcomes[3]["output"] == "coat.decoded.png"

@@ -1,4 +1,4 @@
-"""`compare` shows what real files hold: in a picture, in the terminal, as a table and as JSON."""
+"""`compare` shows the images in real files: in a picture, in the terminal, as a table and as JSON."""
 
 import fcntl
 import io
@@ -20,7 +20,7 @@ from fmae_edge.commands.console import ClosedOutput
 from fmae_edge.measure.comparison import enlarged_difference
 from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
-from tests.cli.results import pixels
+from tests.commands.results import pixels
 from tests.conftest import COMMAND
 from tests.half_block_decoder import decode
 from tests.manifest_changes import rewrite
@@ -45,7 +45,7 @@ def drawn(path, column):
     return [figure[top : top + SIDE : SCALE, left : left + SIDE : SCALE] for top in tops]
 
 
-def test_the_picture_shows_what_the_file_gives_back(cli, tmp_path, pictures, images):
+def test_the_picture_shows_the_images_that_the_file_gives(cli, tmp_path, pictures, images):
     done = cli("compare", *pictures, "--quality", "3", "--effort", "1")
     assert (done.returncode, done.stderr) == (0, "")
     header, _, *rows, last = done.stdout.splitlines()
@@ -75,7 +75,7 @@ def test_the_options_reach_the_codec(cli, tmp_path, pictures, bundle):
     assert said("--precision", "fp32") != said() != said("--effort", "1")
 
 
-def test_json_is_a_line_an_image(cli, tmp_path, pictures, monkeypatch, images):
+def test_json_is_one_line_per_image(cli, tmp_path, pictures, monkeypatch, images):
     done = cli("compare", *pictures, "--json", "-o", "out.png")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["image"] for record in records] == pictures
@@ -88,7 +88,7 @@ def test_json_is_a_line_an_image(cli, tmp_path, pictures, monkeypatch, images):
 
 def test_nothing_is_overwritten(cli, tmp_path, pictures):
     before = (tmp_path / "0.png").read_bytes()
-    for output, message in (("comparison.png", "exists already; use --force"), ("0.png", "is an input")):
+    for output, message in (("comparison.png", "already exists; use --force"), ("0.png", "is an input")):
         cli("compare", "0.png")
         done = cli("compare", "0.png", "-o", output)
         assert (done.returncode, done.stdout) == (1, "")
@@ -98,7 +98,14 @@ def test_nothing_is_overwritten(cli, tmp_path, pictures):
     assert (tmp_path / "0.png").read_bytes() == before
 
 
-def test_a_bad_file_leaves_the_others(cli, tmp_path, pictures, images):
+@pytest.mark.parametrize("command", ["compare", "reconstruct"])
+def test_braces_in_the_name_of_the_picture_are_not_a_pattern(cli, tmp_path, pictures, command):
+    for name in ("{stem}.png", "{x}.png", "a{b.png"):
+        assert cli(command, pictures[0], "-o", name).returncode == 0
+        assert (tmp_path / name).is_file()
+
+
+def test_a_bad_file_does_not_stop_the_others(cli, tmp_path, pictures, images):
     (tmp_path / "bad.png").write_text("hello")
     done = cli("compare", "0.png", "bad.png", "2.png", "missing.png")
     assert done.returncode == 1
@@ -120,7 +127,7 @@ def test_without_a_prior_there_is_one_error_and_no_picture(cli, tmp_path, pictur
     assert not (tmp_path / "comparison.png").exists()
 
 
-def test_conversions_are_said(cli, tmp_path, images):
+def test_conversions_are_printed(cli, tmp_path, images):
     Image.fromarray(images[0]).convert("RGB").save(tmp_path / "colour.png")
     Image.fromarray(images[0]).resize((56, 56)).save(tmp_path / "large.png")
     done = cli("compare", "colour.png", "large.png", "--fit", "resize")
@@ -146,12 +153,12 @@ def test_folders_and_streams(cli, installed, tmp_path, pictures):
 
 
 def _one(cli, tmp_path, name):
-    """Return the picture of standard input, whose name stands under it."""
+    """Return the picture of an image from standard input."""
     cli("compare", "-", "-o", "one.png", stdin=(tmp_path / name).read_bytes())
     return tmp_path / "one.png"
 
 
-def test_show_alone_writes_nothing(cli, tmp_path, pictures, monkeypatch):
+def test_show_without_an_output_writes_no_file(cli, tmp_path, pictures, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     done = cli("compare", "0.png", "--show")
     assert (done.returncode, done.stderr) == (0, "")
@@ -163,13 +170,13 @@ def test_show_alone_writes_nothing(cli, tmp_path, pictures, monkeypatch):
     assert block[-1].split("  ")[0] == "original"
     assert set("".join(block[:-1])) == set(" ░▒▓█")  # not a terminal, so no codes
     both = cli("compare", *pictures, "--show", "-o", "out.png")
-    assert [line.split()[0] for line in both.stdout.splitlines()[-4:-1]] == pictures  # the table of several
+    assert [line.split()[0] for line in both.stdout.splitlines()[-4:-1]] == pictures  # the table of several images
     assert both.stdout.startswith(done.stdout)
     assert both.stdout.splitlines()[-1] == "wrote out.png"
     assert (tmp_path / "out.png").exists()
 
 
-def test_the_picture_says_at_which_quality_and_effort(cli, pictures, monkeypatch):
+def test_the_picture_names_quality_and_effort(cli, pictures, monkeypatch):
     said = []
 
     def note(comparisons, text):
@@ -190,7 +197,7 @@ def test_the_picture_says_at_which_quality_and_effort(cli, pictures, monkeypatch
         ("folder.png", 2, "must go to a file whose name ends in .png"),
     ],
 )
-def test_where_the_picture_goes_is_checked_before_the_bundle_is_read(
+def test_the_output_is_checked_before_the_bundle_is_read(
     cli, tmp_path, pictures, monkeypatch, command, output, code, message
 ):
     (tmp_path / "folder.png").mkdir()
@@ -200,7 +207,7 @@ def test_where_the_picture_goes_is_checked_before_the_bundle_is_read(
     assert message in done.stderr
 
 
-def test_a_terminal_that_does_not_know_its_width_gets_no_line_break(monkeypatch, tmp_path, pictures):
+def test_a_terminal_of_unknown_width_gets_no_line_break(monkeypatch, tmp_path, pictures):
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((0, 0)))
     monkeypatch.setattr(Terminal, "fileno", lambda _: 1)
     text = shown(monkeypatch, tmp_path / "0.png")
@@ -214,14 +221,27 @@ def test_with_standard_output_closed_the_table_goes_to_standard_error(monkeypatc
     assert capsys.readouterr().err.startswith("image ")
 
 
-def test_show_leaves_json_alone(cli, tmp_path, pictures):
+def test_reconstruct_fails_where_its_figures_cannot_be_printed(tmp_path, pictures):
+    for options in ([], ["--json"]):
+        command = '"$@" >&-; echo $?'
+        done = subprocess.run(
+            ["sh", "-c", command, "sh", COMMAND, "reconstruct", pictures[0], "--force", *options],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("1\n", "fmae-edge: standard output is closed\n")
+
+
+def test_show_does_not_mix_with_json(cli, tmp_path, pictures):
     done = cli("compare", "0.png", "--show", "--json")
     assert json.loads(done.stdout)["output"] is None
     assert "░" in done.stderr
 
 
 class Terminal(io.TextIOWrapper):
-    """Standard output that says it is a terminal."""
+    """Standard output that claims to be a terminal."""
 
     def isatty(self):
         return True
@@ -253,20 +273,20 @@ def test_a_terminal_shows_the_pixels(monkeypatch, tmp_path, pictures, images):
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_codes_where_none_are_wanted(monkeypatch, tmp_path, pictures, environment):
+def test_no_colour_codes_if_the_user_wants_none(monkeypatch, tmp_path, pictures, environment):
     text = shown(monkeypatch, tmp_path / "0.png", **environment)
     assert "\x1b" not in text
     assert "▓" in text
     assert "\x1b" in shown(monkeypatch, tmp_path / "0.png", NO_COLOR="")  # empty: not set
 
 
-def test_an_encoding_without_blocks(monkeypatch, tmp_path, pictures):
+def test_an_encoding_without_block_characters(monkeypatch, tmp_path, pictures):
     text = shown(monkeypatch, tmp_path / "0.png", encoding="ascii")
     assert "++++" in text
     assert "\\u" not in text
 
 
-def test_a_real_terminal_says_how_wide_it_is(tmp_path, pictures, images):
+def test_the_width_comes_from_the_terminal(tmp_path, pictures, images):
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 60, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")} | {"TERM": "xterm"}
@@ -278,7 +298,7 @@ def test_a_real_terminal_says_how_wide_it_is(tmp_path, pictures, images):
     while True:
         try:
             part = os.read(ours, 1 << 16)
-        except OSError:  # Linux says so at the end
+        except OSError:  # the end of the output on Linux
             break
         if not part:
             break

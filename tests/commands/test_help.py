@@ -1,9 +1,10 @@
-"""What the command line says of itself, and of itself when something is wrong."""
+"""Help texts, suggestions, and error messages that are one sentence."""
 
 import errno
 import gc
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -21,7 +22,7 @@ COMMANDS = [command.callback.__name__ for command in build_app().registered_comm
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_an_example_that_it_takes(cli, command):
+def test_every_command_has_a_valid_example(cli, command):
     text = cli(command, "--help").stdout
     examples = text.split("Example:\n  ")[1].split("\n\n")[0].splitlines()
     for example in examples:
@@ -32,7 +33,7 @@ def test_every_command_has_an_example_that_it_takes(cli, command):
         assert option in text
 
 
-def test_the_list_of_commands_says_what_each_does(cli):
+def test_the_list_of_commands_describes_each_command(cli):
     text = cli("--help").stdout
     for command in COMMANDS:
         (line,) = [line for line in text.splitlines() if line.startswith(f"  {command} ")]
@@ -49,7 +50,7 @@ def test_the_list_of_commands_says_what_each_does(cli):
         (("train", "--rate-distorsion", "1"), "--rate-distortion"),
     ],
 )
-def test_what_is_mistyped_gets_a_suggestion(cli, typed, suggested):
+def test_a_typing_mistake_gets_a_suggestion(cli, typed, suggested):
     done = cli(*typed)
     assert done.returncode == 2
     assert suggested in done.stderr
@@ -68,7 +69,7 @@ def test_what_is_mistyped_gets_a_suggestion(cli, typed, suggested):
         ),
     ],
 )
-def test_shells_complete(shell, environment, expected):
+def test_shell_completion(shell, environment, expected):
     environment = {**os.environ, **environment, "_FMAE_EDGE_COMPLETE": f"complete_{shell}"}
     done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=True)
     assert expected in done.stdout
@@ -92,7 +93,7 @@ def test_shells_complete(shell, environment, expected):
         (PermissionError(errno.EACCES, "Permission denied", "x.png"), 1, "x.png: Permission denied\n"),
     ],
 )
-def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, sentence):
+def test_an_error_of_the_system_is_one_sentence(cli, monkeypatch, error, code, sentence):
     def fail(*_):
         raise error
 
@@ -105,11 +106,21 @@ def test_what_the_system_refuses_is_one_sentence(cli, monkeypatch, error, code, 
 
 
 def test_garbage_is_collected_while_a_command_runs(cli, monkeypatch):
-    """It is off while modules are imported, which would leave memory to grow in a long run."""
+    """Collection is off only while modules are imported; in a long run, memory would grow."""
     enabled = []
     monkeypatch.setattr(info, "_describe_bundle", lambda *_: enabled.append(gc.isenabled()))
     cli("info")
     assert enabled == [True]
+
+
+def test_python_looks_for_no_garbage_at_exit():
+    """The modules of a command are hundreds of thousands of objects, and Python collects twice at exit."""
+    program = (
+        "import atexit, gc; atexit.register(lambda: print(len(gc.get_objects()))); "
+        "from fmae_edge.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) < 1000
 
 
 def test_a_traceback_only_with_debug(cli, tmp_path):
@@ -124,7 +135,7 @@ def test_a_traceback_only_with_debug(cli, tmp_path):
     assert "Traceback" not in cli("compress", "bad.png", "--verbose").stderr
 
 
-def test_an_error_that_nobody_foresaw_is_one_sentence(cli, monkeypatch):
+def test_an_unexpected_error_is_one_sentence(cli, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("by\nzero")
 
@@ -164,7 +175,7 @@ def test_a_file_name_that_starts_with_a_dash_gets_a_hint(cli, tmp_path, argument
         ("compress", "--qualty", "--", "-here"),
     ],
 )
-def test_other_wrong_usage_gets_no_such_hint(cli, tmp_path, arguments):
+def test_other_wrong_usage_gets_no_hint_about_file_names(cli, tmp_path, arguments):
     (tmp_path / "-here").touch()
     assert "./" not in cli(*arguments).stderr
 

@@ -126,7 +126,7 @@ def test_doctor_and_info_describe_the_bundle(cli, rgb_bundle):
 
 
 def test_bench_measures_the_bundle(cli, rgb_bundle, monkeypatch):
-    monkeypatch.setattr("fmae_edge.evaluate.bench._cold_start_ms", lambda: {"python": 1.0})
+    monkeypatch.setattr("fmae_edge.evaluate.bench.COLD_STARTS", 1)
     done = cli("bench", rgb_bundle, "--rounds", "1", "--json")
     assert done.returncode == 0
     assert "and 10,000 images, in and out" in json.loads(done.stdout)["memory_mb"]

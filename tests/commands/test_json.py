@@ -20,7 +20,7 @@ COMMANDS = [command.callback.__name__ for command in build_app().registered_comm
 
 
 def require_valid(command, output, lines):
-    """Raise if `output` is not so many lines of what `command` prints."""
+    """Raise unless `output` has this number of valid `lines` of `command`; return the records."""
     records = [json.loads(line, parse_constant=pytest.fail) for line in output.splitlines()]
     assert len(records) == lines
     validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"}, registry=FILES)
@@ -30,7 +30,7 @@ def require_valid(command, output, lines):
 
 
 def require_summary(command, output, lines):
-    """Raise if `output` is not so many lines and a summary that counts them; return the lines."""
+    """Raise unless `output` has this number of `lines` and a summary that counts them; return the records."""
     *records, last = require_valid(command, output, lines + 1)
     counts = last["summary"]
     for status in ("done", "skipped", "failed", "planned"):
@@ -52,7 +52,7 @@ def test_every_command_that_prints_results_has_a_schema():
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_the_schemas_refuse_what_is_unknown_or_missing():
+def test_the_schemas_refuse_unknown_and_missing_fields():
     for command, schema in SCHEMA["$defs"].items():
         for kind in schema.get("oneOf", [schema]):
             if "$ref" not in kind:
@@ -75,7 +75,7 @@ def test_compress_and_decompress(cli, pictures, output):
     assert {record["status"] for record in require_summary("decompress", done.stdout, 3)} == {"planned"}
 
 
-def test_one_file_of_all(cli, pictures):
+def test_one_file_of_all_images(cli, pictures):
     done = cli("compress", "0.png", "1.png", "-o", "all.fmae", "--json")
     require_summary("compress", done.stdout, 2)
     done = cli("decompress", "all.fmae", "--json")
@@ -109,8 +109,8 @@ def test_bundles(cli, bundle):
 
 
 def test_bench(cli, monkeypatch):
-    monkeypatch.setattr("fmae_edge.evaluate.bench._COLD_STARTS", 1)
-    monkeypatch.setattr("fmae_edge.evaluate.bench._LOADS", 1)
+    monkeypatch.setattr("fmae_edge.evaluate.bench.COLD_STARTS", 1)
+    monkeypatch.setattr("fmae_edge.evaluate.bench.LOADS", 1)
     require_valid("bench", cli("bench", "--rounds", "1", "--json").stdout, 1)
 
 
@@ -150,7 +150,7 @@ def test_training(cli, tmp_path, small_run, images, monkeypatch, capsys):
     assert record["files"]["encoder.onnx"] == (tmp_path / "made/encoder.onnx").stat().st_size
 
 
-def test_the_page_shows_lines_that_are_valid():
+def test_the_lines_on_the_page_are_valid():
     page = (REPOSITORY / "docs/json.md").read_text()
     shown = re.findall(r"```json\n(.*?)```", page, flags=re.S)
     assert len(shown) >= 3

@@ -1,4 +1,4 @@
-"""`fmae-edge doctor` tells a machine and a bundle that work from those that do not."""
+"""`fmae-edge doctor` finds out whether a machine and a bundle work."""
 
 import json
 
@@ -16,9 +16,9 @@ CHECKS = {"fp32 latents", "fp32 pixels", "int8 latents", "int8 pixels", "symbols
 
 
 def put(bundle, name, content):
-    """Write a file of a bundle, as someone would who can compute hashes too."""
+    """Write a file of a bundle and its hash in the manifest."""
     (bundle / name).write_bytes(content)
-    rewrite(bundle, lambda manifest: manifest["files"].update({name: vars(FileEntry.of(content))}))
+    rewrite(bundle, lambda manifest: manifest["files"].update({name: FileEntry.of(content)._asdict()}))
 
 
 def failures(bundle):
@@ -39,7 +39,7 @@ def test_the_shipped_bundle_is_healthy(cli):
     assert report["bundle"]["bundle_id"] == json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())["bundle_id"]
 
 
-def test_people_get_lines_and_a_table(cli):
+def test_without_json_it_prints_lines_and_a_table(cli):
     done = cli("doctor")
     assert done.returncode == 0
     for line in (
@@ -64,7 +64,7 @@ def test_people_get_lines_and_a_table(cli):
         ("symbols", lambda t: t + np.eye(*t.shape, 5, np.int32), "symbols of a file"),
     ],
 )
-def test_a_machine_that_computes_otherwise_fails(bundle, tensor, change, check):
+def test_a_machine_with_other_results_fails(bundle, tensor, change, check):
     golden = safetensors.numpy.load((bundle / GOLDEN_NAME).read_bytes())
     golden[tensor] = np.ascontiguousarray(change(golden[tensor]))
     put(bundle, GOLDEN_NAME, safetensors.numpy.save(golden))
@@ -89,7 +89,7 @@ def test_other_weights_fail(bundle):
         safetensors.numpy.save({"images": np.zeros((2, 28, 28)), "fp32.latents": np.zeros((2, 64))}),
     ],
 )
-def test_golden_vectors_that_are_none(bundle, broken):
+def test_invalid_golden_vectors(bundle, broken):
     put(bundle, GOLDEN_NAME, broken)
     assert GOLDEN_NAME in diagnose(bundle)["problems"][0]
 
@@ -132,7 +132,7 @@ def test_golden_vectors_that_do_not_fit_are_a_problem(bundle, tensor, changed, c
 
 
 @pytest.mark.parametrize("value", [[], 5, "text", None, {"int8_target": []}])
-def test_a_record_of_the_quantisation_that_is_none_is_a_problem(bundle, value, cli):
+def test_an_invalid_record_of_the_quantisation_is_a_problem(bundle, value, cli):
     rewrite(bundle, lambda manifest: manifest["record"].update(quantisation=value))
     done = cli("doctor", "--json", bundle)
     assert done.returncode == 1
@@ -141,7 +141,7 @@ def test_a_record_of_the_quantisation_that_is_none_is_a_problem(bundle, value, c
     assert all(check["passed"] for check in report["self-test"]["checks"])
 
 
-def test_a_damaged_bundle_is_reported_with_all_the_rest(cli, bundle):
+def test_a_damaged_bundle_is_reported_with_all_other_facts(cli, bundle):
     (bundle / "decoder.onnx").write_bytes(b"")
     done = cli("doctor", bundle)
     assert done.returncode == 1
@@ -150,7 +150,7 @@ def test_a_damaged_bundle_is_reported_with_all_the_rest(cli, bundle):
     assert "  numpy: " in done.stdout
 
 
-def test_a_bundle_without_golden_vectors_is_no_failure(bundle):
+def test_a_bundle_without_golden_vectors_passes(bundle):
     rewrite(bundle, lambda manifest: manifest["files"].pop(GOLDEN_NAME))
     report = diagnose(bundle)
     assert report["healthy"]
@@ -178,7 +178,7 @@ def test_two_packages_of_onnxruntime_clash(installed, tmp_path, monkeypatch):
         ("raise ModuleNotFoundError('No module named x', name='onnxruntime')", "onnxruntime is not installed"),
     ],
 )
-def test_an_onnxruntime_that_cannot_be_loaded_says_why(installed, tmp_path, monkeypatch, code, message):
+def test_an_onnxruntime_that_cannot_be_loaded_is_reported(installed, tmp_path, monkeypatch, code, message):
     (tmp_path / "site").mkdir()
     (tmp_path / "site/onnxruntime.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
@@ -187,6 +187,6 @@ def test_an_onnxruntime_that_cannot_be_loaded_says_why(installed, tmp_path, monk
     assert message in done.stdout
 
 
-def test_threads_that_are_none_are_a_problem(monkeypatch):
+def test_an_invalid_number_of_threads_is_a_problem(monkeypatch):
     monkeypatch.setenv("FMAE_EDGE_THREADS", "many")
     assert "FMAE_EDGE_THREADS is 'many'" in diagnose(DEFAULT_BUNDLE)["problems"][0]

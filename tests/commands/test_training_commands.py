@@ -1,4 +1,4 @@
-"""`train`, `export` and `parity` as functions, on a few images in place of the whole data set."""
+"""`train`, `export` and `parity` as functions, on a few images instead of the complete data set."""
 
 import json
 from dataclasses import replace
@@ -61,7 +61,7 @@ def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
 
 
 def follow_fit(steps, json=False):
-    """Call what the training loop calls during a fit in which each step takes half a second."""
+    """Call the callback of the training loop as in a fit in which each step takes half a second."""
     progress = TrainingProgress(json, update=lambda *_: None)
     for done in range(1, steps + 1):
         progress.on_fit(done, steps)
@@ -74,7 +74,7 @@ def slow_clock(monkeypatch):
 
 
 @pytest.mark.usefixtures("slow_clock")
-def test_a_log_says_now_and_then_how_far_the_fit_of_the_prior_is(capsys):
+def test_a_log_has_lines_about_the_progress_of_fitting_the_prior(capsys):
     follow_fit(100)
     out, err = capsys.readouterr()
     assert out.splitlines() == [
@@ -87,7 +87,7 @@ def test_a_log_says_now_and_then_how_far_the_fit_of_the_prior_is(capsys):
 
 
 @pytest.mark.usefixtures("slow_clock")
-def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
+def test_json_has_epochs_only_and_quiet_prints_nothing_about_the_fit(capsys):
     follow_fit(100, json=True)
     out, err = capsys.readouterr()
     assert out == ""
@@ -97,7 +97,7 @@ def test_programs_get_epochs_only_and_quiet_says_nothing_of_the_fit(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_training_says_each_line_at_once(tmp_path, monkeypatch):
+def test_training_prints_each_line_at_once(tmp_path, monkeypatch):
     with (tmp_path / "log").open("w") as log:  # which Python writes in blocks of thousands of bytes
         monkeypatch.setattr("sys.stdout", log)
         progress = TrainingProgress(json=False, update=lambda *_: None)
@@ -114,14 +114,14 @@ def short_fit(prior, latents, settings, *rest):
     return fit_prior(prior, latents, replace(settings, steps=3), *rest)
 
 
-def test_train_tells_of_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
+def test_train_prints_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fmae_edge.train.loop.fit_prior", short_fit)
     train(tmp_path / "run", epochs=1, batch_size=100, rate_distortion=0.003, device="cpu")
     said = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert said == ["training", "epoch", "fitting", "fitted", "1"]
 
 
-def test_export_refuses_a_loss_unless_told(tmp_path, small_run, monkeypatch, capsys):
+def test_export_refuses_a_parity_loss_unless_it_is_allowed(tmp_path, small_run, monkeypatch, capsys):
     # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
     monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
@@ -158,7 +158,7 @@ def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
     assert ops.count("ConvTranspose") == 3
 
 
-def test_parity_gives_its_verdict(bundle, capsys):
+def test_parity_passes_or_names_the_failed_gate(bundle, capsys):
     parity(CHECKPOINT, bundle)
     assert "56 images; PyTorch" in capsys.readouterr().out
     graph = onnx.load(bundle / "decoder.fp32.onnx")

@@ -8,7 +8,7 @@ from tests.conftest import COMMAND
 
 
 def terminal(folder, *arguments, after=None, environment=None, stdout=None):
-    """Run the command on a terminal, but for `stdout` if given; return its exit code and all it shows."""
+    """Run the command on a terminal, except for `stdout`; return its exit code and its output."""
     child, parent = os.openpty()[::-1]
     with subprocess.Popen(
         [COMMAND, *arguments],
@@ -26,7 +26,7 @@ def terminal(folder, *arguments, after=None, environment=None, stdout=None):
         while True:
             try:
                 part = os.read(parent, 65536)
-            except OSError:  # Linux says so when nobody has the other end any more
+            except OSError:  # the end of the output on Linux
                 break
             if not part:
                 break

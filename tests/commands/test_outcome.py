@@ -16,7 +16,7 @@ from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print, print_outcomes
 from fmae_edge.data.image_file import SUFFIXES, png_bytes
 from fmae_edge.runtime.errors import DiskError
-from tests.cli.results import records, summary
+from tests.commands.results import records, summary
 
 
 def run_of(*inputs, names=("x",)):
@@ -43,7 +43,7 @@ def test_an_input_with_a_skipped_and_a_done_image_counts_as_done(capsys):
 def test_the_first_of_several_full_disk_errors_is_printed(capsys):
     full = [Outcome(name, None, "failed", error=f"{name}: full", cause=DiskError()) for name in ("x", "y")]
     with pytest.raises(SystemExit, match="1"):
-        print_outcomes(run_of(*([each] for each in full), names=("x", "y", "z")), way_on="go on")
+        print_outcomes(run_of(*([each] for each in full), names=("x", "y", "z")), advice="go on")
     sentence, counts = capsys.readouterr().err.splitlines()
     assert sentence == "fmae-edge: x: full; 1 of 3 inputs not tried; go on"
     assert counts.startswith("0 done, 0 skipped, 2 failed, 1 not tried")
@@ -67,7 +67,7 @@ def test_the_summary_of_one_input(cli, picture):
         assert [each for each in ("done", "skipped", "failed", "planned") if counts[each]] == [status]
 
 
-def test_the_summary_goes_where_the_lines_go(cli, picture):
+def test_the_summary_goes_to_the_stream_of_the_lines(cli, picture):
     for name, status in (("img.png", "done"), ("nowhere.png", "failed")):
         done = cli("compress", name, "-o", "-", "--json")
         line, last = map(json.loads, done.stderr.splitlines()[-2:])
@@ -84,7 +84,7 @@ def test_lines_are_not_mixed_with_the_result_of_standard_input(cli, picture, ima
     assert "img.png -> img.npy" in done.stderr
 
 
-def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
+def test_after_ctrl_c_the_summary_counts_the_inputs_that_are_left(tmp_path, capsys):
     def load(source):
         if source.path.stem == "3":
             signal.raise_signal(signal.SIGINT)
@@ -95,12 +95,12 @@ def test_after_ctrl_c_the_summary_tells_what_is_left(tmp_path, capsys):
     work = partial(convert_files, sources, load, list, outputs, 1, 1)
     with pytest.raises(SystemExit, match="130"):
         convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
-    told = capsys.readouterr()
-    lines = [json.loads(line) for line in told.out.splitlines()]
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
     counts = lines.pop()["summary"]
     assert counts["failed"] == len(lines) < 100
     assert counts["not_tried"] == 100 - len(lines)
-    assert "to go on, run the same command with --skip-existing" in told.err
+    assert "to continue, run the same command with --skip-existing" in printed.err
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_files_that_are_passed_over_are_reported_with_the_suffixes(cli, mixed):
     done = cli("compress", "-r", "in", "-o", "out")
     endings = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
     assert done.stderr.endswith(f" s; 3 files passed over: their names do not end in {endings}\n")
-    done = cli("compress", "-r", "in/one", "-o", "more")  # of one input there is no other summary
+    done = cli("compress", "-r", "in/one", "-o", "more")  # one input has no other summary
     assert done.stderr.endswith(f" s; 1 file passed over: its name does not end in {endings}\n")
     done = cli("decompress", "-r", "out", "-o", "back")
     assert "passed over" not in done.stderr
@@ -144,7 +144,7 @@ def test_an_error_that_inputs_share_is_printed_once(cli, folders):
     assert "0 done, 0 skipped, 2 failed" in done.stderr
 
 
-def test_the_line_of_one_image_tells_the_size_of_its_fmae_file(cli, tmp_path, picture, images):
+def test_the_line_of_one_image_has_the_size_of_its_fmae_file(cli, tmp_path, picture, images):
     said = cli("compress", "img.png").stdout
     assert said == f"img.png -> img.npy  (384 bytes; -o img.fmae would take {len(Codec().compress(images[0]))})\n"
     assert (tmp_path / "img.npy").stat().st_size == 384
@@ -190,7 +190,7 @@ def test_other_calls_do_not_compute_the_size(cli, tmp_path, picture, arguments, 
     assert "would take" not in done.stdout + done.stderr
 
 
-def test_a_bundle_without_a_prior_has_no_size_to_tell(cli, picture, monkeypatch):
+def test_a_bundle_without_a_prior_shows_no_size(cli, picture, monkeypatch):
     from fmae_edge import BundleError
 
     def refuse(*_):

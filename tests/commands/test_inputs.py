@@ -1,4 +1,4 @@
-"""The files that a command finds in folders, by patterns and through links; each that it cannot read fails."""
+"""Inputs in folders, by patterns and through links. Each input that cannot be read fails."""
 
 import os
 import subprocess
@@ -9,12 +9,12 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.format.npy_file import dump_latents
-from tests.cli.permissions import obey_permissions
-from tests.cli.results import found, records
+from tests.commands.permissions import obey_permissions
+from tests.commands.results import found, records
 from tests.conftest import COMMAND
 
 
-def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):
+def test_arguments_without_files_fail_and_the_others_are_converted(cli, folders):
     done = cli("compress", "no*match.png", "in/one/img.png", "bare", "-r", "-o", "out", "--json")
     assert done.returncode == 1
     assert [(each["input"], each["status"]) for each in records(done)] == [
@@ -27,7 +27,7 @@ def test_arguments_that_give_nothing_fail_and_the_rest_go_on(cli, folders):
     assert found(folders / "out") == ["img.npy"]
 
 
-def test_folders_that_cannot_be_read_are_not_left_out(folders):
+def test_folders_that_cannot_be_read_are_reported(folders):
     locked = folders / "in/two"
     locked.chmod(0)
     try:
@@ -63,7 +63,7 @@ def test_links_to_folders_do_not_lead_in_circles(cli, folders, pattern):
         assert sorted(each["input"] for each in records(done)) == ["in/one/img.png", "in/two/img.png"]
 
 
-def test_a_file_is_taken_once_whatever_links_lead_to_it(cli, folders):
+def test_a_file_is_converted_once_for_all_its_links(cli, folders):
     (folders / "in/z").symlink_to("two")
     done = cli("compress", "in/*/img.png", "--json", "--dry-run")
     assert [each["input"] for each in records(done)] == ["in/one/img.png", "in/two/img.png"]
@@ -90,7 +90,7 @@ def test_a_file_without_images_is_not_passed_over(cli, folders, arguments):
     np.save(folders / "none.npy", np.zeros((0, 64), np.float32))
     done = cli("decompress", "none.npy", *arguments)
     assert done.returncode == 1
-    assert "fmae-edge: none.npy: holds no images" in done.stderr
+    assert "fmae-edge: none.npy: contains no images" in done.stderr
     if "--json" in arguments:
         assert records(done)[0]["status"] == "failed"
 
@@ -101,7 +101,7 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
     done = cli("compress", "huge.png", "in/one/img.png", "-o", "out")
     assert done.returncode == 1
     assert "fmae-edge: huge.png: has 3221225472 bytes, more than the limit" in done.stderr
-    assert "--fit resize takes larger images" in done.stderr
+    assert "--fit resize allows larger images" in done.stderr
     assert found(folders / "out") == ["img.npy"]
 
 
@@ -151,13 +151,13 @@ def test_latents_that_cannot_be_decoded_are_named(cli, folders):
     assert found(folders / "out") == ["good.png"]
 
 
-def test_compressed_files_are_not_taken_for_images(cli, folders):
+def test_compressed_files_are_not_mistaken_for_images(cli, folders):
     cli("compress", "in/one/img.png", "-o", "x.npy")
     done = cli("compress", "x.npy", "-o", "y.npy")
     assert "x.npy: is a compressed file, not an image; use fmae-edge decompress" in done.stderr
 
 
-def test_images_are_not_taken_for_latents(cli, folders):
+def test_images_are_not_mistaken_for_latents(cli, folders):
     done = cli("decompress", "in/one/img.png")
     assert "in/one/img.png: neither a .fmae nor a .npy file; use fmae-edge compress for images" in done.stderr
 
@@ -178,6 +178,6 @@ def test_only_a_single_dash_is_standard_input(cli, folders, images):
     assert found(folders / "-") == ["img.npy"]
 
 
-def test_pipes_are_refused_with_a_way_out(cli, folders):
+def test_pipes_are_refused_with_advice(cli, folders):
     os.mkfifo(folders / "pipe.png")
     assert "pipe.png: is not a regular file; - reads standard input" in cli("compress", "pipe.png").stderr

@@ -1,4 +1,4 @@
-"""Integers are read as typed, at any length, and what is not one is named."""
+"""Options that take integers: any length is parsed, and a wrong value is named."""
 
 import pytest
 from hypothesis import given
@@ -40,13 +40,13 @@ def test_the_longest_integers_are_read(number):
         ("7" * 5000, f"from 1 to {AT_MOST}"),
     ],
 )
-def test_the_largest_integer_is_told_only_to_whom_it_matters(text, bounds):
+def test_the_largest_integer_is_named_only_if_it_matters(text, bounds):
     with pytest.raises(UsageError, match=f"expected an integer {bounds}$"):
         integer("--of", 1)(text)
 
 
 @pytest.mark.parametrize("text", ["", "five", "5.0", "1_0", " 5", "5\n", "\u0665", "5e0", "--5", str(AT_MOST + 1)])
-def test_all_else_is_refused(text):
+def test_other_text_is_refused(text):
     with pytest.raises(UsageError, match="^--of is '"):
         integer("--of", 0)(text)
 
@@ -57,6 +57,6 @@ def test_a_long_value_is_cut():
     assert len(str(caught.value)) < 120
 
 
-def test_a_long_value_is_cut_and_its_quotes_are_closed():
+def test_a_long_value_is_cut_within_its_quotes():
     with pytest.raises(UsageError, match=r"^-n is '7{40}'\.\.\.; expected an integer from 1 to 9$"):
         integer("-n", 1, 9)("7" * 5000)

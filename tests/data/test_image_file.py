@@ -1,4 +1,4 @@
-"""Images are converted to grayscale as a person would expect, and a note names each conversion."""
+"""Images are converted to grayscale as users expect, and a note names each conversion."""
 
 import io
 import struct
@@ -229,7 +229,7 @@ def test_a_bomb_of_another_format_is_refused():
 
 
 def png_of(rows, size=(28, 28), depth=8, interlaced=False, before=b"", behind=b""):
-    """Return a PNG file of rows, which need not match its header, with chunks before and behind them."""
+    """Return a PNG file of rows, which may not match its header, with chunks before and after them."""
     pixels = png_chunk(b"IDAT", zlib.compress(rows))
     return png(before, pixels, behind, size=size, depth=depth, interlaced=interlaced)
 
@@ -304,7 +304,7 @@ def test_exif_behind_the_pixels_counts(images):
 
 @pytest.mark.parametrize("orientation", range(9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_a_picture_is_turned_as_its_camera_says(images, kind, orientation):
+def test_a_picture_is_rotated_by_its_exif_orientation(images, kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stream = io.BytesIO()
