@@ -77,7 +77,7 @@ def make_large_bundle(folder, config):
         latent_steps=steps,
         files={name: FileEntry.of(content) for name, content in files.items()},
         record={},
-        qualities=replace(qualities, bit_costs=(1e-6,) * len(qualities.steps)),
+        qualities=qualities._replace(bit_costs=(1e-6,) * len(qualities.steps)),
     )
     bundle = Bundle.of(manifest, files)
     for name, content in bundle.files.items():
