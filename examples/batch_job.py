@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from fmae_edge import Codec
-from fmae_edge.bulk.gray_images import read_image
+from fmae_edge.bulk.image_input import read_image
 from fmae_edge.bulk.run import Outcome, settle
 from fmae_edge.bulk.sources import Source, expand
 from fmae_edge.data.image_file import SUFFIXES, Fit

@@ -25,7 +25,7 @@ from PIL import PngImagePlugin
 from starlette.requests import ClientDisconnect
 
 from fmae_edge import Codec, InputError
-from fmae_edge.data.image_file import load_gray, png_bytes
+from fmae_edge.data.image_file import load_image, png_bytes
 from fmae_edge.runtime.format.npy_file import MAGIC, dump_latents, load_latents
 
 MAX_BODY_BYTES = 64 * 1024  # an image of 28x28 is a few kilobytes as PNG or JPEG
@@ -111,7 +111,9 @@ def compress(
 ) -> Response:
     """Return the .fmae file of an image file, or its latent as a .npy file, which ignores `quality`."""
     codec: Codec = request.state.codec
-    image, _ = load_gray(body, "the file", (codec.manifest.image_height, codec.manifest.image_width))
+    manifest = codec.manifest
+    size = (manifest.image_height, manifest.image_width)
+    image, _ = load_image(body, "the file", size, 3 if manifest.image_channels == 3 else 1)
     if format == "fmae":
         return download(codec.compress(image, quality), "image.fmae")
     return download(dump_latents(codec.encode(image)), "image.npy")

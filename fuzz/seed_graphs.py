@@ -71,6 +71,7 @@ def graphs() -> Iterator[tuple[str, bytes]]:
     yield "encoder-int8.onnx", _int8_encoder(GRAPH_SIDE, GRAPH_LATENTS)
     yield "decoder-int8.onnx", _int8_decoder(GRAPH_SIDE, GRAPH_LATENTS)
     yield "encoder-float.onnx", _float_encoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "encoder-padded.onnx", _float_encoder(GRAPH_SIDE, GRAPH_LATENTS, padding=4)
     yield "decoder-float.onnx", _float_decoder(GRAPH_SIDE, GRAPH_LATENTS)
 
 
@@ -78,8 +79,11 @@ def _weights(*shape: int) -> NDArray[np.float64]:
     return np.linspace(-0.5, 0.5, int(np.prod(shape))).reshape(shape)
 
 
-def _float_encoder(side: int, latents: int) -> bytes:
+def _float_encoder(side: int, latents: int, padding: int = 0) -> bytes:
     graph = GraphBuilder(("image", np.float32, (1, side, side)))
+    if padding:
+        graph.node("Pad", "e", graph.constant("pads", [0] * 6 + [padding, 0], np.int64), mode="edge")
+        graph.slice("k", (padding,), (padding + side,), (2,))
     graph.node("Conv", "c", *_layer(graph, "c", 2, 1, 3, 3), pads=[1, 1, 1, 1])
     graph.node("Relu", "r")
     while side >= _SMALL_SIDE:

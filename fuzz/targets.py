@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from fmae_edge import Codec
-from fmae_edge.data.image_file import load_gray
+from fmae_edge.data.image_file import load_image
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
 from fmae_edge.runtime.engine.graphs import PRECISIONS
@@ -111,10 +111,10 @@ def read_npy(content: bytes) -> None:
 
 
 def read_image(content: bytes) -> None:
-    """Read an image file as `fmae-edge compress` does, with and without `--fit resize`."""
-    for fit in ("resize", None):
-        pixels, _ = load_gray(content, "fuzz", (28, 28), fit)
-        assert pixels.shape == (28, 28)
+    """Read an image file as `fmae-edge compress` does, for gray and RGB, with and without `--fit resize`."""
+    for channels, fit in ((1, "resize"), (3, "resize"), (1, None)):
+        pixels, _ = load_image(content, "fuzz", (28, 28), channels, fit)
+        assert pixels.shape == ((28, 28) if channels == 1 else (28, 28, 3))
         assert pixels.dtype == np.uint8
 
 

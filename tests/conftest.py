@@ -78,6 +78,25 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8
     return run
 
 
+@pytest.fixture(scope="session")
+def rgb_images() -> NDArray[np.uint8]:
+    """A few RGB images, (12, 26, 20, 3)."""
+    from tests.random_bundle import smooth_images
+
+    return smooth_images(12, 26, 20, 3)
+
+
+@pytest.fixture(scope="session")
+def rgb_bundle(tmp_path_factory: pytest.TempPathFactory, rgb_images: NDArray[np.uint8]) -> Path:
+    """A bundle for RGB images of 20x26 pixels, whose model is random."""
+    from fmae_edge.model.config import ModelConfig
+    from tests.random_bundle import make_bundle
+
+    folder = tmp_path_factory.mktemp("rgb")
+    make_bundle(folder, ModelConfig(26, 20, 3, 12, (4, 8, 16)), rgb_images)
+    return folder / "bundle"
+
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 

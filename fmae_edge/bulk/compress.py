@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.bulk.gray_images import open_gray_codec, read_image
+from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
@@ -77,7 +77,7 @@ def compress_files(
     if names and outputs.one_file is None:
         raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
     searches = bool(effort or max_bytes)
-    codec = open_gray_codec(bundle, precision, many_files=len(sources) > 1 and not searches)
+    codec = open_codec(bundle, precision, many_files=len(sources) > 1 and not searches)
     image_names = _names_of(sources, keep_going) if names else {}
     settled: dict[Source, Outcome | None] = {
         source: failed(source, name) for source, name in image_names.items() if isinstance(name, InputError)
@@ -118,7 +118,7 @@ def compress_files(
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:
             return join_files(sources, load, join, outputs, jobs, keep_going, advance)
-        at_once = _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE
+        at_once = files_at_once(codec, _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE)
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
     return BulkRun(work, sources, passed_over, SUFFIXES, outputs)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.bulk.gray_images import open_gray_codec
+from fmae_edge.bulk.image_input import files_at_once, open_codec
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs
@@ -61,7 +61,7 @@ def decompress_files(
     output_kind = output_suffix(output)
     suffix, joins = output_kind if output_kind in _ENCODERS else ".png", output_kind == _ARRAY and len(sources) > 1
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
-    codec = open_gray_codec(bundle, precision, many_files=len(sources) > 1)
+    codec = open_codec(bundle, precision, many_files=len(sources) > 1)
     most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
     load = partial(_load, codec, index, most)
 
@@ -82,7 +82,8 @@ def decompress_files(
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:
             return join_files(sources, load_stack, join, outputs, jobs, keep_going, advance)
-        return convert_files(sources, load, convert, outputs, jobs, FILES_AT_ONCE, advance)
+        at_once = files_at_once(codec, FILES_AT_ONCE)
+        return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
     return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
 
@@ -127,7 +128,8 @@ def _require_few(images: int, most: int | None) -> None:
 
 
 def _decode(codec: Codec, files: Sequence[FmaeFile | NDArray[Any]], index: int | None) -> list[Pixels]:
-    """Return the images (N, height, width) of each file; with `index`, N is 1.
+    """Return the images (N, height, width[, 3]) of each file; with `index`, N is 1.
+
     Files of one image are decoded together, which is faster.
     """
     decoded: dict[int, Pixels] = {}

@@ -53,13 +53,13 @@ def compare(
     """
     import numpy as np
 
-    from fmae_edge.bulk.gray_images import open_gray_codec
+    from fmae_edge.bulk.image_input import open_codec
     from fmae_edge.data.image_file import SUFFIXES
 
     sources, _ = expand(images, recursive, SUFFIXES)
     target = Path("comparison.png") if output is None and not show else output
     outputs = None if target is None else claim_picture(target, force, sources)
-    codec = open_gray_codec(bundle, precision)
+    codec = open_codec(bundle, precision)
     names, originals = load_images(sources, codec, fit)
     if names:
         from fmae_edge.measure.comparison import Comparison, comparison_text, draw_comparisons
@@ -114,7 +114,7 @@ def load_images(
     """
     import numpy as np
 
-    from fmae_edge.bulk.gray_images import read_image
+    from fmae_edge.bulk.image_input import read_image
     from fmae_edge.bulk.run import Outcome, settle
 
     names, images = [], []

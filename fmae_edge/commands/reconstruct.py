@@ -33,21 +33,27 @@ def reconstruct(
 
     Example: fmae-edge reconstruct img.png -o reconstructions.png
     """
-    from fmae_edge.bulk.gray_images import open_gray_codec
+    from fmae_edge.bulk.image_input import open_codec
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.data.image_file import SUFFIXES
     from fmae_edge.measure.figure import draw_reconstructions, to_png
     from fmae_edge.measure.quality import measure_each
+    from fmae_edge.runtime.errors import InputError
 
     sources, _ = expand(images or [], recursive, SUFFIXES)
     outputs = claim_picture(output, force, sources)
-    codec = open_gray_codec(bundle, precision)
+    codec = open_codec(bundle, precision)
     if sources:
         names, originals = load_images(sources, codec, fit)
         if not names:
             raise typer.Exit(1)
     else:
         originals = load_fashion_mnist(data).test[:_TEST_IMAGES]
+        if originals.shape[1:] != codec.manifest.image_shape:
+            raise InputError(
+                f"the test images have shape {originals.shape[1:]}, but bundle {codec.manifest.name} takes "
+                f"{codec.manifest.image_shape}; name images of your own"
+            )
         names = [f"test image {index}" for index in range(len(originals))]
     decoded = codec.decode(codec.encode(originals))
     qualities = measure_each(originals, decoded)

@@ -20,6 +20,7 @@ from fmae_edge.data.image_limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
 
 Fit = Literal["resize"]
+Channels = Literal[1, 3]  # of the result: gray or RGB
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
@@ -29,6 +30,7 @@ _MAX_SLOW_PIXELS, _MAX_SLOW_BYTES, _MAX_SLOW_COMMENTS = 4_000_000, 1 << 24, 100
 # Set at import, because threads share these settings. Errors, not warnings, report what is wrong with a file
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+_DEEP = 16  # bits per channel of a PNG, of which Pillow drops the lower half for RGB
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and the first value that swaps width and height
 # `ImageOps.exif_transpose` is not used: it rewrites all EXIF, with directories that nothing has checked
 _TURNS = {
@@ -47,18 +49,21 @@ class SizeError(InputError):
 
 
 def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
-    """Return the largest file size in bytes that `load_gray` accepts; `size` is (height, width) in pixels."""
+    """Return the largest file size in bytes that `load_image` accepts; `size` is (height, width) in pixels."""
     return max_bytes(*size) if fit is None else max_bytes(MAX_PIXELS, 1)
 
 
-def load_gray(
-    content: bytes, where: str, size: tuple[int, int], fit: Fit | None = None
+def load_image(
+    content: bytes, where: str, size: tuple[int, int], channels: Channels = 1, fit: Fit | None = None
 ) -> tuple[NDArray[np.uint8], list[str]]:
-    """Decode an image file to (height, width) uint8, and return it with notes on conversions.
+    """Decode an image file to uint8, and return it with notes on conversions.
 
-    `size` is (height, width); an image of another size is resized if `fit` is "resize". `where` names the file in
-    messages. Raises SizeError for another size without `fit`. Raises InputError if the file is damaged, is not an
-    image, or would take far more time or memory than images of its size do.
+
+    The result is (height, width) gray levels for 1 of `channels`, (height, width, 3) RGB for 3. `size` is (height,
+    width); an image of another size is resized if `fit` is "resize". `where` names the file in messages.
+
+    Raises SizeError for another size without `fit`. Raises InputError if the file is damaged, is not an image, or
+    would take far more time or memory than images of its size do.
     """
     try:
         _check_parts(content, where)
@@ -82,12 +87,15 @@ def load_gray(
             if image.format != "TIFF":  # which Pillow has already turned
                 image = image.transpose(_TURNS[orientation])
             _check_size(image.size, where, size, fit)
-        gray = _to_gray(image, where, notes)
+        deep = image.format == "PNG" and content[image_checks.PNG_DEPTH_AT] == _DEEP
+        if deep and channels == 3 and image.mode.startswith("RGB"):
+            notes.append("16-bit channels converted to 8-bit")
+        image = _to_gray(image, where, notes) if channels == 1 else _to_rgb(image, where, notes)
         height, width = size
-        if gray.size != (width, height):
-            notes.append(f"resized from {gray.width}x{gray.height} to {width}x{height}")
-            gray = gray.resize((width, height), Image.Resampling.LANCZOS)
-        return np.asarray(gray, np.uint8), notes
+        if image.size != (width, height):
+            notes.append(f"resized from {image.width}x{image.height} to {width}x{height}")
+            image = image.resize((width, height), Image.Resampling.LANCZOS)
+        return np.asarray(image, np.uint8), notes
     except (InputError, MemoryError):
         raise
     except Image.DecompressionBombError:
@@ -145,14 +153,14 @@ def _open(content: bytes) -> Image.Image:
 
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """Encode (height, width) uint8 as a PNG file."""
+    """Encode (height, width[, 3]) uint8 as a PNG file."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 
 def webp_bytes(image: NDArray[np.uint8]) -> bytes:
-    """Encode (height, width) uint8 as a lossless WebP file, which stores RGB."""
+    """Encode (height, width[, 3]) uint8 as a lossless WebP file, which stores RGB."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "WEBP", lossless=True)
     return stream.getvalue()
@@ -214,8 +222,28 @@ def _check_size(actual: tuple[int, int], where: str, size: tuple[int, int], fit:
 
 def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
     """Convert `image` to mode L: ITU-R 601 luma, with black where it is transparent, as in Fashion-MNIST."""
+    image = _to_8_bits(image, where, notes)
     if image.mode == "L" and not image.has_transparency_data:
         return image
+    notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
+    return _on_black(image, notes).convert("L")
+
+
+def _to_rgb(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
+    """Convert `image` to mode RGB, with black where it is transparent, as `_to_gray` does."""
+    image = _to_8_bits(image, where, notes)
+    if image.mode == "L" and not image.has_transparency_data:
+        notes.append("grayscale converted to RGB")
+    elif image.mode != "RGB":
+        notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to RGB")
+    return _on_black(image, notes).convert("RGB")
+
+
+def _to_8_bits(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
+    """Convert 16-bit gray to mode L, and leave other images as they are.
+
+    Raises InputError for images of 32 bits per channel and for LAB.
+    """
     if image.mode == "I" and image.format == "PPM":  # Pillow scales its levels to 16 bits
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode in ("I;16", "I;16L", "I;16B"):
@@ -229,12 +257,16 @@ def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
         raise InputError(f"{where}: the image has 32 bits per pixel; save it with 8")
     if image.mode == "LAB":
         raise InputError(f"{where}: the image has LAB colours; save it as RGB or grayscale")
-    notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
-    if image.has_transparency_data:
-        notes.append("transparent parts made black")
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
-    return image.convert("L")
+    return image
+
+
+def _on_black(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Return `image` on a black background where it is transparent."""
+    if not image.has_transparency_data:
+        return image
+    notes.append("transparent parts made black")
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
 
 
 _MODE_NAMES = {

@@ -13,11 +13,11 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import PRECISIONS
 from fmae_edge.runtime.latents import LATENT_DTYPES
 
-_IMAGES = 2000
+_IMAGES, _PIXELS = 2000, 2000 * 64 * 64
 
 
 def measure_latents(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
-    """Return the quality of the decoded images (N, height, width) for each precision and latent dtype."""
+    """Return the quality of the decoded images (N, height, width[, 3]) for each precision and latent dtype."""
     originals = images / np.float32(255)
     figures = {}
     for precision in PRECISIONS:
@@ -30,7 +30,7 @@ def measure_latents(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict
 
 
 def measure_rate(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
-    """Return bytes per image and quality of one .fmae file of images (N, height, width), for each quality."""
+    """Return bytes per image and quality of one .fmae file of images (N, height, width[, 3]), for each quality."""
     codec = Codec.from_bundle(bundle)
     originals = images / np.float32(255)
     figures = {}
@@ -47,9 +47,10 @@ def measure_rate(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict[st
 def measure_bit_costs(bundle: Bundle, train_images: NDArray[np.uint8]) -> tuple[float, ...]:
     """Return the mean squared error that a bit saves at each quality: the slope of the rate-distortion curve.
 
-    Measured on training images (N, height, width), between the neighbours of each quality.
+    Measured on training images (N, height, width[, 3]), between the neighbours of each quality.
     """
-    points = measure_rate(bundle, train_images[:_IMAGES]).values()
+    most = min(_IMAGES, _PIXELS // (bundle.manifest.image_height * bundle.manifest.image_width))
+    points = measure_rate(bundle, train_images[:most]).values()
     bits = [8 * point["bytes_per_image"] for point in points]
     errors = [point["mse"] for point in points]
     last = QUALITIES - 1

@@ -23,14 +23,19 @@ from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 _HELD_OUT_IMAGES = 1000
+# Of larger images, as many pixels: each layer is quantised and measured on all of them, which takes minutes
+_FULL_PIXELS = 48 * 48
 _SEED = 0
 _INT8_OPS = {"QLinearConv", "QGemm"}
-MAX_CALIBRATION_IMAGES = 4096  # all activations are in memory at once, about 3 MB per image
+# All activations are in memory at once, about 3 MB per image of 28x28
+MAX_CALIBRATION_IMAGES, _CALIBRATION_PIXELS = 4096, 4096 * 28 * 28
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """Options of the graphs: rewritten or as trained, the target CPUs, and how int8 ranges are calibrated.
+
+    Of images larger than 48x48, fewer are used, with as many pixels: 18 of 256x256 for 512.
 
     Raises ExportError unless the number of calibration images is 1 to 4096.
     """
@@ -59,7 +64,7 @@ class Built:
 
 
 def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor, options: ExportOptions) -> Built:
-    """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width).
+    """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width[, 3]).
 
     `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
     calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
@@ -69,8 +74,10 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise ExportError("the model has weights that are NaN or infinite, so it cannot be exported")
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(_SEED))
-    held_out_count = min(_HELD_OUT_IMAGES, len(order) // 2)
-    calibration = train_images[order[: min(options.calibration_images, len(order) - held_out_count)]]
+    pixels = model.config.height * model.config.width
+    held_out_count = min(_as_many_pixels(_HELD_OUT_IMAGES, pixels), len(order) // 2)
+    most = min(_as_many_pixels(options.calibration_images, pixels), _CALIBRATION_PIXELS // pixels)
+    calibration = train_images[order[: min(most, len(order) - held_out_count)]]
     held_out = train_images[order[len(order) - held_out_count :]]
     trained = network_of(model)
     network = replace(trained, decoder=rewrite_decoder(trained.decoder)) if options.rewrite else trained
@@ -101,6 +108,10 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
         "layers": [{**asdict(choice), "multiply_adds": work[choice.name]} for choice in choices],
     }
     return Built(content, record)
+
+
+def _as_many_pixels(images: int, pixels: int) -> int:
+    return max(1, min(images, images * _FULL_PIXELS // pixels))
 
 
 def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:

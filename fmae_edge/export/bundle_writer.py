@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from fmae_edge.export.bundle_graphs import DEFAULT_OPTIONS, ExportOptions, build
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.export.integer_prior import build_prior
 from fmae_edge.export.parity import Parity, measure_parity
-from fmae_edge.model.checkpoint import MODEL, RECIPE, Checkpoint
+from fmae_edge.model.checkpoint import CONFIG, MODEL, RECIPE, Checkpoint
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.runtime.bundle.bundle import Bundle
@@ -54,8 +54,8 @@ def export_bundle(
 ) -> tuple[Manifest, Parity]:
     """Write the bundle of `checkpoint`, which was loaded from folder `run`, to folder `target`.
 
-    uint8 `train_images` (N, height, width) calibrate the quantisers; `test_images` are measured. `on_progress`
-    gets (comparisons done, total comparisons) of the parity measurement.
+    uint8 `train_images` (N, height, width[, 3]) calibrate the quantisers; `test_images` are measured.
+    `on_progress` gets (comparisons done, total comparisons) of the parity measurement.
 
     Writes nothing and raises ExportError if the model is for images of another size, ParityError if a parity
     gate fails and `allow_parity_loss` is not set, BundleError if the runtime would refuse the bundle, OutputError
@@ -75,8 +75,8 @@ def export_bundle(
         manifest = Manifest(
             name=name,
             image_channels=config.image_channels,
-            image_height=config.image_size,
-            image_width=config.image_size,
+            image_height=config.height,
+            image_width=config.width,
             latent_steps=steps,
             files=_entries(files),
             record={},
@@ -105,11 +105,11 @@ def export_bundle(
 
 
 def require_geometry(config: ModelConfig, image_shape: tuple[int, ...]) -> None:
-    """Raise ExportError unless a model of `config` takes images of `image_shape` (height, width)."""
-    needed = (config.image_channels, config.image_size, config.image_size)
-    actual = (1, *image_shape)
-    if actual != needed:
-        raise ExportError(f"the model takes images of shape {needed}, but these images have shape {actual}")
+    """Raise ExportError unless a model of `config` takes images of `image_shape` (height, width[, 3])."""
+    if image_shape != config.image_shape:
+        raise ExportError(
+            f"the model takes images of shape {config.image_shape}, but these images have shape {image_shape}"
+        )
 
 
 def latent_steps(latents: NDArray[np.float32]) -> tuple[float, ...]:
@@ -125,8 +125,9 @@ def _entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
 def _training_record(run: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the record of the training for the manifest."""
     return {
-        "config": asdict(checkpoint.model.config),
-        "recipe": json.loads((run / RECIPE).read_bytes()),  # as recorded: old runs have fewer fields
+        # Both as recorded: old runs have other fields
+        "config": json.loads((run / CONFIG).read_bytes()),
+        "recipe": json.loads((run / RECIPE).read_bytes()),
         "checkpoint_sha256": hashlib.sha256((run / MODEL).read_bytes()).hexdigest(),
         "metrics": checkpoint.metrics,
     }

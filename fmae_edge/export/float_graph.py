@@ -16,9 +16,11 @@ from fmae_edge.export.layers import (
     DepthToSpace,
     Flatten,
     Grid,
+    Keep,
     Layer,
     Mask,
     MaxPool,
+    PadEdges,
     Sigmoid,
     Unflatten,
     Upsample,
@@ -40,6 +42,9 @@ def float_graph(layers: list[Layer], takes: Port, gives: Port) -> onnx.ModelProt
                 kernel = layer.kernel.permute(0, 3, 1, 2)
                 sizes = {"kernel_shape": list(kernel.shape[2:]), "pads": [layer.pad] * 4}
                 _add(graph, "Conv", layer.name, kernel, layer.bias, layer.relu, **sizes)
+            case PadEdges():
+                ends = graph.constant(f"{name}.pads", [0] * 6 + [layer.rows, layer.columns], np.int64)
+                graph.node("Pad", name, ends, mode="edge")
             case MaxPool():
                 graph.node("MaxPool", name, kernel_shape=[2, 2], strides=[2, 2])
             case Upsample():
@@ -64,9 +69,9 @@ def float_graph(layers: list[Layer], takes: Port, gives: Port) -> onnx.ModelProt
             case DepthToSpace():
                 graph.node("DepthToSpace", name, blocksize=layer.block, mode="DCR")
             case Crop():
-                bounds = [[layer.margin] * 2, [-layer.margin] * 2, [2, 3]]
-                parts = zip(("starts", "ends", "axes"), bounds, strict=True)
-                graph.node("Slice", name, *(graph.constant(f"{name}.{p}", b, np.int64) for p, b in parts))
+                graph.slice(name, (layer.margin, layer.margin), (-layer.margin, -layer.margin), (2, 3))
+            case Keep():
+                graph.slice(name, (0, 0), (layer.height, layer.width), (2, 3))
             case Sigmoid():
                 graph.node("Sigmoid", name)
     return graph.finish(gives)

@@ -40,6 +40,11 @@ class GraphBuilder:
         """Reshape each image to `shape`."""
         self.node("Reshape", name, self.constant(f"{name}.shape", [-1, *shape], np.int64))
 
+    def slice(self, name: str, starts: tuple[int, ...], ends: tuple[int, ...], axes: tuple[int, ...]) -> None:
+        """Keep the part from `starts` to before `ends` of these axes; axis 0 is the batch."""
+        bounds = {"starts": starts, "ends": ends, "axes": axes}
+        self.node("Slice", name, *(self.constant(f"{name}.{part}", at, np.int64) for part, at in bounds.items()))
+
     def finish(self, gives: Port) -> onnx.ModelProto:
         """Return the checked model; its output is the newest result, with the name, dtype and shape of `gives`."""
         self._nodes[-1].output[0] = gives[0]

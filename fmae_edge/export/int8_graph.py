@@ -23,8 +23,10 @@ from fmae_edge.export.layers import (
     DepthToSpace,
     Flatten,
     Grid,
+    Keep,
     Mask,
     MaxPool,
+    PadEdges,
     Unflatten,
     Upsample,
 )
@@ -94,6 +96,11 @@ class _Writer:
                 ports = [*self._quantiser("logits", step.source), *self._quantiser("pixels", step.target)]
                 self._node("QLinearSigmoid", name, *ports, domain=MICROSOFT)
                 self._current = step.target
+            case PadEdges():
+                ends = [0] * 5 + [step.rows, step.columns, 0]
+                self._node("Pad", name, self._graph.constant(f"{name}.pads", ends, np.int64), mode="edge")
+                height, width, channels = self.shape
+                self._now(height + step.rows, width + step.columns, channels)
             case MaxPool() if self._real is not None:
                 self._node("MaxPool", name, kernel_shape=[2, 2], strides=[2, 2])
                 channels, height, width = self.shape
@@ -126,10 +133,13 @@ class _Writer:
                 self.shape = (height * block, width * block, channels // block**2)
             case Crop():
                 height, width, channels = self.shape
-                bounds = [[step.margin] * 2, [-step.margin] * 2, [1, 2]]
-                parts = zip(("starts", "ends", "axes"), bounds, strict=True)
-                self._node("Slice", name, *(self._graph.constant(f"{name}.{p}", b, np.int64) for p, b in parts))
+                self._reshape()
+                self._graph.slice(name, (step.margin, step.margin), (-step.margin, -step.margin), (1, 2))
                 self._now(height - 2 * step.margin, width - 2 * step.margin, channels)
+            case Keep():
+                self._reshape()
+                self._graph.slice(name, (0, 0), (step.height, step.width), (1, 2))
+                self._now(step.height, step.width, self.shape[-1])
             case _:
                 raise ValueError(f"{step} cannot be written in int8")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from fmae_edge.export.int8_graph import decoder_int8_graph, encoder_int8_graph
 from fmae_edge.export.int8_layers import Int8Step, Quantiser, run_int8
 from fmae_edge.export.int8_target import Int8Target
-from fmae_edge.export.layers import Dense, run
+from fmae_edge.export.layers import Dense, run, with_channels
 from fmae_edge.export.network import PARTS, Network, Part, names_in
 from fmae_edge.export.quantise import CalibrationMethod, quantise
 from fmae_edge.export.rewrite import equalise, scale_dense_inputs
@@ -19,11 +19,11 @@ from fmae_edge.measure.quality import pooled_psnr
 
 # Largest loss by int8 in dB of pooled PSNR. While the loss is larger, the layer that loses most returns to float.
 MAX_LOSS_DB = 0.04
-_BATCH = 50
+_PIXELS_AT_ONCE = 50 * 28 * 28  # bounds memory
 
 
 class Int8Network:
-    """Both halves of `network` in int8 for `target`, calibrated on uint8 images (N, height, width).
+    """Both halves of `network` in int8 for `target`, calibrated on uint8 images (N, height, width[, 3]).
 
     `latent_steps` (latent_size,) are the quantiser steps of the latents in the decoder. Latents divided by them
     share one scale.
@@ -39,7 +39,7 @@ class Int8Network:
     ) -> None:
         low, high = target.levels
         pixels, symbols = Quantiser(1 / 255, low, low, high), Quantiser(1.0, (low + high + 1) // 2, low, high)
-        images = calibration.unsqueeze(-1).float() / 255
+        images = with_channels(calibration).float() / 255
         latents = run(network.encoder, images) / latent_steps
         dense, *others = network.decoder
         assert isinstance(dense, Dense)
@@ -76,16 +76,16 @@ class Int8Network:
         return run_int8(decoder, self._symbols.quantise(latents)) / 255
 
     def measure_on(self, images: Tensor) -> "Measure":
-        """Prepare the measurement of the loss of int8 on uint8 images (N, height, width)."""
-        originals = images.unsqueeze(-1)
-        latents = [run(self._network.encoder, batch.float() / 255) for batch in originals.split(_BATCH)]
+        """Prepare the measurement of the loss of int8 on uint8 images (N, height, width[, 3])."""
+        originals = with_channels(images)
+        latents = [run(self._network.encoder, batch.float() / 255) for batch in _batches(originals)]
         pixels = torch.cat([run(self._network.decoder, batch) for batch in latents])
         return Measure(self, originals, pooled_psnr((originals.float() / 255).numpy(), pixels.numpy()))
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Pooled PSNR in dB on uint8 `originals` (N, height, width, 1); `reference_psnr` is that of float32."""
+    """Pooled PSNR in dB on uint8 `originals` (N, height, width, channels); `reference_psnr` is that of float32."""
 
     network: Int8Network
     originals: Tensor
@@ -93,9 +93,13 @@ class Measure:
 
     def psnr(self, stay_float: frozenset[str]) -> float:
         """Return the PSNR of the 8-bit reconstructions, with the layers in `stay_float` in float32."""
-        batches = self.originals.split(_BATCH)
-        decoded = torch.cat([self.network.reconstruct(batch, stay_float) for batch in batches])
+        decoded = torch.cat([self.network.reconstruct(batch, stay_float) for batch in _batches(self.originals)])
         return pooled_psnr((self.originals.float() / 255).numpy(), decoded.numpy())
+
+
+def _batches(images: Tensor) -> tuple[Tensor, ...]:
+    height, width = images.shape[1:3]
+    return images.split(max(1, _PIXELS_AT_ONCE // (height * width)))
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,14 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class PadEdges:
+    """Add `rows` copies of the last row below and `columns` copies of the last column to the right."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """Maximum of each 2x2 window."""
 
@@ -85,12 +93,38 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class Keep:
+    """Remove all but the first `height` rows and `width` columns."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Sigmoid:
     """1 / (1 + exp(-x))."""
 
 
-Layer = Dense | Conv | MaxPool | Upsample | Flatten | Unflatten | Mask | DepthToSpace | Crop | Sigmoid
+Layer = (
+    Dense
+    | Conv
+    | PadEdges
+    | MaxPool
+    | Upsample
+    | Flatten
+    | Unflatten
+    | Mask
+    | DepthToSpace
+    | Crop
+    | Keep
+    | Sigmoid
+)
 Weighted = Dense | Conv
+
+
+def with_channels(images: Tensor) -> Tensor:
+    """Return images (N, height, width) or (N, height, width, 3) as (N, height, width, channels)."""
+    return images.unsqueeze(-1) if images.ndim == 3 else images
 
 
 def run(layers: Iterable[Layer], x: Tensor) -> Tensor:
@@ -106,6 +140,9 @@ def apply(layer: Layer, x: Tensor) -> Tensor:
         case Dense() | Conv():
             y = linear(layer, x)
             return torch.relu(y) if layer.relu else y
+        case PadEdges():
+            x = torch.cat([x, x[:, -1:].expand(-1, layer.rows, -1, -1)], dim=1)
+            return torch.cat([x, x[:, :, -1:].expand(-1, -1, layer.columns, -1)], dim=2)
         case MaxPool():
             return _nhwc(max_pool2d(_nchw(x), 2))
         case Upsample():
@@ -123,6 +160,8 @@ def apply(layer: Layer, x: Tensor) -> Tensor:
         case Crop():
             inside = slice(layer.margin, -layer.margin)
             return x[:, inside, inside]
+        case Keep():
+            return x[:, : layer.height, : layer.width]
         case Sigmoid():
             return torch.sigmoid(x)
 

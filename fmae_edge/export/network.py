@@ -11,8 +11,10 @@ from fmae_edge.export.layers import (
     Dense,
     Flatten,
     Grid,
+    Keep,
     Layer,
     MaxPool,
+    PadEdges,
     Sigmoid,
     Unflatten,
     Upsample,
@@ -25,7 +27,7 @@ from fmae_edge.model.autoencoder import Autoencoder, Decoder, Encoder
 
 Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, ...] = ("encoder", "decoder")
-_SHORT_ROW = 9
+_SHORT_ROW = 27
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ class Network:
         """Layers that are not faster in int8, as benchmarks/layer_precision.py measures.
 
         The only candidate is the first convolution of the encoder. It is faster in float if its rows have at most
-        9 numbers, because int8 kernels are slow for short rows.
+        27 numbers, because int8 kernels are slow for short rows. With that of 32x32 RGB in float, the encoder is a
+        tenth faster.
         """
         first = self.weighted("encoder")[0]
         return frozenset({f"encoder.{first.name}"} if matrix(first).shape[0] <= _SHORT_ROW else ())
@@ -67,32 +70,32 @@ def names_in(part: Part, names: Iterable[str]) -> list[str]:
 
 def network_of(model: Autoencoder) -> Network:
     """Return the layers of `model` as it was trained."""
-    size, channels = model.config.image_size, model.config.image_channels
+    config = model.config
     return Network(
         encoder_layers(model.encoder),
         decoder_layers(model.decoder),
-        (size, size, channels),
-        model.config.latent_size,
+        (config.height, config.width, config.image_channels),
+        config.latent_size,
     )
 
 
 def encoder_layers(encoder: Encoder) -> list[Layer]:
-    """Return the layers of (N, size, size, channels) pixels in [0, 1] -> (N, latent_size)."""
-    layers: list[Layer] = []
+    """Return the layers of (N, height, width, channels) pixels in [0, 1] -> (N, latent_size)."""
+    layers: list[Layer] = [PadEdges(*encoder.padding)] if any(encoder.padding) else []
     for index, module in enumerate(encoder.convs):
         weight, bias = _parameters(module)
         kernel = weight.permute(0, 2, 3, 1)
         layers += [Conv(f"conv{index + 1}", kernel, bias, pad=1, relu=True), MaxPool()]
     layers.pop()  # no pooling after the last
     weight, bias = _parameters(encoder.dense)
-    grid = _grid(weight.shape[1], encoder.convs[-1])
+    channels, height, width = encoder.grid
     # Permuting the features and the rows of the weights in the same way does not change the result
-    rows = weight.t().unflatten(0, (grid[2], *grid[:2])).permute(1, 2, 0, 3).flatten(0, 2)
-    return [*layers, Flatten(grid), Dense("dense", rows, bias)]
+    rows = weight.t().unflatten(0, encoder.grid).permute(1, 2, 0, 3).flatten(0, 2)
+    return [*layers, Flatten((height, width, channels)), Dense("dense", rows, bias)]
 
 
 def decoder_layers(decoder: Decoder) -> list[Layer]:
-    """Return the layers of (N, latent_size) -> (N, size, size, channels) pixels in [0, 1].
+    """Return the layers of (N, latent_size) -> (N, height, width, channels) pixels in [0, 1].
 
     Each stride-1 transposed convolution becomes an equal convolution.
     """
@@ -106,14 +109,9 @@ def decoder_layers(decoder: Decoder) -> list[Layer]:
         kernel = conv_of_transposed(weight).permute(0, 2, 3, 1)
         layers += [Conv(f"conv{index + 1}", kernel, bias, pad=1, relu=True), Upsample()]
     last = cast(Conv, layers[-2])
-    return [*layers[:-2], Conv(last.name, last.kernel, last.bias, last.pad), Sigmoid()]
+    keep: list[Layer] = [Keep(*decoder.size)] if any(decoder.padding) else []
+    return [*layers[:-2], Conv(last.name, last.kernel, last.bias, last.pad), *keep, Sigmoid()]
 
 
 def _parameters(module: nn.Module) -> tuple[Tensor, Tensor]:
     return cast(Tensor, module.weight).detach(), cast(Tensor, module.bias).detach()
-
-
-def _grid(features: int, last: nn.Module) -> Grid:
-    channels = cast(nn.Conv2d, last).out_channels
-    side = round((features / channels) ** 0.5)
-    return side, side, channels

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fmae_edge.measure.quality import pooled_psnr
-from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder, channels_first, to_pixels
 from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Precision
 from fmae_edge.runtime.engine.sessions import open_session, takes_levels
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 BATCHES = (1, 7, 256)
+_PIXELS_AT_ONCE = 256 * 64 * 64  # bounds memory: the largest batch of larger images has fewer
 MAX_PIXEL_DIFFERENCE = 1e-5
 MAX_LATENT_DIFFERENCE = 1e-4  # as a share of the range of PyTorch's latents
 MAX_INT8_LOSS_DB = 0.10
-_TORCH_BATCH = 50
+_TORCH_PIXELS = 50 * 28 * 28
 
 Array = NDArray[np.float32]
 
@@ -112,17 +113,20 @@ def measure_parity(
     images: Tensor,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Parity:
-    """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width).
+    """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width[, 3]).
 
     `on_progress` gets (comparisons done, total comparisons).
     """
-    originals = (images.float() / 255).unsqueeze(1)
+    originals = to_pixels(images)
+    size = model.config.height * model.config.width
+    at_once = max(1, _TORCH_PIXELS // size)
     with torch.inference_mode():
-        latents = torch.cat([model.encoder(batch) for batch in originals.split(_TORCH_BATCH)])
-        pixels = torch.cat([model.decoder(batch) for batch in latents.split(_TORCH_BATCH)])
-    reference = _Reference(images.unsqueeze(1).numpy(), originals.numpy(), latents.numpy(), pixels.numpy())
+        latents = torch.cat([model.encoder(batch) for batch in originals.split(at_once)])
+        pixels = torch.cat([model.decoder(batch) for batch in latents.split(at_once)])
+    levels = channels_first(images).contiguous().numpy()
+    reference = _Reference(levels, originals.numpy(), latents.numpy(), pixels.numpy())
     cases = [
-        (precision, batch, optimised)
+        (precision, min(batch, _PIXELS_AT_ONCE // size), optimised)
         for batch in BATCHES  # the slowest first, which keeps all threads busy
         for precision in PRECISIONS
         for optimised in (False, True)

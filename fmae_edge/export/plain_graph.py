@@ -17,14 +17,14 @@ from fmae_edge.model.autoencoder import Autoencoder
 
 
 def plain_encoder_graph(model: Autoencoder) -> onnx.ModelProto:
-    """Return the encoder: "image" (batch, channels, size, size) in [0, 1] -> "latent" (batch, latent_size)."""
+    """Return the encoder: "image" (batch, channels, height, width) in [0, 1] -> "latent" (batch, latent_size)."""
     config = model.config
-    example = torch.zeros(2, config.image_channels, config.image_size, config.image_size)
+    example = torch.zeros(2, config.image_channels, config.height, config.width)
     return _export(model.encoder, example, "image", "latent")
 
 
 def plain_decoder_graph(model: Autoencoder) -> onnx.ModelProto:
-    """Return the decoder: "latent" (batch, latent_size) -> "image" (batch, channels, size, size) in [0, 1]."""
+    """Return the decoder: "latent" (batch, latent_size) -> "image" (batch, channels, height, width) in [0, 1]."""
     return _export(model.decoder, torch.zeros(2, model.config.latent_size), "latent", "image")
 
 

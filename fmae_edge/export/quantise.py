@@ -36,6 +36,7 @@ _SMALLEST_BOUND = 1e-6  # a channel that is always 0 still needs a range
 # background are several times as large; covering them would leave too few levels for the grays.
 LOGIT_LIMIT = math.log(2 * 255 - 1)
 _MAX_BIAS = float(1 << 29)
+_PATCH_NUMBERS_AT_ONCE = 1 << 25  # bounds memory: the patches of a convolution are 9 times its inputs
 _SMALLEST_SCALE = 1e-20  # times the scale of the inputs, still a normal float32
 
 
@@ -72,7 +73,7 @@ def quantise(
                 step = Int8Sigmoid(source, Quantiser(1 / 255, low, low, high))
             real = apply(layer, real)
         steps.append(step)
-        integers = apply_int8(step, integers)
+        integers = torch.cat([apply_int8(step, part) for part in _parts(layer, integers)])
     return steps
 
 
@@ -101,13 +102,24 @@ def _int8_layer(
     # Coarse enough that bias and sums together fit int32: where weights are 0, only the bias sets the scale
     smallest = torch.clamp(layer.bias.abs() / source.scale / _MAX_BIAS, min=_SMALLEST_SCALE)
     scales = torch.maximum(weight_scales(weights, target), smallest.to(weights.dtype))
-    rounded = round_weights(weights, scales, patches(layer, integers.float()), target)
+    parts = _parts(layer, integers)
+    rounded = round_weights(weights, scales, (patches(layer, part.float()) for part in parts), target)
     plain = Int8Layer(layer, rounded, scales, torch.zeros_like(scales).double(), source, result)
     # Bias correction: each output keeps its mean in float32
     axes = tuple(range(outputs.dim() - 1))
     unit = plain.sum_scales.double()
-    bias = torch.round(outputs.double().mean(axes) / unit - sums(plain, integers).mean(axes))
+    shares = torch.tensor([len(part) / len(integers) for part in parts], dtype=torch.float64)
+    means = torch.stack([sums(plain, part).mean(axes) for part in parts])
+    bias = torch.round(outputs.double().mean(axes) / unit - (means * shares[:, None]).sum(dim=0))
     return replace(plain, bias=bias)
+
+
+def _parts(layer: Layer, inputs: Tensor) -> tuple[Tensor, ...]:
+    """Split the `inputs` of a layer into parts whose patches fit into memory."""
+    if not isinstance(layer, Conv):
+        return (inputs,)
+    taps = layer.kernel[0, :, :, 0].numel()
+    return inputs.split(max(1, _PATCH_NUMBERS_AT_ONCE // (taps * inputs[0].numel())))
 
 
 def upper_bound(values: NDArray[np.float32], method: CalibrationMethod) -> float:

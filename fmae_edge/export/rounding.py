@@ -1,5 +1,7 @@
 """Round the weights of a layer to int8 so that its outputs change the least."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -23,19 +25,29 @@ def weight_scales(weights: Tensor, target: Int8Target) -> Tensor:
     return largest
 
 
-def round_weights(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Target) -> Tensor:
+def round_weights(weights: Tensor, scales: Tensor, inputs: Iterable[Tensor], target: Int8Target) -> Tensor:
     """Return `weights` in units of `scales` (out,) as integers (K, out).
 
     Rows are rounded one after the other. The rows that are not rounded yet compensate the error in the outputs
-    over `inputs` (M, K) (Frantar et al., "GPTQ: accurate post-training quantization for
+    over `inputs`, which come in parts (M, K) (Frantar et al., "GPTQ: accurate post-training quantization for
     generative pre-trained transformers", ICLR 2023).
     """
-    blocks = zip(weights.split(_BLOCK), inputs.split(_BLOCK, dim=1), strict=True)
-    return torch.cat([_round_block(block.double(), scales.double(), seen, target) for block, seen in blocks])
+    blocks = weights.split(_BLOCK)
+    products = [torch.zeros(len(block), len(block), dtype=torch.float64) for block in blocks]
+    rows = 0
+    for part in inputs:
+        rows += len(part)
+        for product, seen in zip(products, part.split(_BLOCK, dim=1), strict=True):
+            product += (seen.t() @ seen).double()
+    return torch.cat(
+        [
+            _round_block(block.double(), scales.double(), product / rows, target)
+            for block, product in zip(blocks, products, strict=True)
+        ]
+    )
 
 
-def _round_block(weights: Tensor, scales: Tensor, inputs: Tensor, target: Int8Target) -> Tensor:
-    covariance = (inputs.t() @ inputs).double() / len(inputs)
+def _round_block(weights: Tensor, scales: Tensor, covariance: Tensor, target: Int8Target) -> Tensor:
     damping = _DAMPING * covariance.diagonal().mean().clamp(min=1e-12)
     damped = covariance + damping * torch.eye(len(covariance), dtype=torch.float64)
     inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)

@@ -24,7 +24,7 @@ _UNLIMITED = 10_000  # columns, if the stream is not a terminal
 
 @dataclass(frozen=True)
 class Comparison:
-    """An image and its reconstruction, both (height, width) uint8, from a compressed file of `file_bytes`."""
+    """An image and its reconstruction, both (height, width[, 3]) uint8, from a compressed file of `file_bytes`."""
 
     name: str
     original: NDArray[np.uint8]
@@ -34,14 +34,15 @@ class Comparison:
 
     @property
     def difference(self) -> NDArray[np.uint8]:
-        """Return the enlarged difference, (height, width) uint8."""
+        """Return the enlarged difference, in the shape of the images, uint8."""
         return enlarged_difference(self.original, self.reconstruction)
 
 
 def enlarged_difference(original: NDArray[np.uint8], reconstruction: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return 128 + 2 (reconstruction - original), clipped to 0 and 255; all three are uint8 of one shape.
 
-    Equal pixels are gray, too bright ones lighter, too dark ones darker; 64 levels or more are white or black.
+    Equal pixels are gray, too bright ones lighter, too dark ones darker; 64 levels or more are white or black. The
+    channels of RGB images are compared one by one.
     """
     difference = reconstruction.astype(np.int64) - original
     enlarged: NDArray[np.uint8] = np.clip(_MIDDLE + DIFFERENCE_FACTOR * difference, 0, 255).astype(np.uint8)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:  # matplotlib is only installed where something is plotted
 
 _MARGIN = 12
 _TEXT_SIZE, _TEXT_HEIGHT = 12, 15
-_BACKGROUND, _INK = 255, 40
+_BACKGROUND, _INK = "#ffffff", "#282828"
 _LABEL_WIDTH = 100
-# Up to 20 columns are enlarged 5 times, more columns 3 times: "PSNR 23.40 dB" still fits under 28 pixels
-_LARGE, _SCALE, _SMALL_SCALE = 20, 5, 3
+# Images are enlarged to about this side, in up to 20 columns and in more: "PSNR 23.40 dB" still fits under both
+_LARGE, _SIDE, _SMALL_SIDE = 20, 5 * 28, 3 * 28
 _ONE_ROW = 10  # columns that stay side by side
 _BETWEEN_ROWS = 18
 _ASPECT = 1.5  # width over height that many columns are wrapped to
@@ -29,28 +29,30 @@ _ASPECT = 1.5  # width over height that many columns are wrapped to
 
 @dataclass(frozen=True)
 class Column:
-    """Images stacked from top to bottom, (height, width) uint8, and the lines of text under them."""
+    """Images stacked from top to bottom, (height, width[, 3]) uint8, and the lines of text under them."""
 
     images: Sequence[NDArray[np.uint8]]
     captions: Sequence[str]
 
 
 def draw_columns(columns: Sequence[Column], labels: Sequence[str] = ()) -> Image.Image:
-    """Draw columns side by side as a gray picture, wrapped to several rows if there are many.
+    """Draw columns side by side as one picture, gray or RGB, wrapped to several rows if there are many.
 
     All columns have the same number of captions and of images, and all images have one shape. `labels` name the
     images of a row at its left end, and may have several lines. A caption that is too long is shortened in its
     middle.
     """
     lines, captions = len(columns[0].images), len(columns[0].captions)
-    scale = _SCALE if len(columns) <= _LARGE else _SMALL_SCALE
-    height, width = (side * scale for side in columns[0].images[0].shape)
-    right, down = width + _MARGIN, height + _MARGIN  # from an image to the next
+    shape = columns[0].images[0].shape
+    scale = max(1, round((_SIDE if len(columns) <= _LARGE else _SMALL_SIDE) / max(shape[:2])))
+    height, width = (side * scale for side in shape[:2])
+    slot = max(width, _SMALL_SIDE)  # of a column, so that captions fit under narrow images
+    right, down = slot + _MARGIN, height + _MARGIN  # from an image to the next
     band = lines * down + captions * _TEXT_HEIGHT + _BETWEEN_ROWS
     across = columns_in_a_row(len(columns), right, band)
     start = _MARGIN + (_LABEL_WIDTH if labels else 0)
     bottom = _MARGIN + math.ceil(len(columns) / across) * band - _BETWEEN_ROWS + _MARGIN // 2
-    figure = Image.new("L", (start + across * right, bottom), _BACKGROUND)
+    figure = Image.new("L" if len(shape) == 2 else "RGB", (start + across * right, bottom), _BACKGROUND)
     draw = ImageDraw.Draw(figure)
     font = ImageFont.load_default(size=_TEXT_SIZE)
     for top in range(_MARGIN, bottom, band):
@@ -61,10 +63,10 @@ def draw_columns(columns: Sequence[Column], labels: Sequence[str] = ()) -> Image
         left, top = start + index % across * right, _MARGIN + index // across * band
         for line, pixels in enumerate(column.images):
             enlarged = Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST)
-            figure.paste(enlarged, (left, top + line * down))
+            figure.paste(enlarged, (left + (slot - width) // 2, top + line * down))
         for line, caption in enumerate(column.captions):
-            middle = (left + width / 2, top + lines * down + line * _TEXT_HEIGHT)
-            draw.text(middle, _shortened(caption, font, width), fill=_INK, font=font, anchor="ma")
+            middle = (left + slot / 2, top + lines * down + line * _TEXT_HEIGHT)
+            draw.text(middle, _shortened(caption, font, slot), fill=_INK, font=font, anchor="ma")
     return figure
 
 
@@ -80,7 +82,7 @@ def columns_in_a_row(count: int, width: int, height: int) -> int:
 def draw_reconstructions(
     originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], qualities: Sequence[Quality]
 ) -> Image.Image:
-    """Draw N (height, width) uint8 images above their reconstructions, with PSNR and SSIM."""
+    """Draw N (height, width[, 3]) uint8 images above their reconstructions, with PSNR and SSIM."""
     return draw_columns(
         [
             Column((original, reconstruction), quality_captions(quality))

@@ -2,6 +2,9 @@
 
 Two figures are called PSNR in the literature. They differ by up to 1.5 dB on Fashion-MNIST, so each has its own
 name here: pooled (of the mean squared error over all images) and per image (the mean of the PSNRs of the images).
+
+Arrays are (N, height, width) for gray images and (N, height, width, 3) for RGB. All channels count alike: the
+squared error is averaged over them, and SSIM is the mean of the SSIMs of the channels.
 """
 
 import math
@@ -14,7 +17,7 @@ Array = NDArray[np.floating]
 
 _SSIM_WINDOW = 7
 _SSIM_K1, _SSIM_K2 = 0.01, 0.03
-_IMAGES_AT_ONCE = 500  # bounds memory
+_NUMBERS_AT_ONCE = 500 * 28 * 28  # bounds memory
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Quality:
 
 
 def measure_quality(originals: Array, reconstructions: Array) -> Quality:
-    """Compare (N, height, width) pixels in [0, 1] with their reconstructions."""
+    """Compare images with pixels in [0, 1] with their reconstructions."""
     errors = mse_per_image(originals, reconstructions)
     pooled = float(errors.mean())
     return Quality(
@@ -40,7 +43,7 @@ def measure_quality(originals: Array, reconstructions: Array) -> Quality:
 
 
 def measure_each(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> list[Quality]:
-    """Compare each of N (height, width) uint8 images with its reconstruction."""
+    """Compare each of N uint8 images with its reconstruction."""
     return [
         measure_quality(before[None] / np.float32(255), after[None] / np.float32(255))
         for before, after in zip(originals, reconstructions, strict=True)
@@ -65,19 +68,20 @@ def psnr(mse: float) -> float:
 
 
 def ssim_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float64]:
-    """Return the structural similarity of each of N grayscale images, (N,), pixels in [0, 1].
+    """Return the structural similarity of each of N images, (N,), pixels in [0, 1].
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004, with
     the defaults of scikit-image: a uniform 7x7 window, data range 1, K1 = 0.01, K2 = 0.03, sample covariance, and
-    the mean over the windows that lie fully inside the image.
+    the mean over the windows that lie fully inside the image. That of an RGB image is the mean over its channels.
 
     Raises ValueError for images with a side under 7 pixels.
     """
-    if min(originals.shape[1:]) < _SSIM_WINDOW:
-        raise ValueError(f"SSIM needs images of at least 7x7, got {originals.shape[1:]}")
-    chunks = range(0, len(originals), _IMAGES_AT_ONCE)
+    if min(originals.shape[1:3]) < _SSIM_WINDOW:
+        raise ValueError(f"SSIM needs images of at least 7x7, got {originals.shape[1:3]}")
+    at_once = max(1, _NUMBERS_AT_ONCE // math.prod(originals.shape[1:]))
+    chunks = range(0, len(originals), at_once)
     return np.concatenate(
-        [_ssim(originals[at : at + _IMAGES_AT_ONCE], reconstructions[at : at + _IMAGES_AT_ONCE]) for at in chunks]
+        [_ssim(originals[at : at + at_once], reconstructions[at : at + at_once]) for at in chunks]
     )
 
 
@@ -91,12 +95,12 @@ def _ssim(original: Array, reconstruction: Array) -> NDArray[np.float64]:
     c1, c2 = _SSIM_K1**2, _SSIM_K2**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (var_x + var_y + c2)
-    similarity: NDArray[np.float64] = (luminance * structure).mean(axis=(1, 2))
+    similarity: NDArray[np.float64] = (luminance * structure).mean(axis=tuple(range(1, x.ndim)))
     return similarity
 
 
 def _window_mean(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of every 7x7 window inside (N, height, width), from two running sums."""
+    """Return the mean of every 7x7 window inside (N, height, width[, 3]), from two running sums."""
     for axis in (1, 2):
         sums = np.cumsum(x, axis=axis)
         padded = np.insert(sums, 0, 0.0, axis=axis)

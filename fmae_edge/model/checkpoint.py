@@ -19,7 +19,7 @@ Only safetensors and JSON files are read: loading a run cannot execute code.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,12 +120,17 @@ def load_progress(run: Path) -> Progress | None:
 
 def read_config(run: Path) -> ModelConfig:
     """Return the architecture of `run`. Raises RunError if config.json is missing or invalid."""
-    return _read_dataclass(run / CONFIG, ModelConfig)
+    return _read_record(run / CONFIG, "ModelConfig", _config_of)
+
+
+def _config_of(*, image_size: int | None = None, **sizes: Any) -> ModelConfig:
+    """Return a config; older runs were for square images and recorded `image_size`."""
+    return ModelConfig(**sizes) if image_size is None else ModelConfig(image_size, image_size, **sizes)
 
 
 def read_recipe(run: Path) -> Recipe:
     """Return the recipe of `run`. Raises RunError if recipe.json is missing or invalid."""
-    return _read_dataclass(run / RECIPE, Recipe)
+    return _read_record(run / RECIPE, "Recipe", Recipe)
 
 
 def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, Recipe]:
@@ -193,15 +198,15 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 _Record = TypeVar("_Record", ModelConfig, Recipe)
 
 
-def _read_dataclass(path: Path, kind: type[_Record]) -> _Record:
+def _read_record(path: Path, kind: str, build: Callable[..., _Record]) -> _Record:
     try:
-        return kind(**json.loads(path.read_bytes()))
+        return build(**json.loads(path.read_bytes()))
     except OSError as error:
         raise RunError(
             f"{path}: cannot be read ({error.strerror}); is this the folder of a `fmae-edge train` run?"
         ) from None
     except (ValueError, TypeError) as error:
-        raise RunError(f"{path}: not a valid {kind.__name__} ({error})") from None
+        raise RunError(f"{path}: not a valid {kind} ({error})") from None
 
 
 def _read_metrics(path: Path) -> list[Metrics]:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from fmae_edge.model.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
-from fmae_edge.model.autoencoder import Autoencoder, Decoder, Encoder
+from fmae_edge.model.autoencoder import Autoencoder, Decoder, Encoder, to_pixels
+from fmae_edge.model.config import ModelConfig
 
-_BATCH = 500
+_PIXELS_AT_ONCE = 500 * 28 * 28  # bounds memory
 
 
 def fast_autoencode(model: Autoencoder, images: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def fast_autoencode(model: Autoencoder, images: Tensor) -> Tensor:
 
 def fast_encode(encoder: Encoder, images: Tensor) -> Tensor:
     """Return encoder(images). max_pool(relu(x)) = relu(max_pool(x)), which clips a quarter of the values."""
-    x = images
+    x = encoder.padded(images)
     for conv in encoder.convs[:-1]:
         x = torch.relu(max_pool2d(conv(x), 2))
     x = torch.relu(encoder.convs[-1](x))
@@ -30,11 +31,18 @@ def fast_encode(encoder: Encoder, images: Tensor) -> Tensor:
 
 
 def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
-    """Return the latents (N, latent_size) of uint8 images (N, height, width), computed in batches."""
+    """Return the latents (N, latent_size) of uint8 images (N, height, width[, 3]), computed in batches."""
     model.eval()
     with torch.inference_mode():
-        batches = [fast_encode(model.encoder, batch.unsqueeze(1).float() / 255) for batch in images.split(_BATCH)]
+        batches = [
+            fast_encode(model.encoder, to_pixels(batch)) for batch in images.split(images_at_once(model.config))
+        ]
     return torch.cat(batches)
+
+
+def images_at_once(config: ModelConfig) -> int:
+    """Return how many images the model should compute at once: 500 of 28x28 pixels, fewer of larger ones."""
+    return max(1, _PIXELS_AT_ONCE // (config.height * config.width))
 
 
 def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
@@ -51,7 +59,7 @@ def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
     x = x.permute(0, 3, 1, 2)
     for kernel, bias in others:
         x = upsample_then_conv(torch.relu(x), kernel, bias)
-    return torch.sigmoid(x.float())  # float32 for the loss, even under autocast
+    return torch.sigmoid(decoder.cropped(x).float())  # float32 for the loss, even under autocast
 
 
 def _as_convolution(transposed: nn.Module) -> tuple[Tensor, Tensor]:

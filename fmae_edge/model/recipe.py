@@ -45,7 +45,7 @@ class PriorFit:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The identity of N images: the shape (N, height, width) of the stack and the SHA-256 of its pixels.
+    """The identity of N images: the shape (N, height, width[, 3]) of the stack and the SHA-256 of its pixels.
 
     Raises ArgumentError for values that no stack of images has.
     """
@@ -66,7 +66,7 @@ class ImageSet:
 
     @classmethod
     def of(cls, images: NDArray[np.uint8]) -> "ImageSet":
-        """Return the identity of `images`, uint8 (N, height, width)."""
+        """Return the identity of `images`, uint8 (N, height, width[, 3])."""
         return cls(images.shape, hashlib.sha256(np.ascontiguousarray(images).data).hexdigest())
 
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.errors import LONGEST_INTEGER, ArgumentError, InputError, shown
 
-_ITEMS_AT_ONCE = 1024  # of a list: with fewer, one array takes little memory
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,13 +25,16 @@ class Stack(Protocol):
 Check = Callable[[object], tuple[NDArray[Any], bool]]
 
 
-def as_stack(values: object, what: str, check: Check) -> tuple[Stack, bool]:
-    """Return the result of `check`, or a LongList for a long list of arrays, to avoid one large copy."""
+def as_stack(values: object, what: str, check: Check, items_at_once: int) -> tuple[Stack, bool]:
+    """Return the result of `check`, or a LongList for a long list of arrays, to avoid one large copy.
+
+    A list is long if it has more than `items_at_once` arrays: an array of fewer takes little memory.
+    """
     try:
         items = as_list(values)
     except Exception as error:
         raise _no_array(what, error) from None
-    if items is None or len(items) <= _ITEMS_AT_ONCE:
+    if items is None or len(items) <= items_at_once:
         return check(values)
     try:
         first, single = check(items[:1])

@@ -27,7 +27,7 @@ from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, FmaeWriter, as_option
 from fmae_edge.runtime.format.fmae_file import FmaeFile, FmaeInfo, FmaeLike, as_fmae_file, as_max_images
 from fmae_edge.runtime.format.payload_index import MAX_IMAGES
 from fmae_edge.runtime.images import as_batch, as_one
-from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
+from fmae_edge.runtime.latent_coder import LatentCoder
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbol_batch, to_dtype
 
 
@@ -121,16 +121,17 @@ class Codec:
     def encode(self, images: ImageLike, dtype: DTypeLike = "float32") -> NDArray[Any]:
         """Encode (28, 28) to (64,), or (N, 28, 28) to (N, 64); the bundle sets these sizes.
 
+        Images of an RGB bundle are (height, width, 3) and (N, height, width, 3), here and in all other methods.
         `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values, int8 for
         symbols in the bundle's quantiser steps, clipped to 127 steps.
 
         Raises InputError if `images` have another shape, dtype or range, or are Pillow images in another mode than
-        L; BundleError if the encoder returns NaN or infinity.
+        L, or RGB for an RGB bundle; BundleError if the encoder returns NaN or infinity.
         """
         stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self.manifest.image_shape)
         latents = np.empty((len(batch), self.manifest.latent_size), stored_as)
-        for part in slices(len(batch), IMAGES_AT_ONCE):
+        for part in slices(len(batch), self._coder.images_at_once):
             latents[part] = to_dtype(self._graphs.encode(batch[part]), stored_as, self._steps)
         return latents[0] if single else latents
 

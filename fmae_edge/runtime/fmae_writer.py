@@ -10,11 +10,11 @@ from fmae_edge.runtime.arguments import Stack, as_integer, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
-from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
+from fmae_edge.runtime.latent_coder import LatentCoder
 
 DEFAULT_QUALITY = 5
 _MAX_EFFORT = 9
-_LATENTS_KEPT = 16384  # bounds memory: the images after them are encoded again for each quality
+_NUMBERS_KEPT = 1 << 20  # of latents, which bounds memory: images after them are encoded again for each quality
 
 Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
 
@@ -92,7 +92,7 @@ class FmaeWriter:
             if part.start in kept:
                 return kept[part.start]
             latents = self._coder.latents(batch)
-            if part.stop <= _LATENTS_KEPT:
+            if part.stop * latents.shape[1] <= _NUMBERS_KEPT:
                 kept[part.start] = latents
             return latents
 
@@ -101,7 +101,7 @@ class FmaeWriter:
             errors: list[int] = []
 
             def payloads() -> Iterator[bytes]:
-                for part in slices(len(images), IMAGES_AT_ONCE):
+                for part in slices(len(images), self._coder.images_at_once):
                     batch = images[part]
                     symbols = self._coder.quantise(latents_of(part, batch), batch, quality, effort)
                     yield from self._coder.payloads_of(symbols, quality)

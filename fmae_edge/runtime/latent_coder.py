@@ -16,12 +16,13 @@ from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.format.payload_index import Payloads
-from fmae_edge.runtime.images import to_levels
+from fmae_edge.runtime.images import fewer_if_larger, to_levels
 
 # A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
 _PAYLOAD_BYTES_PER_LATENT = 4
-# Both bound memory for any number of images. Smaller numbers do not save memory; fewer payloads take longer.
-IMAGES_AT_ONCE = 256
+# Both are for images of 28x28, and bound memory for any number of images. Smaller numbers do not save memory;
+# fewer payloads take longer.
+_IMAGES_AT_ONCE = 256
 _PAYLOADS_AT_ONCE = 1024
 
 
@@ -35,10 +36,13 @@ class LatentCoder:
         self._bundle = bundle
         self._graphs = graphs
         self._read_prior: Prior | None = None
+        numbers = math.prod(bundle.manifest.image_shape)
+        self.images_at_once = fewer_if_larger(_IMAGES_AT_ONCE, numbers)  # to bound memory
+        self._decoded_at_once = fewer_if_larger(_PAYLOADS_AT_ONCE, numbers)
 
     def payloads(self, images: Stack, quality: int, effort: int) -> Iterator[bytes]:
         """Yield the payload of each image; `images` are checked."""
-        for part in slices(len(images), IMAGES_AT_ONCE):
+        for part in slices(len(images), self.images_at_once):
             batch = images[part]
             symbols = self.quantise(self.latents(batch), batch, quality, effort)
             yield from self.payloads_of(symbols, quality)
@@ -54,8 +58,7 @@ class LatentCoder:
 
     def squared_error(self, symbols: Integers, images: NDArray[Any], quality: int) -> int:
         """Return the summed squared error of the images that symbols decode to, in levels 0 to 255."""
-        levels = to_levels(images, self._bundle.manifest.image_channels)
-        difference = self._decode(symbols, quality).reshape(levels.shape).astype(np.int32) - levels
+        difference = self._decode(symbols, quality).astype(np.int32) - to_levels(images)
         return int(np.square(difference).sum(dtype=np.int64))
 
     def require_short(self, payloads: Payloads) -> None:
@@ -82,7 +85,9 @@ class LatentCoder:
     def _images(self, symbols_of: Callable[[slice], Integers], count: int, quality: int) -> NDArray[np.uint8]:
         images = np.empty((count, *self._bundle.manifest.image_shape), np.uint8)
         for part in slices(count, _PAYLOADS_AT_ONCE):
-            images[part] = self._decode(symbols_of(part), quality)
+            symbols = symbols_of(part)
+            for some in slices(len(symbols), self._decoded_at_once):
+                images[part][some] = self._decode(symbols[some], quality)
         return images
 
     def _decode(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
@@ -91,8 +96,7 @@ class LatentCoder:
     def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
         from fmae_edge.runtime.entropy.search import search  # most files are written without a search
 
-        channels = self._bundle.manifest.image_channels
-        pixels = to_levels(images, channels).reshape(len(images), math.prod(images.shape[1:]))
+        pixels = to_levels(images).reshape(len(images), math.prod(images.shape[1:]))
 
         def decode(tried: Integers) -> NDArray[np.float32]:
             return self._decode(tried, quality).reshape(len(tried), -1).astype(np.float32)

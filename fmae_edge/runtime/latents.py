@@ -11,6 +11,7 @@ from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
 _DTYPES = frozenset(np.dtype(name) for name in LATENT_DTYPES)
+_ITEMS_AT_ONCE = 1024  # of a list: with fewer, one array takes little memory
 _CHECKED_AT_ONCE = 1024  # bounds memory: the result of np.isfinite takes one byte per value
 MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
 
@@ -36,7 +37,9 @@ def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple
     dtype is not float32, float16 or int8, or a value is not finite. `for_integers` is added to the message about
     another integer dtype.
     """
-    return as_stack(latents, "latents", lambda part: _checked(_to_latents(part, for_integers), size))
+    return as_stack(
+        latents, "latents", lambda part: _checked(_to_latents(part, for_integers), size), _ITEMS_AT_ONCE
+    )
 
 
 def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
@@ -44,7 +47,7 @@ def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
 
     Raises InputError if the shape is not (size,) or (N, size), or the dtype is not an integer dtype.
     """
-    return as_stack(symbols, "latents", lambda part: _checked(_to_symbols(part), size))
+    return as_stack(symbols, "latents", lambda part: _checked(_to_symbols(part), size), _ITEMS_AT_ONCE)
 
 
 def _to_latents(values: object, for_integers: str) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from fmae_edge.measure.quality import Quality, measure_quality, psnr
-from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.autoencoder import Autoencoder, to_images, to_pixels
 from fmae_edge.model.checkpoint import (
     Metrics,
     Progress,
@@ -24,15 +24,13 @@ from fmae_edge.model.checkpoint import (
     save_prior,
     save_progress,
 )
-from fmae_edge.model.fast_pass import encode_all, fast_autoencode
+from fmae_edge.model.fast_pass import encode_all, fast_autoencode, images_at_once
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import ImageSet, Recipe
 from fmae_edge.train.device import has_fast_bfloat16, keep_freed_memory
 from fmae_edge.train.objective import rate_distortion
 from fmae_edge.train.optimiser import Optimisers
 from fmae_edge.train.prior_fit import fit_prior
-
-_TEST_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,13 @@ def train(
     on_fit: Callable[[int, int], None] = lambda done, total: None,
     on_measured: Callable[[list[Metrics], NDArray[np.float32]], None] = lambda metrics, reconstructions: None,
 ) -> list[Metrics]:
-    """Train `model` on uint8 images (N, height, width) and return one entry of metrics per epoch.
+    """Train `model` on uint8 images (N, height, width[, 3]) and return one entry of metrics per epoch.
 
     A checkpoint is written to `run` after each epoch. If `run` has one, training continues from it, with the same
     result as without the interruption. `test_images` are only measured.
 
     After each checkpoint, `on_measured` gets the metrics of all epochs so far and the reconstructions of
-    `test_images`, (N, height, width) in [0, 1]. Then `on_epoch` gets the metrics of this epoch.
+    `test_images`, (N, height, width[, 3]) in [0, 1]. Then `on_epoch` gets the metrics of this epoch.
 
     With a rate in the recipe, a prior over the latents is trained together with the model, and fitted to the
     finished encoder after the last epoch. `on_fit` gets (steps done, total steps) of this fit.
@@ -125,20 +123,19 @@ def train(
 
 
 def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> tuple[Quality, NDArray[np.float32]]:
-    """Reconstruct uint8 images (N, height, width); return the quality and the reconstructions.
+    """Reconstruct uint8 images (N, height, width[, 3]); return the quality and the reconstructions.
 
-    Reconstructions are float32 (N, height, width) in [0, 1], not rounded to 8 bits.
+    Reconstructions are float32, of the shape of `images`, in [0, 1], not rounded to 8 bits.
     """
-    originals = images.float() / 255
     model.eval()
     with torch.inference_mode():
         reconstructions: NDArray[np.float32] = torch.cat(
             [
-                fast_autoencode(model, batch.unsqueeze(1).to(device)).squeeze(1).cpu()
-                for batch in originals.split(_TEST_BATCH)
+                to_images(fast_autoencode(model, to_pixels(batch).to(device))).cpu()
+                for batch in images.split(images_at_once(model.config))
             ]
         ).numpy()
-    return measure_quality(originals.numpy(), reconstructions), reconstructions
+    return measure_quality((images.float() / 255).numpy(), reconstructions), reconstructions
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
@@ -165,7 +162,7 @@ def _train_epoch(
     total, bits, with_rate = 0.0, 0.0, 0
     started = time.perf_counter()
     for step, chosen in enumerate(order.split(recipe.batch_size)):
-        batch = images[chosen].unsqueeze(1).float() / 255
+        batch = to_pixels(images[chosen])
         done = ((epoch - 1) * steps + step) / (recipe.epochs * steps)
         optimisers.set_learning_rate(recipe.learning_rate(done))
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):

@@ -26,11 +26,11 @@ class Costs:
 def rate_distortion(
     model: Autoencoder, prior: Prior, batch: Tensor, weight: float, generator: torch.Generator
 ) -> Costs:
-    """Return the rate-distortion costs of pixels (N, channels, size, size) in [0, 1].
+    """Return the rate-distortion costs of pixels (N, channels, height, width) in [0, 1].
 
     Each image gets a random quality. `weight` is the lambda of the middle quality, where the loss is
-    MSE + bits per pixel / (weight x 255^2). At other qualities the weight of the bits grows with the square of the
-    quantiser step, as the distortion does.
+    MSE + bits per pixel / (weight x 255^2), where a pixel has all its channels. At other qualities the weight of
+    the bits grows with the square of the quantiser step, as the distortion does.
 
     The decoder gets rounded latents, whose gradient is that of the identity. The prior gives the bits of latents
     with uniform noise in place of the rounding (Minnen and Singh, ICIP 2020).
@@ -43,7 +43,7 @@ def rate_distortion(
     with torch.autocast(batch.device.type, enabled=False):  # bfloat16 is too coarse for values in units
         bits = prior.bits(latents + noise * steps, rounded, quality)
     error = mse_loss(fast_decode(model.decoder, rounded / UNITS), batch)
-    rate = (bits * (steps[:, 0] / _MIDDLE) ** 2).mean() / batch[0].numel()
+    rate = (bits * (steps[:, 0] / _MIDDLE) ** 2).mean() / batch[0, 0].numel()
     return Costs(error + rate / (weight * 255**2), error, bits.mean())
 
 

@@ -36,8 +36,8 @@ _MARKED_EPOCHS = 40  # with more, the markers would overlap
 class RunPictures:
     """Write pictures into folder `run` after each epoch: pass `on_measured` to `train`.
 
-    They show the first ten of `test_images`, uint8 (N, height, width), which must be those of `train`. Leaving the
-    context closes the file of TensorBoard.
+    They show the first ten of `test_images`, uint8 (N, height, width[, 3]), which must be those of `train`.
+    Leaving the context closes the file of TensorBoard.
     """
 
     def __init__(self, run: Path, test_images: Tensor) -> None:
@@ -53,7 +53,7 @@ class RunPictures:
             self._events.close()
 
     def on_measured(self, metrics: list[Metrics], reconstructions: NDArray[np.float32]) -> None:
-        """Draw the metrics so far, and the reconstructions (N, height, width) in [0, 1] of the last epoch."""
+        """Draw the metrics so far, and the reconstructions (N, height, width[, 3]) in [0, 1] of the last epoch."""
         epoch = metrics[-1]["epoch"]
         decoded = np.rint(reconstructions[:IMAGES] * 255).astype(np.uint8)
         picture = draw_reconstructions(self._originals, decoded, measure_each(self._originals, decoded))
@@ -64,7 +64,7 @@ class RunPictures:
             self._add_events(metrics[-1], np.asarray(picture))
 
     def _add_events(self, metrics: Metrics, picture: NDArray[np.uint8]) -> None:
-        """Add the metrics of an epoch under their names, and its picture (height, width)."""
+        """Add the metrics of an epoch under their names, and its picture (height, width[, 3])."""
         epoch = metrics["epoch"]
         if self._events is None:
             # Hides events of this epoch and later ones that an interrupted process left
@@ -72,7 +72,7 @@ class RunPictures:
         for name, value in metrics.items():
             if name != "epoch":
                 self._events.add_scalar(name, value, epoch)
-        self._events.add_image(RECONSTRUCTIONS, picture, epoch, dataformats="HW")
+        self._events.add_image(RECONSTRUCTIONS, picture, epoch, dataformats="HW" if picture.ndim == 2 else "HWC")
         self._events.flush()  # TensorBoard shows them immediately
 
 

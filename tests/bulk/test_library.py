@@ -15,7 +15,7 @@ from PIL import Image
 from fmae_edge import Codec
 from fmae_edge.bulk.compress import compress_files
 from fmae_edge.bulk.decompress import decompress_files
-from fmae_edge.bulk.gray_images import open_gray_codec
+from fmae_edge.bulk.image_input import open_codec
 from fmae_edge.bulk.run import Outcome
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.engine.cpus import VARIABLE
@@ -89,9 +89,9 @@ def test_an_input_with_several_notes_is_converted_once(photos, images):
 
 def test_the_codec_of_many_files_has_one_thread_unless_the_environment_says_more(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert "threads=1>" in repr(open_gray_codec(None, "int8", many_files=True))
+    assert "threads=1>" in repr(open_codec(None, "int8", many_files=True))
     monkeypatch.setenv(VARIABLE, "3")
-    assert "threads=3>" in repr(open_gray_codec(None, "int8", many_files=True))
+    assert "threads=3>" in repr(open_codec(None, "int8", many_files=True))
 
 
 def test_one_file_of_all_inputs(photos, images, capfd):

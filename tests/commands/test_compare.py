@@ -201,7 +201,7 @@ def test_the_output_is_checked_before_the_bundle_is_read(
     cli, tmp_path, pictures, monkeypatch, command, output, code, message
 ):
     (tmp_path / "folder.png").mkdir()
-    monkeypatch.setattr("fmae_edge.bulk.gray_images.open_gray_codec", None)
+    monkeypatch.setattr("fmae_edge.bulk.image_input.open_codec", None)
     done = cli(command, "0.png", "-o", output)
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr

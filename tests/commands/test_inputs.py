@@ -106,15 +106,15 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
 
 
 def test_an_image_that_takes_too_much_memory_fails_alone(cli, folders, monkeypatch):
-    from fmae_edge.bulk import gray_images
-    from fmae_edge.data.image_file import load_gray
+    from fmae_edge.bulk import image_input
+    from fmae_edge.data.image_file import load_image
 
-    def load(content, where, size, fit):
+    def load(content, where, size, channels, fit):
         if "one" in where:
             raise MemoryError
-        return load_gray(content, where, size, fit)
+        return load_image(content, where, size, channels, fit)
 
-    monkeypatch.setattr(gray_images, "load_gray", load)
+    monkeypatch.setattr(image_input, "load_image", load)
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
     assert "fmae-edge: in/one/img.png: needs more memory than is available" in done.stderr
@@ -122,7 +122,7 @@ def test_an_image_that_takes_too_much_memory_fails_alone(cli, folders, monkeypat
 
 
 def test_standard_input_is_read_no_further_than_any_image_needs(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.bulk.gray_images.max_image_bytes", lambda size, fit: 100)
+    monkeypatch.setattr("fmae_edge.bulk.image_input.max_image_bytes", lambda size, fit: 100)
     done = cli("compress", "-", "-o", "x.npy", stdin=b"x" * 5000)
     assert done.returncode == 1
     assert "-: is larger than the limit of 100 bytes" in done.stderr

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from fmae_edge.data.image_checks import check_gif, check_jpeg
-from fmae_edge.data.image_file import load_gray, max_image_bytes
+from fmae_edge.data.image_file import load_image, max_image_bytes
 from fmae_edge.data.tiff_check import check_exif, check_tiff
 from fmae_edge.runtime.errors import InputError
 from fuzz.hostile_images import (
@@ -49,7 +49,7 @@ def test_a_hostile_file_takes_less_than_a_second_and_256_megabytes(name):
         before = peak()
     started = time.process_time()
     try:
-        pixels, _ = load_gray(content, "it", (28, 28))
+        pixels, _ = load_image(content, "it", (28, 28))
         assert pixels.shape == (28, 28)
     except InputError as error:
         assert str(error).startswith("it: ")
@@ -75,7 +75,7 @@ def test_a_hostile_file_takes_less_than_a_second_and_256_megabytes(name):
 )
 def test_exif_whose_tags_share_their_data_is_not_read(file, kept):
     """Real EXIF turns the image; hostile EXIF does not."""
-    pixels, notes = load_gray(file(kept), "it", (28, 28))
+    pixels, notes = load_image(file(kept), "it", (28, 28))
     turned = len(kept) < 100
     np.testing.assert_array_equal(pixels, LEVELS[::-1, ::-1] if turned else LEVELS)
     assert notes == ["EXIF orientation applied"] * turned
@@ -84,7 +84,7 @@ def test_exif_whose_tags_share_their_data_is_not_read(file, kept):
 @pytest.mark.parametrize("damaged", [b"\nexif\n 3\nxyz", b"", b"\nexif\n  10\n4578"])
 def test_a_damaged_profile_of_exif_is_ignored(damaged):
     text = png_chunk(b"tEXt", b"Raw profile type exif\0" + damaged)
-    pixels, notes = load_gray(png(text, PIXELS), "it", (28, 28))
+    pixels, notes = load_image(png(text, PIXELS), "it", (28, 28))
     np.testing.assert_array_equal(pixels, LEVELS)
     assert notes == []
 
@@ -229,7 +229,7 @@ def test_an_image_is_rotated_without_reading_more_of_its_exif(monkeypatch, kind)
 
     monkeypatch.setattr(Image.Exif, "get_ifd", no_directory)
     monkeypatch.setattr(Image.Exif, "tobytes", no_directory)
-    assert load_gray(content, "it", (28, 28))[1][0] == "EXIF orientation applied"
+    assert load_image(content, "it", (28, 28))[1][0] == "EXIF orientation applied"
 
 
 def test_a_jpeg_has_at_most_64_segments_of_exif():
@@ -247,20 +247,23 @@ def test_the_blocks_of_a_gif_are_counted_up_to_its_second_frame():
 def test_more_bytes_than_the_pixels_can_need_are_refused():
     content = saved(gray(), "JPEG")
     most = max_image_bytes((28, 28), None)
-    load_gray(content + bytes(most - len(content)), "it", (28, 28))
+    load_image(content + bytes(most - len(content)), "it", (28, 28))
     with pytest.raises(
         InputError,
         match=f"it: the file has {most + 1} bytes, more than the limit of {most} bytes for an image of 28x28",
     ):
-        load_gray(content + bytes(most + 1 - len(content)), "it", (28, 28), "resize")
+        load_image(content + bytes(most + 1 - len(content)), "it", (28, 28), fit="resize")
     assert max_image_bytes((28, 28), "resize") > 8 * 64_000_000
 
 
 def test_slow_decoders_get_small_images_only():
     """Pillow decodes plain-text PNM, run lengths of BMP and unusual levels of PNM in Python."""
     with pytest.raises(InputError, match="too large for its file format; save it as PNG"):
-        load_gray(b"P5\n2500 2000\n100\n" + bytes(5_000_000), "it", (28, 28), "resize")
-    assert load_gray(b"P5\n2500 2000\n255\n" + bytes(5_000_000), "it", (28, 28), "resize")[0].shape == (28, 28)
+        load_image(b"P5\n2500 2000\n100\n" + bytes(5_000_000), "it", (28, 28), fit="resize")
+    assert load_image(b"P5\n2500 2000\n255\n" + bytes(5_000_000), "it", (28, 28), fit="resize")[0].shape == (
+        28,
+        28,
+    )
 
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -370,7 +373,7 @@ def test_files_that_programs_write_are_read(name):
         content = saved(picture(mode), kind, **options)
     except OSError as error:
         pytest.skip(f"this Pillow does not write it: {error}")
-    pixels, notes = load_gray(content, "it", (28, 28))
+    pixels, notes = load_image(content, "it", (28, 28))
     lossy = any(part in name for part in ("jpeg", "mpo", "webp"))
     expected = np.asarray((gray().convert("1") if mode == "1" else gray()).convert("L")).astype(int)
     if "png-palette" not in name:  # where a level is transparent
@@ -384,18 +387,18 @@ def test_metadata_of_cameras_and_editors_is_accepted():
     photoshop = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0" + struct.pack(">I", 60_000) + bytes(60_000)
     segments = jpeg_segment(0xE1, extended) * 150 + jpeg_segment(0xED, photoshop) * 4
     content = jpeg_with(segments, progressive=True) + bytes(10_000_000)
-    assert abs(load_gray(content, "it", (28, 28))[0].astype(int) - np.asarray(gray())).mean() < 12
+    assert abs(load_image(content, "it", (28, 28))[0].astype(int) - np.asarray(gray())).mean() < 12
 
 
 def test_a_gif_with_xmp_is_read():
     """The text is read as blocks, and the first letter of each block is its length."""
     xmp = b"!\xff\x0bXMP DataXMP" + b" " * 66_000 + b"\1" + bytes(range(255, -1, -1)) + b"\0"
-    assert load_gray(gif(xmp + gif_comment(1, 20)), "it", (28, 28))[0].shape == (28, 28)
+    assert load_image(gif(xmp + gif_comment(1, 20)), "it", (28, 28))[0].shape == (28, 28)
 
 
 def test_pages_are_not_counted():
-    assert load_gray(tiff_of_frames(2), "it", (28, 28))[1] == ["only the first frame is used"]
-    assert load_gray(tiff_of_frames(1), "it", (28, 28))[1] == []
+    assert load_image(tiff_of_frames(2), "it", (28, 28))[1] == ["only the first frame is used"]
+    assert load_image(tiff_of_frames(1), "it", (28, 28))[1] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="libtiff cannot be reached on Windows")
@@ -427,6 +430,6 @@ def test_a_tiff_is_turned_and_a_note_says_so(images, orientation, compression):
     turned = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1]}
     lying = {5: stored.T, 6: stored[::-1].T, 7: stored[::-1, ::-1].T, 8: stored[:, ::-1].T}
     upright = (turned | lying)[orientation]
-    pixels, notes = load_gray(content, "it", upright.shape)
+    pixels, notes = load_image(content, "it", upright.shape)
     np.testing.assert_array_equal(pixels, upright)
     assert notes == ["EXIF orientation applied"] * (orientation > 1)

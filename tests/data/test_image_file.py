@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from fmae_edge.data.image_checks import ADAM7_PASSES, check_png
-from fmae_edge.data.image_file import SizeError, load_gray, png_bytes
+from fmae_edge.data.image_file import SizeError, load_image, png_bytes
 from fmae_edge.runtime.errors import InputError
 from fuzz.image_parts import interlaced_rows, png, png_chunk, png_rows
 
@@ -19,7 +19,7 @@ from fuzz.image_parts import interlaced_rows, png, png_chunk, png_rows
 def load(image, fit=None, **options):
     stream = io.BytesIO()
     image.save(stream, "PNG", **options)
-    return load_gray(stream.getvalue(), "it", (28, 28), fit)
+    return load_image(stream.getvalue(), "it", (28, 28), fit=fit)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_sixteen_bits_are_scaled_not_clipped(gray, images):
 
 def test_sixteen_bits_of_a_pgm(images):
     stream = io.BytesIO(b"P5\n28 28\n65535\n" + (images[0].astype(">u2") * 257).tobytes())
-    found, notes = load_gray(stream.getvalue(), "it", (28, 28), None)
+    found, notes = load_image(stream.getvalue(), "it", (28, 28))
     np.testing.assert_array_equal(found, images[0])
     assert notes == ["16-bit gray converted to 8-bit"]
 
@@ -63,7 +63,7 @@ def test_lab_colours_are_refused_by_name(images):
     stream = io.BytesIO()
     Image.new("LAB", (28, 28)).save(stream, "TIFF")
     with pytest.raises(InputError, match="it: the image has LAB colours"):
-        load_gray(stream.getvalue(), "it", (28, 28), None)
+        load_image(stream.getvalue(), "it", (28, 28))
 
 
 def test_one_bit_becomes_black_and_white(gray, images):
@@ -92,6 +92,77 @@ def test_luma_weights():
         assert (abs(found.astype(int) - level) <= 1).all()
 
 
+def load_rgb(image, size=None, fit=None, **options):
+    stream = io.BytesIO()
+    image.save(stream, options.pop("format", "PNG"), **options)
+    return load_image(stream.getvalue(), "it", size or image.size[::-1], 3, fit)
+
+
+def test_rgb_images_are_not_changed():
+    colours = np.random.default_rng(0).integers(0, 256, (9, 20, 3), np.uint8)
+    for format in ("PNG", "BMP", "PPM"):
+        found, notes = load_rgb(Image.fromarray(colours), format=format)
+        np.testing.assert_array_equal(found, colours)
+        assert notes == []
+    np.testing.assert_array_equal(load_image(png_bytes(colours), "it", (9, 20), 3)[0], colours)
+
+
+@pytest.mark.parametrize(
+    ("mode", "note"),
+    [
+        ("L", "grayscale converted to RGB"),
+        ("1", "1-bit converted to RGB"),
+        ("P", "palette converted to RGB"),
+        ("LA", "gray with alpha converted to RGB"),
+        ("RGBA", "RGBA converted to RGB"),
+        ("CMYK", "CMYK converted to RGB"),
+    ],
+)
+def test_other_modes_become_rgb_with_a_note(mode, note):
+    image = Image.new("RGB", (9, 12), (255, 0, 0) if mode in ("P", "RGBA", "CMYK") else (255, 255, 255)).convert(
+        mode
+    )
+    found, notes = load_rgb(image, format="TIFF" if mode == "CMYK" else "PNG")
+    assert notes[0] == note
+    expected = (255, 0, 0) if mode in ("P", "RGBA", "CMYK") else (255, 255, 255)
+    assert found.shape == (12, 9, 3)
+    assert (abs(found.astype(int) - expected) <= 1).all()
+
+
+def test_transparent_parts_of_rgb_are_black():
+    hidden = np.full((8, 9, 4), 255, np.uint8)
+    hidden[:, :4, 3] = 0
+    found, notes = load_rgb(Image.fromarray(hidden, "RGBA"))
+    assert (found[:, :4] == 0).all()
+    assert (found[:, 4:] == 255).all()
+    assert notes == ["RGBA converted to RGB", "transparent parts made black"]
+    found, notes = load_rgb(Image.new("RGB", (9, 8), (1, 2, 3)), transparency=(1, 2, 3))
+    assert (found == 0).all()
+    assert notes == ["transparent parts made black"]
+
+
+def test_sixteen_bits_become_rgb_of_eight():
+    found, notes = load_rgb(Image.fromarray(np.full((8, 9), 300 * 257 % 65536, np.uint16)))
+    assert notes == ["16-bit gray converted to 8-bit", "grayscale converted to RGB"]
+    assert found.shape == (8, 9, 3)
+    row = b"\0" + np.array([[0x1234, 0x5678, 0x9ABC]] * 9, ">u2").tobytes()
+    header = struct.pack(">IIBBBBB", 9, 8, 16, 2, 0, 0, 0)
+    chunks = png_chunk(b"IDAT", zlib.compress(row * 8)) + png_chunk(b"IEND", b"")
+    deep = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + chunks
+    found, notes = load_image(deep, "it", (8, 9), 3)
+    assert (found == (0x12, 0x56, 0x9A)).all()
+    assert notes == ["16-bit channels converted to 8-bit"]
+
+
+def test_rgb_of_another_size_is_refused_or_resized():
+    image = Image.new("RGB", (40, 30), (9, 99, 199))
+    with pytest.raises(SizeError, match="40x30 and must be 9x8"):
+        load_rgb(image, size=(8, 9))
+    found, notes = load_rgb(image, size=(8, 9), fit="resize")
+    assert (found == (9, 99, 199)).all()
+    assert notes == ["resized from 40x30 to 9x8"]
+
+
 @pytest.mark.parametrize("size", [(27, 28), (28, 27), (1, 1), (56, 56), (100, 30)])
 def test_other_sizes_are_refused_or_resized(size):
     image = Image.new("L", size, 90)
@@ -108,7 +179,7 @@ def test_other_sizes_are_refused_or_resized(size):
 def test_a_picture_of_gigapixels_is_refused_by_its_header(fit, size):
     bomb = png(png_chunk(b"IDAT", zlib.compress(b"\0\0")), size=size)
     with pytest.raises(InputError, match=f"{size[0]}x{size[1]} and must be 28x28; it is too large"):
-        load_gray(bomb, "it", (28, 28), fit)
+        load_image(bomb, "it", (28, 28), fit=fit)
 
 
 GOOD = png_bytes(np.arange(784, dtype=np.uint16).astype(np.uint8).reshape(28, 28))
@@ -117,7 +188,7 @@ GOOD = png_bytes(np.arange(784, dtype=np.uint16).astype(np.uint8).reshape(28, 28
 @pytest.mark.parametrize("length", [8, 20, 33, 40, len(GOOD) // 2, len(GOOD) - 20])
 def test_a_truncated_picture(length):
     with pytest.raises(InputError, match="it: "):
-        load_gray(GOOD[:length], "it", (28, 28), None)
+        load_image(GOOD[:length], "it", (28, 28))
 
 
 @pytest.mark.parametrize("at", range(45, len(GOOD) - 16, 7))
@@ -125,14 +196,14 @@ def test_damaged_pixels_are_never_shown(at):
     content = bytearray(GOOD)
     content[at] ^= 0x10
     with pytest.raises(InputError, match="it: the image is truncated or damaged"):
-        load_gray(bytes(content), "it", (28, 28), None)
+        load_image(bytes(content), "it", (28, 28))
 
 
 def test_only_the_first_frame_is_read_and_a_note_says_so(images):
     stream = io.BytesIO()
     frames = [Image.fromarray(frame) for frame in images[:3]]
     frames[0].save(stream, "TIFF", save_all=True, append_images=frames[1:])
-    found, notes = load_gray(stream.getvalue(), "it", (28, 28), None)
+    found, notes = load_image(stream.getvalue(), "it", (28, 28))
     np.testing.assert_array_equal(found, images[0])
     assert notes == ["only the first frame is used"]
 
@@ -143,7 +214,7 @@ def test_any_changed_byte_is_an_image_or_an_error(at, change):
     content = bytearray(GOOD)
     content[at] ^= change
     try:
-        found, _ = load_gray(bytes(content), "it", (28, 28), None)
+        found, _ = load_image(bytes(content), "it", (28, 28))
     except InputError as error:
         assert str(error).startswith("it: ")
     else:
@@ -154,7 +225,7 @@ def test_a_bomb_of_another_format_is_refused():
     header = b"BM" + struct.pack("<IHHI", 54, 0, 0, 54)
     header += struct.pack("<IiiHHIIiiII", 40, 60000, 60000, 1, 24, 0, 0, 1, 1, 0, 0)
     with pytest.raises(InputError, match="it: the image (is 60000x60000|has more pixels than the limit)"):
-        load_gray(header + bytes(100), "it", (28, 28), "resize")
+        load_image(header + bytes(100), "it", (28, 28), fit="resize")
 
 
 def png_of(rows, size=(28, 28), depth=8, interlaced=False, before=b"", behind=b""):
@@ -168,13 +239,13 @@ def png_of(rows, size=(28, 28), depth=8, interlaced=False, before=b"", behind=b"
 def test_missing_rows_are_an_error_and_not_black(size, interlaced):
     pixels = np.random.default_rng(0).integers(0, 256, size[::-1], dtype=np.uint8)
     rows = interlaced_rows(pixels) if interlaced else png_rows(pixels)
-    found, _ = load_gray(png_of(rows, size, interlaced=interlaced), "it", size[::-1], None)
+    found, _ = load_image(png_of(rows, size, interlaced=interlaced), "it", size[::-1])
     np.testing.assert_array_equal(found, pixels)
     with pytest.raises(InputError, match=r"it: the image is (truncated|damaged)"):
-        load_gray(png_of(rows[:-1], size, interlaced=interlaced), "it", size[::-1], None)
+        load_image(png_of(rows[:-1], size, interlaced=interlaced), "it", size[::-1])
     if interlaced or size[1] > 1:
         with pytest.raises(InputError, match=r"it: the image is (truncated|damaged)"):
-            load_gray(png_of(rows[: -size[0] - 1], size, interlaced=interlaced), "it", size[::-1], None)
+            load_image(png_of(rows[: -size[0] - 1], size, interlaced=interlaced), "it", size[::-1])
 
 
 @pytest.mark.parametrize(("depth", "row_bytes"), [(1, 2), (2, 3), (4, 5)])
@@ -188,7 +259,7 @@ def test_the_last_byte_of_a_row_counts_even_if_partly_used(depth, row_bytes, int
             for x, y, dx, dy in ADAM7_PASSES
             if range(x, 9, dx)
         )
-    found, _ = load_gray(png_of(rows, (9, 9), depth, interlaced), "it", (9, 9), None)
+    found, _ = load_image(png_of(rows, (9, 9), depth, interlaced), "it", (9, 9))
     assert (found == 255).all()
     with pytest.raises(InputError, match="it: the image is truncated: 1 bytes of its pixels are missing"):
         check_png(png_of(rows[:-1], (9, 9), depth, interlaced), "it")
@@ -204,11 +275,11 @@ def test_a_transparent_level_is_black_at_every_depth(depth):
     )
     transparent = png_chunk(b"tRNS", struct.pack(">H", 2**depth - 1))
     file = png_of(rows, (2, 2), depth, before=transparent)
-    found, notes = load_gray(file, "it", (2, 2), None)
+    found, notes = load_image(file, "it", (2, 2))
     assert (found[:, 0] == 0).all()
     assert (found[:, 1] == round(255 * levels[0, 1] / (2**depth - 1))).all()
     assert "transparent parts made black" in notes
-    plain, _ = load_gray(png_of(rows, (2, 2), depth), "it", (2, 2), None)
+    plain, _ = load_image(png_of(rows, (2, 2), depth), "it", (2, 2))
     assert (plain[:, 0] == 255).all()
 
 
@@ -219,14 +290,14 @@ def bits_of(row, depth):
 def test_an_image_with_much_text_is_read(images):
     text = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000)))
     file = png_of(png_rows(images[0]), before=text)
-    np.testing.assert_array_equal(load_gray(file, "it", (28, 28), None)[0], images[0])
+    np.testing.assert_array_equal(load_image(file, "it", (28, 28))[0], images[0])
 
 
 def test_exif_behind_the_pixels_counts(images):
     exif = Image.Exif()
     exif[0x0112] = 3
     file = png_of(png_rows(images[0]), behind=png_chunk(b"eXIf", exif.tobytes()[6:]))
-    found, notes = load_gray(file, "it", (28, 28), None)
+    found, notes = load_image(file, "it", (28, 28))
     np.testing.assert_array_equal(found, images[0][::-1, ::-1])
     assert notes == ["EXIF orientation applied"]
 
@@ -241,7 +312,7 @@ def test_a_picture_is_rotated_by_its_exif_orientation(images, kind, orientation)
     picture.save(stream, kind, exif=exif, **({} if kind == "PNG" else {"quality": 100}))
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(stream.getvalue())))
     width, height = upright.size
-    found, notes = load_gray(stream.getvalue(), "it", (height, width), None)
+    found, notes = load_image(stream.getvalue(), "it", (height, width))
     np.testing.assert_array_equal(found, np.asarray(upright.convert("L")))
     assert ("EXIF orientation applied" in notes) == (orientation > 1)
 
@@ -250,7 +321,7 @@ def test_a_picture_is_rotated_by_its_exif_orientation(images, kind, orientation)
 def test_an_image_with_damaged_exif_is_read(images):
     stream = io.BytesIO()
     Image.fromarray(images[0]).save(stream, "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
-    np.testing.assert_array_equal(load_gray(stream.getvalue(), "it", (28, 28), None)[0], images[0])
+    np.testing.assert_array_equal(load_image(stream.getvalue(), "it", (28, 28))[0], images[0])
 
 
 def test_png_round_trip(images):

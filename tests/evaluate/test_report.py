@@ -1,25 +1,32 @@
 """The figures of a report agree with an independent computation, and its page names missing parts."""
 
+import base64
+import io
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fmae_edge import Codec
+from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.evaluate.bench import describe_machine
 from fmae_edge.evaluate.evaluation import Evaluation, read_evaluation
 from fmae_edge.evaluate.records import recorded_figures
 from fmae_edge.evaluate.report.charts import training_charts
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
-from fmae_edge.evaluate.report.page import render_page
-from fmae_edge.evaluate.report.page_data import build_figures
+from fmae_edge.evaluate.report.page import make_report, render_page
+from fmae_edge.evaluate.report.page_data import IN_GALLERY, build_figures
 from fmae_edge.evaluate.report.reconstructions import Measured, absolute_error, by_psnr, measure_reconstructions
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import InputError
 from tests.conftest import REPOSITORY
 from tests.invented_bench import bench_of
+from tests.random_bundle import smooth_images
 from tests.report_page import Page, at
 
 SOURCES = {"rate": "fmae-edge evaluate", "speed": "fmae-edge bench"}
@@ -324,3 +331,30 @@ def test_records_are_read_as_they_were_written(evaluation):
     assert evaluation.to_record() == json.loads(written)
     bench = bench_of()
     assert type(bench).from_record(json.loads(json.dumps(bench.to_record()))) == bench
+
+
+def test_rgb_images_are_measured_and_shown_in_colour(rgb_bundle):
+    images = smooth_images(95, 26, 20, 3)
+    manifest = read_bundle(rgb_bundle).manifest
+    bench = bench_of(manifest.bundle_id)
+
+    @contextmanager
+    def progress_bar(_):
+        yield lambda *_: None
+
+    found, page = make_report(
+        rgb_bundle, manifest, FashionMnist(images, images, Path("rgb")), None, bench, progress_bar
+    )
+    assert found["measured"]["images"] == 95
+    assert np.shape(found["measured"]["error_map"]["mean_absolute"]) == (26, 20)
+    assert found["rate"] is None  # fewer images than an atlas has
+    uris = re.findall(rb'src="data:image/png;base64,([^"]+)"', page)
+    strips = [each for each in map(opened, uris) if each.shape == (26, 3 * 20 + 4, 4)]
+    assert len(strips) == 3 * IN_GALLERY
+    originals = {image.tobytes() for image in images}
+    assert all(strip[:, :20, :3].tobytes() in originals for strip in strips)
+
+
+def opened(uri):
+    with Image.open(io.BytesIO(base64.b64decode(uri))) as image:
+        return np.asarray(image)

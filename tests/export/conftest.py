@@ -13,10 +13,11 @@ from tests.conftest import CHECKPOINT
 
 CONFIGS = {
     "seed sizes": ModelConfig(),
-    "three channels": ModelConfig(16, 3, 10, (8, 12)),
-    "four levels": ModelConfig(32, 2, 20, (8, 8, 16, 4)),
-    "one level": ModelConfig(9, 1, 4, (6,)),
-    "odd width": ModelConfig(18, 1, 5, (6, 5)),
+    "three channels": ModelConfig(16, 16, 3, 10, (8, 12)),
+    "four levels": ModelConfig(32, 24, 1, 20, (8, 8, 16, 4)),
+    "one level": ModelConfig(9, 10, 1, 4, (6,)),
+    "odd width": ModelConfig(18, 26, 1, 5, (6, 5)),
+    "padded": ModelConfig(13, 10, 3, 7, (6, 5, 4)),
     "trained": None,
 }
 
@@ -46,7 +47,7 @@ def model(request):
 def random_images(model):
     config = model.config
     generator = torch.Generator().manual_seed(1)
-    shape = (5, config.image_channels, config.image_size, config.image_size)
+    shape = (5, config.image_channels, config.height, config.width)
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 

@@ -13,7 +13,7 @@ from fmae_edge.export.int8_target import TARGETS
 from fmae_edge.export.network import network_of
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.config import ModelConfig, default_config
 from fmae_edge.runtime.bundle import onnx_file
 from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.operators import OPERATORS
@@ -23,14 +23,14 @@ from tests.export.int8_halves import Int8Halves
 
 def int8_graphs(config, rewrite, target="avx2", stay_float=()):
     """Return an encoder and a decoder with random weights."""
-    images = torch.randint(0, 256, (3, config.image_channels, config.image_size, config.image_size))
+    images = torch.randint(0, 256, (3, config.image_channels, config.height, config.width))
     halves = Int8Halves(random_model(config).double(), images.to(torch.uint8), target, stay_float, rewrite)
     return halves.encoder_graph, halves.decoder_graph
 
 
 def float_graphs(config, rewrite):
     network = network_of(random_model(config))
-    image = ("image", np.float32, (config.image_channels, config.image_size, config.image_size))
+    image = ("image", np.float32, (config.image_channels, config.height, config.width))
     latent = ("latent", np.float32, (config.latent_size,))
     decoder = rewrite_decoder(network.decoder) if rewrite else network.decoder
     return float_graph(network.encoder, image, latent), float_graph(decoder, latent, image)
@@ -42,18 +42,18 @@ def random_model(config):
 
 
 def check(config, encoder, decoder):
-    image = ("image", (config.image_channels, config.image_size, config.image_size))
+    image = ("image", (config.image_channels, config.height, config.width))
     latent = ("latent", (config.latent_size,))
-    most = most_needs(config.image_channels * config.image_size**2, config.latent_size)
+    most = most_needs(config.image_channels * config.height * config.width, config.latent_size)
     check_graph(encoder.SerializeToString(), "encoder", image, latent, most)
     check_graph(decoder.SerializeToString(), "decoder", latent, image, most)
 
 
 def random_config(source):
     levels = source.randint(1, 4)
-    side = source.randint(1, max(1, 32 >> levels)) << (levels - 1)
+    height, width = source.randint(8, 40), source.randint(8, 40)
     widths = tuple(source.randint(1, 40) for _ in range(levels))
-    return ModelConfig(side, source.choice((1, 2, 3)), source.randint(1, 90), widths)
+    return ModelConfig(height, width, source.choice((1, 3)), source.randint(1, 90), widths)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -68,10 +68,13 @@ def test_graphs_of_any_geometry_are_accepted(seed):
 @pytest.mark.parametrize(
     "config",
     [
-        ModelConfig(2, 1, 2, (3, 5)),
-        ModelConfig(28, 1, 64, (128, 256, 512)),
-        ModelConfig(64, 3, 256),
-        ModelConfig(128, 3, 64),
+        ModelConfig(8, 8, 1, 2, (3, 5)),
+        ModelConfig(8, 256, 1, 2, (3, 5, 7, 7, 7, 7)),
+        ModelConfig(28, 28, 1, 64, (128, 256, 512)),
+        ModelConfig(64, 64, 3, 256),
+        ModelConfig(128, 128, 3, 64),
+        default_config(256, 256, 3),
+        default_config(255, 9),
     ],
     ids=str,
 )
@@ -82,10 +85,10 @@ def test_small_images_large_images_and_wide_models_are_accepted(config):
 def test_the_check_knows_exactly_the_operators_that_export_writes():
     graphs = [
         *plain_graphs("odd width"),
-        *float_graphs(ModelConfig(8, 1, 2, (2, 3, 2)), rewrite=True),
-        *float_graphs(ModelConfig(4, 1, 2, (2, 3)), rewrite=True),
-        *int8_graphs(ModelConfig(8, 1, 2, (2, 3, 2)), rewrite=True),
-        *int8_graphs(ModelConfig(4, 1, 2, (2, 3)), rewrite=False, target="arm", stay_float={"conv1", "dense"}),
+        *float_graphs(ModelConfig(8, 9, 1, 2, (2, 3, 2)), rewrite=True),
+        *float_graphs(ModelConfig(8, 8, 1, 2, (2, 3)), rewrite=True),
+        *int8_graphs(ModelConfig(8, 8, 1, 2, (2, 3, 2)), rewrite=True),
+        *int8_graphs(ModelConfig(8, 8, 1, 2, (2, 3)), rewrite=False, target="arm", stay_float={"conv1", "dense"}),
     ]
     nodes = [node for graph in graphs for node in graph.graph.node]
     written = {f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in nodes}

@@ -19,7 +19,7 @@ STEPS = torch.full((6,), 0.02)
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return Autoencoder(ModelConfig(8, 1, 6, (4, 6, 8))).eval()
+    return Autoencoder(ModelConfig(8, 8, 1, 6, (4, 6, 8))).eval()
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def test_layers_are_chosen_on_images_that_do_not_calibrate(model, train_images, 
     assert not rows["calibration"] & rows["held out"]
     assert len(rows["calibration"]) + len(rows["held out"]) == 60
     assert built.record["calibration_images"] == len(rows["calibration"]) == 30  # not the requested 4,000
+
+
+def test_large_images_are_fewer_with_as_many_pixels(model, train_images, monkeypatch):
+    monkeypatch.setattr("fmae_edge.export.bundle_graphs._FULL_PIXELS", 16)  # a quarter of an image
+    built = build_graphs(model, train_images, STEPS, ExportOptions(calibration_images=40))
+    assert built.record["calibration_images"] == 10
+    built = build_graphs(model, train_images, STEPS, ExportOptions(calibration_images=1))
+    assert built.record["calibration_images"] == 1
 
 
 @pytest.mark.parametrize("number", [0, -1, 4097])

@@ -33,7 +33,7 @@ def graphs(model, case):
     if case[1] == "plain":
         return plain_graphs(case[0])
     config = model.config
-    image = ("image", np.float32, (config.image_channels, config.image_size, config.image_size))
+    image = ("image", np.float32, (config.image_channels, config.height, config.width))
     latent = ("latent", np.float32, (config.latent_size,))
     single = model.float()
     try:
@@ -50,7 +50,7 @@ def ports(values):
 
 def test_ports_are_named_and_only_the_batch_is_free(graphs, model):
     config = model.config
-    image = ("image", ["batch", config.image_channels, config.image_size, config.image_size])
+    image = ("image", ["batch", config.image_channels, config.height, config.width])
     latent = ("latent", ["batch", config.latent_size])
     encoder, decoder = (graph.graph for graph in graphs)
     assert (ports(encoder.input), ports(encoder.output)) == ([image], [latent])
@@ -59,9 +59,9 @@ def test_ports_are_named_and_only_the_batch_is_free(graphs, model):
 
 def test_the_runtime_accepts_them(graphs, model):
     config = model.config
-    image = ("image", (config.image_channels, config.image_size, config.image_size))
+    image = ("image", (config.image_channels, config.height, config.width))
     latent = ("latent", (config.latent_size,))
-    most = most_needs(config.image_channels * config.image_size**2, config.latent_size)
+    most = most_needs(config.image_channels * config.height * config.width, config.latent_size)
     for graph, takes, gives in zip(graphs, (image, latent), (latent, image), strict=True):
         check_graph(graph.SerializeToString(), "graph", takes, gives, most)
 

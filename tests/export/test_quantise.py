@@ -40,7 +40,7 @@ def pair_sums(integers):
 def test_integers_fit_the_target(name, rows, weights, correlated):
     target = int8_target(name)
     weights, inputs = weights[:rows], correlated[:, :rows]
-    integers = round_weights(weights, weight_scales(weights, target), inputs, target)
+    integers = round_weights(weights, weight_scales(weights, target), [inputs], target)
     assert integers.abs().max() <= 127
     positive, negative = pair_sums(integers)
     if name == "avx2":
@@ -62,12 +62,14 @@ def test_outputs_change_less_than_with_rounding_to_nearest(weights, correlated):
     target = int8_target("avx2")
     scales = weight_scales(weights, target)
     nearest = torch.round(weights / scales).clamp(-127, 127)
-    fitted = round_weights(weights, scales, correlated, target)
+    fitted = round_weights(weights, scales, [correlated], target)
 
     def error(integers):
         return (correlated.double() @ (integers.double() * scales - weights)).square().mean()
 
     assert error(fitted) < error(nearest) / 10
+    in_parts = round_weights(weights, scales, correlated.split(7), target)
+    torch.testing.assert_close(in_parts, fitted)
 
 
 def test_a_layer_keeps_the_mean_of_each_output():

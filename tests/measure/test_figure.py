@@ -48,6 +48,23 @@ def test_many_columns_continue_in_the_next_row(images):
         np.testing.assert_array_equal(figure[upper : upper + side : scale, left : left + side : scale], image)
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (8, 8), (9, 120, 3), (256, 20)])
+def test_images_of_any_shape_are_drawn_in_their_colours(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    picture = draw_columns([Column((image, image), ("PSNR 23.40 dB",))] * 2, ("label",))
+    assert picture.mode == ("RGB" if len(shape) == 3 else "L")
+    height, width = shape[:2]
+    scale = max(1, round(140 / max(height, width)))
+    slot = max(width * scale, 84)
+    left, top = MARGIN + 100 + (slot - width * scale) // 2, MARGIN
+    pixels = np.asarray(picture)
+    for upper in (top, top + height * scale + MARGIN):
+        for start in (left, left + slot + MARGIN):
+            found = pixels[upper : upper + height * scale : scale, start : start + width * scale : scale]
+            np.testing.assert_array_equal(found, image)
+    assert picture.width == MARGIN + 100 + 2 * (slot + MARGIN)
+
+
 @pytest.mark.parametrize("count", [11, 40, 100, 1000])
 def test_a_picture_of_many_columns_is_not_too_wide_or_too_high(images, count):
     picture = draw_columns([Column((images[0],) * 3, ("x",) * 4)] * count)

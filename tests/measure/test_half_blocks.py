@@ -18,6 +18,29 @@ def test_half_blocks_are_the_pixels(shape):
     assert (shown[shape[0] :] == -1).all()  # below an image of odd height
 
 
+def test_half_blocks_of_rgb_are_in_the_colours_of_the_pixels():
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    image[:2, 1:3] = 7, 8, 9  # runs of one colour, where codes are left out
+    planes = [image_lines(np.ascontiguousarray(image[..., channel]), "half blocks") for channel in range(3)]
+    for row, line in enumerate(image_lines(image, "half blocks")):
+        ink = paper = None
+        found = []
+        for ground, colour, block in re.findall("\x1b\\[([34])8;2;([0-9;]+)m|(\u2580)", line):
+            numbers = [int(number) for number in colour.split(";")] if colour else None
+            ink, paper = (numbers if ground == "3" else ink), (numbers if ground == "4" else paper)
+            if block:
+                found.append((ink, paper))
+        assert found == list(zip(image[2 * row].tolist(), image[2 * row + 1].tolist(), strict=True))
+        assert line.count("\u2580") == planes[0][row].count("\u2580")
+
+
+def test_rgb_is_shaded_by_its_luma():
+    image = np.array([[[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0]]], np.uint8)
+    gray = np.array([[255, 76, 150, 29, 0]], np.uint8)
+    for style in ("shades", "ascii"):
+        assert image_lines(image, style) == image_lines(gray, style)
+
+
 def test_every_line_resets_its_colours(images):
     for line in image_lines(images[0], "half blocks"):
         assert line.endswith("\x1b[0m")

@@ -32,6 +32,24 @@ def test_ssim_of_other_shapes():
         ssim_per_image(x[:, :6], y[:, :6])
 
 
+def test_the_ssim_of_rgb_is_the_mean_over_its_channels():
+    x, y = np.random.default_rng(1).random((2, 3, 9, 31, 3))
+    expected = [structural_similarity(a, b, data_range=1.0, channel_axis=2) for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(ssim_per_image(x, y), expected, atol=1e-9)
+    quality = measure_quality(x, y)
+    assert quality.mse == pytest.approx(np.square(x - y).mean())
+    assert quality.ssim == pytest.approx(np.mean(expected))
+    with pytest.raises(ValueError, match="7x7"):
+        ssim_per_image(x[:, :6], y[:, :6])
+
+
+def test_large_images_are_measured_in_parts(monkeypatch):
+    x, y = np.random.default_rng(1).random((2, 5, 12, 9, 3))
+    whole = ssim_per_image(x, y)
+    monkeypatch.setattr("fmae_edge.measure.quality._NUMBERS_AT_ONCE", 700)
+    np.testing.assert_array_equal(ssim_per_image(x, y), whole)
+
+
 def test_psnr_is_that_of_scikit_image(images, noisy):
     quality = measure_quality(images / 255, noisy)
     pairs = list(zip(images / 255, noisy, strict=True))

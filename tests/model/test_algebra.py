@@ -14,9 +14,9 @@ from tests.conftest import CHECKPOINT
 
 CONFIGS = [
     ModelConfig(),
-    ModelConfig(16, 3, 10, (8, 12)),
-    ModelConfig(32, 2, 20, (8, 8, 16, 4)),
-    ModelConfig(9, 1, 4, (6,)),
+    ModelConfig(16, 16, 3, 10, (8, 12)),
+    ModelConfig(32, 24, 1, 20, (8, 8, 16, 4)),
+    ModelConfig(9, 10, 1, 4, (6,)),
 ]
 SIZES = [(128, 64, 7, 7), (64, 32, 14, 14), (32, 1, 28, 28), (3, 5, 1, 1), (2, 2, 4, 9)]
 
@@ -55,7 +55,7 @@ def test_dense_and_convolution_fold():
 def test_the_training_pass_is_the_model(config, memory_format):
     torch.manual_seed(0)
     model = Autoencoder(config).to(memory_format=memory_format)
-    images = torch.rand(5, config.image_channels, config.image_size, config.image_size)
+    images = torch.rand(5, config.image_channels, config.height, config.width)
     latents = model.encoder(images)
     close(fast_encode(model.encoder, images), latents)
     close(fast_decode(model.decoder, latents), model.decoder(latents))

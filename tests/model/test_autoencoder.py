@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from fmae_edge.model.autoencoder import Autoencoder
-from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.autoencoder import Autoencoder, to_images, to_pixels
+from fmae_edge.model.config import ModelConfig, default_config
 
 ENCODER = [
     ("Conv2d", (3, 3), 1, 32, "same", (32, 28, 28)),
@@ -109,19 +109,83 @@ def test_parameter_count():
 
 @pytest.mark.parametrize(
     "config",
-    [ModelConfig(16, 3, 10, (8, 12)), ModelConfig(32, 2, 20, (8, 8, 16, 4)), ModelConfig(9, 1, 4, (6,))],
+    [
+        ModelConfig(16, 16, 3, 10, (8, 12)),
+        ModelConfig(32, 24, 1, 20, (8, 8, 16, 4)),
+        ModelConfig(9, 10, 1, 4, (6,)),
+        ModelConfig(9, 30, 3, 5, (4, 6, 8)),
+    ],
 )
 def test_other_sizes_follow_the_config(config):
     model = Autoencoder(config)
-    images = torch.rand(2, config.image_channels, config.image_size, config.image_size)
+    images = torch.rand(2, config.image_channels, config.height, config.width)
     assert model.encoder(images).shape == (2, config.latent_size)
     assert model(images).shape == images.shape
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"image_size": 30}, {"latent_size": 0}, {"widths": ()}, {"widths": (32, 0)}, {"image_channels": 1.5}],
+    [
+        {"height": 7},
+        {"width": 257},
+        {"latent_size": 0},
+        {"widths": ()},
+        {"widths": (32, 0)},
+        {"image_channels": 1.5},
+        {"image_channels": 2},
+        {"widths": (1,) * 6},
+    ],
 )
 def test_an_impossible_config_is_refused(wrong):
-    with pytest.raises(ValueError, match="image_size|size"):
+    with pytest.raises(ValueError, match="size|height|width|image_channels"):
         ModelConfig(**wrong)
+
+
+def test_the_default_sizes_of_28x28_gray_are_the_seed():
+    assert default_config(28, 28) == ModelConfig() == ModelConfig(28, 28, 1, 64, (32, 64, 128))
+
+
+@pytest.mark.parametrize(
+    ("size", "latents", "levels"),
+    [
+        ((8, 8, 1), 16, 1),
+        ((9, 8, 1), 16, 2),
+        ((32, 32, 1), 64, 3),
+        ((32, 32, 3), 128, 3),
+        ((64, 48, 3), 256, 4),
+        ((8, 256, 1), 128, 6),
+        ((256, 256, 3), 256, 6),
+    ],
+)
+def test_default_sizes_follow_the_image(size, latents, levels):
+    config = default_config(*size)
+    assert (config.latent_size, len(config.widths)) == (latents, levels)
+    assert max(config.grid) <= 8
+    assert config.widths[:3] == (32, 64, 128)[:levels]
+    assert set(config.widths[3:]) <= {128}
+
+
+@pytest.mark.parametrize("size", [(7, 28), (28, 257), (28, 28, 2), (0, 9)])
+def test_default_sizes_of_impossible_images_are_refused(size):
+    with pytest.raises(ValueError, match="must be"):
+        default_config(*size)
+
+
+def test_padding_copies_the_edges_and_is_removed_again():
+    """The pixels of a padded image are those of the same image with its last row and column repeated."""
+    model = Autoencoder(ModelConfig(9, 10, 1, 6, (4, 5, 6)))
+    assert model.config.grid == (3, 3)
+    large = Autoencoder(ModelConfig(12, 12, 1, 6, (4, 5, 6)))
+    large.load_state_dict(model.state_dict())
+    images = torch.rand(3, 1, 9, 10)
+    repeated = images[:, :, [*range(9), 8, 8, 8]][..., [*range(10), 9, 9]]
+    torch.testing.assert_close(model(images), large(repeated)[:, :, :9, :10])
+
+
+def test_images_and_pixels_have_their_channels_in_the_order_of_each_side():
+    images = torch.arange(2 * 4 * 5 * 3).reshape(2, 4, 5, 3).to(torch.uint8)
+    pixels = to_pixels(images)
+    assert pixels.shape == (2, 3, 4, 5)
+    assert pixels[1, 2, 3, 0] == images[1, 3, 0, 2] / 255
+    torch.testing.assert_close(to_images(pixels), images / 255)
+    torch.testing.assert_close(to_images(to_pixels(images[..., 0])), images[..., 0] / 255)

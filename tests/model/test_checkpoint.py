@@ -42,6 +42,15 @@ def test_the_shipped_checkpoint_is_the_seed_trained_for_rate_and_distortion():
     assert checkpoint.metrics[-1]["test_mse"] <= 0.0047
 
 
+def test_a_config_of_square_images_stays_readable(run):
+    """Older runs recorded one `image_size`, as the one in checkpoints/ does."""
+    recorded = json.loads((CHECKPOINT / CONFIG).read_text())
+    assert recorded["image_size"] == 28
+    assert read_config(CHECKPOINT) == ModelConfig()
+    (run / CONFIG).write_text(json.dumps({**recorded, "image_size": 30}))
+    assert read_config(run) == ModelConfig(30, 30)
+
+
 @pytest.mark.parametrize("name", [CONFIG, RECIPE, MODEL, METRICS])
 def test_a_missing_file_is_named(run, name):
     (run / name).unlink()
@@ -55,7 +64,7 @@ def test_a_missing_run_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"latent_size": 32}, {"widths": [32, 64]}, {"widths": [32, 64, 127]}, {"image_size": 32}]
+    "changes", [{"latent_size": 32}, {"widths": [32, 64]}, {"widths": [32, 64, 127]}, {"image_size": 40}]
 )
 def test_a_config_that_does_not_fit_the_weights_is_refused(run, changes):
     change_config(run, **changes)
@@ -72,7 +81,7 @@ def test_more_latents_than_the_payload_of_a_file_holds_are_refused(run):
         load_checkpoint(run)
 
 
-@pytest.mark.parametrize("changes", [{"latent_size": "64"}, {"image_size": 30}, {"depth": 3}, {"widths": 5}])
+@pytest.mark.parametrize("changes", [{"latent_size": "64"}, {"image_size": 300}, {"depth": 3}, {"widths": 5}])
 def test_an_invalid_config_is_refused(run, changes):
     change_config(run, **changes)
     with pytest.raises(RunError, match="not a valid ModelConfig"):

@@ -5,7 +5,7 @@ import pytest
 
 from fmae_edge import Codec, InputError
 from fmae_edge.runtime.format.fmae_file import unpack
-from fmae_edge.runtime.latent_coder import IMAGES_AT_ONCE, LatentCoder
+from fmae_edge.runtime.latent_coder import LatentCoder
 
 CODEC = Codec()
 LEVELS = range(1, 10)
@@ -71,7 +71,7 @@ def test_too_small_a_limit_is_refused_with_the_bytes_needed(images):
 def test_images_whose_latents_are_not_kept_give_the_same_file(images, monkeypatch):
     some = np.concatenate([images] * 2)
     expected = CODEC.compress_batch(some, max_bytes=15 * len(some))
-    monkeypatch.setattr("fmae_edge.runtime.fmae_writer._LATENTS_KEPT", 0)
+    monkeypatch.setattr("fmae_edge.runtime.fmae_writer._NUMBERS_KEPT", 0)
     assert CODEC.compress_batch(some, max_bytes=15 * len(some)) == expected
 
 
@@ -85,6 +85,6 @@ def test_latents_are_kept_up_to_a_limit_and_made_again_beyond(images, monkeypatc
         return latents(self, some)
 
     monkeypatch.setattr(LatentCoder, "latents", count)
-    monkeypatch.setattr("fmae_edge.runtime.fmae_writer._LATENTS_KEPT", IMAGES_AT_ONCE)
-    CODEC.compress_batch(np.resize(images, (IMAGES_AT_ONCE + 1, 28, 28)), max_bytes=1 << 20)
-    assert sorted(encoded) == [1] * len(LEVELS) + [IMAGES_AT_ONCE]
+    monkeypatch.setattr("fmae_edge.runtime.fmae_writer._NUMBERS_KEPT", 256 * 64)
+    CODEC.compress_batch(np.resize(images, (256 + 1, 28, 28)), max_bytes=1 << 20)
+    assert sorted(encoded) == [1] * len(LEVELS) + [256]

@@ -5,15 +5,15 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec, InputError
-from fmae_edge.runtime.images import to_levels, to_reals, to_uint8
+from fmae_edge.runtime.images import channels_first, channels_last, fewer_if_larger, to_levels, to_reals, to_uint8
 
 
 def test_every_level_survives():
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    numbers = to_reals(levels, 1)
-    assert (numbers.shape, numbers.dtype) == ((1, 1, 16, 16), np.float32)
+    numbers = to_reals(levels)
+    assert (numbers.shape, numbers.dtype) == ((1, 16, 16), np.float32)
     assert (numbers.min(), numbers.max()) == (0, 1)
-    np.testing.assert_array_equal(to_uint8(numbers)[0], levels)
+    np.testing.assert_array_equal(to_uint8(numbers), levels)
 
 
 def test_pixels_are_rounded_to_the_nearest_level_and_clipped():
@@ -21,17 +21,27 @@ def test_pixels_are_rounded_to_the_nearest_level_and_clipped():
     np.testing.assert_array_equal(found, [0, 1, 1, 255, 0, 255])
 
 
-def test_channels_come_before_rows():
-    planes = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
-    np.testing.assert_array_equal(to_reals(planes, 3), planes / np.float32(255))
+@pytest.mark.parametrize("shape", [(2, 4, 5), (2, 4, 5, 3)])
+def test_graphs_get_channels_before_rows_and_callers_after_columns(shape):
+    images = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    planes = channels_first(images)
+    assert planes.shape == (2, 3 if len(shape) == 4 else 1, 4, 5)
+    assert planes.flags.c_contiguous
+    assert planes[1, -1, 3, 2] == images[1, 3, 2].max()
+    np.testing.assert_array_equal(channels_last(planes), images)
+
+
+def test_larger_images_are_fewer_at_once_and_smaller_ones_not_more():
+    counts = [fewer_if_larger(64, numbers) for numbers in (64, 28 * 28, 32 * 32, 32 * 32 * 3, 256 * 256 * 3)]
+    assert counts == [64, 64, 49, 16, 1]
 
 
 def test_levels_are_unchanged_and_real_pixels_go_to_the_nearest_level():
     levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for same in (levels, levels / 255, (levels / 255).astype(np.float32), (levels + 0.4) / 255 * (levels < 255)):
-        found = to_levels(same, 1)
-        assert (found.shape, found.dtype) == ((1, 1, 16, 16), np.uint8)
-        np.testing.assert_array_equal(found[0][levels < 255], levels[levels < 255])
+        found = to_levels(same)
+        assert (found.shape, found.dtype) == ((1, 16, 16), np.uint8)
+        np.testing.assert_array_equal(found[levels < 255], levels[levels < 255])
 
 
 CODEC = Codec()

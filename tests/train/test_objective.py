@@ -50,6 +50,18 @@ def test_groups_cover_all_latents_in_few_steps(size):
     assert max(sizes) <= max(1, size // 8)
 
 
+@pytest.mark.parametrize("size", [(8, 8, 1), (8, 8, 3), (9, 13, 3)])
+def test_the_rate_is_in_bits_per_pixel_with_all_its_channels(size):
+    height, width, channels = size
+    torch.manual_seed(0)
+    model, prior = Autoencoder(ModelConfig(height, width, channels, 4, (4,))), Prior(4)
+    batch = torch.rand(1, channels, height, width)
+    costs = rate_distortion(model, prior, batch, 0.01, torch.Generator().manual_seed(1))
+    step = QUALITY_STEPS[torch.randint(9, (1,), generator=torch.Generator().manual_seed(1))]
+    rate = (costs.loss - costs.error) * 0.01 * 255**2
+    torch.testing.assert_close(rate, costs.bits / (height * width) * (step / QUALITY_STEPS[4]) ** 2)
+
+
 def test_a_group_sees_only_earlier_latents():
     torch.manual_seed(0)
     prior = Prior(16)

@@ -44,11 +44,17 @@ def error_scale() -> str:
 
 
 def strip(original: Pixels, decoded: Pixels) -> str:
-    """Return an image (height, width), its reconstruction and their absolute difference, side by side."""
+    """Return an image (height, width[, 3]), its reconstruction and their absolute difference, side by side.
+
+    The difference of RGB images is the mean over their channels.
+    """
     difference = np.abs(original.astype(np.int16) - decoded)
-    parts = [np.repeat(part[..., None], 3, axis=2) for part in (original, decoded)]
+    if original.ndim == 3:
+        difference, parts = difference.mean(axis=2), [original, decoded]
+    else:
+        parts = [np.repeat(part[..., None], 3, axis=2) for part in (original, decoded)]
     parts.append(in_colours(difference.astype(np.float64), 0, LARGEST_DIFFERENCE))
-    height, width = original.shape
+    height, width = original.shape[:2]
     pixels = np.zeros((height, 3 * width + 2 * _GAP, 4), np.uint8)  # the gaps stay transparent
     for number, part in enumerate(parts):
         left = number * (width + _GAP)
@@ -58,13 +64,15 @@ def strip(original: Pixels, decoded: Pixels) -> str:
 
 
 def atlas(images: Pixels) -> str:
-    """Return N images (N, height, width) as tiles of one lossy image, row by row, `atlas_columns` per row."""
-    count, height, width = images.shape
+    """Return N images (N, height, width[, 3]) as tiles of one lossy image, row by row, `atlas_columns` per row."""
+    count, height, width = images.shape[:3]
+    channels = images.shape[3:]
     columns = atlas_columns(count)
     rows = -(-count // columns)
-    tiles = np.zeros((rows * columns, height, width), np.uint8)
+    tiles = np.zeros((rows * columns, height, width, *channels), np.uint8)
     tiles[:count] = images
-    pixels = tiles.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    grid = tiles.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
+    pixels = grid.reshape(rows * height, columns * width, *channels)
     return webp(pixels, _ATLAS_QUALITY)
 
 

@@ -41,17 +41,21 @@ def map_latents(latents: NDArray[np.float32]) -> LatentMap:
 
 
 def draw_map(images: Pixels, places: Floats, colours: Floats) -> Pixels:
-    """Draw images (N, height, width) at their places in a picture (side, side, 3), each in its colour (N, 3).
+    """Draw images (N, height, width[, 3]) at their places in a picture (side, side, 3), each in its colour (N, 3).
+
+    RGB images keep their own colours.
 
     The picture has 36 x 36 cells. A cell shows the image nearest to its centre, if there are images in it.
     """
-    tile = max(images.shape[1:])
+    tile = max(images.shape[1:3])
     picture = np.zeros((CELLS * tile, CELLS * tile, 3), np.uint8)
     for index in shown_on_map(places):
         column, row = cell_of(places[index]) * tile
-        ink = (images[index] / 255.0) ** _GAMMA
-        height, width = ink.shape
-        picture[row : row + height, column : column + width] = np.rint(ink[..., None] * colours[index] * 255)
+        shown: NDArray[np.floating] = images[index]
+        if images.ndim == 3:
+            shown = (shown / 255.0)[..., None] ** _GAMMA * colours[index] * 255
+        height, width = shown.shape[:2]
+        picture[row : row + height, column : column + width] = np.rint(shown)
     return picture
 
 

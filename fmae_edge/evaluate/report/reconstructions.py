@@ -18,7 +18,7 @@ _FROM_FILES = f".fmae files, quality {DEFAULT_QUALITY}"
 
 @dataclass(frozen=True)
 class Pass:
-    """N images decoded in one way: `decoded` (N, height, width), and the quality and file size of each (N,).
+    """N images decoded in one way: `decoded` (N, height, width[, 3]), and the quality and file size of each (N,).
 
     `mse` is for pixels in [0, 1]; `psnr` is in dB, infinite if no pixel differs. `file_bytes` is the size of the
     file of each image including its header, None if no files were written.
@@ -34,7 +34,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Measured:
-    """N test images (N, height, width), their float32 latents (N, latent_size), and their reconstructions.
+    """N test images (N, height, width[, 3]), their float32 latents (N, latent_size), and their reconstructions.
 
     The last of `passes` has the images that users of the bundle get: from files, or from latents without a prior.
     """
@@ -50,7 +50,7 @@ class Measured:
 
 
 def measure_reconstructions(codec: Codec, images: Pixels) -> Measured:
-    """Reconstruct and measure uint8 images (N, height, width) of the size of the bundle, one file per image."""
+    """Reconstruct and measure uint8 images (N, height, width[, 3]) of the bundle's size, one file per image."""
     latents: NDArray[np.float32] = codec.encode(images)
     passes = [_pass(_FROM_LATENTS, images, codec.decode(latents), None)]
     if codec.manifest.qualities is not None:
@@ -71,9 +71,9 @@ def by_psnr(done: Pass) -> NDArray[np.int64]:
 
 
 def absolute_error(originals: Pixels, decoded: Pixels) -> Floats:
-    """Return |original - decoded| in levels of 255, averaged over N images, (height, width)."""
+    """Return |original - decoded| in levels of 255, averaged over N images and channels, (height, width)."""
     difference = originals.astype(np.int16) - decoded
-    mean: Floats = np.abs(difference).mean(axis=0, dtype=np.float64)
+    mean: Floats = np.abs(difference).mean(axis=(0, *range(3, difference.ndim)), dtype=np.float64)
     return mean
 
 

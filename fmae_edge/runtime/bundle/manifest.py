@@ -87,9 +87,9 @@ class Manifest:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image array: (height, width), or (channels, height, width) if there are several."""
+        """Shape of one image array: (height, width), or (height, width, channels) for several channels."""
         plane = (self.image_height, self.image_width)
-        return plane if self.image_channels == 1 else (self.image_channels, *plane)
+        return plane if self.image_channels == 1 else (*plane, self.image_channels)
 
     @property
     def bundle_id(self) -> str:

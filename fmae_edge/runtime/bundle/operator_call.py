@@ -54,10 +54,11 @@ class Call(NamedTuple):
             raise ValueError(f"its weights do not have {rank} dimensions")
         return constant.shape
 
-    def integers(self, place: int) -> tuple[int, ...]:
-        """Return the numbers of the constant in that place, an INT64 vector of at most one per dimension."""
+    def integers(self, place: int, per_dimension: int = 1) -> tuple[int, ...]:
+        """Return the numbers of the constant in that place, an INT64 vector of at most so many per dimension."""
         constant = self._constant(place)
-        if constant is None or constant.dtype != INT64 or len(constant.shape) != 1 or constant.shape[0] > MAX_RANK:
+        most = MAX_RANK * per_dimension
+        if constant is None or constant.dtype != INT64 or len(constant.shape) != 1 or constant.shape[0] > most:
             raise ValueError("one of its constants must be a short vector of INT64 numbers")
         return constant.integers()
 

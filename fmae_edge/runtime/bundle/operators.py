@@ -15,6 +15,7 @@ from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, INT32, MAX_RANK, UIN
 from fmae_edge.runtime.bundle.operator_call import Call, Value, require
 from fmae_edge.runtime.errors import shown
 
+_MAX_PADDING = 255  # rows or columns: fewer than the largest image that export takes has
 _MAX_KERNEL = 3  # on each side: a convolution copies its input once for each weight of the kernel
 
 
@@ -197,10 +198,26 @@ def _depth_to_space(call: Call) -> tuple[Value, int]:
     return Value(FLOAT, (channels // block**2, height * block, width * block)), 0
 
 
+def _pad(call: Call) -> tuple[Value, int]:
+    """Copy the last row and column of an image a few times; integers have channels last, as in `_resize`."""
+    shape = call.takes(_EITHER, 3)
+    pads = call.integers(0, 2)
+    require(len(call.given) == 1 and len(pads) == 2 * (len(shape) + 1), "its pads do not fit its input")
+    call.attribute("mode")
+    begins, ends = pads[: len(shape) + 1], pads[len(shape) + 1 :]
+    channels_at = 1 if call.value.dtype == FLOAT else 3
+    require(not any(begins) and not ends[0] and not ends[channels_at], "it pads more than rows and columns")
+    fits = all(0 <= more <= _MAX_PADDING for more in ends)
+    require(fits, f"its pads are {shown(pads, 60)}")
+    return Value(call.value.dtype, tuple(side + more for side, more in zip(shape, ends[1:], strict=True))), 0
+
+
 def _slice(call: Call) -> tuple[Value, int]:
     starts, ends, axes = map(call.integers, range(3))
-    fits = len(call.given) == 3 and len(starts) == len(ends) == len(axes) == len(set(axes))
+    fits = len(call.given) in (3, 4) and len(starts) == len(ends) == len(axes) == len(set(axes))
     require(fits, "its starts, ends and axes do not match")
+    steps = call.integers(3) if len(call.given) == 4 else (1,) * len(axes)  # PyTorch writes them
+    require(steps == (1,) * len(axes), f"its steps are {shown(steps, 60)}")
     shape = list(call.value.shape)
     for start, end, axis in zip(starts, ends, axes, strict=True):
         require(1 <= axis <= len(shape), f"it slices axis {axis}")
@@ -242,6 +259,7 @@ OPERATORS: dict[str, tuple[_Rule, _Known]] = {
         {**_POOL, **_NO_PADS, "pads": [(0,) * 4], "ceil_mode": [0], "storage_order": [0]},
     ),
     "Mul": (_elementwise(_REAL, lambda call: [(FLOAT, (1, *call.value.shape))]), {}),
+    "Pad": (_pad, {"mode": [b"edge"]}),
     "QuantizeLinear": (_quantize, {}),
     "Relu": (_elementwise(_REAL), {}),
     "Reshape": (_reshape, {"allowzero": [0, 1]}),

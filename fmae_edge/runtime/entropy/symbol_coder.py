@@ -9,7 +9,7 @@ from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.entropy.prior import ESCAPE, MAX_SYMBOL, RADIUS, Integers, Prior
 from fmae_edge.runtime.entropy.range_coder import TOTAL_BITS, Decoder, SingleDecoder, encode
 
-_IMAGES_AT_ONCE = 1000  # bounds memory, and keeps the arrays in the CPU cache
+_SYMBOLS_AT_ONCE = 64_000  # bounds memory, and keeps the arrays in the CPU cache
 _FEW = 8  # measured: for fewer images, Python integers are faster than numpy
 _COLUMNS = ESCAPE + 2  # of the prior's tables, with the end of the last interval
 _ESCAPED = 1 << (TOTAL_BITS - 1)  # an escaped symbol is the interval [symbol + 32768, + 1)
@@ -30,16 +30,22 @@ def columns_of(symbols: Integers, centres: Integers) -> Integers:
 def encode_symbols(prior: Prior, symbols: Integers, quality: int) -> list[bytes]:
     """Return the bytes of each of (N, latent_size) symbols; `quality` counts from 0."""
     payloads: list[bytes] = []
-    for at in range(0, len(symbols), _IMAGES_AT_ONCE):
-        payloads += encode(*_intervals(prior, symbols[at : at + _IMAGES_AT_ONCE], quality))
+    for part in slices(len(symbols), _images_at_once(symbols.shape[1])):
+        payloads += encode(*_intervals(prior, symbols[part], quality))
     return payloads
 
 
 def count_bits(prior: Prior, symbols: Integers, quality: int) -> NDArray[np.float64]:
     """Return the bits (N,) of the intervals of symbols (N, latent_size), before they are rounded to bytes."""
-    chunks = range(0, len(symbols), _IMAGES_AT_ONCE)
-    sizes = [_intervals(prior, symbols[at : at + _IMAGES_AT_ONCE], quality)[1] for at in chunks]
-    return np.concatenate([_bits(size) for size in sizes]) if sizes else np.empty(0)
+    bits = [
+        _bits(_intervals(prior, symbols[part], quality)[1])
+        for part in slices(len(symbols), _images_at_once(symbols.shape[1]))
+    ]
+    return np.concatenate(bits) if bits else np.empty(0)
+
+
+def _images_at_once(latent_size: int) -> int:
+    return max(1, _SYMBOLS_AT_ONCE // latent_size)
 
 
 def _bits(sizes: Integers) -> NDArray[np.float64]:
@@ -68,7 +74,7 @@ def decode_symbols(prior: Prior, payloads: Sequence[bytes], latent_size: int, qu
         for index, payload in enumerate(payloads):
             symbols[index] = _decode_one(prior, payload, latent_size, quality)
     else:
-        for part in slices(len(payloads), _IMAGES_AT_ONCE):
+        for part in slices(len(payloads), _images_at_once(latent_size)):
             symbols[part] = _decode_many(prior, payloads[part], latent_size, quality)
     return symbols
 

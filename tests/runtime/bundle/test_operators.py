@@ -45,6 +45,50 @@ def test_a_slice_of_the_batch_or_a_missing_axis_is_refused(axis):
         apply("Slice", IMAGE, [integers(1), integers(6), integers(axis)], {})
 
 
+@pytest.mark.parametrize("steps", [(2,), (-1,), (1, 1), ()])
+def test_a_slice_has_steps_of_1(steps):
+    some = [integers(1), integers(6), integers(3)]
+    assert apply("Slice", IMAGE, [*some, integers(1)], {})[0].shape == (4, 7, 5)
+    with pytest.raises(ValueError, match="its steps are"):
+        apply("Slice", IMAGE, [*some, integers(*steps)], {})
+
+
+def test_pads_add_rows_and_columns_at_the_end():
+    edge = {"mode": b"edge"}
+    assert apply("Pad", IMAGE, [integers(0, 0, 0, 0, 0, 0, 2, 255)], edge) == (Value(FLOAT, (4, 9, 262)), 0)
+    assert apply("Pad", LEVELS, [integers(0, 0, 0, 0, 0, 2, 1, 0)], edge) == (Value(UINT8, (9, 8, 4)), 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "pads"),
+    [
+        (IMAGE, (0, 0, 0, 0, 1, 0, 0, 0)),  # the batch
+        (IMAGE, (0, 0, 0, 0, 0, 1, 0, 0)),  # channels
+        (LEVELS, (0, 0, 0, 0, 0, 0, 0, 1)),
+        (IMAGE, (0, 0, 1, 0, 0, 0, 0, 0)),  # the begin
+        (IMAGE, (0, 0, 0, 0, 0, 0, 256, 0)),
+        (IMAGE, (0, 0, 0, 0, 0, 0, -1, 0)),
+        (IMAGE, (0, 0, 0, 0)),
+        (IMAGE, (0,) * 12),
+        (IMAGE, (0,) * 13),
+        (Value(FLOAT, (4, 7)), (0, 0, 0, 0, 0, 1)),
+    ],
+)
+def test_other_pads_are_refused(value, pads):
+    with pytest.raises(ValueError, match="pads|short vector|cannot take"):
+        apply("Pad", value, [integers(*pads)], {"mode": b"edge"})
+
+
+def test_pads_with_a_value_or_in_another_mode_are_refused():
+    pads = integers(0, 0, 0, 0, 0, 0, 1, 1)
+    for given in ([pads, constant(0.0)], [pads, None, integers(2)], []):
+        with pytest.raises(ValueError, match="pads|short vector"):
+            apply("Pad", IMAGE, given, {"mode": b"edge"})
+    for mode in (b"constant", b"reflect", b"wrap"):
+        with pytest.raises(ValueError, match="its attribute 'mode' is"):
+            apply("Pad", IMAGE, [pads], {"mode": mode})
+
+
 @pytest.mark.parametrize("given", [[], [constant(1)], [constant(1)] * 3])
 @pytest.mark.parametrize("operator", ["QuantizeLinear", "Resize"])
 def test_operators_with_two_constants_need_exactly_two(operator, given):
@@ -56,6 +100,7 @@ NEEDED = {
     "Cast": {"to": FLOAT},
     "DepthToSpace": {"blocksize": 2, "mode": b"DCR"},
     "MaxPool": {"kernel_shape": (2, 2), "strides": (2, 2)},
+    "Pad": {"mode": b"edge"},
     "Resize": {"mode": b"nearest", "nearest_mode": b"floor", "coordinate_transformation_mode": b"asymmetric"},
     "Transpose": {"perm": (0, 1, 2, 3)},
 }
@@ -63,7 +108,8 @@ NEEDED = {
 
 @pytest.mark.parametrize(("operator", "missing"), [(name, one) for name, all_ in NEEDED.items() for one in all_])
 def test_attributes_with_another_default_are_required(operator, missing):
-    given = [None, constant([1, 1, 2, 2])] if operator == "Resize" else []
+    constants = {"Resize": [None, constant([1, 1, 2, 2])], "Pad": [integers(*[0] * 8)]}
+    given = constants.get(operator, [])
     apply(operator, IMAGE, given, NEEDED[operator])
     attributes = {name: value for name, value in NEEDED[operator].items() if name != missing}
     with pytest.raises(ValueError, match=f"its attribute '{missing}' is missing"):

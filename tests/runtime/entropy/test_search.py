@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import pytest
 
 from fmae_edge.runtime.entropy.search import search
 
@@ -45,6 +46,25 @@ def test_search_ends_where_no_single_move_helps():
         moved = found.copy()
         moved[:, latent] += by
         assert (costs(moved, images, 300.0, decode, count_bits) >= reached - 1e-3).all()
+
+
+@pytest.mark.parametrize("numbers", [1, 50, 200, 500])
+def test_images_that_do_not_fit_into_memory_are_searched_on_a_part_of_their_pixels(numbers, monkeypatch):
+    """12 latents and 40 pixels are 960 numbers; the costs are those of all pixels all the same."""
+    decode, count_bits, images = linear_codec(12, 40, seed=0)
+    start = np.random.default_rng(1).integers(-2, 3, (10, 12))
+    monkeypatch.setattr("fmae_edge.runtime.entropy.search._NUMBERS_AT_ONCE", numbers)
+    decoded = []
+
+    def noting(symbols):
+        decoded.append(len(symbols))
+        return decode(symbols)
+
+    found = search(start, images, 500.0, 9, noting, count_bits)
+    before, after = (costs(symbols, images, 500.0, decode, count_bits) for symbols in (start, found))
+    assert (after <= before + 1e-3).all()
+    assert after.mean() < 0.9 * before.mean()
+    assert max(decoded) <= max(1, numbers // 40)
 
 
 def test_free_bits_minimise_the_error_and_expensive_bits_the_rate():

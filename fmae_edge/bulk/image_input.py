@@ -1,5 +1,6 @@
-"""Open the codec of a bundle for grayscale images, and read images for it."""
+"""Open the codec of a bundle, and read images for it in its size and colours."""
 
+import math
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.sources import Source, TooLargeError, read
-from fmae_edge.data.image_file import Fit, SizeError, load_gray, max_image_bytes
+from fmae_edge.data.image_file import Channels, Fit, SizeError, load_image, max_image_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.cpus import VARIABLE
 from fmae_edge.runtime.engine.graphs import Precision
@@ -15,25 +16,44 @@ from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import MAGIC
 
+_NUMBERS_AT_ONCE = 1 << 21  # of all images that are converted together
 
-def open_gray_codec(bundle: str | Path | None, precision: Precision, many_files: bool = False) -> Codec:
-    """Return the codec of a bundle. Raises BundleError, and InputError if its images are not grayscale.
+
+def open_codec(bundle: str | Path | None, precision: Precision, many_files: bool = False) -> Codec:
+    """Return the codec of a bundle. Raises BundleError, and InputError if its images are neither gray nor RGB.
 
     With `many_files`, the graphs get one thread, because other threads read and write files at the same time. With
     two threads for the graphs, a run on two CPUs took a fifth longer.
     """
     threads = 1 if many_files and VARIABLE not in os.environ else None
     codec = Codec(bundle, precision=precision, threads=threads)
-    if codec.manifest.image_channels != 1:
-        raise InputError(
-            f"bundle {codec.manifest.name} is for images of {codec.manifest.image_channels} channels; "
-            "only grayscale files are supported; for arrays, use fmae_edge.Codec"
-        )
+    channels_of(codec)
     return codec
 
 
+def channels_of(codec: Codec) -> Channels:
+    """Return the channels of the images of `codec`. Raises InputError if they are neither 1 nor 3."""
+    match codec.manifest.image_channels:
+        case 1:
+            return 1
+        case 3:
+            return 3
+        case other:
+            raise InputError(
+                f"bundle {codec.manifest.name} is for images of {other} channels; the command line handles "
+                "grayscale and RGB, use fmae_edge.Codec"
+            )
+
+
+def files_at_once(codec: Codec, most: int) -> int:
+    """Return how many images of `codec` to convert together: `most`, or fewer large ones, which bounds memory."""
+    return max(1, min(most, _NUMBERS_AT_ONCE // math.prod(codec.manifest.image_shape)))
+
+
 def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return a grayscale image (height, width) of the size that `codec` takes, and notes on conversions.
+    """Return an image of the size and colours that `codec` takes, and notes on conversions.
+
+    It is (height, width) gray levels, or (height, width, 3) RGB.
 
     Raises InputError if `source` is not an image, has too many bytes, or has another size and `fit` is not set.
     """
@@ -47,6 +67,6 @@ def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[ND
     if content.startswith(MAGIC) or is_fmae(content):
         raise InputError(f"{source}: is a compressed file, not an image; use fmae-edge decompress")
     try:
-        return load_gray(content, str(source), size, fit)
+        return load_image(content, str(source), size, channels_of(codec), fit)
     except SizeError as error:  # its message does not name the option
         raise InputError(f"{error}; --fit resize will resize it") from None
