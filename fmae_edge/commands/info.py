@@ -50,7 +50,7 @@ def info(
         content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)
         with named(source):
             header = Codec(bundle).inspect(content)
-        record = {"file": str(source), **header._asdict()}
+        record = {"file": str(source), **vars(header)}
         print_line(json_line(record) if json else _describe_file(source, header))
         return
     if target is not None and bundle is not None:

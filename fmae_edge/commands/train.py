@@ -69,7 +69,7 @@ def train(
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.model.autoencoder import Autoencoder
     from fmae_edge.model.checkpoint import resume_run, start_run
-    from fmae_edge.model.config import ModelConfig
+    from fmae_edge.model.config import default_config
     from fmae_edge.model.recipe import ImageSet, Recipe
     from fmae_edge.runtime.errors import ArgumentError
     from fmae_edge.train.device import has_fast_bfloat16, resolve_device
@@ -81,12 +81,13 @@ def train(
     chosen = {name: value for name, value in options.items() if value is not None}
     torch_device = resolve_device(device)
     try:
-        config, recipe = resume_run(run, chosen) if resume else (ModelConfig(), Recipe(**chosen))
+        config, recipe = resume_run(run, chosen) if resume else (None, Recipe(**chosen))
     except ArgumentError as error:
         raise console.UsageError(console.as_option(error)) from None
     images = load_fashion_mnist(data)
     train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
-    if not resume:
+    if config is None:  # a new run
+        config = default_config(*images.train.shape[1:])
         recipe = replace(recipe, train_images=ImageSet.of(images.train), test_images=ImageSet.of(images.test))
         start_run(run, config, recipe)
     torch.manual_seed(recipe.seed)
