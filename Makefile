@@ -22,7 +22,7 @@ test: $(DEV)/installed
 docs: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m docs tests/test_docs.py
 
-# The commands that need only the extra [evaluate], in a new environment with that extra alone: five minutes.
+# The commands that need only the extra [evaluate], in a new environment with that extra alone: three minutes.
 installs: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m installs tests/test_evaluate_extra.py
 
