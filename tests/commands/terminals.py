@@ -22,14 +22,20 @@ def terminal(folder, *arguments, after=None, environment=None, stdout=None):
         os.close(child)
         if after is not None:
             after(running)
-        shown = b""
-        while True:
-            try:
-                part = os.read(parent, 65536)
-            except OSError:  # the end of the output on Linux
-                break
-            if not part:
-                break
-            shown += part
-    os.close(parent)
+        shown = read_to_end(parent)
     return running.returncode, shown.decode(errors="replace")
+
+
+def read_to_end(parent):
+    """Return what a process prints on a terminal until it ends, and close the parent's side of the terminal."""
+    shown = b""
+    while True:
+        try:
+            part = os.read(parent, 65536)
+        except OSError:  # the end of the output on Linux
+            break
+        if not part:
+            break
+        shown += part
+    os.close(parent)
+    return shown

@@ -21,6 +21,7 @@ from fmae_edge.measure.comparison import enlarged_difference
 from fmae_edge.measure.quality import mse_per_image, psnr, ssim_per_image
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from tests.commands.results import pixels
+from tests.commands.terminals import read_to_end
 from tests.conftest import COMMAND
 from tests.half_block_decoder import decode
 from tests.manifest_changes import rewrite
@@ -294,18 +295,9 @@ def test_the_width_comes_from_the_terminal(tmp_path, pictures, images):
         [COMMAND, "compare", Path("0.png"), "--show"], stdout=theirs, cwd=tmp_path, env=environment
     )
     os.close(theirs)
-    said = b""
-    while True:
-        try:
-            part = os.read(ours, 1 << 16)
-        except OSError:  # the end of the output on Linux
-            break
-        if not part:
-            break
-        said += part
-    os.close(ours)
+    shown = read_to_end(ours)
     assert started.wait() == 0
-    lines = said.decode().replace("\r\n", "\n").splitlines()
+    lines = shown.decode().replace("\r\n", "\n").splitlines()
     np.testing.assert_array_equal(decode("\n".join(lines[1:15]))[:, :28], images[0])
     assert lines[15].split() == ["original", "reconstruction"]  # two side by side in 60 columns
     assert lines[30].startswith("difference")
