@@ -101,7 +101,7 @@ async def admit(request: Request) -> AsyncIterator[bytes]:
 Body = Annotated[bytes, Depends(admit)]
 
 
-# FastAPI runs these two in threads because they are not coroutines. So the event loop stays free
+# FastAPI runs these two functions in threads, because they are not coroutines. The event loop stays free
 @app.post("/compress", response_class=Response, openapi_extra=FILE_BODY)
 def compress(
     request: Request,

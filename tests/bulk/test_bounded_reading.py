@@ -91,7 +91,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path, monkeypatch):
         read(Source(path), 100_000)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such thing on this system")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_named_pipe_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "a.fmae")
     with pytest.raises(InputError, match="a.fmae: is not a regular file; - reads standard input"):

@@ -248,7 +248,7 @@ def test_a_full_disk_does_not_fail_the_inputs(cli, folder, monkeypatch):
     assert done.stdout.splitlines() == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such flag")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no os.statvfs")
 @pytest.mark.parametrize(("flag", "reason"), [(os.ST_RDONLY, "Read-only file system"), (0, "Permission denied")])
 def test_the_error_gives_the_reason_why_a_folder_is_not_writable(cli, folder, monkeypatch, flag, reason):
     monkeypatch.setattr(os, "access", lambda *_: False)

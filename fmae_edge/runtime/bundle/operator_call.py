@@ -55,7 +55,7 @@ class Call(NamedTuple):
         return constant.shape
 
     def integers(self, place: int, per_dimension: int = 1) -> tuple[int, ...]:
-        """Return the numbers of the constant in that place, an INT64 vector of at most so many per dimension."""
+        """Return the numbers of the constant in that place, a vector of at most `per_dimension` per dimension."""
         constant = self._constant(place)
         most = MAX_RANK * per_dimension
         if constant is None or constant.dtype != INT64 or len(constant.shape) != 1 or constant.shape[0] > most:
