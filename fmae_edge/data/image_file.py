@@ -58,8 +58,9 @@ def load_image(
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode an image file to uint8, and return it with notes on conversions.
 
-    With 1 of `channels`, the result is (height, width) gray levels; with 3, it is (height, width, 3) RGB. `size` is
-    (height, width). An image of another size is resized if `fit` is "resize". `where` names the file in messages.
+    With 1 of `channels`, the result is (height, width) gray levels; with 3, it is (height, width, 3) RGB. `size`
+    is (height, width). An image of another size is resized if `fit` is "resize". `where` names the file in
+    messages.
 
     Raises SizeError for another size without `fit`. Raises InputError if the file is damaged, is not an image, or
     would take far more time or memory than images of its size do.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from fmae_edge import Codec
 from fmae_edge.bulk.compress import compress_files
 from fmae_edge.bulk.decompress import decompress_files
-from fmae_edge.bulk.image_input import open_codec
+from fmae_edge.bulk.image_input import files_at_once, open_codec
 from fmae_edge.bulk.run import Outcome
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.engine.cpus import VARIABLE
@@ -314,3 +315,12 @@ def test_a_file_is_parsed_once(photos, images, monkeypatch):
     outcomes = list(decompress_files(["[0-2].fmae"], "out/"))
     assert [each.status for each in outcomes] == ["done"] * 5
     assert parsed == files
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"), [((28, 28), 256), ((64, 64, 3), 170), ((256, 256, 3), 10), ((2000, 2000, 3), 1)]
+)
+def test_fewer_large_images_are_converted_at_once(shape, count):
+    """Together they have at most 2 million numbers, which bounds memory."""
+    codec = SimpleNamespace(manifest=SimpleNamespace(image_shape=shape))
+    assert files_at_once(codec, 256) == count
