@@ -10,6 +10,7 @@ Shifted, mirrored and recoloured copies are not found.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ _GRID, _FINEST_GRID, _CELL = (
     32,
     8,
 )  # cells per side of the small images that are compared first, and their pixels
-_IMAGES_AT_ONCE, _NUMBERS_AT_ONCE = 2048, 1 << 22
+_IMAGES_AT_ONCE, _HELD_AT_ONCE, _NUMBERS_AT_ONCE = 2048, 512, 1 << 22
 _ROUNDING = 1.0  # of a float32 product: as a squared error, far below any that matters
 
 
@@ -89,19 +90,23 @@ def near_duplicates(
     missed.
     """
     at_once = max(1, min(_IMAGES_AT_ONCE, _NUMBERS_AT_ONCE // math.prod(images.shape[1:])))
-    parts = [held_out[at : at + at_once] for at in range(0, len(held_out), at_once)]
-    held = [_cells_and_limits(images[part]) for part in parts]
-    held_cells = np.concatenate([cells for cells, _ in held]) if held else np.zeros((0, 1), np.float32)
-    limits = np.concatenate([limit for _, limit in held]) if held else np.zeros(0, np.float32)
+    cell_sums = _CellSums(images.shape[1:])
+    limits = np.zeros(len(held_out))
+    held = np.zeros((len(held_out), cell_sums.count + 2), np.float32)
+    for at in range(0, len(held_out), at_once):
+        pixels = images[held_out[at : at + at_once]]
+        limits[at : at + at_once] = _limits(pixels)
+        held[at : at + at_once] = _held_factors(cell_sums(pixels), limits[at : at + at_once])
     near = np.zeros(len(train), bool)
     for at in range(0, len(train), at_once):
         pixels = images[train[at : at + at_once]]
-        cells, _ = _cells_and_limits(pixels)
-        for start in range(0, len(held_out), _IMAGES_AT_ONCE):
-            some = slice(start, start + _IMAGES_AT_ONCE)
-            distances = _squared_distances(cells, held_cells[some])
-            mine, theirs = np.nonzero(distances <= limits[some] + _ROUNDING)
-            mine, theirs = mine[~near[at + mine]], theirs[~near[at + mine]] + start
+        factors = _train_factors(cell_sums(pixels))
+        for start in range(0, len(held_out), _HELD_AT_ONCE):
+            # The squared distance of the cells, minus the limit
+            excess = factors @ held[start : start + _HELD_AT_ONCE].T
+            pairs = np.flatnonzero(excess <= _ROUNDING)
+            mine, theirs = pairs // excess.shape[1], pairs % excess.shape[1] + start
+            mine, theirs = mine[~near[at + mine]], theirs[~near[at + mine]]
             while len(mine):
                 this, other = mine[:at_once], theirs[:at_once]
                 mine, theirs = mine[at_once:], theirs[at_once:]
@@ -115,37 +120,52 @@ def near_duplicates(
     return near
 
 
-def _cells_and_limits(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the cell means (N, cells) of images, and the largest error (N,) of a near duplicate of each.
+class _CellSums:
+    """Average images over cells, scaled so that squared distances are lower bounds of mean squared errors."""
 
-    The means are scaled so that squared distances are lower bounds of mean squared errors.
-    """
-    height, width = images.shape[1:3]
-    numbers = images.reshape(len(images), -1).astype(np.float32)
-    limits = np.maximum(NEAR_SHARE * numbers.var(axis=1), NEAR_ERROR).astype(np.float32)
-    gray = numbers.reshape(*images.shape[:3], -1).mean(axis=3) - 128
-    rows, columns = (_edges(side) for side in (height, width))
-    sums = np.add.reduceat(np.add.reduceat(gray, rows[:-1], axis=1), columns[:-1], axis=2)
-    areas = np.outer(np.diff(rows), np.diff(columns)).astype(np.float32)
-    cells = (sums / np.sqrt(areas * height * width)).reshape(len(images), -1)
-    return cells, limits
+    def __init__(self, image_shape: tuple[int, ...]) -> None:
+        height, width, channels = (*image_shape, 1)[:3]
+        self._rows = _cell_weights(height)
+        self._columns = np.repeat(_cell_weights(width), channels, axis=1) / np.float32(channels)
+        self.count = len(self._rows) * len(self._columns)
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (N, cells) for images (N, height, width[, 3])."""
+        numbers = images.reshape(*images.shape[:2], -1).astype(np.float32)
+        numbers -= 128  # smaller numbers have smaller rounding errors
+        return (self._rows @ (numbers @ self._columns.T)).reshape(len(images), -1)
 
 
-def _edges(side: int) -> NDArray[np.int64]:
-    """Return the edges of the cells along a side. Cells of noise have nearly equal means if they are too large."""
+def _cell_weights(side: int) -> NDArray[np.float32]:
+    """Return (cells, side) weights. Cells of noise would have nearly equal means if they were too large."""
     cells = min(side, max(_GRID, min(_FINEST_GRID, side // _CELL)))
-    return np.linspace(0, side, cells + 1).astype(np.int64)
+    edges = np.linspace(0, side, cells + 1).astype(int)
+    weights = np.zeros((cells, side), np.float32)
+    for cell, (start, end) in enumerate(pairwise(edges.tolist())):
+        weights[cell, start:end] = 1 / math.sqrt((end - start) * side)
+    return weights
 
 
-def _squared_distances(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    products = some @ others.T
-    products *= -2
-    products += np.square(some).sum(axis=1)[:, None]
-    products += np.square(others).sum(axis=1)
-    return products
+def _train_factors(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (a, |a|^2, 1), whose product with `_held_factors` is |a|^2 - 2ab + |b|^2 - limit."""
+    return np.column_stack([cells, np.square(cells).sum(axis=1), np.ones(len(cells), np.float32)])
 
 
-def _mean_squared_errors(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
-    differences = some.astype(np.float32) - others
-    errors: NDArray[np.float32] = np.square(differences).reshape(len(some), -1).mean(axis=1)
+def _held_factors(cells: NDArray[np.float32], limits: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return (-2b, 1, |b|^2 - limit)."""
+    last = np.square(cells).sum(axis=1) - limits
+    return np.column_stack([-2 * cells, np.ones(len(cells), np.float32), last]).astype(np.float32)
+
+
+def _limits(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the largest mean squared error of a near duplicate of each image. Sums of integers are exact."""
+    numbers = images.reshape(len(images), -1).astype(np.float64)
+    variances = np.square(numbers).mean(axis=1) - np.square(numbers.mean(axis=1))
+    limits: NDArray[np.float64] = np.maximum(NEAR_SHARE * variances, NEAR_ERROR)
+    return limits
+
+
+def _mean_squared_errors(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
+    differences = some.astype(np.float64) - others
+    errors: NDArray[np.float64] = np.square(differences).reshape(len(some), -1).mean(axis=1)
     return errors
