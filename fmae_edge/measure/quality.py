@@ -32,13 +32,17 @@ class Quality:
 
 def measure_quality(originals: Array, reconstructions: Array) -> Quality:
     """Compare images with pixels in [0, 1] with their reconstructions."""
-    errors = mse_per_image(originals, reconstructions)
-    pooled = float(errors.mean())
+    return quality_of(mse_per_image(originals, reconstructions), ssim_per_image(originals, reconstructions))
+
+
+def quality_of(mse: NDArray[np.float64], ssim: NDArray[np.float64]) -> Quality:
+    """Return the quality of N images with these mean squared errors (N,) and similarities (N,)."""
+    pooled = float(mse.mean())
     return Quality(
         mse=pooled,
         psnr_pooled=psnr(pooled),
-        psnr_per_image=float(np.mean([psnr(error) for error in errors])),
-        ssim=float(ssim_per_image(originals, reconstructions).mean()),
+        psnr_per_image=float(np.mean([psnr(error) for error in mse])),
+        ssim=float(ssim.mean()),
     )
 
 
