@@ -15,6 +15,7 @@ from fmae_edge.evaluate.plots import MAX_CURVES, Curve
 from fmae_edge.evaluate.rate_points import (
     IMAGES_IN_ATLAS,
     OURS,
+    PACKINGS,
     Packing,
     Pixels,
     RatePoint,
@@ -27,7 +28,6 @@ from fmae_edge.evaluate.records import read_results, require_same_bundle, text
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
 
-PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
 # The bytes of codecs are compared at this PSNR: general codecs reach it, and the bundle can exceed it
 REFERENCE_DB = 22.0
 # The settings of a general codec end this many dB above the best quality of the bundle

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fmae_edge.evaluate.bjontegaard import RateDifference
-from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
+from fmae_edge.evaluate.evaluation import Evaluation
 from fmae_edge.evaluate.plots import plot_rate, psnr_window
+from fmae_edge.evaluate.rate_points import PACKINGS
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.atomic_write import refuse_existing, write_file
 from fmae_edge.runtime.errors import OutputError

@@ -28,6 +28,7 @@ from fmae_edge.runtime.engine.cpus import available_cpus
 
 Pixels = NDArray[np.uint8]
 Packing = Literal["single", "amortised"]
+PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
 
 OURS = "fmae-edge"
 ATLAS_SIDE = 10
