@@ -24,7 +24,7 @@ from fmae_edge.evaluate.rate_points import (
     measure_pca,
     measure_single,
 )
-from fmae_edge.evaluate.records import read_results, require_same_bundle, text
+from fmae_edge.evaluate.records import read_results, require_same_bundle, text, verdict_sentences
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
 
@@ -51,17 +51,24 @@ class CodecComparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All measured points of one bundle and of the other codecs, and the machine that measured them."""
+    """All measured points of one bundle and of the other codecs, and the machine that measured them.
+
+    `verdict` is the JSON of the verdict; evaluations of earlier versions have none.
+    """
 
     bundle_id: str
     machine: dict[str, Any]
     points: list[RatePoint]
+    verdict: dict[str, Any] | None = None
 
     @classmethod
     def from_record(cls, record: Any) -> "Evaluation":
         """Read the result of `to_record`. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         points = [RatePoint.from_record(point) for point in record["points"]]
-        return cls(text(record["bundle_id"]), read_machine(record["machine"]), points)
+        verdict = record.get("verdict")
+        if verdict is not None:
+            verdict_sentences(verdict)
+        return cls(text(record["bundle_id"]), read_machine(record["machine"]), points, verdict)
 
     def curve(self, codec: str, packing: Packing) -> Curve:
         """Return the lossy points of a codec, in ascending order of bytes.
@@ -129,6 +136,7 @@ class Evaluation:
                 for packing in PACKINGS
             },
             "reference_db": reference,
+            **({} if self.verdict is None else {"verdict": self.verdict}),
         }
 
 

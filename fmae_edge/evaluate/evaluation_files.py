@@ -8,6 +8,7 @@ from fmae_edge.evaluate.bjontegaard import RateDifference
 from fmae_edge.evaluate.evaluation import Evaluation
 from fmae_edge.evaluate.plots import plot_rate, psnr_window
 from fmae_edge.evaluate.rate_points import PACKINGS
+from fmae_edge.evaluate.records import verdict_sentences
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.atomic_write import refuse_existing, write_file
 from fmae_edge.runtime.errors import OutputError
@@ -18,7 +19,9 @@ RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
 def to_markdown(evaluation: Evaluation) -> str:
     """Return the comparison and all points as Markdown tables."""
     record = evaluation.to_record()
+    said = [] if evaluation.verdict is None else verdict_sentences(evaluation.verdict)
     lines = [
+        *(line for sentence in said for line in (sentence, "")),
         f"Bundle {evaluation.bundle_id}, on {', '.join(f'{n} {v}' for n, v in evaluation.machine.items())}.",
         "",
         "Bytes are those of files, headers included; PSNR is in dB; times are medians on one thread.",
