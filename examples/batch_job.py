@@ -22,7 +22,8 @@ from fmae_edge import Codec
 from fmae_edge.bulk.image_input import read_image
 from fmae_edge.bulk.run import Outcome, settle
 from fmae_edge.bulk.sources import Source, expand
-from fmae_edge.data.image_file import SUFFIXES, Fit
+from fmae_edge.data.image_conversion import Fit
+from fmae_edge.data.image_file import SUFFIXES
 from fmae_edge.runtime.atomic_write import write_file
 
 IMAGES_AT_ONCE = 64  # per task: one call for 64 images takes a fraction of the time of 64 calls
@@ -87,7 +88,7 @@ def main() -> int:
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--quality", type=int, choices=range(1, 10), default=5)
-    parser.add_argument("--fit", choices=["resize"])
+    parser.add_argument("--fit", choices=["resize", "crop", "pad"])
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     if not options.images.is_dir():

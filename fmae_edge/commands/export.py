@@ -1,12 +1,13 @@
 """`fmae-edge export`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from fmae_edge.commands.console import json_line, print_line, progress_bar, say
-from fmae_edge.commands.options import Data, Json, Run, integer_option
+from fmae_edge.commands.options import Json, Run, RunData, integer_option
 from fmae_edge.commands.parity import parity_table
 
 
@@ -18,7 +19,7 @@ def export(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the bundle. [default: the name of RUN]")
     ] = None,
-    data: Data = None,
+    data: RunData = None,
     no_rewrite: Annotated[
         bool, typer.Option("--no-rewrite", help="Keep the layers as trained, as a reference for parity and speed.")
     ] = False,
@@ -40,26 +41,28 @@ def export(
 ) -> None:
     """Turn a trained model into a bundle of ONNX graphs.
 
-    Makes int8 and float32 graphs and compares both with PyTorch on all test images. A bundle that fails a parity
-    gate is not written.
+    Makes int8 and float32 graphs and compares both with PyTorch on the test images of the run: those held out from
+    training, at most 10,000. A bundle that fails a parity gate is not written.
 
     Example: fmae-edge export runs/fashion-mnist -o bundle
     """
     import torch
 
-    from fmae_edge.data.fashion_mnist import load_fashion_mnist
+    from fmae_edge.data.image_data import find_image_data
     from fmae_edge.export.bundle_graphs import ExportOptions
     from fmae_edge.export.bundle_writer import export_bundle
+    from fmae_edge.export.image_samples import measured_sample, training_sample
     from fmae_edge.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(run)
-    images = load_fashion_mnist(data)
+    with progress_bar("reading images") as on_progress:
+        images = find_image_data(asdict(checkpoint.recipe), data or (), on_progress=on_progress)
     with progress_bar("parity") as on_progress:
         manifest, parity = export_bundle(
             run,
             checkpoint,
-            torch.from_numpy(images.train),
-            torch.from_numpy(images.test),
+            torch.from_numpy(training_sample(images.train)),
+            torch.from_numpy(measured_sample(images.held_out)),
             output,
             name or run.resolve().name,
             ExportOptions(not no_rewrite, int8_target, calibration, calibration_images),
