@@ -40,12 +40,17 @@ def measure_quality(originals: Images, reconstructions: Images) -> Quality:
     """
     parts = [(mse_per_image(*part), ssim_per_image(*part)) for part in _real_parts(originals, reconstructions)]
     errors, similarities = map(np.concatenate, zip(*parts, strict=True))
-    pooled = float(errors.mean())
+    return quality_of(errors, similarities)
+
+
+def quality_of(mse: NDArray[np.float64], ssim: NDArray[np.float64]) -> Quality:
+    """Return the quality of N images with these mean squared errors (N,) and similarities (N,)."""
+    pooled = float(mse.mean())
     return Quality(
         mse=pooled,
         psnr_pooled=psnr(pooled),
-        psnr_per_image=float(np.mean([psnr(error) for error in errors])),
-        ssim=float(similarities.mean()),
+        psnr_per_image=float(np.mean([psnr(error) for error in mse])),
+        ssim=float(ssim.mean()),
     )
 
 
