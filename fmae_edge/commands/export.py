@@ -42,8 +42,8 @@ def export(
     """Turn a trained model into a bundle of ONNX graphs.
 
     Makes int8 and float32 graphs and compares both with PyTorch on all test images, or on some of them if they are
-    large and many. A bundle that fails a parity gate is not written. Layers that would lose too much quality in int8
-    stay in float32.
+    large and many. A bundle that fails a parity gate is not written. Layers that would lose too much quality in
+    int8 stay in float32.
 
     Example: fmae-edge export runs/fashion-mnist -o bundle
     """

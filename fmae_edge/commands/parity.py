@@ -22,8 +22,8 @@ def parity(
 ) -> None:
     """Compare a bundle with PyTorch on test images.
 
-    Runs every graph at several batch sizes, with the optimisations of onnxruntime on and off: on all test images, or
-    on some of them if they are large and many. Exits with 1 if a parity gate fails.
+    Runs every graph at several batch sizes, with the optimisations of onnxruntime on and off: on all test images,
+    or on some of them if they are large and many. Exits with 1 if a parity gate fails.
 
     Example: fmae-edge parity runs/fashion-mnist bundle
     """
