@@ -56,8 +56,10 @@ def measure_each(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8
 
 def mse_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float64]:
     """Return the mean squared error of each of N images, (N,)."""
-    difference = originals.astype(np.float64) - reconstructions
-    errors: NDArray[np.float64] = np.square(difference).reshape(len(difference), -1).mean(axis=1)
+    errors = np.empty(len(originals))
+    for chunk in _chunks(originals.shape):
+        difference = originals[chunk].astype(np.float64) - reconstructions[chunk]
+        errors[chunk] = np.square(difference).reshape(len(difference), -1).mean(axis=1)
     return errors
 
 
@@ -82,11 +84,13 @@ def ssim_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float
     """
     if min(originals.shape[1:3]) < _SSIM_WINDOW:
         raise ValueError(f"SSIM needs images of at least 7x7, got {originals.shape[1:3]}")
-    at_once = max(1, _NUMBERS_AT_ONCE // math.prod(originals.shape[1:]))
-    chunks = range(0, len(originals), at_once)
-    return np.concatenate(
-        [_ssim(originals[at : at + at_once], reconstructions[at : at + at_once]) for at in chunks]
-    )
+    return np.concatenate([_ssim(originals[at], reconstructions[at]) for at in _chunks(originals.shape)])
+
+
+def _chunks(shape: tuple[int, ...]) -> list[slice]:
+    """Return slices of a stack that together are all of it, none with more numbers than bound memory."""
+    at_once = max(1, _NUMBERS_AT_ONCE // math.prod(shape[1:]))
+    return [slice(at, at + at_once) for at in range(0, shape[0], at_once)]
 
 
 def _ssim(original: Array, reconstruction: Array) -> NDArray[np.float64]:
