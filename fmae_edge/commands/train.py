@@ -126,7 +126,7 @@ class TrainingProgress:
     def on_step(self, step: "Step") -> None:
         """Move the bar."""
         details = f"loss {step.loss:.5f}  {step.psnr:.2f} dB {step.images_per_second:.0f} images/s"
-        self._update(step.step, step.steps, f"epoch {step.epoch}", details)
+        self._update(step.done, step.total, f"epoch {step.epoch}", details)
 
     def on_fit(self, done: int, total: int) -> None:
         """Move the bar while the prior is fitted; print when the fit begins and when it ends."""

@@ -32,13 +32,17 @@ class Quality:
 
 def measure_quality(originals: Array, reconstructions: Array) -> Quality:
     """Compare images with pixels in [0, 1] with their reconstructions."""
-    errors = mse_per_image(originals, reconstructions)
+    return quality_of(mse_per_image(originals, reconstructions), ssim_per_image(originals, reconstructions))
+
+
+def quality_of(errors: NDArray[np.float64], similarities: NDArray[np.float64]) -> Quality:
+    """Return the quality of N images from the results of `mse_per_image` and `ssim_per_image`, each (N,)."""
     pooled = float(errors.mean())
     return Quality(
         mse=pooled,
         psnr_pooled=psnr(pooled),
         psnr_per_image=float(np.mean([psnr(error) for error in errors])),
-        ssim=float(ssim_per_image(originals, reconstructions).mean()),
+        ssim=float(similarities.mean()),
     )
 
 
