@@ -46,7 +46,7 @@ def evaluate(
 
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
     from fmae_edge.evaluate.evaluation import evaluate as measure
-    from fmae_edge.evaluate.evaluation import prepare_results, to_markdown, write_results
+    from fmae_edge.evaluate.evaluation_files import prepare_results, to_markdown, write_results
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
 

@@ -108,7 +108,7 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
     recipe, metrics = record["training"]["recipe"], record["training"]["metrics"]
     rate = f", rate-distortion {recipe['rate_distortion']}" if recipe.get("rate_distortion") else ""
     parity = record["parity"]
-    verdict = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
+    gates = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
     size = f"{manifest.image_width}x{manifest.image_height}"
     facts = {
         "bundle": f"{manifest.name} ({manifest.bundle_id}), all files match their SHA-256",
@@ -117,7 +117,7 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
         "latents": f"{manifest.latent_size} values",
         "training": f"{len(metrics)} of {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
         f"lr {recipe['lr']}, seed {recipe['seed']}{rate}; test MSE {metrics[-1]['test_mse']:.5f}",
-        "parity": f"on {parity['images']} images: {verdict}",
+        "parity": f"on {parity['images']} images: {gates}",
         "runtime": f"fmae-edge {__version__}, onnxruntime {version('onnxruntime')}, numpy {version('numpy')}, "
         f"Python {platform.python_version()}",
         "made with": ", ".join(f"{tool} {release}" for tool, release in record["tools"].items()),
@@ -137,7 +137,8 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
             for name, each in record["rate"].items()
         ]
         tables.append(format_table(("one .fmae file of them", "bytes per image", "PSNR pooled", "SSIM"), rates))
-    return "\n\n".join([_lines(facts), *tables])
+    said = [printable(str(sentence)) for sentence in record.get("verdict", {}).get("sentences", ())]
+    return "\n\n".join([_lines(facts), *(["\n".join(said)] if said else []), *tables])
 
 
 def _lines(facts: Mapping[str, object]) -> str:

@@ -72,14 +72,27 @@ BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_B
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
 Fit = Annotated[
-    Literal["resize"] | None,
-    typer.Option(help="Resize images that do not have the size of the bundle. [default: refuse them]"),
+    Literal["resize", "crop", "pad"] | None,
+    typer.Option(
+        help="Change images that do not have the size of the bundle: stretch them, scale them to cover it and cut "
+        "out the centre, or scale them to fit inside and add black. [default: refuse them]"
+    ),
 ]
 Data = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
         help="Folder with the Fashion-MNIST files. [default: the Debian package, or a download]",
+        readable=False,
+    ),
+]
+RunData = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Images of the run: the inputs of fmae-edge train, or a folder with the files of its data set. May "
+        "be repeated. [default: those that training read, from the cache]",
         readable=False,
     ),
 ]

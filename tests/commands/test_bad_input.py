@@ -315,7 +315,7 @@ def test_training_options_are_named_as_they_were_typed(cli, tmp_path, option, va
         ("compress",),
         ("compress", "x.png", "--dtype", "float64"),
         ("compress", "x.png", "--precision", "fp16"),
-        ("compress", "x.png", "--fit", "crop"),
+        ("compress", "x.png", "--fit", "stretch"),
         ("compress", "x.png", "--no-such-option"),
         ("no-such-command",),
         ("compare",),

@@ -133,7 +133,7 @@ def test_export_refuses_a_parity_loss_unless_it_is_allowed(tmp_path, small_run, 
     assert "wrote bundle small" in capsys.readouterr().out
 
 
-def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
+def test_export_follows_its_options(tmp_path, small_run, monkeypatch, capsys):
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
     export(
         small_run,
@@ -145,7 +145,7 @@ def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
         allow_parity_loss=True,
     )
     record = read_bundle(tmp_path / "made").manifest.record["quantisation"]
-    layers = record.pop("layers")
+    layers, loss = record.pop("layers"), record.pop("int8_loss")
     expected = {"rewrite": False, "int8_target": "arm", "calibration": "percentile", "calibration_images": 40}
     assert record == expected
     assert [layer["name"] for layer in layers[4:]] == [
@@ -154,6 +154,10 @@ def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
         "decoder.conv2",
         "decoder.conv3",
     ]
+    assert loss["training_images"] == 100  # the other half calibrates
+    out = capsys.readouterr().out
+    assert f"int8 graphs: {loss['db']:.3f} dB lost on 100 training images, at most 0.04 wanted\n" in out
+    assert "stay in float32 (faster in float32): encoder.conv1 (" in out
     ops = [node.op_type for node in onnx.load(tmp_path / "made" / "decoder.fp32.onnx").graph.node]
     assert ops.count("ConvTranspose") == 3
 

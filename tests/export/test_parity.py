@@ -74,7 +74,21 @@ def test_optimisations_are_on_and_off(model, files, some, monkeypatch):
 
     monkeypatch.setattr("fmae_edge.export.parity.open_session", note)
     measure_parity(model, files, some[:2])
-    assert sorted(opened) == sorted((name, on) for name in files for on in (False, True) for _ in BATCHES)
+    assert sorted(opened) == sorted((name, on) for name in files for on in (False, True))
+
+
+def test_any_number_of_images_is_compared_in_parts_with_the_same_figures(model, files, some, monkeypatch):
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))  # 20 is a multiple of it
+    whole = measure_parity(model, files, some)
+    monkeypatch.setattr("fmae_edge.export.parity._NUMBERS_AT_ONCE", 20 * 28 * 28 + 5)
+    done = []
+    in_parts = measure_parity(model, files, some, lambda *progress: done.append(progress))
+    assert done == [(k, 12) for k in range(1, 13)]  # 3 parts of 4 comparisons
+    assert in_parts.images == whole.images == 60
+    assert in_parts.torch_psnr == whole.torch_psnr
+    for part, at_once in zip(in_parts.comparisons, whole.comparisons, strict=True):
+        assert dataclasses.astuple(part)[:3] == dataclasses.astuple(at_once)[:3]
+        assert dataclasses.astuple(part)[3:] == pytest.approx(dataclasses.astuple(at_once)[3:], rel=1e-5, abs=1e-9)
 
 
 def perturbed(content, name, factor):

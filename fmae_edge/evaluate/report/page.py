@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.evaluate.bench import Bench, run_bench
+from fmae_edge.evaluate.codec_settings import general_ladders
 from fmae_edge.evaluate.evaluation import Evaluation, evaluate
-from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
 from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
 from fmae_edge.evaluate.report import charts, data_uris
 from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map, map_latents
@@ -182,7 +182,8 @@ def make_report(
     }
     count = min(_IMAGES_COMPARED, len(images.test)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
     if evaluation is None and measured is not None and manifest.qualities is not None and count:
-        quick = [each for each in LOSSY_CODECS if each.name in ("JPEG", "WebP")]  # the others take minutes
+        shape = manifest.image_shape
+        quick = [each for each in general_ladders(shape) if each.name in ("JPEG", "WebP") and not each.lossless]
         with progress_bar("other codecs") as on_progress, threadpool_limits(1):  # times are those of one CPU
             codec = Codec(bundle, threads=1)
             evaluation = evaluate(codec, images.train, images.test[:count], 0, on_progress, quick)

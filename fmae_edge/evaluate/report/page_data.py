@@ -8,8 +8,8 @@ import numpy as np
 
 from fmae_edge import __version__
 from fmae_edge.evaluate.bench import Bench, describe_machine
-from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
-from fmae_edge.evaluate.rate_points import Packing
+from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.rate_points import PACKINGS, Packing
 from fmae_edge.evaluate.records import recorded_figures
 from fmae_edge.evaluate.report.latent_map import LatentMap
 from fmae_edge.evaluate.report.reconstructions import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
