@@ -80,7 +80,12 @@ def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
     except OSError as error:
         raise RunError(f"{run}: cannot be created ({error.strerror})") from None
     _write_json(run / CONFIG, dataclasses.asdict(config))
-    _write_json(run / RECIPE, dataclasses.asdict(recipe))
+    _write_json(run / RECIPE, recipe_record(recipe))
+
+
+def recipe_record(recipe: Recipe) -> dict[str, Any]:
+    """Return `recipe` as the JSON object of recipe.json, with tuples in place of its lists."""
+    return dataclasses.asdict(recipe)
 
 
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
@@ -151,9 +156,13 @@ def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, R
     for name, value in options.items():
         if value != (started := recorded[name]):
             raise ArgumentError(
-                name, f"is {value}, but the run was started with {started}; leave it out, or start a new run"
+                name, f"is {value}, but the run was started {_with(started)}; leave it out, or start a new run"
             )
     return config, recipe
+
+
+def _with(value: object) -> str:
+    return "without it" if value is None else f"with {value}"
 
 
 def load_checkpoint(run: Path) -> Checkpoint:

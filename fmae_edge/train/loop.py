@@ -133,7 +133,8 @@ def train(
     on_trained(state.metrics)
     if prior and not has_prior(run):
         latents = encode_all(model, train_images[:: prior_stride(len(train_images))])
-        save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit))
+        validation = encode_all(model, measured_images) if recipe.validation_images else None
+        save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit, validation))
     return state.metrics
 
 
