@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 READ = """
-import sys, time
+import resource, sys, time
 from pathlib import Path
 from fmae_edge.data.image_data import ImageSettings, load_image_data
 
@@ -28,7 +28,9 @@ if __name__ == "__main__":
     started = time.perf_counter()
     images = load_image_data([Path(sys.argv[1])], ImageSettings())
     seconds = time.perf_counter() - started
-    print(seconds, len(images.train), len(images.validation), len(images.held_out))
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(each.ru_utime + each.ru_stime for each in usage)
+    print(seconds, cpu, len(images.train), len(images.validation), len(images.held_out))
 """
 _SIDE, _FILES_PER_FOLDER = 32, 1000
 
@@ -43,10 +45,11 @@ def main() -> None:
         make_files(folder / "images", args.files)
         script = folder / "read.py"
         script.write_text(READ)
-        print("| run | seconds | files/s | memory of all processes, MB |\n| --- | ---: | ---: | ---: |")
+        print("| run | seconds | files/s | CPU seconds | memory of all processes, MB |")
+        print("| --- | ---: | ---: | ---: | ---: |")
         for run in ("first", "second"):
-            seconds, memory, counts = read(script, folder)
-            print(f"| {run} | {seconds:.2f} | {args.files / seconds:,.0f} | {memory / 1e6:.0f} |")
+            seconds, cpu, memory, counts = read(script, folder)
+            print(f"| {run} | {seconds:.2f} | {args.files / seconds:,.0f} | {cpu:.1f} | {memory / 1e6:.0f} |")
         print(f"{counts[0]} images for training, {counts[1]} for validation, {counts[2]} held out")
 
 
@@ -61,8 +64,8 @@ def make_files(folder: Path, count: int) -> None:
         coarse.resize((_SIDE, _SIDE)).save(inside / f"{index:06d}.png")
 
 
-def read(script: Path, folder: Path) -> tuple[float, int, list[int]]:
-    """Read the files in another process; return seconds, the most memory in bytes, and the numbers of images."""
+def read(script: Path, folder: Path) -> tuple[float, float, int, list[int]]:
+    """Read the files in another process; return seconds, CPU seconds, bytes of memory, and numbers of images."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     command = [sys.executable, str(script), str(folder / "images")]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -71,8 +74,8 @@ def read(script: Path, folder: Path) -> tuple[float, int, list[int]]:
             largest = max(largest, sum(map(resident, processes_below(process.pid))))
             time.sleep(0.05)
         assert process.stdout is not None
-        seconds, *counts = process.stdout.read().split()
-    return float(seconds), largest, [int(count) for count in counts]
+        seconds, cpu, *counts = process.stdout.read().split()
+    return float(seconds), float(cpu), largest, [int(count) for count in counts]
 
 
 def processes_below(pid: int) -> Iterator[int]:

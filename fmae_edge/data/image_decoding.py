@@ -93,6 +93,7 @@ def read_part(target: str | None, image_format: ImageFormat, numbered: tuple[int
     read = PartRead()
     row_bytes = int(np.prod(image_format.shape))
     channels = None if image_format.gray_is_assumed else image_format.channels
+    next_row = -1  # of the part, to which the file writes without a seek
     with Path(target or os.devnull).open("r+b") as file:
         for number, load in enumerate(_loaders(part, image_format, channels)):
             read.hashes.append(0)
@@ -103,7 +104,8 @@ def read_part(target: str | None, image_format: ImageFormat, numbered: tuple[int
                 read.kinds["left_out"] += 1
                 continue
             except (FmaeError, MemoryError) as error:
-                read.problems.append(str(error) or f"{part.paths[0]}: needs more memory than is available")
+                where = part.paths[number if part.rows is None else 0]
+                read.problems.append(str(error) or f"{where}: needs more memory than is available")
                 continue
             if image.ndim > len(image_format.shape):
                 read.with_colors += 1
@@ -112,8 +114,10 @@ def read_part(target: str | None, image_format: ImageFormat, numbered: tuple[int
             pixels = image.tobytes()
             # 0 marks an image that is not stored
             read.hashes[-1] = int.from_bytes(hashlib.sha256(pixels).digest()[:8], "big") or 1
-            file.seek((start + number) * row_bytes)
+            if number != next_row:
+                file.seek((start + number) * row_bytes)
             file.write(pixels)
+            next_row = number + 1
     return read
 
 
@@ -150,7 +154,7 @@ def read_image_file(path: str) -> bytes:
     """Return the content of an image file. Raises InputError if it cannot be read or is too large for an image."""
     most = max_image_bytes((1, 1), "resize")
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path and a buffer for each file are slow
             if (size := os.fstat(file.fileno()).st_size) > most:
                 raise InputError(f"{path}: has {size} bytes, more than the limit of {most} bytes")
             return file.read()

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
@@ -22,7 +22,9 @@ _PARTS_FOR_PROCESSES = 16  # fewer are read before other processes have started
 Result = TypeVar("Result")
 
 
-def in_processes(work: Callable[[tuple[int, ImagePart]], Result], parts: Sequence[ImagePart]) -> Iterator[Result]:
+def in_processes(
+    work: Callable[[tuple[int, ImagePart]], Result], parts: Sequence[ImagePart]
+) -> Generator[Result, None, None]:
     """Yield the result of `work`, given the number of images before a part and the part, for each part in order.
 
     With many parts, one process per CPU does the work. Raises DataError if one of them ends

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -226,12 +227,13 @@ def _read_in(
     with rows.open("wb") as file:
         file.truncate(total * row_bytes)
     read = PartRead()
-    for found in in_processes(partial(read_part, str(rows), image_format), parts):
-        read.add(found)
-        on_progress(len(read.hashes), total, "reading images")
-        _require_readable(len(read.problems), total, read.problems, allow_unreadable)
-        if read.with_colors:
-            break
+    with closing(in_processes(partial(read_part, str(rows), image_format), parts)) as results:
+        for found in results:
+            read.add(found)
+            on_progress(len(read.hashes), total, "reading images")
+            _require_readable(len(read.problems), total, read.problems, allow_unreadable)
+            if read.with_colors:
+                break
     return read
 
 
