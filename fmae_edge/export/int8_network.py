@@ -1,7 +1,7 @@
 """Quantise both halves of a network to int8, measure the loss, and choose the layers that stay in float32."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import onnx
@@ -47,7 +47,8 @@ class Int8Network:
         encoder = equalise(network.encoder, images)
         decoder = equalise([scale_dense_inputs(dense, latent_steps), *others], latents)
 
-        @cache  # one half stays the same while layers of the other are tried
+        # One half stays the same while layers of the other are tried. Steps of large images take up to 50 MB.
+        @lru_cache(maxsize=4)
         def steps(part: Part, stay_float: frozenset[str]) -> list[Int8Step]:
             if part == "encoder":
                 return quantise(encoder, images, pixels, target, method, stay_float)
