@@ -1,9 +1,9 @@
 """Measure how fast the files of a folder are read for training, and how much memory that takes.
 
 `python benchmarks/read_images.py` makes 100,000 PNG files of 32x32 in the folder for temporary files, which takes
-a minute and 400 MB, and reads them twice: once into an empty cache, and once again. Memory is the largest sum of the
-resident memory of all processes, in which pages that they share count several times. It is sampled from /proc, so
-this runs on Linux only.
+a minute and 400 MB, and reads them twice: once into an empty cache, and once again. Memory is the largest sum of
+the resident memory of all processes, in which pages that they share count several times. It is sampled from /proc,
+so this runs on Linux only.
 """
 
 import argparse

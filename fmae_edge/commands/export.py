@@ -1,8 +1,9 @@
 """`fmae-edge export`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -42,7 +43,8 @@ def export(
     """Turn a trained model into a bundle of ONNX graphs.
 
     Makes int8 and float32 graphs and compares both with PyTorch on the test images of the run: those held out from
-    training, at most 10,000. A bundle that fails a parity gate is not written.
+    training, at most 10,000. Layers that would lose too much quality in int8 stay in float32. A bundle that fails
+    a parity gate is not written.
 
     Example: fmae-edge export runs/fashion-mnist -o bundle
     """
@@ -73,9 +75,25 @@ def export(
     sizes = {file_name: entry.size for file_name, entry in manifest.files.items()}
     if json:
         record = {"output": str(output), "name": manifest.name, "bundle_id": manifest.bundle_id}
-        print_line(json_line({**record, "files": sizes, "parity": parity.to_record()}))
+        quantisation = manifest.record["quantisation"]
+        figures = {"quantisation": quantisation, "parity": parity.to_record()}
+        print_line(json_line({**record, "files": sizes, **figures}))
         return
-    print_line(
-        "\n".join([parity_table(parity), *(f"{output / file}  {size} bytes" for file, size in sizes.items())])
-    )
+    lines = [parity_table(parity), *_precisions(manifest.record["quantisation"])]
+    print_line("\n".join([*lines, *(f"{output / file}  {size} bytes" for file, size in sizes.items())]))
     say(f"wrote bundle {manifest.name} ({manifest.bundle_id}) to {output}")
+
+
+def _precisions(quantisation: Mapping[str, Any]) -> list[str]:
+    """Return lines about the int8 graphs: what they lose, and which of their layers are not in int8."""
+    loss, layers = quantisation["int8_loss"], quantisation["layers"]
+    lines = [
+        f"int8 graphs: {loss['db']:.3f} dB lost on {loss['training_images']} training images, "
+        f"at most {loss['limit_db']} wanted"
+    ]
+    for reason in dict.fromkeys(layer["reason"] for layer in layers if layer["reason"]):
+        names = [
+            f"{layer['name']} ({layer['loss_db']:.3f} dB in int8)" for layer in layers if layer["reason"] == reason
+        ]
+        lines.append(f"stay in float32 ({reason}): {', '.join(names)}")
+    return lines

@@ -104,8 +104,17 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
     import platform
     from importlib.metadata import version
 
+    from fmae_edge.model.chosen_epoch import chosen_epoch
+
     record = manifest.record
     recipe, metrics = record["training"]["recipe"], record["training"]["metrics"]
+    kept = chosen_epoch(metrics)
+    error = f"test MSE {kept['test_mse']:.5f}" if "test_mse" in kept else f"validation MSE {kept['val_mse']:.5f}"
+    epochs = f"{len(metrics)} of {recipe['epochs']} epochs"
+    if recipe["epochs"] is None:
+        epochs = f"{len(metrics)} epochs in {recipe['minutes']:g} minutes"
+    if kept is not metrics[-1]:
+        epochs += f", kept epoch {kept['epoch']}"
     rate = f", rate-distortion {recipe['rate_distortion']}" if recipe.get("rate_distortion") else ""
     parity = record["parity"]
     gates = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
@@ -115,8 +124,8 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
         "in": path,
         "images": f"{size}, {manifest.image_channels} channel(s)",
         "latents": f"{manifest.latent_size} values",
-        "training": f"{len(metrics)} of {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
-        f"lr {recipe['lr']}, seed {recipe['seed']}{rate}; test MSE {metrics[-1]['test_mse']:.5f}",
+        "training": f"{epochs}, batch {recipe['batch_size']}, "
+        f"lr {recipe['lr']}, seed {recipe['seed']}{rate}; {error}",
         "parity": f"on {parity['images']} images: {gates}",
         "runtime": f"fmae-edge {__version__}, onnxruntime {version('onnxruntime')}, numpy {version('numpy')}, "
         f"Python {platform.python_version()}",

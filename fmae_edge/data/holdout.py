@@ -19,11 +19,8 @@ from numpy.typing import NDArray
 NEAR_SHARE = 0.01  # of the variance
 NEAR_ERROR = 255**2 / 10**4
 _VALIDATION_SHARE, _MOST_VALIDATION = 20, 2000  # one in 20 of the training images, and at most so many
-_GRID, _FINEST_GRID, _CELL = (
-    8,
-    32,
-    8,
-)  # cells per side of the small images that are compared first, and their pixels
+# Cells per side of the small images that are compared first, and pixels per side of a cell of a large image
+_GRID, _FINEST_GRID, _CELL = 8, 32, 8
 _IMAGES_AT_ONCE, _HELD_AT_ONCE, _NUMBERS_AT_ONCE = 2048, 512, 1 << 22
 _ROUNDING = 1.0  # of a float32 product: as a squared error, far below any that matters
 

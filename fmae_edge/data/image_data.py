@@ -96,21 +96,24 @@ def find_image_data(
     record = recipe.get("data")
     if record is None:
         return _fashion_mnist(_only_folder(data, FASHION_MNIST))
-    name, kept = record["name"], record["settings"]
-    settings = ImageSettings(tuple(kept["size"]), kept["channels"], kept["fit"], kept["holdout"])
-    is_named = bool(record.get("is_data_set"))
+    try:
+        name, kept, is_named = record["name"], record["settings"], bool(record.get("is_data_set"))
+        settings = ImageSettings(tuple(kept["size"]), kept["channels"], kept["fit"], kept["holdout"])
+        last = kept.get("holdout_paths", 0)
+        stored = _stored(recipe)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"the run has no valid record of its data ({error!r})") from None
     if is_named and name == FASHION_MNIST and _keeps_fashion_mnist(settings):
         again = _fashion_mnist(_only_folder(data, name))
         _require_same(again, recipe)
         return again
-    if (stored := _stored(recipe)) is not None:
+    if stored is not None:
         return _image_data(stored, dict(record), [])
     if is_named:
         again = load_image_data([name], settings, named_folder=_only_folder(data, name), on_progress=on_progress)
     elif not data:
         raise DataError(f"the images of the run ({name}) are no longer in the cache; {_SEE_DATA}")
     else:
-        last = kept.get("holdout_paths", 0)
         if last >= len(data):
             raise DataError(
                 f"the run had the images of {last} paths held out; name with --data those for training, then these"
@@ -174,6 +177,8 @@ def _read_named(name: str, settings: ImageSettings, folder: Path | None, on_prog
 
     read = read_images(state, make_parts, settings, False, on_progress)
     read.record.update(name=name, is_data_set=True)
+    if name == "emnist":
+        read.notes.insert(0, 'the split "balanced" of EMNIST, turned upright')
     return read
 
 

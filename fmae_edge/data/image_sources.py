@@ -1,5 +1,6 @@
 """Find the images that a person names: folders, image files, lists of paths, and arrays in .npy or .npz files."""
 
+import math
 import os
 import stat
 import zipfile
@@ -145,13 +146,13 @@ def stored_arrays(path: str) -> list[StoredArray]:
     try:
         if path.lower().endswith(".npy"):
             with Path(path).open("rb") as file:
-                found = {"": _header(file)}
+                found = {"": _header(file, os.fstat(file.fileno()).st_size)}
         else:
             with zipfile.ZipFile(path) as archive:
                 found = {}
-                for name in archive.namelist():
-                    with archive.open(name) as member:
-                        found[name] = _header(member)
+                for each in archive.infolist():
+                    with archive.open(each) as member:
+                        found[each.filename] = _header(member, each.file_size)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: not an array that numpy has saved, or damaged ({error})") from None
     arrays = [
@@ -166,10 +167,13 @@ def stored_arrays(path: str) -> list[StoredArray]:
     return arrays
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    """Return shape and dtype of an array in a file of `size` bytes. Raises ValueError if it is truncated."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(file)
+    if size < file.tell() + math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"it has {size} bytes, too few for {dtype} {shape}")
     return shape, dtype
 
 

@@ -165,6 +165,7 @@ NUMBERS = [
     ("train", "--epochs"),
     ("train", "--batch-size"),
     ("train", "--seed"),
+    ("train", "--latent"),
     ("export", "--calibration-images", "run", "-o", "made"),
     ("bench", "--rounds"),
     ("evaluate", "--effort"),
