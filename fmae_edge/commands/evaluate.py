@@ -44,7 +44,7 @@ def evaluate(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Measure bytes and quality of a bundle and of other codecs, and judge the bundle.
+    """Measure bytes and quality of a bundle and of other codecs.
 
     The other codecs are PNG, JPEG, WebP, AVIF, JPEG XL and PCA transform coding. All codecs get the same images,
     which were held out from the training, as single files and with 100 images per file, and the bytes are those of

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fmae_edge.evaluate.bench import describe_machine, read_machine
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
@@ -192,23 +193,24 @@ def evaluate(
         done += steps
         on_progress(done, total)
 
-    for quality, each in settings:
-        add(measure_bundle(codec, quality, each, test_images))
-    enough = max(point.quality.psnr_pooled for point in points) + _ABOVE_OURS
-    for fitted in pca:
-        add(measure_pca(fitted, test_images))
-    for ladder in ladders:
-        before = -math.inf
-        for number, other in enumerate(ladder.rungs, 1):
-            measured = [measure_single(other, test_images)]
-            if len(test_images) >= IMAGES_IN_ATLAS:
-                measured.append(measure_amortised(other, test_images))
-            reached = min(point.quality.psnr_pooled for point in measured)
-            if number >= ladder.fewest and (reached >= enough or reached - before < _LEAST_GAIN):
-                add(measured, 1 + len(ladder.rungs) - number)
-                break
-            add(measured)
-            before = reached
+    with threadpool_limits(1):  # the many small products of the prior are slower with two
+        for quality, each in settings:
+            add(measure_bundle(codec, quality, each, test_images))
+        enough = max(point.quality.psnr_pooled for point in points) + _ABOVE_OURS
+        for fitted in pca:
+            add(measure_pca(fitted, test_images))
+        for ladder in ladders:
+            before = -math.inf
+            for number, other in enumerate(ladder.rungs, 1):
+                measured = [measure_single(other, test_images)]
+                if len(test_images) >= IMAGES_IN_ATLAS:
+                    measured.append(measure_amortised(other, test_images))
+                reached = min(point.quality.psnr_pooled for point in measured)
+                if number >= ladder.fewest and (reached >= enough or reached - before < _LEAST_GAIN):
+                    add(measured, 1 + len(ladder.rungs) - number)
+                    break
+                add(measured)
+                before = reached
     return Evaluation(codec.manifest.bundle_id, describe_machine(), points)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fmae_edge.evaluate.bjontegaard import RateDifference
 from fmae_edge.evaluate.evaluation import Evaluation
 from fmae_edge.evaluate.plots import plot_rate, psnr_window
-from fmae_edge.evaluate.rate_points import PACKINGS
+from fmae_edge.evaluate.rate_points import OURS, PACKINGS
 from fmae_edge.evaluate.records import verdict_sentences
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.atomic_write import refuse_existing, write_file
@@ -100,4 +100,4 @@ def write_results(evaluation: Evaluation, paths: Sequence[Path], force: bool) ->
         for packing in PACKINGS
     )
     # The plot comes last, because it can be drawn again from the record
-    write_file(plot, plot_to_png(plot_rate(single, amortised, psnr_window([*single[:1], *amortised[:1]]))), force)
+    write_file(plot, plot_to_png(plot_rate(single, amortised, psnr_window([*single, *amortised], OURS))), force)

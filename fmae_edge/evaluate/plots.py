@@ -23,7 +23,7 @@ TITLES = ("one image per file", "headers amortised over 100 images")
 _PSNR = "PSNR in dB, pooled over all images"
 # The window of Fashion-MNIST, which other images have too if their curves fit in it
 _BYTES_WINDOW = (4.0, 500.0)
-_BELOW_OURS, _ABOVE_OURS = 4, 3  # dB
+_BELOW_OURS, _ABOVE_OURS, _BEYOND_OTHERS = 4, 3, 2  # dB
 _POINTS_PER_INCH = 72
 _POINTS_PER_LINE = 200
 _ANCHOR_EVERY = 5
@@ -42,12 +42,17 @@ class Curve:
     points: Sequence[Point]
 
 
-def psnr_window(ours: Sequence[Curve]) -> tuple[float, float]:
-    """Return the PSNR range in dB to plot around the curves of a bundle."""
-    levels = [psnr for curve in ours for _, psnr in curve.points]
-    if not levels:
+def psnr_window(curves: Sequence[Curve], name: str) -> tuple[float, float]:
+    """Return the PSNR range in dB to plot: around the curves of a bundle, with the low end of all other curves.
+
+    `name` is that of the curves of the bundle.
+    """
+    ours = [psnr for curve in curves if curve.name == name for _, psnr in curve.points]
+    if not ours:
         return 17.0, 27.0
-    return float(np.floor(min(levels))) - _BELOW_OURS, float(np.ceil(max(levels))) + _ABOVE_OURS
+    lowest = [min(psnr for _, psnr in curve.points) for curve in curves if curve.points]
+    low = max(np.floor(min(lowest)), np.floor(min(ours)) - _BELOW_OURS)
+    return float(low), float(max(np.ceil(max(ours)) + _ABOVE_OURS, np.ceil(max(lowest)) + _BEYOND_OTHERS))
 
 
 def _bytes_window(curves: Sequence[Curve], psnr_range: tuple[float, float]) -> tuple[float, float]:

@@ -52,7 +52,7 @@ def _bundle(manifest: Manifest) -> dict[str, Any]:
         "height": manifest.image_height,
         "width": manifest.image_width,
         "channels": manifest.image_channels,
-        "pixels": math.prod(manifest.image_shape),
+        "pixels": manifest.image_height * manifest.image_width,
         "latent_size": manifest.latent_size,
         "has_prior": manifest.qualities is not None,
         "files": [{"name": name, "bytes": entry.size} for name, entry in manifest.files.items()],
