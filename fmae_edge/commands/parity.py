@@ -82,6 +82,12 @@ def parity_table(parity: "Parity") -> str:
     merged = merge_equal_rows(rows, ("batch", "optimised"))
     return (
         f"{format_table(list(rows[0]), [list(row.values()) for row in merged])}\n"
-        f"{parity.images} images; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
+        f"{_images(parity)}; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
         "shares of their range, pixels lie in [0, 1]."
     )
+
+
+def _images(parity: "Parity") -> str:
+    if parity.images == parity.held_out_images:
+        return f"{parity.images} images"
+    return f"{parity.images} of {parity.held_out_images} images"

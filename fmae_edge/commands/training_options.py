@@ -158,7 +158,7 @@ class TrainingOptions:
         from fmae_edge.model import default_recipe as rules
 
         batch_size = self.batch_size or rules.default_batch_size(len(images.train))
-        rate = rules.default_rate_distortion(config.height, config.width, config.image_channels)
+        rate = rules.default_rate_distortion(config)
         return self.recipe_for_seed(
             batch_size=batch_size,
             epochs=rules.default_epochs(len(images.train), batch_size),

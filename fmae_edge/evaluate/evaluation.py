@@ -10,6 +10,7 @@ import numpy as np
 from fmae_edge.evaluate.bench import describe_machine, read_machine
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
 from fmae_edge.evaluate.codec_settings import Ladder, general_ladders
+from fmae_edge.evaluate.image_choice import with_at_most
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
 from fmae_edge.evaluate.plots import MAX_CURVES, Curve
 from fmae_edge.evaluate.rate_points import (
@@ -180,7 +181,7 @@ def evaluate(
     settings = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
     ladders = general_ladders(test_images.shape[1:]) if ladders is None else ladders
     has_pca = math.prod(test_images.shape[1:]) <= MAX_PCA_NUMBERS
-    pca = fit_pca_codecs(evenly(train_images, _MOST_FITTED)) if has_pca else []
+    pca = fit_pca_codecs(with_at_most(train_images, _MOST_FITTED)) if has_pca else []
     total = len(settings) + len(pca) + sum(len(ladder.rungs) for ladder in ladders)
     points: list[RatePoint] = []
     done = 0
@@ -209,14 +210,6 @@ def evaluate(
             add(measured)
             before = reached
     return Evaluation(codec.manifest.bundle_id, describe_machine(), points)
-
-
-def evenly(images: Pixels, numbers: int) -> Pixels:
-    """Return all images (N, height, width[, 3]), or as many at equal distances as have so many numbers."""
-    count = max(numbers // math.prod(images.shape[1:]), 1)
-    if len(images) <= count:
-        return images
-    return images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
 
 
 def bytes_at(points: Sequence[tuple[float, float]], psnr: float) -> float | None:

@@ -17,11 +17,10 @@ RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
 
 
 def to_markdown(evaluation: Evaluation) -> str:
-    """Return the comparison and all points as Markdown tables."""
+    """Return the comparison and all points as Markdown tables, and then the verdict."""
     record = evaluation.to_record()
     said = [] if evaluation.verdict is None else verdict_sentences(evaluation.verdict)
     lines = [
-        *(line for sentence in said for line in (sentence, "")),
         f"Bundle {evaluation.bundle_id}, on {', '.join(f'{n} {v}' for n, v in evaluation.machine.items())}.",
         "",
         "Bytes are those of files, headers included; PSNR is in dB; times are medians on one thread.",
@@ -59,6 +58,7 @@ def to_markdown(evaluation: Evaluation) -> str:
             f"{point.decode_ms:.3f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [line for sentence in said for line in ("", sentence)]
     return "\n".join(lines) + "\n"
 
 

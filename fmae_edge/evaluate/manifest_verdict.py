@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fmae_edge.runtime.atomic_write import write_file
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, MAX_MANIFEST_BYTES, read_bundle
 from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME, manifest_checksum
 from fmae_edge.runtime.errors import OutputError
 
@@ -13,8 +13,9 @@ from fmae_edge.runtime.errors import OutputError
 def keep_verdict(bundle: Path, bundle_id: str, verdict: dict[str, Any]) -> None:
     """Write `verdict` to the record in the manifest of the bundle in a folder, with a new checksum.
 
-    The file is replaced at once; all other fields stay, and with them the bundle id. Raises OutputError if it cannot
-    be written, if the folder now has another bundle, or if it is the built-in bundle; BundleError if it is damaged.
+    The file is replaced at once. All other fields stay, and with them the bundle id. Raises OutputError if it
+    cannot be written, if the folder now has another bundle, or if it is the built-in one; BundleError if it is
+    damaged.
     """
     if bundle.resolve() == DEFAULT_BUNDLE.resolve():
         raise OutputError(f"{bundle}: is the built-in bundle, which is not changed")
@@ -25,4 +26,7 @@ def keep_verdict(bundle: Path, bundle_id: str, verdict: dict[str, Any]) -> None:
     content = json.loads(path.read_bytes())
     content["record"]["verdict"] = verdict
     content["checksum"] = manifest_checksum(content)
-    write_file(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), force=True)
+    changed = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+    if len(changed) > MAX_MANIFEST_BYTES:
+        raise OutputError(f"{path}: would have more than {MAX_MANIFEST_BYTES} bytes with the verdict")
+    write_file(path, changed, force=True)

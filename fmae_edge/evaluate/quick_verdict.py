@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fmae_edge.evaluate.advantage import Point
 from fmae_edge.evaluate.codec_settings import Ladder, general_ladders
-from fmae_edge.evaluate.evaluation import evenly
+from fmae_edge.evaluate.image_choice import with_at_most
 from fmae_edge.evaluate.rate_points import measure_single
 from fmae_edge.evaluate.verdict import Curves, Verdict, judge
 
@@ -31,7 +31,7 @@ def judge_quickly(
     only up to the quality of the model.
     """
     shape = images.shape[1:]
-    chosen = evenly(images, min(_MOST_IMAGES * math.prod(shape), _MOST_NUMBERS))
+    chosen = with_at_most(images, min(_MOST_IMAGES * math.prod(shape), _MOST_NUMBERS))
     enough = max((psnr for _, psnr in ours), default=-math.inf)
     ladders = [each for each in general_ladders(shape) if each.name in _CODECS and not each.lossless]
     others: dict[str, list[Point]] = {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.evaluate.image_choice import at_equal_distances
 from fmae_edge.measure.quality import mse_per_image, psnr
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
@@ -77,8 +78,7 @@ def measure_training_gap(
     if not count:
         return None
     (train, train_bytes), (held, held_bytes) = (
-        _errors(codec, images[np.linspace(0, len(images) - 1, count).astype(np.int64)], quality)
-        for images in (train_images, held_out)
+        _errors(codec, at_equal_distances(images, count), quality) for images in (train_images, held_out)
     )
     if not train.mean() or not held.mean():
         return None

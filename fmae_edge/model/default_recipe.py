@@ -2,6 +2,7 @@
 
 import math
 
+from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.recipe import PriorFit
 
 _STEPS = 20_000
@@ -9,6 +10,8 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 300
 _STEPS_PER_EPOCH = 20
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 256
 _FEWEST_FIT_STEPS, _IMAGES_PER_FIT_STEP = 1000, 3
+_LAMBDA_PER_DENSITY = 0.008
+_SMALLEST_LAMBDA, _LARGEST_LAMBDA = 1e-6, 0.1
 
 
 def default_batch_size(images: int) -> int:
@@ -28,9 +31,16 @@ def default_epochs(images: int, batch_size: int) -> int:
     return min(max(round(_STEPS / steps_per_epoch), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
-def default_rate_distortion(height: int, width: int, image_channels: int) -> float:  # noqa: ARG001
-    """Return lambda, the weight of the distortion, for images of these sizes."""
-    return 0.01
+def default_rate_distortion(config: ModelConfig) -> float:
+    """Return lambda, the weight of the distortion: 0.008 times the number of latents per pixel.
+
+    At the optimum, the error that quantisation adds is proportional to the latents per pixel divided by lambda. A
+    large lambda wastes the qualities: all are as good as the model can be. Measured on 10,000 emoji of 32x32 RGB
+    with 128 latents, the nine qualities lie within 0.8 dB at a lambda of 0.01, 2.5 dB at 0.0015, and 3.4 dB at
+    0.0006, with about the same bytes at equal PSNR. This rule gives 0.001 for them.
+    """
+    density = config.latent_size / (config.height * config.width)
+    return min(max(_LAMBDA_PER_DENSITY * density, _SMALLEST_LAMBDA), _LARGEST_LAMBDA)
 
 
 def default_prior_fit(images: int) -> PriorFit:

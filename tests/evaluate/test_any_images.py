@@ -9,8 +9,9 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.evaluate import evaluation as module
 from fmae_edge.evaluate.codec_settings import Ladder, general_ladders
-from fmae_edge.evaluate.evaluation import evaluate, evenly
+from fmae_edge.evaluate.evaluation import evaluate
 from fmae_edge.evaluate.general_codecs import GeneralCodec
+from fmae_edge.evaluate.image_choice import count_to_measure, with_at_most
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
 from fmae_edge.evaluate.rate_points import from_atlases, measure_amortised, measure_single, to_atlases
 from fmae_edge.measure.quality import measure_quality
@@ -118,8 +119,32 @@ def test_chunks_do_not_change_the_result(many, at_once, monkeypatch):
 
 def test_images_are_chosen_at_equal_distances():
     images = np.arange(100, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
-    assert evenly(images, 10**6) is images
-    chosen = evenly(images, 34 * 64)[:, 0, 0]
+    assert with_at_most(images, 10**6) is images
+    chosen = with_at_most(images, 34 * 64)[:, 0, 0]
     assert len(chosen) == 34
     assert (chosen[0], chosen[-1]) == (0, 99)
     assert set(np.diff(chosen.astype(int))) == {3}
+
+
+OWN = {"data": {"name": "fashion-mnist"}}  # a folder may have this name
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shape", "most", "expected"),
+    [
+        ({}, (10_000, 28, 28), None, 10_000),
+        ({"data": {"name": "fashion-mnist", "is_data_set": True}}, (10_000, 28, 28), None, 10_000),
+        (OWN, (10_000, 32, 32), None, 1900),
+        (OWN, (10_000, 32, 32, 3), None, 1900),
+        (OWN, (10_000, 32, 32, 3), 5000, 5000),
+        (OWN, (10_000, 32, 32, 3), 5099, 5000),
+        (OWN, (730, 32, 32), 1000, 700),
+        (OWN, (10_000, 8, 8), None, 10_000),
+        (OWN, (10_000, 256, 256, 3), None, 100),
+        (OWN, (99, 32, 32), None, 99),
+        (OWN, (120, 32, 32), 60, 60),
+    ],
+)
+def test_the_number_of_images_follows_from_their_pixels(recipe, shape, most, expected):
+    held_out = np.broadcast_to(np.uint8(0), shape)
+    assert count_to_measure(recipe, held_out, most) == expected

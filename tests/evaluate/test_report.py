@@ -6,14 +6,12 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.evaluate.bench import describe_machine
 from fmae_edge.evaluate.evaluation import Evaluation, read_evaluation
 from fmae_edge.evaluate.records import recorded_figures
@@ -342,9 +340,7 @@ def test_rgb_images_are_measured_and_shown_in_colour(rgb_bundle):
     def progress_bar(_):
         yield lambda *_: None
 
-    found, page = make_report(
-        rgb_bundle, manifest, FashionMnist(images, images, Path("rgb")), None, bench, progress_bar
-    )
+    found, page = make_report(rgb_bundle, manifest, images, images, None, bench, progress_bar)
     assert found["measured"]["images"] == 95
     assert np.shape(found["measured"]["error_map"]["mean_absolute"]) == (26, 20)
     assert found["rate"] is None  # fewer images than an atlas has

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from fmae_edge.model.config import ModelConfig, default_config
 from fmae_edge.model.default_recipe import (
     default_batch_size,
     default_epochs,
@@ -42,7 +43,15 @@ def test_more_images_never_get_smaller_batches_or_more_epochs():
 
 def test_the_defaults_are_valid():
     for images in (200, 5_000, 10**7):
-        Recipe(rate_distortion=default_rate_distortion(8, 256, 3), prior_fit=default_prior_fit(images))
+        Recipe(prior_fit=default_prior_fit(images))
+    for config in (ModelConfig(8, 8, 3, 16383), ModelConfig(256, 256, 1, 1), default_config(32, 32, 3)):
+        Recipe(rate_distortion=default_rate_distortion(config))
+
+
+def test_lambda_is_proportional_to_the_latents_per_pixel():
+    assert default_rate_distortion(default_config(32, 32, 3)) == pytest.approx(0.001)
+    assert default_rate_distortion(ModelConfig(64, 32, 3, 128)) == pytest.approx(0.0005)
+    assert default_rate_distortion(ModelConfig(32, 32, 1, 64)) == pytest.approx(0.0005)
 
 
 def test_small_sets_fit_their_prior_in_fewer_steps_than_the_seed():
