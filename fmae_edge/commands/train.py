@@ -11,6 +11,7 @@ from fmae_edge.commands.training_options import (
     ImageOptions,
     TrainingOptions,
     named_or_path,
+    require_same_name,
     run_folder,
     usage_errors,
 )
@@ -200,7 +201,7 @@ def train(
 
     from fmae_edge.data.image_data import find_image_data, load_image_data
     from fmae_edge.model.autoencoder import Autoencoder
-    from fmae_edge.model.checkpoint import load_checkpoint, recipe_record, start_run
+    from fmae_edge.model.checkpoint import load_checkpoint, recipe_record, require_new, start_run
     from fmae_edge.train.device import resolve_device
     from fmae_edge.train.held_out import measure_held_out
     from fmae_edge.train.loop import train as train_model
@@ -211,11 +212,13 @@ def train(
         config, recipe = options.resume(run)
         if recipe.data is not None:
             image_options.require_same(recipe.data["settings"])
+        require_same_name(given, recipe)
         again = [each for each in given if isinstance(each, Path)]
         again += [*image_options.holdout_paths, *([data] if data else [])]
         with console.progress_bar("reading images") as on_read:
             images = find_image_data(recipe_record(recipe), again, on_progress=on_read)
     else:
+        require_new(run)
         with console.progress_bar("reading images") as on_read, usage_errors():
             images = load_image_data(
                 given,

@@ -206,6 +206,14 @@ def named_or_path(text: str) -> str | Path:
     return text if text in DATA_SETS else Path(text)
 
 
+def require_same_name(inputs: Sequence[str | Path], recipe: "Recipe") -> None:
+    """Raise UsageError if the inputs are the name of another data set than that of a run that continues."""
+    started = _DEFAULT_RUN if recipe.data is None else recipe.data["name"]
+    for name in inputs:
+        if isinstance(name, str) and name != started:
+            _refuse("DATA", name, started)
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)

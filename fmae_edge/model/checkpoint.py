@@ -73,14 +73,19 @@ class Progress:
 
 def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
     """Create folder `run` with the config and the recipe. Raises RunError if it is not empty, or not writable."""
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise RunError(f"{run}: already exists; continue with --resume, or choose another folder with -o")
+    require_new(run)
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{run}: cannot be created ({error.strerror})") from None
     _write_json(run / CONFIG, dataclasses.asdict(config))
     _write_json(run / RECIPE, recipe_record(recipe))
+
+
+def require_new(run: Path) -> None:
+    """Raise RunError if `run` exists and is not an empty folder."""
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise RunError(f"{run}: already exists; continue with --resume, or choose another folder with -o")
 
 
 def recipe_record(recipe: Recipe) -> dict[str, Any]:

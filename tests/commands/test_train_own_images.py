@@ -103,6 +103,7 @@ def test_a_run_is_resumed_without_naming_its_images(cli, tmp_path, photos):
         (("--color", "rgb"), "--color is rgb, but the run was started with gray"),
         (("--holdout", "0.2"), "--holdout is 0.2, but the run was started with 0.1"),
         (("--fit", "pad"), "--fit is pad, but the run was started without it"),
+        (("mnist",), "DATA is mnist, but the run was started with photos"),
         (("--mse",), "--mse is set, but the run was started with --rate-distortion 0.01"),
     ],
 )
@@ -165,6 +166,12 @@ def test_sizes_that_do_not_fit_the_images_are_refused(cli, tmp_path, photos):
         assert done.returncode == 2
         assert done.stderr.startswith(f"fmae-edge: {sentence}")
         assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_exists_is_refused_before_images_are_read(cli, started):
+    done = cli("train", "nowhere", "-o", started)
+    assert done.returncode == 1
+    assert "already exists; continue with --resume" in done.stderr
 
 
 def test_missing_images_are_one_sentence(cli, tmp_path):

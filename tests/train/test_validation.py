@@ -20,6 +20,7 @@ from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import ImageSet, PriorFit, Recipe
 from fmae_edge.train import measurement
+from fmae_edge.train.augment import augment_batch
 from fmae_edge.train.early_stop import stops_early
 from fmae_edge.train.loop import train
 from fmae_edge.train.measurement import measure_model, measure_rate_distortion
@@ -100,6 +101,19 @@ def test_a_run_keeps_the_model_and_the_prior_of_its_best_epoch(tmp_path, tensors
     assert weights[1] == (tmp_path / "short" / MODEL).read_bytes()
     second = load_progress(tmp_path / "short").tensors
     assert all(torch.equal(tensor, second[f"prior.{name}"]) for name, tensor in priors[0].items())
+
+
+def test_each_epoch_changes_its_images_in_its_own_way(tmp_path, tensors, recipe, monkeypatch):
+    seeds = []
+
+    def follow(pixels, augment, generator):
+        seeds.append((augment, generator.initial_seed()))
+        return augment_batch(pixels, augment, generator)
+
+    monkeypatch.setattr("fmae_edge.train.loop.augment_batch", follow)
+    run_once(tmp_path / "run", tensors, recipe)
+    assert len(set(seeds)) == recipe.epochs
+    assert {augment for augment, _ in seeds} == {"shift"}
 
 
 def test_the_metrics_are_of_validation_images_only(tmp_path, tensors, recipe):
