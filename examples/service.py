@@ -5,12 +5,16 @@
     curl --data-binary @samples/bag.png -o bag.fmae 'localhost:8000/compress?quality=7'
     curl --data-binary @bag.fmae -o bag.png localhost:8000/decompress
 
+With FMAE_EDGE_BUNDLE=FOLDER it serves that bundle, for images of its size, gray or RGB.
+
 The body of a request is the file itself, without a form around it. A request takes a few megabytes at most, and at
 most REQUESTS are in progress. Uvicorn's own --limit-concurrency counts idle connections too, so 100 idle clients
 would block all others. Here an idle connection costs only a file descriptor. On a public network, put a proxy in
 front that closes idle connections. For more CPUs, add --workers.
 """
 
+import math
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -28,7 +32,7 @@ from fmae_edge import Codec, InputError
 from fmae_edge.data.image_file import load_image, png_bytes
 from fmae_edge.runtime.format.npy_file import MAGIC, dump_latents, load_latents
 
-MAX_BODY_BYTES = 64 * 1024  # an image of 28x28 is a few kilobytes as PNG or JPEG
+MAX_BODY_BYTES = 64 * 1024  # an image of 28x28 is a few kilobytes as PNG or JPEG; those of a bundle may be larger
 MAX_IMAGES = 10_000  # per .fmae file: 64 KB can claim half a million empty images
 BODY_SECONDS = 10  # the time that a client has to send its file
 REQUESTS = 100  # requests with a file that may be in progress at once
@@ -42,7 +46,8 @@ PngImagePlugin.MAX_TEXT_MEMORY = MAX_BODY_BYTES  # compressed text in a PNG coul
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Load the codec before the first request. A process has one codec, which all threads share."""
-    codec = Codec(threads=1)  # requests run in parallel, so each uses one thread
+    # Requests run in parallel, so each uses one thread
+    codec = Codec(os.environ.get("FMAE_EDGE_BUNDLE"), threads=1)
     codec.decompress(codec.compress(np.zeros(codec.manifest.image_shape, np.uint8)))
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield {"codec": codec, "places": anyio.Semaphore(REQUESTS)}
@@ -63,15 +68,21 @@ async def end_request(_: Request, __: Exception) -> Response:
     return Response(status_code=400)
 
 
+def most_body_bytes(codec: Codec) -> int:
+    """Return the size of the largest file that a request may have: twice an uncompressed image, or 64 KiB."""
+    return max(MAX_BODY_BYTES, 2 * math.prod(codec.manifest.image_shape))
+
+
 async def read_body(request: Request) -> bytes:
     """Return the body of a request. Stop reading and answer 413 if it is too long, or 408 if it is too slow."""
     body = bytearray()
+    most = most_body_bytes(request.state.codec)
     try:
         with anyio.fail_after(BODY_SECONDS):
-            if int(request.headers.get("content-length", 0)) <= MAX_BODY_BYTES:
+            if int(request.headers.get("content-length", 0)) <= most:
                 async for chunk in request.stream():
                     body += chunk
-                    if len(body) > MAX_BODY_BYTES:
+                    if len(body) > most:
                         break
                 else:
                     return bytes(body)
@@ -79,9 +90,7 @@ async def read_body(request: Request) -> bytes:
         raise HTTPException(
             408, f"the file took more than {BODY_SECONDS} seconds", {"Connection": "close"}
         ) from None
-    raise HTTPException(
-        413, f"the file is larger than the limit of {MAX_BODY_BYTES} bytes", {"Connection": "close"}
-    )
+    raise HTTPException(413, f"the file is larger than the limit of {most} bytes", {"Connection": "close"})
 
 
 async def admit(request: Request) -> AsyncIterator[bytes]:

@@ -156,12 +156,12 @@ def repair_bundle(files: dict[str, bytes]) -> dict[str, bytes]:
         return files
 
 
-def with_manifest(files: dict[str, bytes], latents: int, side: int) -> dict[str, bytes]:
+def with_manifest(files: dict[str, bytes], latents: int, side: int, channels: int = 1) -> dict[str, bytes]:
     """Return the files of a bundle with a manifest for `side` x `side` images and `latents` latents."""
     steps = tuple(range(QUALITIES, 0, -1))
     manifest = Manifest(
         name="small",
-        image_channels=1,
+        image_channels=channels,
         image_height=side,
         image_width=side,
         latent_steps=(0.5,) * latents,

@@ -2,13 +2,22 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from fmae_edge.export.float_graph import float_graph
 from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
+from fmae_edge.export.int8_network import Int8Network
+from fmae_edge.export.int8_target import int8_target
+from fmae_edge.export.network import network_of
+from fmae_edge.export.rewrite import rewrite_decoder
+from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.config import ModelConfig
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
 from fmae_edge.runtime.entropy.prior import ESCAPE, FRACTIONS
@@ -17,6 +26,7 @@ from fuzz.mutators import with_manifest, zip_bundle
 from fuzz.targets import GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
 
 _SIDE = 4  # of the images of the bundle in the corpus
+_RGB_SIDE = 8
 _SMALL_SIDE = 4  # encoders halve images until they are smaller than this
 _UPSAMPLING = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
 
@@ -45,7 +55,7 @@ def bundles() -> Iterator[tuple[str, bytes]]:
     """Yield bundles for 4x4 images and two latents, with each kind of prior and with none, with real operators.
 
     They contain golden vectors. One more has a graph with a tensor that points to another file, under a 33-bit
-    tag.
+    tag, and one more is for RGB images.
     """
     graphs = tuple(make(_SIDE, PRIOR_LATENTS) for make in _MAKERS)
     files = dict(zip(GRAPH_NAMES, graphs, strict=True))
@@ -64,6 +74,24 @@ def bundles() -> Iterator[tuple[str, bytes]]:
     external = b"\x3a\x08\x2a" + bytes([len(lifted)]) + lifted
     disguised = files | {GRAPH_NAMES[0]: files[GRAPH_NAMES[0]] + external}
     yield "tag-of-33-bits.zip", zip_bundle(with_manifest(disguised, PRIOR_LATENTS, _SIDE))
+    yield "rgb.zip", _rgb_bundle()
+
+
+def _rgb_bundle() -> bytes:
+    """Return a bundle of a random model for 8x8 RGB images, as `export` writes it: some layers stay in float."""
+    torch.manual_seed(0)
+    network = network_of(Autoencoder(ModelConfig(_RGB_SIDE, _RGB_SIDE, 3, PRIOR_LATENTS, (2, 3))))
+    network = replace(network, decoder=rewrite_decoder(network.decoder))
+    images = torch.arange(4 * 3 * _RGB_SIDE**2).reshape(4, _RGB_SIDE, _RGB_SIDE, 3).mul(7).to(torch.uint8)
+    steps = torch.full((PRIOR_LATENTS,), 0.5)
+    int8 = Int8Network(network, images, steps, int8_target("avx2"), "min-max")
+    image, latent = ("image", np.float32, (3, _RGB_SIDE, _RGB_SIDE)), ("latent", np.float32, (PRIOR_LATENTS,))
+    made = int8.graphs(frozenset({"encoder.conv1", "encoder.conv2", "decoder.conv2"}))
+    made["encoder.fp32.onnx"] = float_graph(network.encoder, image, latent)
+    made["decoder.fp32.onnx"] = float_graph(network.decoder, latent, image)
+    files = {name: graph.SerializeToString(deterministic=True) for name, graph in made.items()}
+    files[PRIOR_NAME] = dict(priors())["tables.safetensors"]
+    return zip_bundle(with_manifest(files, PRIOR_LATENTS, _RGB_SIDE, channels=3))
 
 
 def graphs() -> Iterator[tuple[str, bytes]]:

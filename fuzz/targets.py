@@ -111,8 +111,8 @@ def read_npy(content: bytes) -> None:
 
 
 def read_image(content: bytes) -> None:
-    """Read an image file as `fmae-edge compress` does, for gray and RGB, with and without `--fit resize`."""
-    for channels, fit in ((1, "resize"), (3, "resize"), (1, None)):
+    """Read an image file as `fmae-edge compress` does, for gray and RGB, with and without `--fit`."""
+    for channels, fit in ((1, "resize"), (3, "crop"), (3, "pad"), (1, None)):
         pixels, _ = load_image(content, "fuzz", (28, 28), channels, fit)
         assert pixels.shape == ((28, 28) if channels == 1 else (28, 28, 3))
         assert pixels.dtype == np.uint8

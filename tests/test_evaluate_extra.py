@@ -33,12 +33,12 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 import numpy as np
 from fmae_edge.cli import main
 from fmae_edge.data import fashion_mnist
-from fmae_edge.evaluate import evaluation, general_codecs
+from fmae_edge.evaluate import codec_settings, evaluation
 images = np.load("images.npy")
 few = fashion_mnist.FashionMnist(images[100:], images[:100], Path())
 fashion_mnist.load_fashion_mnist = lambda data: few
-codecs = {codec.name: codec for codec in general_codecs.LOSSY_CODECS}
-evaluation.LOSSY_CODECS, evaluation.LOSSLESS_CODECS = tuple(codecs.values()), ()
+ladders = [codec_settings.Ladder(each.rungs[:1]) for each in codec_settings.general_ladders((28, 28))]
+evaluation.general_ladders = lambda shape: [each for each in ladders if not each.lossless]
 for command in (
     "evaluate -o evaluation --images 100",
     "report -o report.html --evaluation evaluation/evaluation.json --bench bench.json",

@@ -180,7 +180,7 @@ def test_readers_accept_some_changed_files(name):
         at = generator.randrange(len(content) + 1)
         return content[:at] + b"\1" + content[at + 1 :]
 
-    accepted, changes = 0, 60
+    accepted, changes = 0, 200
     for _ in range(changes):
         changed = target.mutate(generator.choice(seeds), change, generator)
         assert len(changed) < 1 << 24

@@ -13,7 +13,8 @@ from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
-from fmae_edge.data.image_file import SUFFIXES, Fit
+from fmae_edge.data.image_conversion import Fit
+from fmae_edge.data.image_file import SUFFIXES
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError, shown

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.sources import Source, TooLargeError, read
-from fmae_edge.data.image_file import Channels, Fit, SizeError, load_image, max_image_bytes
+from fmae_edge.data.image_conversion import Channels, Fit
+from fmae_edge.data.image_file import SizeError, load_image, max_image_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.cpus import VARIABLE
 from fmae_edge.runtime.engine.graphs import Precision
@@ -69,4 +70,4 @@ def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[ND
     try:
         return load_image(content, str(source), size, channels_of(codec), fit)
     except SizeError as error:  # its message does not name the option
-        raise InputError(f"{error}; --fit resize will resize it") from None
+        raise InputError(f"{error}; --fit resize will resize it, crop and pad keep its proportions") from None

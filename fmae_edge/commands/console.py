@@ -12,7 +12,11 @@ from typing import Any, TextIO
 
 from fmae_edge.runtime.errors import ArgumentError, FmaeError, OutputError
 
-_SPELLINGS = {"output": "-o", "inputs": "the inputs"}  # of arguments that are not options of the same name
+_SPELLINGS = {
+    "output": "-o",
+    "inputs": "the inputs",
+    "latent_size": "--latent",
+}  # of arguments that are not options of the same name
 
 
 class UsageError(FmaeError):

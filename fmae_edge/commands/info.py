@@ -104,20 +104,29 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
     import platform
     from importlib.metadata import version
 
+    from fmae_edge.model.chosen_epoch import chosen_epoch
+
     record = manifest.record
     recipe, metrics = record["training"]["recipe"], record["training"]["metrics"]
+    kept = chosen_epoch(metrics)
+    error = f"test MSE {kept['test_mse']:.5f}" if "test_mse" in kept else f"validation MSE {kept['val_mse']:.5f}"
+    epochs = f"{len(metrics)} of {recipe['epochs']} epochs"
+    if recipe["epochs"] is None:
+        epochs = f"{len(metrics)} epochs in {recipe['minutes']:g} minutes"
+    if kept is not metrics[-1]:
+        epochs += f", kept epoch {kept['epoch']}"
     rate = f", rate-distortion {recipe['rate_distortion']}" if recipe.get("rate_distortion") else ""
     parity = record["parity"]
-    verdict = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
+    gates = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
     size = f"{manifest.image_width}x{manifest.image_height}"
     facts = {
         "bundle": f"{manifest.name} ({manifest.bundle_id}), all files match their SHA-256",
         "in": path,
         "images": f"{size}, {manifest.image_channels} channel(s)",
         "latents": f"{manifest.latent_size} values",
-        "training": f"{len(metrics)} of {recipe['epochs']} epochs, batch {recipe['batch_size']}, "
-        f"lr {recipe['lr']}, seed {recipe['seed']}{rate}; test MSE {metrics[-1]['test_mse']:.5f}",
-        "parity": f"on {parity['images']} images: {verdict}",
+        "training": f"{epochs}, batch {recipe['batch_size']}, "
+        f"lr {recipe['lr']}, seed {recipe['seed']}{rate}; {error}",
+        "parity": f"on {parity['images']} images: {gates}",
         "runtime": f"fmae-edge {__version__}, onnxruntime {version('onnxruntime')}, numpy {version('numpy')}, "
         f"Python {platform.python_version()}",
         "made with": ", ".join(f"{tool} {release}" for tool, release in record["tools"].items()),
@@ -137,7 +146,8 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
             for name, each in record["rate"].items()
         ]
         tables.append(format_table(("one .fmae file of them", "bytes per image", "PSNR pooled", "SSIM"), rates))
-    return "\n\n".join([_lines(facts), *tables])
+    said = [printable(str(sentence)) for sentence in record.get("verdict", {}).get("sentences", ())]
+    return "\n\n".join([_lines(facts), *(["\n".join(said)] if said else []), *tables])
 
 
 def _lines(facts: Mapping[str, object]) -> str:

@@ -38,9 +38,12 @@ def integer(option: str, least: int, most: int = _LARGEST) -> Callable[[str | in
     return parse
 
 
-def integer_option(name: str, metavar: str, least: int, most: int = _LARGEST, *, help: str) -> Any:
+def integer_option(
+    name: str, metavar: str, least: int, most: int = _LARGEST, *, help: str, panel: str | None = None
+) -> Any:
     """Return the Typer declaration of an option that takes an integer from `least` to `most`."""
-    return typer.Option(name, metavar=metavar, parser=integer(name, least, most), help=help)
+    parser = integer(name, least, most)
+    return typer.Option(name, metavar=metavar, parser=parser, help=help, rich_help_panel=panel)
 
 
 def file_option(*names: str, help: str) -> Any:
@@ -72,14 +75,27 @@ BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_B
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
 Fit = Annotated[
-    Literal["resize"] | None,
-    typer.Option(help="Resize images that do not have the size of the bundle. [default: refuse them]"),
+    Literal["resize", "crop", "pad"] | None,
+    typer.Option(
+        help="Change images that do not have the size of the bundle: stretch them, scale them to cover it and cut "
+        "out the centre, or scale them to fit inside and add black. [default: refuse them]"
+    ),
 ]
 Data = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
         help="Folder with the Fashion-MNIST files. [default: the Debian package, or a download]",
+        readable=False,
+    ),
+]
+RunData = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Images of the run: the inputs of fmae-edge train, or a folder with the files of its data set. May "
+        "be repeated. [default: those that training read, from the cache]",
         readable=False,
     ),
 ]
@@ -140,7 +156,22 @@ def _with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Command(TyperCommand):
-    """A command whose errors explain how to write a file name that starts with -."""
+    """A command with groups of options in its help.
+
+    Its errors explain how to write a file name that starts with -.
+    """
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, then the options of each group (rich_help_panel) below its name."""
+        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            if (row := parameter.get_help_record(ctx)) is not None:
+                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(row)
+        for name, rows in groups.items():
+            if rows:
+                with formatter.section(name):
+                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         before_dashes = args[: args.index("--")] if "--" in args else list(args)  # a copy: Typer empties `args`

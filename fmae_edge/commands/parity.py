@@ -1,12 +1,13 @@
 """`fmae-edge parity`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmae_edge.commands.console import format_table, json_line, print_line, progress_bar
-from fmae_edge.commands.options import Data, Json, Run
+from fmae_edge.commands.options import Json, Run, RunData
 
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity
@@ -17,13 +18,13 @@ def parity(
     bundle: Annotated[
         Path, typer.Argument(metavar="BUNDLE", help="Bundle folder that fmae-edge export wrote.", readable=False)
     ],
-    data: Data = None,
+    data: RunData = None,
     json: Json = False,
 ) -> None:
-    """Compare a bundle with PyTorch on all test images.
+    """Compare a bundle with PyTorch on the test images.
 
-    Runs every graph at several batch sizes, with the optimisations of onnxruntime on and off. Exits with 1 if a
-    parity gate fails.
+    These are the images that were held out from the training, at most 10,000. Runs every graph at several batch
+    sizes, with the optimisations of onnxruntime on and off. Exits with 1 if a parity gate fails.
 
     Example: fmae-edge parity runs/fashion-mnist bundle
     """
@@ -33,23 +34,27 @@ def parity(
 
     import torch
 
-    from fmae_edge.data.fashion_mnist import load_fashion_mnist
+    from fmae_edge.data.image_data import find_image_data
     from fmae_edge.export.bundle_writer import require_geometry
     from fmae_edge.export.errors import ParityError
+    from fmae_edge.export.image_samples import measured_sample
     from fmae_edge.export.parity import measure_parity
     from fmae_edge.model.checkpoint import load_checkpoint
 
-    model = load_checkpoint(run).model
+    checkpoint = load_checkpoint(run)
+    model = checkpoint.model
     require_geometry(model.config, read.manifest.image_shape)
     if model.config.latent_size != read.manifest.latent_size:
         raise ParityError(
             f"the model has {model.config.latent_size} latents, but the bundle {read.manifest.latent_size}: "
             f"{bundle} was not exported from {run}"
         )
-    images = load_fashion_mnist(data)
-    require_geometry(model.config, tuple(images.test.shape[1:]))
+    with progress_bar("reading images") as on_progress:
+        images = find_image_data(asdict(checkpoint.recipe), data or (), on_progress=on_progress)
+    require_geometry(model.config, images.held_out.shape[1:])
+    held_out = torch.from_numpy(measured_sample(images.held_out))
     with progress_bar("parity") as on_progress:
-        measured = measure_parity(model, read.files, torch.from_numpy(images.test), on_progress)
+        measured = measure_parity(model, read.files, held_out, on_progress)
     print_line(json_line(measured.to_record()) if json else parity_table(measured))
     if measured.failures():
         raise ParityError("; ".join(["parity gates failed", *measured.failures()]))
@@ -77,6 +82,12 @@ def parity_table(parity: "Parity") -> str:
     merged = merge_equal_rows(rows, ("batch", "optimised"))
     return (
         f"{format_table(list(rows[0]), [list(row.values()) for row in merged])}\n"
-        f"{parity.images} images; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
+        f"{_images(parity)}; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
         "shares of their range, pixels lie in [0, 1]."
     )
+
+
+def _images(parity: "Parity") -> str:
+    if parity.images == parity.held_out_images:
+        return f"{parity.images} images"
+    return f"{parity.images} of {parity.held_out_images} images"

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fmae_edge.bulk.sources import STREAM, Source, read
 from fmae_edge.commands.console import print_line, progress_bar, say
-from fmae_edge.commands.options import BundleArgument, Data, Force, Json, file_option
+from fmae_edge.commands.options import BundleArgument, Force, Json, RunData, file_option
 
 
 def report(
     bundle: BundleArgument = None,
     output: Annotated[Path, file_option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
-    data: Data = None,
+    data: RunData = None,
     evaluation: Annotated[
         Path | None,
         file_option(
@@ -29,15 +29,16 @@ def report(
 ) -> None:
     """Write an HTML report about a bundle.
 
-    The report is one self-contained file: the bundle and its training, bytes and quality compared with other
-    codecs, parity, speed, the best and worst images, the error of each pixel, and a map of the latents. --json
-    prints the figures of the report.
+    The report is one self-contained file: the verdict of fmae-edge evaluate if there is one, the bundle and its
+    training, bytes and quality compared with other codecs, parity, speed, the best and worst images, the error of
+    each pixel, and a map of the latents. --json prints the figures of the report.
 
     Example: fmae-edge report bundle -o report.html
     """
-    from fmae_edge.data.fashion_mnist import load_fashion_mnist
+    from fmae_edge.data.image_data import find_image_data
     from fmae_edge.evaluate.bench import read_bench
     from fmae_edge.evaluate.evaluation import read_evaluation
+    from fmae_edge.evaluate.image_choice import training_recipe
     from fmae_edge.evaluate.report.page import make_report, to_json
     from fmae_edge.runtime.atomic_write import refuse_existing, write_file
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
@@ -53,7 +54,9 @@ def report(
         compared = read_evaluation(read(Source(evaluation)), str(evaluation), manifest.bundle_id)
     if bench is not None:
         timed = read_bench(read(Source(bench)), str(bench), manifest.bundle_id)
-    figures, page = make_report(path, manifest, load_fashion_mnist(data), compared, timed, progress_bar)
+    with progress_bar("reading images") as on_progress:
+        images = find_image_data(training_recipe(manifest.record), data or (), on_progress=on_progress)
+    figures, page = make_report(path, manifest, images.train, images.held_out, compared, timed, progress_bar)
     write_file(output, page, force)
     if json:
         print_line(to_json(figures))

@@ -1,162 +1,278 @@
 """`fmae-edge train`."""
 
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fmae_edge.commands import console
-from fmae_edge.commands.options import Data, Json, integer_option
+from fmae_edge.commands.options import Json, integer_option
+from fmae_edge.commands.training_options import (
+    ImageOptions,
+    TrainingOptions,
+    named_or_path,
+    require_same_name,
+    run_folder,
+    usage_errors,
+)
+from fmae_edge.commands.training_progress import TrainingProgress
 
 if TYPE_CHECKING:
-    from fmae_edge.train.loop import Step
+    from fmae_edge.data.image_data import ImageData
+    from fmae_edge.model.recipe import Recipe
 
-_SECONDS_BETWEEN_LINES = 20
+_IMAGES, _MODEL, _TRAINING = "Images", "Model and loss", "Training"
 
 
 def train(
+    inputs: Annotated[
+        list[Any] | None,
+        typer.Argument(
+            metavar="DATA",
+            parser=named_or_path,
+            help="Images to train on: folders, image files, .npy and .npz arrays, .txt lists of paths, or the "
+            "name of a data set (fashion-mnist, mnist, kmnist, emnist, cifar10, svhn). [default: fashion-mnist]",
+        ),
+    ] = None,
     run: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "-o",
             "--output",
             metavar="RUN",
-            help="Folder of the run, with checkpoints, metrics and pictures.",
+            help="Folder of the run, with checkpoints, metrics and pictures. [default: runs/ and the name of the "
+            "first DATA]",
             readable=False,
         ),
-    ] = Path("runs/fashion-mnist"),
-    data: Data = None,
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last epoch of the run.")] = False,
-    epochs: Annotated[
-        int | None, integer_option("--epochs", "N", 1, help="Passes over the training images. [default: 10]")
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Height and width of the images in pixels, 8 to 256. [default: the commonest size]",
+            rich_help_panel=_IMAGES,
+        ),
     ] = None,
-    batch_size: Annotated[
-        int | None, integer_option("--batch-size", "N", 1, help="Images per step. [default: 256]")
+    color: Annotated[
+        Literal["gray", "grey", "rgb", "auto"] | None,
+        typer.Option(
+            help="Train on gray or RGB images. auto is RGB if any image has colours. [default: auto]",
+            rich_help_panel=_IMAGES,
+        ),
     ] = None,
-    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Peak learning rate. [default: 0.004]")] = None,
-    seed: Annotated[
+    fit: Annotated[
+        Literal["exact", "resize", "crop", "pad"] | None,
+        typer.Option(
+            help="Leave out images of other sizes, stretch them, cut out their centre, or add black. "
+            "[default: refuse them]",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    holdout: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARE|PATH",
+            help="Share of the images to hold out for measuring, or their paths; may be repeated for paths. "
+            "[default: 0.1]",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    allow_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unreadable",
+            help="Train even if more than 1 % of the files cannot be read.",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder with the files of a data set that DATA names. [default: the Debian package of "
+            "Fashion-MNIST, or a download]",
+            readable=False,
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
+    latent: Annotated[
         int | None,
-        integer_option("--seed", "N", 0, help="Seed of the weights and of the order of images. [default: 0]"),
+        integer_option(
+            "--latent",
+            "N",
+            1,
+            help="Numbers in a latent. [default: by the size of the images; 64 for 28x28 gray]",
+            panel=_MODEL,
+        ),
+    ] = None,
+    widths: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Channels of the convolutions; each but the last halves the image. [default: by the size of the "
+            "images; 32,64,128 for 28x28]",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
     rate_distortion: Annotated[
         float | None,
         typer.Option(
             metavar="LAMBDA",
-            help="Minimise bits per pixel + LAMBDA x 255^2 x MSE at the middle quality. "
-            "[default: minimise only the MSE]",
+            help="Minimise bits per pixel + LAMBDA x 255^2 x MSE at the middle quality. [default: 0.008 "
+            "times the latents per pixel for own images; only the MSE for fashion-mnist]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    mse: Annotated[
+        bool, typer.Option("--mse", help="Minimise only the MSE, without a rate.", rich_help_panel=_MODEL)
+    ] = False,
+    epochs: Annotated[
+        int | None,
+        integer_option(
+            "--epochs",
+            "N",
+            1,
+            help="Passes over the training images. [default: about 20,000 steps, 10 to 300 passes; 10 for "
+            "fashion-mnist]",
+            panel=_TRAINING,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Train for this time instead; fitting the prior comes on top. Such runs do not repeat exactly.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    augment: Annotated[
+        Literal["none", "flip", "shift"] | None,
+        typer.Option(
+            help="Change images at random: mirror half of them left to right, or move each by up to 1/16 of its "
+            "sides. [default: none]",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        integer_option(
+            "--batch-size",
+            "N",
+            1,
+            help="Images per step. [default: 256; 32 to 128 for fewer than 5,120 images]",
+            panel=_TRAINING,
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Peak learning rate. [default: 0.004]", rich_help_panel=_TRAINING),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        integer_option(
+            "--seed", "N", 0, help="Seed of the weights and of the order of images. [default: 0]", panel=_TRAINING
         ),
     ] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"],
-        typer.Option(help="Device to train on. auto chooses the fastest one."),
+        typer.Option(help="Device to train on. auto chooses the fastest one.", rich_help_panel=_TRAINING),
     ] = "auto",
     json: Json = False,
 ) -> None:
-    """Train the autoencoder on Fashion-MNIST.
+    """Train a codec for your own images, or for a data set.
 
     Each epoch writes a checkpoint, metrics, curves.png and a picture such as reconstructions/epoch-001.png to the
-    folder of the run, and TensorBoard events if tensorboard is installed. The run records its images: --resume
-    refuses other data.
+    folder of the run, and TensorBoard events if tensorboard is installed. A part of the images is held out for
+    measuring. Another small part, for validation, chooses the epoch whose weights are kept, and training stops
+    early if it gets worse. The run records its images: --resume refuses other data.
 
+    Example: fmae-edge train photos/ -o runs/photos --minutes 30
     Example: fmae-edge train -o runs/fashion-mnist
     """
+    given: list[str | Path] = list(inputs or ())
+    run = run or run_folder(given)
+    image_options = ImageOptions(size, color, fit, tuple(holdout or ()))
+    options = TrainingOptions(epochs, minutes, batch_size, lr, seed, augment, rate_distortion, mse, latent, widths)
+    image_settings = image_options.settings()
+    options.check()
+
     import torch
 
-    from fmae_edge.data.fashion_mnist import load_fashion_mnist
+    from fmae_edge.data.image_data import find_image_data, load_image_data
     from fmae_edge.model.autoencoder import Autoencoder
-    from fmae_edge.model.checkpoint import resume_run, start_run
-    from fmae_edge.model.config import default_config
-    from fmae_edge.model.recipe import ImageSet, Recipe
-    from fmae_edge.runtime.errors import ArgumentError
-    from fmae_edge.train.device import has_fast_bfloat16, resolve_device
+    from fmae_edge.model.checkpoint import load_checkpoint, recipe_record, require_new, start_run
+    from fmae_edge.train.device import resolve_device
+    from fmae_edge.train.held_out import measure_held_out
     from fmae_edge.train.loop import train as train_model
     from fmae_edge.train.run_pictures import RunPictures
 
-    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    options["rate_distortion"] = rate_distortion
-    chosen = {name: value for name, value in options.items() if value is not None}
     torch_device = resolve_device(device)
-    try:
-        config, recipe = resume_run(run, chosen) if resume else (None, Recipe(**chosen))
-    except ArgumentError as error:
-        raise console.UsageError(console.as_option(error)) from None
-    images = load_fashion_mnist(data)
-    train_images, test_images = torch.from_numpy(images.train), torch.from_numpy(images.test)
-    if config is None:  # a new run
-        config = default_config(*images.train.shape[1:])
-        recipe = replace(recipe, train_images=ImageSet.of(images.train), test_images=ImageSet.of(images.test))
+    if resume:
+        config, recipe = options.resume(run)
+        if recipe.data is not None:
+            image_options.require_same(recipe.data["settings"])
+        require_same_name(given, recipe)
+        again = [each for each in given if isinstance(each, Path)]
+        again += [*image_options.holdout_paths, *([data] if data else [])]
+        with console.progress_bar("reading images") as on_read:
+            images = find_image_data(recipe_record(recipe), again, on_progress=on_read)
+    else:
+        require_new(run)
+        with console.progress_bar("reading images") as on_read, usage_errors():
+            images = load_image_data(
+                given,
+                image_settings,
+                holdout_paths=image_options.holdout_paths,
+                named_folder=data,
+                allow_unreadable=allow_unreadable,
+                on_progress=on_read,
+            )
+        config, recipe = options.new_run(images)
         start_run(run, config, recipe)
     torch.manual_seed(recipe.seed)
     model = Autoencoder(config)
-    rate = recipe.rate_distortion
-    objective = "MSE" if rate is None else f"rate and distortion with lambda {rate}"
-    precision = "bfloat16 autocast" if has_fast_bfloat16(torch_device) else "float32"
+    train_images, validation, test = map(torch.from_numpy, (images.train, images.validation, images.held_out))
+    measured = test if recipe.validation_images is None else validation
     try:
-        with console.progress_bar("") as update, RunPictures(run, test_images) as pictures:
-            progress = TrainingProgress(json, update)
-            progress.say(
-                f"training on {len(images.train)} images from {images.folder}: {recipe.epochs} epochs, "
-                f"batch {recipe.batch_size}, lr {recipe.lr}, seed {recipe.seed}, loss: {objective}, "
-                f"{torch_device.type}, {precision}"
-            )
+        with console.progress_bar("") as update, RunPictures(run, measured) as pictures:
+            progress = TrainingProgress(json, update, recipe, len(train_images))
+            for note in images.notes:
+                progress.say(note)
+            progress.say(_beginning(images, recipe, torch_device))
             callbacks = (progress.on_step, progress.on_epoch, progress.on_fit, pictures.on_measured)
-            metrics = train_model(run, model, recipe, train_images, test_images, torch_device, *callbacks)
+            metrics = train_model(
+                run, model, recipe, train_images, measured, torch_device, *callbacks, progress.on_trained
+            )
+            prior = load_checkpoint(run).prior
+            if len(test):
+                held_out = measure_held_out(
+                    model, prior.to(torch_device) if prior else None, train_images, test, torch_device
+                )
+                progress.on_held_out(held_out, images.held_out)
             progress.say(f"{len(metrics)} epochs done: {run}; next: fmae-edge export {run} -o BUNDLE")
     except KeyboardInterrupt:
         console.say_error(f"stopped; to continue after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
 
 
-class TrainingProgress:
-    """Callbacks of the training loop that `update` the bar with loss, PSNR and speed, and print each epoch.
+def _beginning(images: "ImageData", recipe: "Recipe", device: Any) -> str:
+    """Return the line with which training begins."""
+    from fmae_edge.train.device import has_fast_bfloat16
 
-    Without a bar, lines report the progress of fitting the prior. With `json`, standard output contains only
-    epochs, and lines for people go to standard error.
-    """
-
-    def __init__(self, json: bool, update: Callable[..., None]) -> None:
-        self._json, self._update = json, update
-        self._fit_began: float | None = None
-        self._last_line = 0.0
-
-    def on_step(self, step: "Step") -> None:
-        """Move the bar."""
-        details = f"loss {step.loss:.5f}  {step.psnr:.2f} dB {step.images_per_second:.0f} images/s"
-        self._update(step.step, step.steps, f"epoch {step.epoch}", details)
-
-    def on_fit(self, done: int, total: int) -> None:
-        """Move the bar while the prior is fitted; print when the fit begins and when it ends."""
-        now = time.monotonic()
-        if self._fit_began is None:
-            self._fit_began = self._last_line = now
-            self.say(f"fitting the prior to the trained encoder: {total} steps")
-        self._update(done, total, "fitting the prior")
-        seconds = now - self._fit_began
-        if done == total:
-            self.say(f"fitted the prior in {seconds:.1f} s")
-        elif not console.shows_bars() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = now
-            left = seconds / (done - 1) * (total - done)  # the time is measured from the end of the first step
-            self.say(f"fitting the prior: {done} of {total} steps, about {left:.0f} s left")
-
-    def on_epoch(self, metrics: dict[str, Any]) -> None:
-        """Print a line for an epoch."""
-        if self._json:
-            console.print_line(console.json_line(metrics))
-            return
-        line = (
-            "epoch {epoch:3d}  train loss {train_loss:.5f}  "
-            + ("{train_bytes:.2f} bytes  " if "train_bytes" in metrics else "")
-            + "test MSE {test_mse:.5f}  "
-            "PSNR {test_psnr_pooled:.2f} dB pooled, {test_psnr_per_image:.2f} dB per image  "
-            "SSIM {test_ssim:.4f}  {seconds:.1f} s, {images_per_second:.0f} images/s"
-        ).format(**metrics)
-        self.say(line)
-
-    def say(self, line: str) -> None:
-        """Print a line for people."""
-        console.say(line, sys.stderr if self._json else sys.stdout)
+    height, width = images.train.shape[1:3]
+    length = f"{recipe.epochs} epochs" if recipe.minutes is None else f"{recipe.minutes:g} minutes"
+    rate = recipe.rate_distortion
+    objective = "MSE" if rate is None else f"rate and distortion with lambda {rate}"
+    facts = [
+        length,
+        f"batch {recipe.batch_size}",
+        f"lr {recipe.lr}",
+        f"seed {recipe.seed}",
+        f"loss: {objective}",
+        *([] if recipe.augment == "none" else [f"augment: {recipe.augment}"]),
+        device.type,
+        "bfloat16 autocast" if has_fast_bfloat16(device) else "float32",
+    ]
+    kind = f"{height}x{width} {'gray' if images.train.ndim == 3 else 'RGB'}"
+    return f"training on {len(images.train)} images of {images.record['name']}, {kind}: {', '.join(facts)}"

@@ -6,7 +6,6 @@ Xiao et al., "Fashion-MNIST: a novel image dataset for benchmarking machine lear
 import gzip
 import hashlib
 import math
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.data.cache_folder import cache_folder
 from fmae_edge.data.errors import DataError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -96,7 +96,7 @@ def _download() -> Path:
     """Download the files with torchvision, which shows a progress bar, into the cache folder of the user."""
     from fmae_edge.data.torchvision_import import fashion_mnist_class  # not at the top, because it imports PyTorch
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fmae-edge"
+    cache = cache_folder()
     try:
         fashion_mnist_class()(cache, download=True)
     except (RuntimeError, OSError) as error:

@@ -8,7 +8,6 @@ import io
 import logging
 import struct
 import warnings
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from fmae_edge.data import image_checks, tiff_check
+from fmae_edge.data.image_conversion import Channels, Fit, to_pixels
 from fmae_edge.data.image_limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
-
-Fit = Literal["resize"]
-Channels = Literal[1, 3]  # of the result: gray or RGB
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
@@ -45,7 +42,14 @@ _TURNS = {
 
 
 class SizeError(InputError):
-    """The image does not have the size that the codec takes, but could be resized."""
+    """The image does not have the size that the codec takes, but could be resized.
+
+    `size` is its (height, width).
+    """
+
+    def __init__(self, message: str, size: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
@@ -54,13 +58,14 @@ def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
 
 
 def load_image(
-    content: bytes, where: str, size: tuple[int, int], channels: Channels = 1, fit: Fit | None = None
+    content: bytes, where: str, size: tuple[int, int], channels: Channels | None = 1, fit: Fit | None = None
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Decode an image file to uint8, and return it with notes on conversions.
 
-    With 1 of `channels`, the result is (height, width) gray levels; with 3, it is (height, width, 3) RGB. `size`
-    is (height, width). An image of another size is resized if `fit` is "resize". `where` names the file in
-    messages.
+    With 1 of `channels`, the result is (height, width) gray levels; with 3, it is (height, width, 3) RGB; with
+    None, it is gray if the image has no colours, otherwise RGB. `size` is (height, width). `fit` says how an image
+    of another size is changed: "resize" stretches it, "crop" scales it to cover the size and cuts out its centre,
+    "pad" scales it to fit inside and adds black. `where` names the file in messages.
 
     Raises SizeError for another size without `fit`. Raises InputError if the file is damaged, is not an image, or
     would take far more time or memory than images of its size do.
@@ -69,9 +74,7 @@ def load_image(
         _check_parts(content, where)
         image = _open(content)
         orientation = _orientation(image, where)
-        # Pillow returns the size of a TIFF with the orientation applied
-        sideways = orientation >= _ON_ITS_SIDE and image.format != "TIFF"
-        _check_size(image.size[::-1] if sideways else image.size, where, size, fit)
+        _check_size(image.size[::-1] if _is_sideways(image, orientation) else image.size, where, size, fit)
         _check_bytes(content, image, where)
         if image.format == "PNG":
             image_checks.check_png(content, where)
@@ -88,14 +91,9 @@ def load_image(
                 image = image.transpose(_TURNS[orientation])
             _check_size(image.size, where, size, fit)
         deep = image.format == "PNG" and content[image_checks.PNG_DEPTH_AT] == _DEEP
-        if deep and channels == 3 and image.mode.startswith("RGB"):
+        if deep and channels != 1 and image.mode.startswith("RGB"):
             notes.append("16-bit channels converted to 8-bit")
-        image = _to_gray(image, where, notes) if channels == 1 else _to_rgb(image, where, notes)
-        height, width = size
-        if image.size != (width, height):
-            notes.append(f"resized from {image.width}x{image.height} to {width}x{height}")
-            image = image.resize((width, height), Image.Resampling.LANCZOS)
-        return np.asarray(image, np.uint8), notes
+        return to_pixels(image, where, size, channels, fit, notes), notes
     except (InputError, MemoryError):
         raise
     except Image.DecompressionBombError:
@@ -106,6 +104,27 @@ def load_image(
         raise InputError(f"{where}: not an image file of a known format, or its start is damaged") from None
     except Exception as error:  # decoders raise many kinds of errors for damaged files
         raise InputError(f"{where}: the image is truncated or damaged ({error})") from None
+
+
+def image_size(content: bytes, where: str) -> tuple[int, int]:
+    """Return the (height, width) that an image file says it has, without decoding its pixels.
+
+    Raises InputError if it is not an image file.
+    """
+    try:
+        _check_parts(content, where)
+        image = _open(content)
+        width, height = image.size[::-1] if _is_sideways(image, _orientation(image, where)) else image.size
+        return height, width
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"{where}: not an image file of a known format, or its start is damaged") from error
+
+
+def _is_sideways(image: Image.Image, orientation: int) -> bool:
+    """Return whether the orientation swaps width and height. Pillow has already done so for a TIFF."""
+    return orientation >= _ON_ITS_SIDE and image.format != "TIFF"
 
 
 def _check_parts(content: bytes, where: str) -> None:
@@ -217,62 +236,4 @@ def _check_size(actual: tuple[int, int], where: str, size: tuple[int, int], fit:
             f"{MAX_SIDE} pixels per side"
         )
     if fit is None:
-        raise SizeError(problem)
-
-
-def _to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
-    """Convert `image` to mode L: ITU-R 601 luma, with black where it is transparent, as in Fashion-MNIST."""
-    image = _to_8_bits(image, where, notes)
-    if image.mode == "L" and not image.has_transparency_data:
-        return image
-    notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
-    return _on_black(image, notes).convert("L")
-
-
-def _to_rgb(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
-    """Convert `image` to mode RGB, with black where it is transparent, as `_to_gray` does."""
-    image = _to_8_bits(image, where, notes)
-    if image.mode == "L" and not image.has_transparency_data:
-        notes.append("grayscale converted to RGB")
-    elif image.mode != "RGB":
-        notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to RGB")
-    return _on_black(image, notes).convert("RGB")
-
-
-def _to_8_bits(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
-    """Convert 16-bit gray to mode L, and leave other images as they are.
-
-    Raises InputError for images of 32 bits per channel and for LAB.
-    """
-    if image.mode == "I" and image.format == "PPM":  # Pillow scales its levels to 16 bits
-        image = Image.fromarray(np.asarray(image).astype(np.uint16))
-    if image.mode in ("I;16", "I;16L", "I;16B"):
-        levels = np.asarray(image).astype(np.uint32)
-        notes.append("16-bit gray converted to 8-bit")
-        if isinstance(image.info.get("transparency"), int):
-            levels[levels == image.info["transparency"]] = 0
-            notes.append("transparent parts made black")
-        return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257
-    if image.mode in ("I", "F"):
-        raise InputError(f"{where}: the image has 32 bits per pixel; save it with 8")
-    if image.mode == "LAB":
-        raise InputError(f"{where}: the image has LAB colours; save it as RGB or grayscale")
-    return image
-
-
-def _on_black(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Return `image` on a black background where it is transparent."""
-    if not image.has_transparency_data:
-        return image
-    notes.append("transparent parts made black")
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
-
-
-_MODE_NAMES = {
-    "1": "1-bit",
-    "P": "palette",
-    "PA": "palette with alpha",
-    "LA": "gray with alpha",
-    "L": "gray with transparency",
-}
+        raise SizeError(problem, (actual[1], actual[0]))

@@ -9,10 +9,10 @@ unavailable; nothing here uses them.
 import torch
 
 
-def fashion_mnist_class() -> type:
-    """Return the class torchvision.datasets.FashionMNIST."""
+def data_set_class(name: str) -> type:
+    """Return a class of torchvision.datasets, such as FashionMNIST."""
     try:
-        return _imported()
+        return _imported(name)
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
@@ -21,13 +21,19 @@ def fashion_mnist_class() -> type:
     _declarations = torch.library.Library("torchvision", "DEF")
     _declarations.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _declarations.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return _imported()
+    return _imported(name)
+
+
+def fashion_mnist_class() -> type:
+    """Return the class torchvision.datasets.FashionMNIST."""
+    return data_set_class("FashionMNIST")
 
 
 _declarations: torch.library.Library | None = None
 
 
-def _imported() -> type:
-    from torchvision.datasets import FashionMNIST
+def _imported(name: str) -> type:
+    from torchvision import datasets
 
-    return FashionMNIST
+    found: type = getattr(datasets, name)
+    return found

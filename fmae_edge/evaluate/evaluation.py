@@ -1,21 +1,23 @@
 """Compare the files of a bundle with those of other codecs: all measured points, and the difference in bytes."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fmae_edge.evaluate.bench import describe_machine, read_machine
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
-from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
+from fmae_edge.evaluate.codec_settings import Ladder, general_ladders
+from fmae_edge.evaluate.image_choice import with_at_most
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
-from fmae_edge.evaluate.plots import MAX_CURVES, Curve, plot_rate
+from fmae_edge.evaluate.plots import MAX_CURVES, Curve
 from fmae_edge.evaluate.rate_points import (
+    IMAGES_IN_ATLAS,
     OURS,
+    PACKINGS,
     Packing,
     Pixels,
     RatePoint,
@@ -24,18 +26,19 @@ from fmae_edge.evaluate.rate_points import (
     measure_pca,
     measure_single,
 )
-from fmae_edge.evaluate.records import read_results, require_same_bundle, text
-from fmae_edge.measure.figure import plot_to_png
-from fmae_edge.runtime.atomic_write import refuse_existing, write_file
+from fmae_edge.evaluate.records import read_results, require_same_bundle, text, verdict_sentences
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.errors import OutputError
 
-PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
 # The bytes of codecs are compared at this PSNR: general codecs reach it, and the bundle can exceed it
 REFERENCE_DB = 22.0
-RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
-_PLOT_RANGE = (17.0, 27.0)  # dB
+# The settings of a general codec end this many dB above the best quality of the bundle
+_ABOVE_OURS = 2.0
+# or where the next one gains less: the quality of subsampled chroma is limited
+_LEAST_GAIN = 0.2
+# PCA is left out for larger images, whose covariances need minutes, and is fitted to at most so many numbers
+MAX_PCA_NUMBERS = 3072
+_MOST_FITTED = 60_000 * 28 * 28
 
 
 @dataclass(frozen=True)
@@ -50,26 +53,36 @@ class CodecComparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All measured points of one bundle and of the other codecs, and the machine that measured them."""
+    """All measured points of one bundle and of the other codecs, and the machine that measured them.
+
+    `verdict` is the JSON of the verdict; evaluations of earlier versions have none.
+    """
 
     bundle_id: str
     machine: dict[str, Any]
     points: list[RatePoint]
+    verdict: dict[str, Any] | None = None
 
     @classmethod
     def from_record(cls, record: Any) -> "Evaluation":
         """Read the result of `to_record`. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
         points = [RatePoint.from_record(point) for point in record["points"]]
-        return cls(text(record["bundle_id"]), read_machine(record["machine"]), points)
+        verdict = record.get("verdict")
+        if verdict is not None:
+            verdict_sentences(verdict)
+        return cls(text(record["bundle_id"]), read_machine(record["machine"]), points, verdict)
 
     def curve(self, codec: str, packing: Packing) -> Curve:
-        """Return the lossy points of a codec, in ascending order of bytes."""
+        """Return the lossy points of a codec, in ascending order of bytes.
+
+        Those of a general codec are its Pareto front: for RGB it is measured with several subsamplings.
+        """
         points = [
             (point.bytes_per_image, point.quality.psnr_pooled)
             for point in self.points
             if (point.codec, point.packing) == (codec, packing) and math.isfinite(point.quality.psnr_pooled)
         ]
-        return Curve(codec, sorted(points))
+        return Curve(codec, sorted(points) if codec.startswith(OURS) else pareto_front(points))
 
     def _images(self, codec: str, packing: Packing) -> set[int]:
         return {point.images for point in self.points if (point.codec, point.packing) == (codec, packing)}
@@ -125,6 +138,7 @@ class Evaluation:
                 for packing in PACKINGS
             },
             "reference_db": reference,
+            **({} if self.verdict is None else {"verdict": self.verdict}),
         }
 
 
@@ -154,30 +168,49 @@ def evaluate(
     test_images: Pixels,
     effort: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-    general: Sequence[GeneralCodec] | None = None,
+    ladders: Sequence[Ladder] | None = None,
 ) -> Evaluation:
-    """Measure a bundle and other codecs on uint8 test images (N, height, width), N a multiple of 100.
+    """Measure a bundle and other codecs on uint8 test images (N, height, width[, 3]), N a multiple of 100.
 
-    The bundle is measured at effort 0, and also at `effort` if that is not 0. PCA is fitted to `train_images`.
-    `general` are the other codecs to measure, by default all. Raises ValueError for another N.
+    The bundle is measured at effort 0, and also at `effort` if that is not 0. PCA is fitted to `train_images`,
+    unless an image has more than 3,072 numbers. `ladders` are the other codecs to measure, by default all. If N is
+    below 100, only files of one image are measured. Raises ValueError for another N.
     """
+    if len(test_images) > IMAGES_IN_ATLAS and len(test_images) % IMAGES_IN_ATLAS:
+        raise ValueError(f"{len(test_images)} images are not a multiple of {IMAGES_IN_ATLAS}")
     efforts = [0, effort] if effort else [0]
     settings = [(quality, each) for each in efforts for quality in range(1, QUALITIES + 1)]
-    general = (*LOSSY_CODECS, *LOSSLESS_CODECS) if general is None else general
-    pca = fit_pca_codecs(train_images)
-    total = len(settings) + len(pca) + len(general)
+    ladders = general_ladders(test_images.shape[1:]) if ladders is None else ladders
+    has_pca = math.prod(test_images.shape[1:]) <= MAX_PCA_NUMBERS
+    pca = fit_pca_codecs(with_at_most(train_images, _MOST_FITTED)) if has_pca else []
+    total = len(settings) + len(pca) + sum(len(ladder.rungs) for ladder in ladders)
     points: list[RatePoint] = []
+    done = 0
 
-    def add(*measured: RatePoint) -> None:
+    def add(measured: list[RatePoint], steps: int = 1) -> None:
+        nonlocal done
         points.extend(measured)
-        on_progress(len(points) // len(PACKINGS), total)
+        done += steps
+        on_progress(done, total)
 
-    for quality, each in settings:
-        add(*measure_bundle(codec, quality, each, test_images))
-    for fitted in pca:
-        add(*measure_pca(fitted, test_images))
-    for other in general:
-        add(measure_single(other, test_images), measure_amortised(other, test_images))
+    with threadpool_limits(1):  # the many small products of the prior are slower with two
+        for quality, each in settings:
+            add(measure_bundle(codec, quality, each, test_images))
+        enough = max(point.quality.psnr_pooled for point in points) + _ABOVE_OURS
+        for fitted in pca:
+            add(measure_pca(fitted, test_images))
+        for ladder in ladders:
+            before = -math.inf
+            for number, other in enumerate(ladder.rungs, 1):
+                measured = [measure_single(other, test_images)]
+                if len(test_images) >= IMAGES_IN_ATLAS:
+                    measured.append(measure_amortised(other, test_images))
+                reached = min(point.quality.psnr_pooled for point in measured)
+                if number >= ladder.fewest and (reached >= enough or reached - before < _LEAST_GAIN):
+                    add(measured, 1 + len(ladder.rungs) - number)
+                    break
+                add(measured)
+                before = reached
     return Evaluation(codec.manifest.bundle_id, describe_machine(), points)
 
 
@@ -191,88 +224,3 @@ def bytes_at(points: Sequence[tuple[float, float]], psnr: float) -> float | None
         return None
     sizes, levels = zip(*front, strict=True)
     return float(np.exp(np.interp(psnr, levels, np.log(sizes))))
-
-
-def to_markdown(evaluation: Evaluation) -> str:
-    """Return the comparison and all points as Markdown tables."""
-    record = evaluation.to_record()
-    lines = [
-        f"Bundle {evaluation.bundle_id}, on {', '.join(f'{n} {v}' for n, v in evaluation.machine.items())}.",
-        "",
-        "Bytes are those of files, headers included; PSNR is in dB; times are medians on one thread.",
-        "",
-        f"| codec | bytes at {evaluation.reference_db} dB: one image per file | 100 per file |",
-        "| --- | --- | --- |",
-    ]
-    for codec in evaluation.codecs():
-        sizes = (record["bytes_at_reference"][packing][codec] for packing in PACKINGS)
-        lines.append(f"| {codec} | {' | '.join(_cell(size, '.1f') for size in sizes)} |")
-    lines += ["", "| rate difference (Bjontegaard) | one image per file | 100 per file |", "| --- | --- | --- |"]
-    compared = {(each.codec, each.anchor, each.packing): each.difference for each in evaluation.comparisons()}
-    for codec, anchor in dict.fromkeys((codec, anchor) for codec, anchor, _ in compared):
-        differences = (_difference(compared[codec, anchor, packing]) for packing in PACKINGS)
-        lines.append(f"| {codec} against {anchor} | {' | '.join(differences)} |")
-    lines += [
-        "",
-        "| codec | setting | images per file | images | bytes per image | bits per pixel | PSNR pooled "
-        "| PSNR per image | SSIM | encode ms | decode ms |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for point in evaluation.points:
-        quality = point.quality
-        cells = (
-            point.codec,
-            point.setting,
-            "1" if point.packing == "single" else "100",
-            str(point.images),
-            f"{point.bytes_per_image:.2f}",
-            f"{point.bits_per_pixel:.4f}",
-            _cell(quality.psnr_pooled, ".2f"),
-            _cell(quality.psnr_per_image, ".2f"),
-            f"{quality.ssim:.4f}",
-            f"{point.encode_ms:.3f}",
-            f"{point.decode_ms:.3f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: float | None, spec: str) -> str:
-    return "-" if value is None else format(value, spec)
-
-
-def _difference(difference: RateDifference | None) -> str:
-    if difference is None:
-        return "-"
-    return f"{difference.percent:+.1f} % ({difference.low_db:.1f} to {difference.high_db:.1f} dB)"
-
-
-def prepare_results(folder: Path, force: bool) -> list[Path]:
-    """Create `folder` and return the paths of RESULTS in it.
-
-    Raises OutputError if the folder cannot be created, or if one of the files exists and `force` is not set.
-    """
-    paths = [folder / name for name in RESULTS]
-    for path in paths:
-        refuse_existing(path, force)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be created ({error.strerror})") from None
-    return paths
-
-
-def write_results(evaluation: Evaluation, paths: Sequence[Path], force: bool) -> None:
-    """Write the record, the tables and the plot of rate and distortion to `paths`, in the order of RESULTS.
-
-    Raises OutputError as `write_file` does.
-    """
-    record, tables, plot = paths
-    write_file(record, json.dumps(evaluation.to_record(), indent=1, allow_nan=False).encode() + b"\n", force)
-    write_file(tables, to_markdown(evaluation).encode(), force)
-    single, amortised = (
-        [curve for name in evaluation.codecs() if (curve := evaluation.curve(name, packing)).points]
-        for packing in PACKINGS
-    )
-    # The plot comes last, because it can be drawn again from the record
-    write_file(plot, plot_to_png(plot_rate(single, amortised, _PLOT_RANGE)), force)

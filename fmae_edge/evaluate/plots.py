@@ -21,8 +21,9 @@ _MARKERS = "osD^vPX"
 MAX_CURVES = len(_COLOURS)
 TITLES = ("one image per file", "headers amortised over 100 images")
 _PSNR = "PSNR in dB, pooled over all images"
-_BYTES_RANGE = (4, 500)
-_TICKS = (5, 10, 20, 50, 100, 200, 500)
+# The window of Fashion-MNIST, which other images have too if their curves fit in it
+_BYTES_WINDOW = (4.0, 500.0)
+_BELOW_OURS, _ABOVE_OURS, _BEYOND_OTHERS = 4, 3, 2  # dB
 _POINTS_PER_INCH = 72
 _POINTS_PER_LINE = 200
 _ANCHOR_EVERY = 5
@@ -41,6 +42,28 @@ class Curve:
     points: Sequence[Point]
 
 
+def psnr_window(curves: Sequence[Curve], name: str) -> tuple[float, float]:
+    """Return the PSNR range in dB to plot: around the curves of a bundle, with the low end of all other curves.
+
+    `name` is that of the curves of the bundle.
+    """
+    ours = [psnr for curve in curves if curve.name == name for _, psnr in curve.points]
+    if not ours:
+        return 17.0, 27.0
+    lowest = [min(psnr for _, psnr in curve.points) for curve in curves if curve.points]
+    low = max(np.floor(min(lowest)), np.floor(min(ours)) - _BELOW_OURS)
+    return float(low), float(max(np.ceil(max(ours)) + _ABOVE_OURS, np.ceil(max(lowest)) + _BEYOND_OTHERS))
+
+
+def _bytes_window(curves: Sequence[Curve], psnr_range: tuple[float, float]) -> tuple[float, float]:
+    low, high = psnr_range
+    sizes = [size for curve in curves for size, psnr in curve.points if low <= psnr <= high]
+    least, most = min(sizes, default=_BYTES_WINDOW[0]), max(sizes, default=_BYTES_WINDOW[1])
+    if _BYTES_WINDOW[0] <= least and most <= _BYTES_WINDOW[1]:
+        return _BYTES_WINDOW
+    return least / 2, most * 1.5
+
+
 def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]) -> Figure:
     """Draw the curves for one image per file and for 100 images per file in two panels; the first curve is bold.
 
@@ -51,7 +74,7 @@ def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: t
     figure = Figure(figsize=(11, 5), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for panel, title, curves in zip(panels, TITLES, (single, amortised), strict=True):
-        _draw(panel, title, curves, names, psnr_range)
+        _draw(panel, title, curves, names, psnr_range, _bytes_window([*single, *amortised], psnr_range))
     panels[0].set_ylabel(_PSNR)
     figure.draw_without_rendering()  # lays out the panels, so that the positions of labels are known
     for panel, curves in zip(panels, (single, amortised), strict=True):
@@ -67,7 +90,7 @@ def plot_rate_apart(
     figures = (Figure(figsize=(4.8, 4.4), layout="constrained"), Figure(figsize=(4.8, 4.4), layout="constrained"))
     for figure, title, curves in zip(figures, TITLES, (single, amortised), strict=True):
         panel = figure.subplots()
-        _draw(panel, title, curves, names, psnr_range)
+        _draw(panel, title, curves, names, psnr_range, _bytes_window([*single, *amortised], psnr_range))
         panel.set_ylabel(_PSNR)
         figure.draw_without_rendering()
         _label(panel, curves, names)
@@ -82,10 +105,15 @@ def _names(*panels: Sequence[Curve]) -> list[str]:
 
 
 def _draw(
-    panel: Axes, title: str, curves: Sequence[Curve], names: Sequence[str], psnr_range: tuple[float, float]
+    panel: Axes,
+    title: str,
+    curves: Sequence[Curve],
+    names: Sequence[str],
+    psnr_range: tuple[float, float],
+    bytes_range: tuple[float, float],
 ) -> None:
     panel.set_xscale("log")
-    panel.set_xlim(*_BYTES_RANGE)
+    panel.set_xlim(*bytes_range)
     panel.set_ylim(*psnr_range)
     for curve in curves:
         index = names.index(curve.name)
@@ -99,7 +127,9 @@ def _draw(
     panel.set_title(title)
     panel.set_xlabel("bytes per image")
     panel.grid(alpha=0.3)
-    panel.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
+    ticks = [step * 10**power for power in range(7) for step in (1, 2, 5)]
+    ticks = [tick for tick in ticks if bytes_range[0] <= tick <= bytes_range[1]]
+    panel.set_xticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()
 
 

@@ -1,14 +1,18 @@
 """Measure points on the rate-distortion curve of a codec: its file sizes, and the quality of the decoded images.
 
-At 28x28 pixels a file is mostly header, so each codec is measured twice: "single" has one image per file; in
+A file of a small image is mostly header, so each codec is measured twice: "single" has one image per file; in
 "amortised" 100 images share one header, in a .fmae file of 100 images or in an atlas of 10x10 tiles.
+
+The first files are coded one after another and timed. The rest is coded on all CPUs at once, which would disturb
+the times. Images are coded in chunks, so that memory does not grow with their number.
 """
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -18,11 +22,13 @@ from numpy.typing import NDArray
 from fmae_edge.evaluate.general_codecs import GeneralCodec
 from fmae_edge.evaluate.pca_codec import PcaCodec
 from fmae_edge.evaluate.records import chosen, count, number, text
-from fmae_edge.measure.quality import Quality, measure_quality
+from fmae_edge.measure.quality import Quality, mse_per_image, quality_of, ssim_per_image
 from fmae_edge.runtime.codec import Codec
+from fmae_edge.runtime.engine.cpus import available_cpus
 
 Pixels = NDArray[np.uint8]
 Packing = Literal["single", "amortised"]
+PACKINGS: tuple[Packing, Packing] = ("single", "amortised")
 
 OURS = "fmae-edge"
 ATLAS_SIDE = 10
@@ -32,6 +38,8 @@ IMAGES_IN_ATLAS = ATLAS_SIDE**2
 _HEADER_BYTES = 7
 _LENGTH_BYTES = 1
 _IMAGES_TIMED = 100
+_ATLASES_TIMED = 3
+_NUMBERS_AT_ONCE = 1 << 22  # of pixels and channels
 
 
 @dataclass(frozen=True)
@@ -76,138 +84,174 @@ class RatePoint:
         )
 
 
+@dataclass
+class _Sums:
+    """What was measured so far: bytes, the error and similarity of each image, seconds of the timed files."""
+
+    file_bytes: int = 0
+    mse: list[NDArray[np.float64]] = field(default_factory=list)
+    ssim: list[NDArray[np.float64]] = field(default_factory=list)
+    seconds: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, originals: Pixels, decoded: Pixels) -> None:
+        """Add the quality of decoded images."""
+        pair = originals / np.float32(255), decoded / np.float32(255)
+        self.mse.append(mse_per_image(*pair))
+        self.ssim.append(ssim_per_image(*pair))
+
+    def point(
+        self,
+        codec: str,
+        setting: str,
+        packing: Packing,
+        images: Pixels,
+        images_per_file: int,
+        extra_bytes: int = 0,
+    ) -> RatePoint:
+        """Return the point of all N images (N, height, width[, 3]), whose files have `extra_bytes` more."""
+        file_bytes = self.file_bytes + extra_bytes
+        encode, decode = (statistics.median(each) * 1e3 for each in zip(*self.seconds, strict=True))
+        return RatePoint(
+            codec=codec,
+            setting=setting,
+            packing=packing,
+            images=len(images),
+            bytes_per_image=file_bytes / len(images),
+            bits_per_pixel=8 * file_bytes / math.prod(images.shape[:3]),
+            quality=quality_of(np.concatenate(self.mse), np.concatenate(self.ssim)),
+            encode_ms=encode / images_per_file,
+            decode_ms=decode / images_per_file,
+        )
+
+
 def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure one file per image of (N, height, width) uint8 images.
+    """Measure one file per image of uint8 images (N, height, width[, 3]).
 
     Raises ValueError if a lossless codec changes a pixel.
     """
-    return _measure(codec, "single", images)
+    return _measure(codec, "single", images, 1, lambda chunk: chunk, lambda pictures: pictures)
 
 
 def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
-    """Measure one file per 100 images of (N, height, width) uint8 images, N a multiple of 100.
+    """Measure one file per 100 images of uint8 images (N, height, width[, 3]), N a multiple of 100.
 
     Raises ValueError for another N, or if a lossless codec changes a pixel.
     """
-    return _measure(codec, "amortised", images)
+    return _measure(codec, "amortised", images, IMAGES_IN_ATLAS, to_atlases, from_atlases)
 
 
-def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> tuple[RatePoint, RatePoint]:
-    """Measure .fmae files of one image and of 100, for (N, height, width) uint8 images, N a multiple of 100.
+def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> list[RatePoint]:
+    """Measure .fmae files of one image and of 100, for uint8 images (N, height, width[, 3]).
 
-    With an effort above 0, files of one image are measured for every tenth image only.
+    With an effort above 0, files of one image are measured for every tenth image only. Fewer than 100 images have
+    only the first point. Raises ValueError if N is above 100 and no multiple of it.
     """
-    name = OURS if effort == 0 else f"{OURS}, effort {effort}"
-    alone = GeneralCodec(
-        name,
-        f"quality {quality}",
-        partial(codec.compress, quality=quality, effort=effort),
-        codec.decompress,
-    )
-    stacks = images.reshape(-1, IMAGES_IN_ATLAS, *images.shape[1:])
-    encode = partial(codec.compress_batch, quality=quality, effort=effort)
-    file_bytes, decoded, *seconds = _round_trip(encode, codec.decompress, stacks)
-    times = (_median_ms(seconds[0], IMAGES_IN_ATLAS), _median_ms(seconds[1], IMAGES_IN_ATLAS))
-    amortised = rate_point(
-        name, alone.setting, "amortised", images, decoded.reshape(images.shape), file_bytes, times
-    )
-    return measure_single(alone, images[::10] if effort else images), amortised
+    name, setting = OURS if effort == 0 else f"{OURS}, effort {effort}", f"quality {quality}"
+    encode = partial(codec.compress, quality=quality, effort=effort)
+    alone = GeneralCodec(name, setting, encode, codec.decompress)
+    points = [measure_single(alone, images[::10] if effort else images)]
+    if len(images) >= IMAGES_IN_ATLAS:
+        encode = partial(codec.compress_batch, quality=quality, effort=effort)
+        stack = GeneralCodec(name, setting, encode, codec.decompress)
+        shape = images.shape[1:]
+        points.append(
+            _measure(
+                stack,
+                "amortised",
+                images,
+                IMAGES_IN_ATLAS,
+                lambda chunk: chunk.reshape(-1, IMAGES_IN_ATLAS, *shape),
+                lambda stacks: stacks.reshape(-1, *shape),
+            )
+        )
+    return points
 
 
-def measure_pca(codec: PcaCodec, images: Pixels) -> tuple[RatePoint, RatePoint]:
-    """Measure PCA on (N, height, width) uint8 images: one file per image, and payloads with a length byte each.
+def measure_pca(codec: PcaCodec, images: Pixels) -> list[RatePoint]:
+    """Measure PCA on uint8 images (N, height, width[, 3]): one file per image, and a length byte per payload.
 
-    The first is timed image by image on the first 100 images, the second in one call with all images.
+    The first is timed image by image on the first 100 images, the second in calls with many images. Fewer than 100
+    images have only the first point.
     """
-    started = time.perf_counter()
-    payloads = codec.encode(images)
-    encoded = time.perf_counter()
-    decoded = codec.decode(payloads)
-    batch_ms = ((encoded - started) * 1e3 / len(images), (time.perf_counter() - encoded) * 1e3 / len(images))
-    _, _, encode_seconds, decode_seconds = _round_trip(
-        lambda image: codec.encode(image[None])[0],
-        lambda payload: codec.decode([payload])[0],
-        images[:_IMAGES_TIMED],
-    )
-    single_ms = (_median_ms(encode_seconds, 1), _median_ms(decode_seconds, 1))
-    payload_bytes = sum(map(len, payloads))
-    single_bytes, amortised_bytes = (payload_bytes + each * len(images) for each in (_HEADER_BYTES, _LENGTH_BYTES))
+    single, amortised = _Sums(), _Sums()
+    for image in images[:_IMAGES_TIMED]:
+        _, _, *seconds = _round_trip(
+            lambda one: codec.encode(one[None])[0], lambda file: codec.decode([file]), image
+        )
+        single.seconds.append((seconds[0], seconds[1]))
+    for chunk in _chunks(images, 1):
+        started = time.perf_counter()
+        payloads = codec.encode(chunk)
+        encoded = time.perf_counter()
+        decoded = codec.decode(payloads)
+        seconds = [(encoded - started) / len(chunk), (time.perf_counter() - encoded) / len(chunk)]
+        amortised.seconds.append((seconds[0], seconds[1]))
+        single.file_bytes += sum(map(len, payloads))
+        single.add(chunk, decoded)
+    amortised.file_bytes, amortised.mse, amortised.ssim = single.file_bytes, single.mse, single.ssim
     setting = f"step {codec.step:g}"
-    return (
-        rate_point("PCA", setting, "single", images, decoded, single_bytes, single_ms),
-        rate_point("PCA", setting, "amortised", images, decoded, amortised_bytes, batch_ms),
-    )
+    points = [single.point("PCA", setting, "single", images, 1, _HEADER_BYTES * len(images))]
+    if len(images) >= IMAGES_IN_ATLAS:
+        points.append(amortised.point("PCA", setting, "amortised", images, 1, _LENGTH_BYTES * len(images)))
+    return points
 
 
 def to_atlases(images: Pixels) -> Pixels:
-    """Arrange (100 * A, height, width) images as A atlases of 10x10 tiles, row by row."""
-    count, height, width = images.shape
+    """Arrange images (100 * A, height, width[, 3]) as A atlases of 10x10 tiles, row by row."""
+    count, height, width, *channels = images.shape
     if count % IMAGES_IN_ATLAS:
         raise ValueError(f"an atlas has {IMAGES_IN_ATLAS} images; {count} is not a multiple of that")
-    tiles = images.reshape(-1, ATLAS_SIDE, ATLAS_SIDE, height, width)
-    return tiles.swapaxes(2, 3).reshape(-1, ATLAS_SIDE * height, ATLAS_SIDE * width)
+    tiles = images.reshape(-1, ATLAS_SIDE, ATLAS_SIDE, height, width, *channels)
+    return tiles.swapaxes(2, 3).reshape(-1, ATLAS_SIDE * height, ATLAS_SIDE * width, *channels)
 
 
 def from_atlases(atlases: Pixels) -> Pixels:
-    """Cut A atlases of 10x10 tiles into (100 * A, height, width) images, the inverse of `to_atlases`."""
-    height, width = (side // ATLAS_SIDE for side in atlases.shape[1:])
-    rows = atlases.reshape(-1, ATLAS_SIDE, height, ATLAS_SIDE, width)
-    return rows.swapaxes(2, 3).reshape(-1, height, width)
+    """Cut A atlases of 10x10 tiles into images (100 * A, height, width[, 3]), the inverse of `to_atlases`."""
+    height, width = (side // ATLAS_SIDE for side in atlases.shape[1:3])
+    channels = atlases.shape[3:]
+    rows = atlases.reshape(-1, ATLAS_SIDE, height, ATLAS_SIDE, width, *channels)
+    return rows.swapaxes(2, 3).reshape(-1, height, width, *channels)
 
 
-def rate_point(
-    codec: str,
-    setting: str,
+def _measure(
+    codec: GeneralCodec,
     packing: Packing,
-    originals: Pixels,
-    decoded: Pixels,
-    file_bytes: int,
-    milliseconds: tuple[float, float],
+    images: Pixels,
+    images_per_file: int,
+    pack: Callable[[Pixels], Pixels],
+    unpack: Callable[[Pixels], Pixels],
 ) -> RatePoint:
-    """Return the point of a codec whose files of N (height, width) uint8 `originals` have `file_bytes` in total.
+    """Measure files of the pictures that `pack` makes of images; `unpack` is its inverse."""
+    sums, timed = _Sums(), _IMAGES_TIMED if images_per_file == 1 else _ATLASES_TIMED
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        for chunk in _chunks(images, images_per_file):
+            pictures = pack(chunk)
+            alone = max(timed - len(sums.seconds), 0)
+            trip = partial(_round_trip, codec.encode, codec.decode)
+            trips = [trip(picture) for picture in pictures[:alone]]
+            sums.seconds += [(encode, decode) for _, _, encode, decode in trips]
+            trips += pool.map(trip, pictures[alone:])
+            decoded = np.stack([pixels for _, pixels, _, _ in trips])
+            if codec.lossless and (decoded != pictures).any():
+                raise ValueError(f"{codec.name}, {codec.setting}: the decoded pixels differ from the original")
+            sums.file_bytes += sum(size for size, _, _, _ in trips)
+            sums.add(chunk, unpack(decoded))
+    return sums.point(codec.name, codec.setting, packing, images, images_per_file)
 
-    `milliseconds` are the times per image to encode and to decode.
-    """
-    return RatePoint(
-        codec=codec,
-        setting=setting,
-        packing=packing,
-        images=len(originals),
-        bytes_per_image=file_bytes / len(originals),
-        bits_per_pixel=8 * file_bytes / originals.size,
-        quality=measure_quality(originals / np.float32(255), decoded / np.float32(255)),
-        encode_ms=milliseconds[0],
-        decode_ms=milliseconds[1],
-    )
 
-
-def _measure(codec: GeneralCodec, packing: Packing, originals: Pixels) -> RatePoint:
-    pictures = to_atlases(originals) if packing == "amortised" else originals
-    file_bytes, decoded, encode_seconds, decode_seconds = _round_trip(codec.encode, codec.decode, pictures)
-    if codec.lossless and (decoded != pictures).any():
-        raise ValueError(f"{codec.name}, {codec.setting}: the decoded pixels differ from the original")
-    if packing == "amortised":
-        decoded = from_atlases(decoded)
-    images_per_file = len(originals) // len(pictures)
-    times = (_median_ms(encode_seconds, images_per_file), _median_ms(decode_seconds, images_per_file))
-    return rate_point(codec.name, codec.setting, packing, originals, decoded, file_bytes, times)
+def _chunks(images: Pixels, multiple: int) -> Iterator[Pixels]:
+    """Yield stacks of a multiple of so many images, with at most 4 million numbers if they are more than one."""
+    at_once = max(_NUMBERS_AT_ONCE // math.prod(images.shape[1:]) // multiple, 1) * multiple
+    for start in range(0, len(images), at_once):
+        yield np.ascontiguousarray(images[start : start + at_once])
 
 
 def _round_trip(
-    encode: Callable[[Pixels], bytes], decode: Callable[[bytes], Pixels], pictures: Pixels
-) -> tuple[int, Pixels, list[float], list[float]]:
-    """Return the total bytes of the files, the decoded pictures, and the seconds per file to encode and decode."""
-    file_bytes, decoded, encode_seconds, decode_seconds = 0, np.empty_like(pictures), [], []
-    for picture, slot in zip(pictures, decoded, strict=True):
-        started = time.perf_counter()
-        file = encode(picture)
-        encoded = time.perf_counter()
-        slot[:] = decode(file)
-        decode_seconds.append(time.perf_counter() - encoded)
-        encode_seconds.append(encoded - started)
-        file_bytes += len(file)
-    return file_bytes, decoded, encode_seconds, decode_seconds
-
-
-def _median_ms(seconds: Sequence[float], images: int) -> float:
-    return statistics.median(seconds) * 1e3 / images
+    encode: Callable[[Pixels], bytes], decode: Callable[[bytes], Pixels], picture: Pixels
+) -> tuple[int, Pixels, float, float]:
+    """Return the bytes of the file of a picture, the decoded pixels, and the seconds to encode and to decode."""
+    started = time.perf_counter()
+    file = encode(picture)
+    encoded = time.perf_counter()
+    decoded = decode(file)
+    return len(file), decoded, encoded - started, time.perf_counter() - encoded

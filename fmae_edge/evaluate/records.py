@@ -13,6 +13,8 @@ _Result = TypeVar("_Result")
 _LARGEST = 1e15  # larger integers are not exact as floats
 _LONGEST_TEXT = 200
 _LONGEST_SHOWN = 40
+_LONGEST_SENTENCE = 2000
+_MOST_SENTENCES = 50
 _METRICS = (
     "train_loss",
     "train_bytes",
@@ -42,9 +44,9 @@ def count(value: Any) -> int:
     return int(number(value, above=0))
 
 
-def text(value: Any) -> str:
+def text(value: Any, longest: int = _LONGEST_TEXT) -> str:
     """Return `value` if it is a short line of printable characters. Raises ValueError."""
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not value.isprintable():
+    if not isinstance(value, str) or len(value) > longest or not value.isprintable():
         raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not a short line of printable text")
     return value
 
@@ -55,6 +57,14 @@ def chosen(value: Any, choices: Sequence[_Choice]) -> _Choice:
         if value == choice:
             return choice
     raise ValueError(f"{shown(value, _LONGEST_SHOWN)} is not one of {', '.join(choices)}")
+
+
+def verdict_sentences(verdict: Any) -> list[str]:
+    """Return the sentences of a verdict's JSON. Raises KeyError, TypeError or ValueError for anything else."""
+    sentences = verdict["sentences"]
+    if not isinstance(sentences, list) or len(sentences) > _MOST_SENTENCES:
+        raise ValueError("the sentences of its verdict are not a short list")
+    return [text(each, _LONGEST_SENTENCE) for each in sentences]
 
 
 def read_results(content: bytes, where: str, expected: str, build: Callable[[Any], _Result]) -> _Result:
@@ -90,6 +100,7 @@ def recorded_figures(record: Mapping[str, Any]) -> dict[str, Any]:
         "parity": lambda: _parity(record["parity"]),
         "quality": lambda: _qualities(record["quality"]),
         "rate": lambda: _qualities(record["rate"]),
+        "verdict": lambda: verdict_sentences(record["verdict"]),
         "tools": lambda: [{"name": text(name), "version": text(at)} for name, at in record["tools"].items()],
     }
     return {name: _or_none(build) for name, build in parts.items()}

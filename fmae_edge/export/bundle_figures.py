@@ -18,28 +18,24 @@ _IMAGES, _PIXELS = 2000, 2000 * 64 * 64
 
 def measure_latents(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
     """Return the quality of the decoded images (N, height, width[, 3]) for each precision and latent dtype."""
-    originals = images / np.float32(255)
     figures = {}
     for precision in PRECISIONS:
         codec = Codec.from_bundle(bundle, precision=precision)
         for dtype in LATENT_DTYPES:
             decoded = codec.decode(codec.encode(images, dtype=dtype))
-            quality = measure_quality(originals, decoded / np.float32(255))
-            figures[f"{precision} graphs, {dtype} latents"] = asdict(quality)
+            figures[f"{precision} graphs, {dtype} latents"] = asdict(measure_quality(images, decoded))
     return figures
 
 
 def measure_rate(bundle: Bundle, images: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
     """Return bytes per image and quality of one .fmae file of images (N, height, width[, 3]), for each quality."""
     codec = Codec.from_bundle(bundle)
-    originals = images / np.float32(255)
     figures = {}
     for quality in range(1, QUALITIES + 1):
         content = codec.compress_batch(images, quality)
-        decoded = codec.decompress(content) / np.float32(255)
         figures[f"quality {quality}"] = {
             "bytes_per_image": len(content) / len(images),
-            **asdict(measure_quality(originals, decoded)),
+            **asdict(measure_quality(images, codec.decompress(content))),
         }
     return figures
 

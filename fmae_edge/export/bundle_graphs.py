@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.float_graph import float_graph
-from fmae_edge.export.int8_network import Int8Network, choose_layers
+from fmae_edge.export.int8_network import MAX_LOSS_DB, Int8Network, choose_layers
 from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
 from fmae_edge.export.network import PARTS, Network, names_in, network_of
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
@@ -86,10 +86,8 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
             network, calibration, latent_steps, int8_target(options.int8_target), options.calibration
         )
         measure = int8.measure_on(held_out)
-        stay_float, choices = choose_layers(
-            int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr
-        )
-        graphs = int8.graphs(stay_float)
+        chosen = choose_layers(int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr)
+        graphs = int8.graphs(chosen.stay_float)
     if options.rewrite:
         graphs |= _float_graphs(network)
     else:
@@ -100,12 +98,13 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
     content = {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
     work = {f"{part}.{name}": count for part in PARTS for name, count in network.multiply_adds(part).items()}
     for part in PARTS:
-        promised = [name for name in int8.layer_names if name not in stay_float]
+        promised = [name for name in int8.layer_names if name not in chosen.stay_float]
         require_int8(content[f"{part}.onnx"], names_in(part, promised))
     record = {
         **asdict(options),
         "calibration_images": len(calibration),
-        "layers": [{**asdict(choice), "multiply_adds": work[choice.name]} for choice in choices],
+        "int8_loss": {"db": chosen.loss_db, "limit_db": MAX_LOSS_DB, "training_images": len(held_out)},
+        "layers": [{**choice._asdict(), "multiply_adds": work[choice.name]} for choice in chosen.layers],
     }
     return Built(content, record)
 

@@ -37,6 +37,8 @@ from fmae_edge.runtime.latents import MAX_SYMBOL
 from fmae_edge.runtime.self_test import golden_vectors
 
 _GOLDEN_IMAGES = 8
+# Bounds memory and time. Training images are in random order, so the first are a fair sample.
+_TRAIN_IMAGES = 60_000
 
 
 def export_bundle(
@@ -54,7 +56,8 @@ def export_bundle(
 ) -> tuple[Manifest, Parity]:
     """Write the bundle of `checkpoint`, which was loaded from folder `run`, to folder `target`.
 
-    uint8 `train_images` (N, height, width[, 3]) calibrate the quantisers; `test_images` are measured.
+    uint8 `train_images` (N, height, width[, 3]) calibrate the quantisers and the prior: the first 60,000 of them.
+    `test_images` are measured: of many large ones, those that parity compares.
     `on_progress` gets (comparisons done, total comparisons) of the parity measurement.
 
     Writes nothing and raises ExportError if the model is for images of another size, ParityError if a parity
@@ -63,6 +66,7 @@ def export_bundle(
     """
     model, config = checkpoint.model, checkpoint.model.config
     require_geometry(config, tuple(test_images.shape[1:]))
+    train_images = train_images[:_TRAIN_IMAGES]
     with _new_folder(target, force) as folder:
         latents = encode_all(model, train_images).numpy()
         steps = latent_steps(latents)
@@ -84,7 +88,7 @@ def export_bundle(
         )
         # The bundle so far computes the golden vectors and the figures of the complete one
         measured = Bundle.of(manifest, files)
-        train_pixels, test_pixels = train_images.numpy(), test_images.numpy()
+        train_pixels, test_pixels = train_images.numpy(), test_images[: parity.images].numpy()
         qualities = qualities._replace(bit_costs=measure_bit_costs(measured, train_pixels))
         golden = golden_vectors(measured, train_pixels[:_GOLDEN_IMAGES])
         files[GOLDEN_NAME] = safetensors.numpy.save(golden)

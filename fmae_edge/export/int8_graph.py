@@ -5,33 +5,16 @@ With explicit operators, nothing depends on its optimiser, the layout stays the 
 graph loads faster.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import onnx
-from numpy.typing import DTypeLike
-from onnx import helper
 from torch import Tensor
 
-from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder, Port
-from fmae_edge.export.int8_layers import FloatLayer, Int8Layer, Int8Sigmoid, Int8Step, Quantiser
-from fmae_edge.export.layers import (
-    Conv,
-    Crop,
-    Dense,
-    DepthToSpace,
-    Flatten,
-    Grid,
-    Keep,
-    Mask,
-    MaxPool,
-    PadEdges,
-    Unflatten,
-    Upsample,
-)
-
-PIXELS = Quantiser(1 / 255, 0, 0, 255)  # an 8-bit image, unchanged
+from fmae_edge.export.int8_layers import FloatLayer, Int8Step, Quantiser
+from fmae_edge.export.int8_writer import PIXELS, Int8Writer
+from fmae_edge.export.layers import Dense, Grid
+from fmae_edge.export.rewrite import scale_dense_inputs
 
 
 def encoder_int8_graph(steps: list[Int8Step], source: Quantiser, shape: Grid, latent_size: int) -> onnx.ModelProto:
@@ -40,7 +23,7 @@ def encoder_int8_graph(steps: list[Int8Step], source: Quantiser, shape: Grid, la
     `source` is the input quantiser of the first of `steps`; `shape` is (height, width, channels) of one image.
     """
     height, width, channels = shape
-    writer = _Writer(("image", np.uint8, (channels, height, width)), (channels, height, width))
+    writer = Int8Writer(("image", np.uint8, (channels, height, width)), (channels, height, width))
     if channels > 1:
         writer.transpose("image.channels_last", (1, 2, 0))
     writer.shape = shape
@@ -55,13 +38,17 @@ def decoder_int8_graph(
 ) -> onnx.ModelProto:
     """Return the graph of "latent" float32 (batch, latent_size) -> "image" uint8 (batch, channels, height, width).
 
-    Latents are quantised in `latent_steps` (latent_size,) to integers of `source`; `target` is the quantiser of
-    the pixels after the last of `steps`.
+    The first of `steps` takes latents divided by `latent_steps` (latent_size,), quantised to integers of `source`
+    unless it is a float layer of real numbers. `target` is the quantiser of the pixels after the last of `steps`.
     """
     height, width, channels = shape
     size = (len(latent_steps),)
-    writer = _Writer(("latent", np.float32, size), size)
-    writer.quantise("latent.quantised", source, latent_steps.numpy())
+    writer = Int8Writer(("latent", np.float32, size), size)
+    match steps:
+        case [FloatLayer(layer=Dense() as dense, source=None) as first, *others]:
+            steps = [replace(first, layer=scale_dense_inputs(dense, 1 / latent_steps)), *others]
+        case _:
+            writer.quantise("latent.quantised", source, latent_steps.numpy())
     for step in steps:
         writer.add(step)
     writer.change_levels("pixels", target, PIXELS)
@@ -69,227 +56,3 @@ def decoder_int8_graph(
         writer.transpose("pixels.channels_first", (2, 0, 1))
     writer.shape = (channels, height, width)
     return writer.finish(("image", np.uint8, (channels, height, width)))
-
-
-class _Writer:
-    """The graph so far. `shape` is that of one image; a Reshape is written when the next operator needs it."""
-
-    def __init__(self, takes: Port, shape: tuple[int, ...]) -> None:
-        self._graph = GraphBuilder(takes)
-        self._written = self.shape = shape
-        self._current = PIXELS  # the quantiser of the newest result
-        self._real: str | None = None  # a float layer whose results are not quantised yet
-        self._count = 0
-
-    def add(self, step: Int8Step) -> None:
-        """Write one step. Raises ValueError for a layer without a form in int8."""
-        if not isinstance(step, MaxPool):
-            self._to_integers()
-        self._count += 1
-        name = f"{type(step).__name__.lower()}{self._count}"
-        match step:
-            case Int8Layer():
-                self._int8_layer(step)
-            case FloatLayer():
-                self._float_layer(step)
-            case Int8Sigmoid():
-                ports = [*self._quantiser("logits", step.source), *self._quantiser("pixels", step.target)]
-                self._node("QLinearSigmoid", name, *ports, domain=MICROSOFT)
-                self._current = step.target
-            case PadEdges():
-                ends = [0] * 5 + [step.rows, step.columns, 0]
-                self._node("Pad", name, self._graph.constant(f"{name}.pads", ends, np.int64), mode="edge")
-                height, width, channels = self.shape
-                self._now(height + step.rows, width + step.columns, channels)
-            case MaxPool() if self._real is not None:
-                self._node("MaxPool", name, kernel_shape=[2, 2], strides=[2, 2])
-                channels, height, width = self.shape
-                self._now(channels, height // 2, width // 2)
-            case MaxPool():
-                self._node("NhwcMaxPool", name, domain=MICROSOFT, kernel_shape=[2, 2], strides=[2, 2])
-                height, width, channels = self.shape
-                self._now(height // 2, width // 2, channels)
-            case Upsample():
-                scales = self._graph.constant(f"{name}.scales", [1, 2, 2, 1], np.float32)
-                modes = {
-                    "mode": "nearest",
-                    "nearest_mode": "floor",
-                    "coordinate_transformation_mode": "asymmetric",
-                }
-                self._node("Resize", name, "", scales, **modes)
-                height, width, channels = self.shape
-                self._now(height * 2, width * 2, channels)
-            case Flatten():
-                self.shape = (math.prod(self.shape),)
-            case Unflatten():
-                self.shape = step.grid
-            case Mask():
-                self._mask(name, step)
-            case DepthToSpace():
-                height, width, channels = self.shape
-                block = step.block
-                self.shape = (height, width, block, channels // block)
-                self.transpose(name, (0, 2, 1, 3))
-                self.shape = (height * block, width * block, channels // block**2)
-            case Crop():
-                height, width, channels = self.shape
-                self._reshape()
-                self._graph.slice(name, (step.margin, step.margin), (-step.margin, -step.margin), (1, 2))
-                self._now(height - 2 * step.margin, width - 2 * step.margin, channels)
-            case Keep():
-                self._reshape()
-                self._graph.slice(name, (0, 0), (step.height, step.width), (1, 2))
-                self._now(step.height, step.width, self.shape[-1])
-            case _:
-                raise ValueError(f"{step} cannot be written in int8")
-
-    def transpose(self, name: str, order: tuple[int, ...]) -> None:
-        """Permute the axes of each image."""
-        self._node("Transpose", name, perm=[0, *(axis + 1 for axis in order)])
-        self._now(*(self.shape[axis] for axis in order))
-
-    def quantise(self, name: str, quantiser: Quantiser, scales: np.ndarray | None = None) -> None:
-        """Quantise real numbers; with `scales`, there is one scale per entry of the first axis."""
-        dtype = _dtype(quantiser)
-        if scales is None:
-            ports = self._quantiser(name, quantiser)
-        else:
-            zero_points = np.full(len(scales), quantiser.zero_point)
-            ports = [
-                self._graph.constant(f"{name}.scale", scales, np.float32),
-                self._graph.constant(f"{name}.zero_point", zero_points, dtype),
-            ]
-        self._node("QuantizeLinear", name, *ports)
-        self._current = quantiser
-
-    def change_levels(self, name: str, source: Quantiser, target: Quantiser) -> None:
-        """Convert integers of `source` to those of `target`, if they differ."""
-        if source != target:
-            self._node("DequantizeLinear", f"{name}.real", *self._quantiser(f"{name}.from", source))
-            self.quantise(f"{name}.levels", target)
-
-    def finish(self, gives: Port) -> onnx.ModelProto:
-        """Return the model."""
-        self._reshape()
-        return self._graph.finish(gives)
-
-    def _int8_layer(self, step: Int8Layer) -> None:
-        name, layer = step.layer.name, step.layer
-        source = self._quantiser(f"{name}.source", step.source)
-        out = step.weights.shape[1]
-        weights = step.weights if step.target is None else _filters(step)
-        constants = [
-            self._graph.constant(f"{name}.weight", weights.numpy(), np.int8),
-            self._graph.constant(f"{name}.weight_scale", step.weight_scales.numpy(), np.float32),
-            self._graph.constant(f"{name}.weight_zero_point", np.zeros(out), np.int8),
-        ]
-        bias = self._graph.constant(f"{name}.bias", step.bias.numpy(), np.int32)
-        if step.target is None:
-            self._node("QGemm", name, *source, *constants, bias, domain=MICROSOFT)
-            self._now(out)
-            return
-        if isinstance(layer, Dense):
-            # A 1x1 convolution adds the bias while it requantises; QGemm needs another pass for it
-            self.shape = (1, 1, math.prod(self.shape))
-        target = self._quantiser(f"{name}.target", step.target)
-        height, width = (1, 1) if isinstance(layer, Dense) else layer.kernel.shape[1:3]
-        pad = 0 if isinstance(layer, Dense) else layer.pad
-        rows, columns, _ = self.shape
-        sizes = {"kernel_shape": [height, width], "pads": [pad] * 4, "channels_last": 1}
-        self._node("QLinearConv", name, *source, *constants, *target, bias, domain=MICROSOFT, **sizes)
-        self._current = step.target
-        self._now(rows + 2 * pad + 1 - height, columns + 2 * pad + 1 - width, out)
-
-    def _float_layer(self, step: FloatLayer) -> None:
-        """Write a float layer between integers: its weights include the scales, its clipping replaces the ReLU.
-
-        DequantizeLinear and QuantizeLinear would compute the same, but onnxruntime turns a convolution between
-        them into int8 with its own rounding of the weights, and moves QuantizeLinear before a pooling.
-        """
-        name, layer, target = step.layer.name, step.layer, step.target
-        unit = 1.0 if target is None else target.scale
-        # Plus half a unit, so that the truncation by Cast rounds
-        offset = 0.0 if target is None else target.zero_point + 0.5
-        bias = self._graph.constant(f"{name}.bias", (layer.bias / unit + offset).numpy(), np.float32)
-        self._node("Cast", f"{name}.real", to=onnx.TensorProto.FLOAT)
-        if step.source.zero_point:
-            zero_point = self._graph.constant(f"{name}.zero_point", step.source.zero_point, np.float32)
-            self._node("Sub", f"{name}.centred", zero_point)
-        if isinstance(layer, Dense):
-            weights = layer.weight * (step.source.scale / unit)
-            self._node("Gemm", name, self._graph.constant(f"{name}.weight", weights.numpy(), np.float32), bias)
-            self._now(layer.weight.shape[1])
-        else:
-            kernel = layer.kernel.permute(0, 3, 1, 2) * (step.source.scale / unit)
-            self._channels_first(f"{name}.channels_first")
-            _, rows, columns = self.shape
-            weight = self._graph.constant(f"{name}.weight", kernel.numpy(), np.float32)
-            out, _, height, width = kernel.shape
-            self._node("Conv", name, weight, bias, kernel_shape=[height, width], pads=[layer.pad] * 4)
-            self._now(out, rows + 2 * layer.pad + 1 - height, columns + 2 * layer.pad + 1 - width)
-        if target is not None:
-            bounds = [
-                self._graph.constant(f"{name}.{end}", getattr(target, end), np.float32) for end in ("low", "high")
-            ]
-            self._node("Clip", f"{name}.clipped", *bounds)
-            self._real, self._current = name, target
-
-    def _to_integers(self) -> None:
-        """Quantise the results of a float layer after its pooling, if it has one, and move channels last."""
-        if self._real is None:
-            return
-        if len(self.shape) > 1:
-            self.transpose(f"{self._real}.channels_last", (1, 2, 0))
-        if self._current.low < 0:
-            self._node("Floor", f"{self._real}.floor")  # Cast rounds towards 0
-        self._node(
-            "Cast", f"{self._real}.levels", to=helper.np_dtype_to_tensor_dtype(np.dtype(_dtype(self._current)))
-        )
-        self._real = None
-
-    def _channels_first(self, name: str) -> None:
-        height, width, channels = self.shape
-        if channels == 1:
-            self.shape = (1, height, width)
-        else:
-            self.transpose(name, (2, 0, 1))
-
-    def _mask(self, name: str, step: Mask) -> None:
-        # A product with 0 or 1 does not change the scale
-        unit = replace(self._current, scale=1.0, zero_point=0)
-        keep = self._graph.constant(f"{name}.keep", step.keep.numpy()[None], _dtype(unit))
-        same = self._quantiser(f"{name}.levels", self._current)
-        self._node(
-            "QLinearMul", name, *same, keep, *self._quantiser(f"{name}.unit", unit), *same, domain=MICROSOFT
-        )
-
-    def _quantiser(self, name: str, quantiser: Quantiser) -> list[str]:
-        return [
-            self._graph.constant(f"{name}.scale", quantiser.scale, np.float32),
-            self._graph.constant(f"{name}.zero_point", quantiser.zero_point, _dtype(quantiser)),
-        ]
-
-    def _node(self, op: str, name: str, *inputs: str, domain: str = "", **attributes: object) -> None:
-        self._reshape()
-        self._graph.node(op, name, *inputs, domain=domain, **attributes)
-
-    def _reshape(self) -> None:
-        if self.shape != self._written:
-            self._count += 1
-            self._graph.reshape(f"reshape{self._count}", self.shape)
-            self._written = self.shape
-
-    def _now(self, *shape: int) -> None:
-        self._written = self.shape = shape
-
-
-def _filters(step: Int8Layer) -> Tensor:
-    """Return the weights of `step` as (out, in, kernel height, kernel width)."""
-    filters = step.weights.t()
-    if isinstance(step.layer, Conv):
-        return filters.reshape(step.layer.kernel.shape).permute(0, 3, 1, 2)
-    return filters[:, :, None, None]
-
-
-def _dtype(quantiser: Quantiser) -> DTypeLike:
-    return np.int8 if quantiser.low < 0 else np.uint8

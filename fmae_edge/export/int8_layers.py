@@ -56,10 +56,13 @@ class Int8Layer:
 
 @dataclass(frozen=True, eq=False)
 class FloatLayer:
-    """A layer in float32 between int8 layers: its inputs are dequantised, its outputs quantised again."""
+    """A layer in float32: its inputs are dequantised, and its outputs quantised again.
+
+    Without `source` its inputs are real numbers already, and without `target` its outputs stay real numbers.
+    """
 
     layer: Weighted
-    source: Quantiser
+    source: Quantiser | None
     target: Quantiser | None
 
 
@@ -71,28 +74,40 @@ class Int8Sigmoid:
     target: Quantiser
 
 
-Int8Step = Layer | Int8Layer | FloatLayer | Int8Sigmoid
+@dataclass(frozen=True)
+class RealSigmoid:
+    """The sigmoid of real logits, quantised to the 256 gray levels."""
+
+    target: Quantiser
+
+
+Int8Step = Layer | Int8Layer | FloatLayer | Int8Sigmoid | RealSigmoid
 
 
 def run_int8(steps: Iterable[Int8Step], x: Tensor) -> Tensor:
-    """Return the result of `steps` for integers `x`. Both have their zero point subtracted."""
+    """Return the result of `steps` for `x`: integers with their zero point subtracted, or real numbers."""
     for step in steps:
         x = apply_int8(step, x)
     return x
 
 
 def apply_int8(step: Int8Step, x: Tensor) -> Tensor:
-    """Return the result of one step for integers `x`. Raises ValueError for a Sigmoid without quantisers."""
+    """Return the result of one step for `x`, integers or real numbers.
+
+    Raises ValueError for a Sigmoid without quantisers.
+    """
     match step:
         case Int8Layer():
             return requantise(step, sums(step, x))
         case FloatLayer():
-            y = apply(step.layer, x.float() * step.source.scale)
+            y = apply(step.layer, x if step.source is None else x.float() * step.source.scale)
             return y if step.target is None else step.target.quantise(y)
         case Int8Sigmoid():
             return step.target.quantise(torch.sigmoid(x.float() * step.source.scale))
+        case RealSigmoid():
+            return step.target.quantise(torch.sigmoid(x))
         case Sigmoid():
-            raise ValueError("a Sigmoid has no quantisers; use Int8Sigmoid")
+            raise ValueError("a Sigmoid has no quantisers; use Int8Sigmoid or RealSigmoid")
         case _:
             return apply(cast(Layer, step), x)
 

@@ -1,8 +1,8 @@
 """Quantise both halves of a network to int8, measure the loss, and choose the layers that stay in float32."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
+from typing import NamedTuple
 
 import onnx
 import torch
@@ -18,6 +18,7 @@ from fmae_edge.export.rewrite import equalise, scale_dense_inputs
 from fmae_edge.measure.quality import pooled_psnr
 
 # Largest loss by int8 in dB of pooled PSNR. While the loss is larger, the layer that loses most returns to float.
+# Measured on training images, so that images which training never saw lose at most 0.05.
 MAX_LOSS_DB = 0.04
 _PIXELS_AT_ONCE = 50 * 28 * 28  # bounds memory
 
@@ -46,13 +47,15 @@ class Int8Network:
         encoder = equalise(network.encoder, images)
         decoder = equalise([scale_dense_inputs(dense, latent_steps), *others], latents)
 
-        @cache  # one half stays the same while layers of the other are tried
+        # One half stays the same while layers of the other are tried. Steps of large images take up to 50 MB.
+        @lru_cache(maxsize=4)
         def steps(part: Part, stay_float: frozenset[str]) -> list[Int8Step]:
             if part == "encoder":
                 return quantise(encoder, images, pixels, target, method, stay_float)
-            return quantise(decoder, latents, symbols, target, method, stay_float)
+            source = None if dense.name in stay_float else symbols
+            return quantise(decoder, latents, source, target, method, stay_float)
 
-        self._network, self._steps = network, steps
+        self._network, self._steps, self._dense = network, steps, dense.name
         self._pixels, self._symbols, self._latent_steps = pixels, symbols, latent_steps
         self.layer_names = [f"{part}.{layer.name}" for part in PARTS for layer in network.weighted(part)]
 
@@ -65,36 +68,48 @@ class Int8Network:
             "decoder.onnx": decoder_int8_graph(decoder, self._latent_steps, self._symbols, self._pixels, image),
         }
 
-    def reconstruct(self, images: Tensor, stay_float: frozenset[str]) -> Tensor:
-        """Return the reconstructions in [0, 1] of uint8 images (N, height, width, channels).
+    def encode(self, images: Tensor, stay_float: frozenset[str]) -> Tensor:
+        """Return the latents of uint8 images (N, height, width, channels), with these encoder layers in float32.
 
-        The arithmetic is exact, so they do not depend on the CPU of this machine.
+        The arithmetic of int8 layers is exact, so their results do not depend on the CPU of this machine.
         """
-        encoder, decoder = (self._steps(part, frozenset(names_in(part, stay_float))) for part in PARTS)
-        levels = self._pixels.quantise(images.double() / 255)
-        latents = run_int8(encoder, levels) / self._latent_steps
-        return run_int8(decoder, self._symbols.quantise(latents)) / 255
+        steps = self._steps("encoder", stay_float)
+        levels = (self._pixels.quantise(batch.double() / 255) for batch in _batches(images))
+        return torch.cat([run_int8(steps, batch) for batch in levels])
+
+    def decode(self, latents: Tensor, stay_float: frozenset[str]) -> Tensor:
+        """Return the images (N, height, width, channels), uint8, with these decoder layers in float32."""
+        scaled = latents / self._latent_steps
+        inputs = scaled if self._dense in stay_float else self._symbols.quantise(scaled)
+        steps, (height, width, _) = self._steps("decoder", stay_float), self._network.image
+        batches = inputs.split(max(1, _PIXELS_AT_ONCE // (height * width)))
+        return torch.cat([run_int8(steps, batch).to(torch.uint8) for batch in batches])
 
     def measure_on(self, images: Tensor) -> "Measure":
         """Prepare the measurement of the loss of int8 on uint8 images (N, height, width[, 3])."""
-        originals = with_channels(images)
-        latents = [run(self._network.encoder, batch.float() / 255) for batch in _batches(originals)]
-        pixels = torch.cat([run(self._network.decoder, batch) for batch in latents])
-        return Measure(self, originals, pooled_psnr((originals.float() / 255).numpy(), pixels.numpy()))
+        return Measure(self, self._network, with_channels(images))
 
 
-@dataclass(frozen=True)
 class Measure:
-    """Pooled PSNR in dB on uint8 `originals` (N, height, width, channels); `reference_psnr` is that of float32."""
+    """Pooled PSNR in dB of 8-bit reconstructions of uint8 `originals` (N, height, width, channels).
 
-    network: Int8Network
-    originals: Tensor
-    reference_psnr: float
+    `reference_psnr` is that of `network` in float32.
+    """
+
+    def __init__(self, int8: Int8Network, network: Network, originals: Tensor) -> None:
+        self._int8, self._originals = int8, originals.contiguous()
+        latents = [run(network.encoder, batch.float() / 255) for batch in _batches(originals)]
+        decoded = [torch.round(255 * run(network.decoder, batch)).to(torch.uint8) for batch in latents]
+        self.reference_psnr = self._psnr(torch.cat(decoded))
+        self._encode = cache(partial(int8.encode, self._originals))  # decoder layers do not change latents
 
     def psnr(self, stay_float: frozenset[str]) -> float:
-        """Return the PSNR of the 8-bit reconstructions, with the layers in `stay_float` in float32."""
-        decoded = torch.cat([self.network.reconstruct(batch, stay_float) for batch in _batches(self.originals)])
-        return pooled_psnr((self.originals.float() / 255).numpy(), decoded.numpy())
+        """Return the PSNR with the layers in `stay_float`, such as "encoder.conv1", in float32."""
+        encoder, decoder = (frozenset(names_in(part, stay_float)) for part in PARTS)
+        return self._psnr(self._int8.decode(self._encode(encoder), decoder))
+
+    def _psnr(self, decoded: Tensor) -> float:
+        return pooled_psnr(self._originals.numpy(), decoded.double().numpy() / 255)
 
 
 def _batches(images: Tensor) -> tuple[Tensor, ...]:
@@ -102,13 +117,24 @@ def _batches(images: Tensor) -> tuple[Tensor, ...]:
     return images.split(max(1, _PIXELS_AT_ONCE // (height * width)))
 
 
-@dataclass(frozen=True)
-class LayerChoice:
-    """Precision of one layer, and the pooled PSNR in dB that is lost if this layer runs in int8."""
+class LayerChoice(NamedTuple):
+    """Precision of one layer, the reason if it stays in float, and the pooled PSNR in dB that it loses in int8."""
 
     name: str
     precision: str
+    reason: str | None
     loss_db: float
+
+
+class Precisions(NamedTuple):
+    """The layers that stay in float, the choice for each layer, and the loss of int8 with it in dB."""
+
+    stay_float: frozenset[str]
+    layers: list[LayerChoice]
+    loss_db: float
+
+
+FASTER, TOO_LOSSY = "faster in float32", "too much quality lost in int8"
 
 
 def choose_layers(
@@ -116,18 +142,23 @@ def choose_layers(
     faster_in_float: frozenset[str],
     reference: float,
     psnr_with: Callable[[frozenset[str]], float],
-) -> tuple[frozenset[str], list[LayerChoice]]:
-    """Choose the layers that stay in float; return them, and a measurement of each of `names`.
+) -> Precisions:
+    """Choose the layers that stay in float.
 
-    Layers that are not `faster_in_float` run in int8, unless they lose too much PSNR. `reference` is the pooled
-    PSNR in dB in float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32.
+    Layers of `names` that are not `faster_in_float` run in int8, unless all together lose more than MAX_LOSS_DB:
+    then those that lose most stay in float too, one after the other. `reference` is the pooled PSNR in dB in
+    float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32.
     """
-    losses = {name: psnr_with(faster_in_float | {name}) - psnr_with(faster_in_float - {name}) for name in names}
-    stay_float, psnr = faster_in_float, psnr_with(faster_in_float)
+    psnr = cache(psnr_with)
+    losses = {name: psnr(faster_in_float | {name}) - psnr(faster_in_float - {name}) for name in names}
+    stay_float = faster_in_float
     for name in sorted(set(names) - faster_in_float, key=lambda name: -losses[name]):
-        if reference - psnr <= MAX_LOSS_DB:
+        if reference - psnr(stay_float) <= MAX_LOSS_DB:
             break
         stay_float |= {name}
-        psnr = psnr_with(stay_float)
-    choices = [LayerChoice(name, "fp32" if name in stay_float else "int8", losses[name]) for name in names]
-    return stay_float, choices
+    reasons = {name: FASTER if name in faster_in_float else TOO_LOSSY for name in stay_float}
+    layers = [
+        LayerChoice(name, "fp32" if name in stay_float else "int8", reasons.get(name), losses[name])
+        for name in names
+    ]
+    return Precisions(stay_float, layers, reference - psnr(stay_float))

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.measure.quality import pooled_psnr
+from fmae_edge.measure.quality import mse_per_image, psnr
 from fmae_edge.model.autoencoder import Autoencoder, channels_first, to_pixels
 from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Precision
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 BATCHES = (1, 7, 256)
-_PIXELS_AT_ONCE = 256 * 64 * 64  # bounds memory: the largest batch of larger images has fewer
+# Of larger images than 32x32, as many pixels as 10,000 of those have: more take many minutes and change no figure
+_MOST_PIXELS = 10_000 * 32 * 32
+# These bound memory. The largest batch of images over 32x32 has fewer; larger ones would also be slower.
+_PIXELS_AT_ONCE = 256 * 32 * 32
+_TORCH_PIXELS = 50 * 28 * 28
+_NUMBERS_AT_ONCE = 10_000 * 28 * 28
 MAX_PIXEL_DIFFERENCE = 1e-5
 MAX_LATENT_DIFFERENCE = 1e-4  # as a share of the range of PyTorch's latents
 MAX_INT8_LOSS_DB = 0.10
-_TORCH_PIXELS = 50 * 28 * 28
 
 Array = NDArray[np.float32]
 
@@ -74,9 +78,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Parity:
-    """All comparisons of a bundle, the number of images, and the pooled PSNR of PyTorch in dB."""
+    """All comparisons of a bundle with PyTorch, whose pooled PSNR in dB is `torch_psnr`.
+
+    `images` of `held_out_images` images are compared: not all, if they are large and many.
+    """
 
     images: int
+    held_out_images: int
     torch_psnr: float
     comparisons: tuple[Comparison, ...]
 
@@ -100,6 +108,7 @@ class Parity:
         }
         return {
             "images": self.images,
+            "held_out_images": self.held_out_images,
             "torch_psnr": self.torch_psnr,
             "gates": gates,
             "failures": self.failures(),
@@ -115,70 +124,118 @@ def measure_parity(
 ) -> Parity:
     """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width[, 3]).
 
-    `on_progress` gets (comparisons done, total comparisons).
+    Images are compared in parts, so memory does not depend on N. Of many large images, the first are compared,
+    because held-out images are in random order. `on_progress` gets (comparisons done, total comparisons), counting
+    each part.
     """
-    originals = to_pixels(images)
-    size = model.config.height * model.config.width
+    size, held_out = model.config.height * model.config.width, len(images)
+    images = images[: max(1, _MOST_PIXELS // size)]
     at_once = max(1, _TORCH_PIXELS // size)
+    parts = images.split(max(1, _NUMBERS_AT_ONCE // images[0].numel()))
     with torch.inference_mode():
-        latents = torch.cat([model.encoder(batch) for batch in originals.split(at_once)])
-        pixels = torch.cat([model.decoder(batch) for batch in latents.split(at_once)])
-    levels = channels_first(images).contiguous().numpy()
-    reference = _Reference(levels, originals.numpy(), latents.numpy(), pixels.numpy())
-    cases = [
-        (precision, min(batch, _PIXELS_AT_ONCE // size), optimised)
-        for batch in BATCHES  # the slowest first, which keeps all threads busy
-        for precision in PRECISIONS
-        for optimised in (False, True)
-    ]
+        encoded = [torch.cat([model.encoder(to_pixels(x)) for x in part.split(at_once)]) for part in parts]
+    latent_range = float(max(part.max() for part in encoded) - min(part.min() for part in encoded))
+    # The slowest first, which keeps all threads busy
+    batches = dict.fromkeys(min(batch, max(1, _PIXELS_AT_ONCE // size)) for batch in BATCHES)
+    pairs = [_Pair(graphs, precision, on) for precision in PRECISIONS for on in (False, True)]
+    cases = [_Case(pair, batch) for batch in batches for pair in pairs]
+    torch_errors = []
     # Cases run in parallel on one thread each, which is faster than in sequence and gives the same results
     with ThreadPoolExecutor(available_cpus()) as pool:
-        futures = [pool.submit(_compare, reference, graphs, *case) for case in cases]
-        for done, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            on_progress(done, len(cases))
-        comparisons = tuple(future.result() for future in futures)
-    return Parity(len(images), reference.psnr, comparisons)
+        for before, (part, latents) in enumerate(zip(parts, encoded, strict=True)):
+            with torch.inference_mode():
+                pixels = torch.cat([model.decoder(some) for some in latents.split(at_once)]).numpy()
+            levels, originals = channels_first(part).contiguous().numpy(), to_pixels(part).contiguous().numpy()
+            reference = _Reference(levels, originals, latents.numpy(), pixels, latent_range)
+            torch_errors.append(mse_per_image(originals, pixels))
+            futures = [pool.submit(case.add, reference) for case in cases]
+            for done, future in enumerate(as_completed(futures), start=before * len(cases) + 1):
+                future.result()
+                on_progress(done, len(parts) * len(cases))
+    torch_psnr = _pooled(torch_errors)
+    return Parity(len(images), held_out, torch_psnr, tuple(case.comparison(torch_psnr) for case in cases))
 
 
+@dataclass(frozen=True)
 class _Reference:
-    """Original images, in 256 levels and in [0, 1], and the results of PyTorch."""
+    """A part of the images, in 256 levels and in [0, 1], and the results of PyTorch."""
 
-    def __init__(self, levels: NDArray[np.uint8], originals: Array, latents: Array, pixels: Array) -> None:
-        self.levels = levels
-        self.originals, self.latents, self.pixels = originals, latents, pixels
-        self.latent_range = float(latents.max() - latents.min())
-        self.psnr = pooled_psnr(originals, pixels)
-
-
-def _compare(
-    reference: _Reference, graphs: Mapping[str, bytes], precision: Precision, batch: int, optimised: bool
-) -> Comparison:
-    encoder, decoder = (
-        open_session(graphs[name], name, threads=1, optimise=optimised) for name in GRAPHS[precision]
-    )
-    latents = _run(encoder, reference.levels if takes_levels(encoder) else reference.originals, batch)
-    pixels = _run(decoder, latents, batch)
-    if pixels.dtype == np.uint8:
-        pixels = pixels / np.float32(255)
-    latent_difference = np.abs(latents - reference.latents) / reference.latent_range
-    pixel_difference = np.abs(pixels - reference.pixels)
-    quality = pooled_psnr(reference.originals, pixels)
-    return Comparison(
-        precision=precision,
-        batch=batch,
-        optimised=optimised,
-        latent_max=float(latent_difference.max()),
-        latent_mean=float(latent_difference.mean()),
-        pixel_max=float(pixel_difference.max()),
-        pixel_mean=float(pixel_difference.mean()),
-        psnr=quality,
-        psnr_against_torch=pooled_psnr(reference.pixels, pixels),
-        loss_db=reference.psnr - quality,
-    )
+    levels: NDArray[np.uint8]
+    originals: Array
+    latents: Array
+    pixels: Array
+    latent_range: float  # over all parts
 
 
-def _run(session: "InferenceSession", values: NDArray[Any], batch: int) -> NDArray[Any]:
-    (port,) = session.get_inputs()
-    parts = [session.run(None, {port.name: values[at : at + batch]})[0] for at in range(0, len(values), batch)]
-    return np.concatenate(parts)
+class _Pair:
+    """The encoder and the decoder of one precision, optimised or not; any number of threads may use them."""
+
+    def __init__(self, graphs: Mapping[str, bytes], precision: Precision, optimised: bool) -> None:
+        self.precision, self.optimised = precision, optimised
+        self.encoder, self.decoder = (
+            open_session(graphs[name], name, threads=1, optimise=optimised) for name in GRAPHS[precision]
+        )
+
+
+class _Case:
+    """One pair of graphs at one batch size, and its differences from PyTorch on the parts so far."""
+
+    def __init__(self, pair: _Pair, batch: int) -> None:
+        self._pair, self._batch = pair, batch
+        self._counts: list[int] = []
+        # One entry per part: the largest and the mean difference
+        self._latents: list[tuple[float, float]] = []
+        self._pixels: list[tuple[float, float]] = []
+        # One entry per image
+        self._errors: list[NDArray[np.float64]] = []
+        self._errors_against_torch: list[NDArray[np.float64]] = []
+
+    def add(self, reference: _Reference) -> None:
+        """Run the graphs on a part of the images, and compare."""
+        encoder, decoder = self._pair.encoder, self._pair.decoder
+        latents = self._run(encoder, reference.levels if takes_levels(encoder) else reference.originals)
+        pixels = self._run(decoder, latents)
+        if pixels.dtype == np.uint8:
+            pixels = pixels / np.float32(255)
+        self._counts.append(len(latents))
+        self._errors.append(mse_per_image(reference.originals, pixels))
+        self._errors_against_torch.append(mse_per_image(reference.pixels, pixels))
+        self._latents.append(_largest_and_mean(np.abs(latents - reference.latents) / reference.latent_range))
+        pixels -= reference.pixels
+        self._pixels.append(_largest_and_mean(np.abs(pixels, out=pixels)))
+
+    def comparison(self, torch_psnr: float) -> Comparison:
+        """Return the figures of all parts, given the pooled PSNR of PyTorch in dB."""
+        psnr_of_graphs = _pooled(self._errors)
+        latent_max, latent_mean = self._over_parts(self._latents)
+        pixel_max, pixel_mean = self._over_parts(self._pixels)
+        return Comparison(
+            precision=self._pair.precision,
+            batch=self._batch,
+            optimised=self._pair.optimised,
+            latent_max=latent_max,
+            latent_mean=latent_mean,
+            pixel_max=pixel_max,
+            pixel_mean=pixel_mean,
+            psnr=psnr_of_graphs,
+            psnr_against_torch=_pooled(self._errors_against_torch),
+            loss_db=torch_psnr - psnr_of_graphs,
+        )
+
+    def _over_parts(self, figures: list[tuple[float, float]]) -> tuple[float, float]:
+        largest, means = np.array(figures).T
+        return float(largest.max()), float(np.average(means, weights=self._counts))
+
+    def _run(self, session: "InferenceSession", values: NDArray[Any]) -> NDArray[Any]:
+        (port,) = session.get_inputs()
+        starts = range(0, len(values), self._batch)
+        return np.concatenate([session.run(None, {port.name: values[at : at + self._batch]})[0] for at in starts])
+
+
+def _largest_and_mean(differences: NDArray[Any]) -> tuple[float, float]:
+    return float(differences.max()), float(differences.mean())
+
+
+def _pooled(errors: list[NDArray[np.float64]]) -> float:
+    """Return the pooled PSNR in dB of the mean squared errors of images, in parts."""
+    return psnr(float(np.concatenate(errors).mean()))

@@ -1,7 +1,7 @@
 """Static quantisation: layers in float32 and calibration inputs -> layers in int8."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -16,6 +16,7 @@ from fmae_edge.export.int8_layers import (
     Int8Sigmoid,
     Int8Step,
     Quantiser,
+    RealSigmoid,
     apply_int8,
     sums,
 )
@@ -43,47 +44,66 @@ _SMALLEST_SCALE = 1e-20  # times the scale of the inputs, still a normal float32
 def quantise(
     layers: list[Layer],
     inputs: Tensor,
-    source: Quantiser,
+    source: Quantiser | None,
     target: Int8Target,
     method: CalibrationMethod,
     stay_float: Collection[str] = (),
 ) -> list[Int8Step]:
     """Return `layers` in int8, except those named in `stay_float`.
 
-    `inputs` are real calibration inputs of the first layer, and `source` is their quantiser. Each layer is fitted
-    to the outputs of the quantised layers before it: its weights are rounded so that its outputs change the least,
-    and its bias is corrected so that they keep their mean.
+    `inputs` are real calibration inputs of the first layer, and `source` is their quantiser, or None if they stay
+    real numbers, which a float layer takes. Each layer is fitted to the outputs of the quantised layers before it:
+    its weights are rounded so that its outputs change the least, and its bias is corrected so that they keep their
+    mean. Between two float layers, and after the last layer if it is one, numbers stay real.
     """
-    real, integers = inputs, source.quantise(inputs)
+    real = inputs
+    given = inputs if source is None else _small(source.quantise(inputs))
     steps: list[Int8Step] = []
     for at, layer in enumerate(layers):
         step: Int8Step = layer
+        before = source
         if isinstance(layer, Dense | Conv):
+            later = layers[at + 1 :]
+            following = next((other.name for other in later if isinstance(other, Dense | Conv)), layer.name)
             outputs = linear(layer, real)
-            result = _target(layer, layers[at + 1 :], outputs, target, method)
-            if layer.name in stay_float:
-                step = FloatLayer(layer, source, result)
+            is_float = layer.name in stay_float
+            stays_real = is_float and following in stay_float
+            means = None if is_float else _means(_parts(layer, outputs))
+            real = torch.relu_(outputs) if layer.relu else outputs
+            source = None if stays_real else _target(layer, later, real, target, method)
+            if means is None:
+                step = FloatLayer(layer, before, source)
             else:
-                step = _int8_layer(layer, integers, outputs, source, result, target)
-            source = result or source
-            real = torch.relu(outputs) if layer.relu else outputs
+                assert before is not None
+                step = _int8_layer(layer, given, means, before, source, target)
         else:
             if isinstance(layer, Sigmoid):
                 low, high = target.levels
-                step = Int8Sigmoid(source, Quantiser(1 / 255, low, low, high))
+                pixels = Quantiser(1 / 255, low, low, high)
+                step = RealSigmoid(pixels) if before is None else Int8Sigmoid(before, pixels)
+                source = pixels
             real = apply(layer, real)
         steps.append(step)
-        integers = torch.cat([apply_int8(step, part) for part in _parts(layer, integers)])
+        results = (apply_int8(step, part if before is None else part.double()) for part in _parts(layer, given))
+        given = torch.cat([part if source is None else _small(part) for part in results])
     return steps
+
+
+def _small(integers: Tensor) -> Tensor:
+    """Return integers minus their zero point in 16 bits, which bounds memory: they are -255 to 255."""
+    return integers.to(torch.int16)
 
 
 def _target(
     layer: Weighted, later: list[Layer], outputs: Tensor, target: Int8Target, method: CalibrationMethod
 ) -> Quantiser | None:
-    """Return the quantiser of the `outputs` of `layer`, or None if they stay real. `later` are the next layers."""
+    """Return the quantiser of the `outputs` of `layer`, ReLU included, or None if they are latents.
+
+    `later` are the next layers.
+    """
     low, high = target.levels
     if layer.relu:
-        bound = upper_bound(torch.relu(outputs).numpy().ravel(), method)
+        bound = upper_bound(outputs.numpy(), method)
         return Quantiser(float(np.float32(bound / (high - low))), low, low, high)
     if any(isinstance(other, Sigmoid) for other in later):
         return Quantiser(float(np.float32(2 * LOGIT_LIMIT / (high - low))), (low + high + 1) // 2, low, high)
@@ -93,11 +113,12 @@ def _target(
 def _int8_layer(
     layer: Weighted,
     integers: Tensor,
-    outputs: Tensor,
+    means: Tensor,
     source: Quantiser,
     result: Quantiser | None,
     target: Int8Target,
 ) -> Int8Layer:
+    """Return `layer` in int8 for the outputs of the layers before it; `means` (out,) are those of its outputs."""
     weights = matrix(layer)
     # Coarse enough that bias and sums together fit int32: where weights are 0, only the bias sets the scale
     smallest = torch.clamp(layer.bias.abs() / source.scale / _MAX_BIAS, min=_SMALLEST_SCALE)
@@ -106,19 +127,22 @@ def _int8_layer(
     rounded = round_weights(weights, scales, (patches(layer, part.float()) for part in parts), target)
     plain = Int8Layer(layer, rounded, scales, torch.zeros_like(scales).double(), source, result)
     # Bias correction: each output keeps its mean in float32
-    axes = tuple(range(outputs.dim() - 1))
-    unit = plain.sum_scales.double()
-    shares = torch.tensor([len(part) / len(integers) for part in parts], dtype=torch.float64)
-    means = torch.stack([sums(plain, part).mean(axes) for part in parts])
-    bias = torch.round(outputs.double().mean(axes) / unit - (means * shares[:, None]).sum(dim=0))
-    return replace(plain, bias=bias)
+    found = _means(sums(plain, part.double()) for part in parts)
+    return replace(plain, bias=torch.round(means / plain.sum_scales.double() - found))
+
+
+def _means(parts: Iterable[Tensor]) -> Tensor:
+    """Return the mean of each of the outputs of a layer, float64 (out,), from parts (N, ..., out) of them."""
+    total, count = torch.zeros(1, dtype=torch.float64), 0
+    for part in parts:
+        total = total + len(part) * part.double().mean(tuple(range(part.dim() - 1)))
+        count += len(part)
+    return total / count
 
 
 def _parts(layer: Layer, inputs: Tensor) -> tuple[Tensor, ...]:
-    """Split the `inputs` of a layer into parts whose patches fit into memory."""
-    if not isinstance(layer, Conv):
-        return (inputs,)
-    taps = layer.kernel[0, :, :, 0].numel()
+    """Split the inputs or outputs of a layer into parts whose patches fit into memory."""
+    taps = layer.kernel[0, :, :, 0].numel() if isinstance(layer, Conv) else 1
     return inputs.split(max(1, _PATCH_NUMBERS_AT_ONCE // (taps * inputs[0].numel())))
 
 

@@ -8,12 +8,15 @@ squared error is averaged over them, and SSIM is the mean of the SSIMs of the ch
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+Images = NDArray[np.floating] | NDArray[np.uint8]
 
 _SSIM_WINDOW = 7
 _SSIM_K1, _SSIM_K2 = 0.01, 0.03
@@ -30,36 +33,45 @@ class Quality:
     ssim: float
 
 
-def measure_quality(originals: Array, reconstructions: Array) -> Quality:
-    """Compare images with pixels in [0, 1] with their reconstructions."""
-    errors = mse_per_image(originals, reconstructions)
-    pooled = float(errors.mean())
+def measure_quality(originals: Images, reconstructions: Images) -> Quality:
+    """Compare images, uint8 or with pixels in [0, 1], with their reconstructions.
+
+    Both are taken a few images at a time, so any number of uint8 images takes little memory.
+    """
+    parts = [(mse_per_image(*part), ssim_per_image(*part)) for part in _real_parts(originals, reconstructions)]
+    errors, similarities = map(np.concatenate, zip(*parts, strict=True))
+    return quality_of(errors, similarities)
+
+
+def quality_of(mse: NDArray[np.float64], ssim: NDArray[np.float64]) -> Quality:
+    """Return the quality of N images with these mean squared errors (N,) and similarities (N,)."""
+    pooled = float(mse.mean())
     return Quality(
         mse=pooled,
         psnr_pooled=psnr(pooled),
-        psnr_per_image=float(np.mean([psnr(error) for error in errors])),
-        ssim=float(ssim_per_image(originals, reconstructions).mean()),
+        psnr_per_image=float(np.mean([psnr(error) for error in mse])),
+        ssim=float(ssim.mean()),
     )
 
 
 def measure_each(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> list[Quality]:
     """Compare each of N uint8 images with its reconstruction."""
     return [
-        measure_quality(before[None] / np.float32(255), after[None] / np.float32(255))
+        measure_quality(before[None], after[None])
         for before, after in zip(originals, reconstructions, strict=True)
     ]
 
 
 def mse_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float64]:
     """Return the mean squared error of each of N images, (N,)."""
-    difference = originals.astype(np.float64) - reconstructions
-    errors: NDArray[np.float64] = np.square(difference).reshape(len(difference), -1).mean(axis=1)
-    return errors
+    differences = (before.astype(np.float64) - after for before, after in _parts(originals, reconstructions))
+    return np.concatenate([np.square(part).reshape(len(part), -1).mean(axis=1) for part in differences])
 
 
-def pooled_psnr(originals: Array, reconstructions: Array) -> float:
-    """Return the PSNR in dB of the mean squared error over all pixels, which lie in [0, 1]."""
-    return psnr(float(mse_per_image(originals, reconstructions).mean()))
+def pooled_psnr(originals: Images, reconstructions: Images) -> float:
+    """Return the PSNR in dB of the mean squared error over all pixels of images, uint8 or in [0, 1]."""
+    errors = [mse_per_image(*part) for part in _real_parts(originals, reconstructions)]
+    return psnr(float(np.concatenate(errors).mean()))
 
 
 def psnr(mse: float) -> float:
@@ -78,11 +90,24 @@ def ssim_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float
     """
     if min(originals.shape[1:3]) < _SSIM_WINDOW:
         raise ValueError(f"SSIM needs images of at least 7x7, got {originals.shape[1:3]}")
+    return np.concatenate([_ssim(*part) for part in _parts(originals, reconstructions)])
+
+
+def _parts(originals: NDArray[Any], reconstructions: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield a few images and their reconstructions at a time, which bounds memory."""
     at_once = max(1, _NUMBERS_AT_ONCE // math.prod(originals.shape[1:]))
-    chunks = range(0, len(originals), at_once)
-    return np.concatenate(
-        [_ssim(originals[at : at + at_once], reconstructions[at : at + at_once]) for at in chunks]
-    )
+    for at in range(0, len(originals), at_once):
+        yield originals[at : at + at_once], reconstructions[at : at + at_once]
+
+
+def _real_parts(originals: Images, reconstructions: Images) -> Iterator[tuple[Array, Array]]:
+    """Yield the same with pixels in [0, 1]."""
+    for before, after in _parts(originals, reconstructions):
+        yield _reals(before), _reals(after)
+
+
+def _reals(images: NDArray[Any]) -> Array:
+    return images / np.float32(255) if images.dtype == np.uint8 else images
 
 
 def _ssim(original: Array, reconstruction: Array) -> NDArray[np.float64]:

@@ -2,13 +2,15 @@
 
     config.json          the architecture
     recipe.json          everything else that decides the result: options, constants, hashes of the images
-    model.safetensors    the weights after the last finished epoch, for `export`
-    resume.safetensors   the same weights, the state of the optimisers and the metrics so far, for --resume
+    model.safetensors    the weights for `export`: of the best epoch so far on the validation images, or of the
+                         last epoch if the run has none
+    resume.safetensors   the weights after the last finished epoch, those of the best one, the state of the
+                         optimisers and the metrics so far, for --resume
     prior.safetensors    the prior over the quantised latents, if the recipe has a rate; written last
     metrics.jsonl        one line per epoch
 
     curves.png           the metrics over the epochs so far
-    reconstructions/     one picture per epoch: the first test images above their reconstructions
+    reconstructions/     one picture per epoch: the first validation or test images above their reconstructions
     tensorboard/         events for TensorBoard, if it is installed
 
 The last three are for people: nothing reads them, and a run continues without them. They are written after the
@@ -30,6 +32,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.chosen_epoch import chosen_epoch
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import Recipe
@@ -58,34 +61,48 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Progress:
-    """Everything that an interrupted run needs to continue: named tensors, and one entry of metrics per epoch."""
+    """Everything that an interrupted run needs to continue.
+
+    Named tensors, one entry of metrics per epoch, and the seconds that the run took so far.
+    """
 
     tensors: dict[str, Tensor]
     metrics: list[Metrics]
+    elapsed: float = 0.0
 
 
 def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
     """Create folder `run` with the config and the recipe. Raises RunError if it is not empty, or not writable."""
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise RunError(f"{run}: already exists; continue with --resume, or choose another folder with -o")
+    require_new(run)
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{run}: cannot be created ({error.strerror})") from None
     _write_json(run / CONFIG, dataclasses.asdict(config))
-    _write_json(run / RECIPE, dataclasses.asdict(recipe))
+    _write_json(run / RECIPE, recipe_record(recipe))
+
+
+def require_new(run: Path) -> None:
+    """Raise RunError if `run` exists and is not an empty folder."""
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise RunError(f"{run}: already exists; continue with --resume, or choose another folder with -o")
+
+
+def recipe_record(recipe: Recipe) -> dict[str, Any]:
+    """Return `recipe` as the JSON object of recipe.json, with tuples in place of its lists."""
+    return dataclasses.asdict(recipe)
 
 
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
-    """Write the state after an epoch."""
-    metadata = {"metrics": json.dumps(progress.metrics)}
+    """Write the state after an epoch; `model` is the one that the run keeps if it ends here."""
+    metadata = {"metrics": json.dumps(progress.metrics), "elapsed": str(progress.elapsed)}
     write_file(run / RESUME, safetensors.torch.save(_on_cpu(progress.tensors), metadata), force=True)
     publish(run, model, progress.metrics)
 
 
 def publish(run: Path, model: Autoencoder, metrics: list[Metrics]) -> None:
     """Write the weights and the metrics, for `export` and for people."""
-    epochs = {"epochs": str(len(metrics))}
+    epochs = {"epochs": str(chosen_epoch(metrics)["epoch"] if metrics else 0)}
     write_file(run / MODEL, safetensors.torch.save(_on_cpu(model.state_dict()), epochs), force=True)
     lines = "".join(json.dumps(entry) + "\n" for entry in metrics)
     write_file(run / METRICS, lines.encode(), force=True)
@@ -113,7 +130,7 @@ def load_progress(run: Path) -> Progress | None:
         return None
     tensors, metadata = _read_safetensors(path)
     try:
-        return Progress(tensors, json.loads(metadata["metrics"]))
+        return Progress(tensors, json.loads(metadata["metrics"]), float(metadata.get("elapsed", 0)))
     except (KeyError, ValueError) as error:
         raise RunError(f"{path}: has no metrics ({error!r}), so fmae-edge train did not write it") from None
 
@@ -136,15 +153,21 @@ def read_recipe(run: Path) -> Recipe:
 def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, Recipe]:
     """Return the architecture and the recipe of `run`, to continue it.
 
-    Raises ArgumentError if a value in `options` differs from that in the recipe: it would start another run.
+    Raises ArgumentError if a value in `options`, the fields of both, differs from that of the run: it would start
+    another one.
     """
     config, recipe = read_config(run), read_recipe(run)
+    recorded = {**vars(config), **vars(recipe)}
     for name, value in options.items():
-        if value != (started := getattr(recipe, name)):
+        if value != (started := recorded[name]):
             raise ArgumentError(
-                name, f"is {value}, but the run was started with {started}; leave it out, or start a new run"
+                name, f"is {value}, but the run was started {_with(started)}; leave it out, or start a new run"
             )
     return config, recipe
+
+
+def _with(value: object) -> str:
+    return "without it" if value is None else f"with {value}"
 
 
 def load_checkpoint(run: Path) -> Checkpoint:

@@ -31,13 +31,18 @@ def fast_encode(encoder: Encoder, images: Tensor) -> Tensor:
 
 
 def encode_all(model: Autoencoder, images: Tensor) -> Tensor:
-    """Return the latents (N, latent_size) of uint8 images (N, height, width[, 3]), computed in batches."""
+    """Return the latents (N, latent_size) of uint8 images (N, height, width[, 3]), computed in batches.
+
+    They are on the device of the model; the images may be elsewhere.
+    """
     model.eval()
+    device = model.encoder.dense.weight.device
+    latents = torch.empty(len(images), model.config.latent_size, device=device)
+    at_once = images_at_once(model.config)
     with torch.inference_mode():
-        batches = [
-            fast_encode(model.encoder, to_pixels(batch)) for batch in images.split(images_at_once(model.config))
-        ]
-    return torch.cat(batches)
+        for batch, encoded in zip(images.split(at_once), latents.split(at_once), strict=True):
+            encoded.copy_(fast_encode(model.encoder, to_pixels(batch.to(device))))
+    return latents
 
 
 def images_at_once(config: ModelConfig) -> int:

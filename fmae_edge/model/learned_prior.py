@@ -92,10 +92,14 @@ class PackedPrior:
         return means.contiguous() * MEAN_SCALE, (widths.contiguous() + FIRST_LOG2_WIDTH).clamp(*_LOG2_WIDTHS)
 
     def bits(self, values: Tensor, context: Tensor, quality: Tensor) -> Tensor:
-        """Return the bits (N,) of the `values` of the groups, predicted from the `context` that the decoder knows.
+        """Return the bits (N,) of the `values` of the groups; see `bits_of_each`."""
+        return self.bits_of_each(values, context, quality).sum(dim=1)
 
-        Both are (N, latent_size) latents in units. The probability of a value is the mass of the quantiser step
-        around it.
+    def bits_of_each(self, values: Tensor, context: Tensor, quality: Tensor) -> Tensor:
+        """Return the bits (N, size) of the `values` of the groups, predicted from what the decoder knows.
+
+        `values` and the known `context` are (N, latent_size) latents in units. The probability of a value is the
+        mass of the quantiser step around it.
         """
         values = values[:, self.before : self.before + len(self.mean_rows)]
         means, widths = self.predict(context, quality)
@@ -103,7 +107,7 @@ class PackedPrior:
         away = -(values - means).abs()  # symmetric, and floats are precise in the lower tail
         slope = torch.exp2(-widths)
         share = torch.sigmoid((away + half) * slope) - torch.sigmoid((away - half) * slope)
-        return -torch.log2(share.clamp(min=0) + _FLOOR).sum(dim=1)
+        return -torch.log2(share.clamp(min=0) + _FLOOR)
 
 
 class Prior(nn.Module):

@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,11 @@ from fmae_edge.runtime.errors import ArgumentError, shown
 UNITS = 80
 QUALITY_STEPS = (64, 48, 36, 27, 20, 15, 11, 8, 6)
 
-# Most epochs, and most images per step
+Augment = Literal["none", "flip", "shift"]
+
+# Most epochs, minutes, and images per step
 _LARGEST = 10**6
+_LEAST_MINUTES = 0.01
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,15 @@ class Recipe:
     `lr` is the peak of a one-cycle schedule (Smith and Topin, "Super-convergence", 2018). `rate_distortion` is
     the lambda of loss = bits per pixel + lambda x 255^2 x MSE at the middle quality; without it, the loss is MSE.
 
-    `train_images` and `test_images` are None if the run did not record them. Test images decide the metrics, not
-    the weights. `units` and `quality_steps` have one valid value.
+    A run ends after `epochs`, or after `minutes` of training; the other one is None.
+
+    `data` is the JSON record of where the images come from, without paths: `data.image_data` writes and reads it.
+    It and the identities of the images are None if the run did not record them. Validation images choose the epoch
+    whose weights are kept; a run without them keeps the last. Test images are held out: they only decide metrics.
+    `units` and `quality_steps` have one valid value.
     """
 
-    epochs: int = 10
+    epochs: int | None = 10
     batch_size: int = 256
     lr: float = 0.004
     seed: int = 0
@@ -99,18 +106,35 @@ class Recipe:
     prior_fit: PriorFit = field(default_factory=PriorFit)
     train_images: ImageSet | None = None
     test_images: ImageSet | None = None
+    validation_images: ImageSet | None = None
+    data: dict[str, Any] | None = None
+    minutes: float | None = None
+    augment: Augment = "none"
+    # Share of the run without a better epoch after which it stops, if validation got clearly worse
+    patience: float = 0.25
 
     def __post_init__(self) -> None:
         # JSON has lists and dicts
         object.__setattr__(self, "quality_steps", tuple(self.quality_steps))
         object.__setattr__(self, "prior_fit", _from_json("prior_fit", self.prior_fit, PriorFit))
-        for name in ("train_images", "test_images"):
+        for name in ("train_images", "test_images", "validation_images"):
             if (images := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _from_json(name, images, ImageSet))
-        _require_integer("epochs", self.epochs, 1, _LARGEST)
+        if self.minutes is None:
+            _require_integer("epochs", self.epochs, 1, _LARGEST)
+        elif self.epochs is not None:
+            raise ArgumentError("minutes", f"is given beside {self.epochs} epochs; a run has one of both")
+        elif not _LEAST_MINUTES <= self.minutes <= _LARGEST:
+            limits = f"{_LEAST_MINUTES} and {_LARGEST}"
+            raise ArgumentError("minutes", f"is {self.minutes}; it must lie between {limits}")
+        if self.augment not in get_args(Augment):
+            choices = ", ".join(get_args(Augment))
+            raise ArgumentError("augment", f"is {shown(self.augment)}; it must be one of {choices}")
+        if not isinstance(self.data, dict | None):
+            raise ArgumentError("data", f"is {shown(self.data)}; it must be an object in recipe.json")
         _require_integer("batch_size", self.batch_size, 1, _LARGEST)
         _require_integer("seed", self.seed, 0, 2**63 - 1)
-        for name in ("lr", "warm_up", "initial_lr", "rate_start"):
+        for name in ("lr", "warm_up", "initial_lr", "rate_start", "patience"):
             _require_share(name, getattr(self, name))
         if self.rate_distortion is not None and not (1e-6 <= self.rate_distortion <= 1):
             raise ArgumentError("rate_distortion", f"is {self.rate_distortion}; it must lie between 1e-6 and 1")

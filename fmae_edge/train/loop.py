@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +12,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from fmae_edge.measure.quality import Quality, measure_quality, psnr
-from fmae_edge.model.autoencoder import Autoencoder, to_images, to_pixels
-from fmae_edge.model.checkpoint import (
-    Metrics,
-    Progress,
-    RunError,
-    has_prior,
-    load_progress,
-    publish,
-    save_prior,
-    save_progress,
-)
-from fmae_edge.model.fast_pass import encode_all, fast_autoencode, images_at_once
+from fmae_edge.measure.quality import psnr
+from fmae_edge.model.autoencoder import Autoencoder, to_pixels
+from fmae_edge.model.checkpoint import Metrics, RunError, has_prior, save_prior
+from fmae_edge.model.chosen_epoch import criterion
+from fmae_edge.model.fast_pass import encode_all, fast_autoencode
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import ImageSet, Recipe
+from fmae_edge.train.augment import augment_batch
 from fmae_edge.train.device import has_fast_bfloat16, keep_freed_memory
+from fmae_edge.train.early_stop import stops_early
+from fmae_edge.train.measurement import measure_epoch
 from fmae_edge.train.objective import rate_distortion
-from fmae_edge.train.optimiser import Optimisers
 from fmae_edge.train.prior_fit import fit_prior
+from fmae_edge.train.schedule import Schedule
+from fmae_edge.train.state import TrainingState
+
+_MOST_ON_DEVICE = 2**31  # bytes of training images that are copied to a GPU at once
+_MOST_FITTED = 200_000  # images whose latents the prior is fitted to
+_AUGMENT_SEEDS = 2**32  # apart from those of the orders and of the noise
 
 
 @dataclass(frozen=True)
 class Step:
-    """Progress of a run after a batch. `loss` is the MSE of the batch, without the rate."""
+    """Progress of a run after a batch: `done` of `total` steps, or seconds of a run in minutes.
+
+    `loss` is the MSE of the batch, without the rate.
+    """
 
     epoch: int
-    step: int
-    steps: int
+    done: int
+    total: int
     loss: float
     images_per_second: float
 
@@ -49,93 +52,95 @@ class Step:
         return psnr(self.loss)
 
 
+@dataclass(frozen=True)
+class _Epoch:
+    """Sums over the images of an epoch; `bits` is None if the loss had no rate."""
+
+    images: int
+    loss: float
+    bits: float | None
+    done: float  # share of the run
+    seconds: float
+
+
 def train(
     run: Path,
     model: Autoencoder,
     recipe: Recipe,
     train_images: Tensor,
-    test_images: Tensor,
+    measured_images: Tensor,
     device: torch.device,
     on_step: Callable[[Step], None] = lambda step: None,
     on_epoch: Callable[[Metrics], None] = lambda metrics: None,
     on_fit: Callable[[int, int], None] = lambda done, total: None,
     on_measured: Callable[[list[Metrics], NDArray[np.float32]], None] = lambda metrics, reconstructions: None,
+    on_trained: Callable[[list[Metrics]], None] = lambda metrics: None,
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width[, 3]) and return one entry of metrics per epoch.
 
     A checkpoint is written to `run` after each epoch. If `run` has one, training continues from it, with the same
-    result as without the interruption. `test_images` are only measured.
+    result as without the interruption, unless the recipe has minutes instead of epochs. The training images may be
+    a memory-mapped file: they are read in batches.
 
-    After each checkpoint, `on_measured` gets the metrics of all epochs so far and the reconstructions of
-    `test_images`, (N, height, width[, 3]) in [0, 1]. Then `on_epoch` gets the metrics of this epoch.
+    `measured_images` are the validation images of the recipe. They choose the epoch whose weights the run keeps,
+    and may end it early: `early_stop` has the rule. If the recipe has none, they are its test images: these are
+    only measured, and the last epoch is kept. `model` ends with the weights that the run keeps.
 
-    With a rate in the recipe, a prior over the latents is trained together with the model, and fitted to the
-    finished encoder after the last epoch. `on_fit` gets (steps done, total steps) of this fit.
+    After each checkpoint, `on_measured` gets the metrics of all epochs so far and the reconstructions of the first
+    ten of `measured_images`, in [0, 1]. Then `on_epoch` gets the metrics of this epoch. `on_trained` gets all of
+    them after the last epoch.
+
+    With a rate in the recipe, a prior over the latents is trained together with the model, and finally fitted to
+    the encoder that is kept. `on_fit` gets (steps done, total steps) of this fit.
 
     Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, or the
     loss is no longer finite.
     """
     _require_images(run, "training", recipe.train_images, train_images)
-    _require_images(run, "test", recipe.test_images, test_images)
+    if recipe.validation_images is None:
+        _require_images(run, "test", recipe.test_images, measured_images)
+    else:
+        _require_images(run, "validation", recipe.validation_images, measured_images)
     if device.type == "cpu":
         keep_freed_memory()
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
-    train_images = train_images.to(device)
+    if train_images.nbytes <= _MOST_ON_DEVICE:
+        train_images = train_images.to(device)
     prior = Prior(model.config.latent_size).to(device) if recipe.rate_distortion else None
-    optimisers = Optimisers(model, prior)
-    progress = load_progress(run)
-    metrics = list(progress.metrics) if progress else []
-    if progress:
-        try:
-            model.load_state_dict(_with_prefix(progress.tensors, "model."))
-            if prior:
-                prior.load_state_dict(_with_prefix(progress.tensors, "prior."))
-            optimisers.load_tensors(_with_prefix(progress.tensors, "optimiser."))
-        except (RuntimeError, ValueError, KeyError):
-            raise RunError(f"{run}: the saved state does not fit config.json") from None
-        publish(run, model, metrics)
-    for epoch in range(len(metrics) + 1, recipe.epochs + 1):
-        started = time.perf_counter()
-        train_loss, bits = _train_epoch(model, prior, optimisers, recipe, train_images, epoch, device, on_step)
-        seconds = time.perf_counter() - started
-        quality, reconstructions = measure_model(model, test_images, device)
-        metrics.append(
-            {
-                "epoch": epoch,
-                "train_loss": train_loss,
-                **({} if bits is None else {"train_bytes": bits / 8}),
-                **{f"test_{name}": value for name, value in asdict(quality).items()},
-                "seconds": round(seconds, 2),
-                "images_per_second": round(len(train_images) / seconds, 1),
-            }
-        )
-        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        if prior:
-            tensors |= {f"prior.{name}": tensor for name, tensor in prior.state_dict().items()}
-        tensors |= {f"optimiser.{name}": tensor for name, tensor in optimisers.tensors().items()}
-        save_progress(run, model, Progress(tensors, metrics))
-        on_measured(metrics, reconstructions)
-        on_epoch(metrics[-1])
+    state = TrainingState(run, model, prior, keeps_best=recipe.validation_images is not None)
+    state.restore()
+    schedule = Schedule(recipe, math.ceil(len(train_images) / recipe.batch_size), state.elapsed)
+    while schedule.done(len(state.metrics) + 1, 0) < 1 and not stops_early(state.metrics, recipe):
+        number = len(state.metrics) + 1
+        epoch = _train_epoch(state, recipe, schedule, train_images, number, device, on_step)
+        if epoch.images == 0:  # the time was over before the first step
+            break
+        measured, reconstructions = measure_epoch(model, prior, measured_images, recipe, device)
+        metrics = {
+            "epoch": number,
+            "train_loss": epoch.loss / epoch.images,
+            **({} if epoch.bits is None else {"train_bytes": epoch.bits / 8}),
+            **measured,
+            "seconds": round(epoch.seconds, 2),
+            "images_per_second": round(epoch.images / epoch.seconds, 1),
+            **({"progress": epoch.done} if recipe.validation_images or recipe.minutes else {}),
+        }
+        _require_finite(criterion(metrics) or 0.0, number)
+        state.save(metrics, schedule.elapsed)
+        on_measured(state.metrics, reconstructions)
+        on_epoch(metrics)
+    state.return_to_best()
+    on_trained(state.metrics)
     if prior and not has_prior(run):
-        latents = encode_all(model, train_images)
-        save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit))
-    return metrics
+        latents = encode_all(model, train_images[:: prior_stride(len(train_images))])
+        validation = encode_all(model, measured_images) if recipe.validation_images else None
+        save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit, validation))
+    return state.metrics
 
 
-def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> tuple[Quality, NDArray[np.float32]]:
-    """Reconstruct uint8 images (N, height, width[, 3]); return the quality and the reconstructions.
-
-    Reconstructions are float32, of the shape of `images`, in [0, 1], not rounded to 8 bits.
-    """
-    model.eval()
-    with torch.inference_mode():
-        reconstructions: NDArray[np.float32] = torch.cat(
-            [
-                to_images(fast_autoencode(model, to_pixels(batch).to(device))).cpu()
-                for batch in images.split(images_at_once(model.config))
-            ]
-        ).numpy()
-    return measure_quality((images.float() / 255).numpy(), reconstructions), reconstructions
+def prior_stride(images: int) -> int:
+    """Return k, if the prior is fitted to every k-th of this number of training images: at most 200,000."""
+    return math.ceil(images / _MOST_FITTED)
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
@@ -144,27 +149,29 @@ def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
 
 
 def _train_epoch(
-    model: Autoencoder,
-    prior: Prior | None,
-    optimisers: Optimisers,
+    state: TrainingState,
     recipe: Recipe,
+    schedule: Schedule,
     images: Tensor,
-    epoch: int,
+    number: int,
     device: torch.device,
     on_step: Callable[[Step], None],
-) -> tuple[float, float | None]:
-    """Run one epoch; return the mean squared error, and the mean bits per image if the loss has a rate."""
+) -> _Epoch:
+    """Run one epoch, or the part of it that there is time for."""
+    model, prior = state.model, state.prior
     model.train()
-    steps = math.ceil(len(images) / recipe.batch_size)
-    order = epoch_order(len(images), recipe.seed, epoch).to(device)
-    draws = torch.Generator().manual_seed(recipe.seed + epoch)
+    order = epoch_order(len(images), recipe.seed, number).to(images.device)
+    draws = torch.Generator().manual_seed(recipe.seed + number)
+    changes = torch.Generator().manual_seed(_AUGMENT_SEEDS + recipe.seed + number)
     bfloat16 = has_fast_bfloat16(device)
-    total, bits, with_rate = 0.0, 0.0, 0
+    total, bits, seen, with_rate = 0.0, 0.0, 0, 0
     started = time.perf_counter()
     for step, chosen in enumerate(order.split(recipe.batch_size)):
-        batch = to_pixels(images[chosen])
-        done = ((epoch - 1) * steps + step) / (recipe.epochs * steps)
-        optimisers.set_learning_rate(recipe.learning_rate(done))
+        done = schedule.done(number, step)
+        if done >= 1:
+            break
+        batch = augment_batch(to_pixels(images[chosen].to(device)), recipe.augment, changes)
+        state.optimisers.set_learning_rate(recipe.learning_rate(done))
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             if prior and recipe.rate_distortion and done >= recipe.rate_start:
                 costs = rate_distortion(model, prior, batch, recipe.rate_distortion, draws)
@@ -173,14 +180,20 @@ def _train_epoch(
                 with_rate += len(batch)
             else:
                 loss = error = mse_loss(fast_autoencode(model, batch), batch)
-        optimisers.step(loss)
+        state.optimisers.step(loss)
         value = error.item()
-        if not math.isfinite(loss.item()):
-            raise RunError(f"the loss is {value} in epoch {epoch}; start again with a lower --lr")
+        _require_finite(loss.item(), number)
         total += value * len(batch)
-        speed = (step + 1) * recipe.batch_size / (time.perf_counter() - started)
-        on_step(Step(epoch, (epoch - 1) * steps + step + 1, recipe.epochs * steps, value, speed))
-    return total / len(images), bits / with_rate if with_rate else None
+        seen += len(batch)
+        speed = seen / (time.perf_counter() - started)
+        on_step(Step(number, *schedule.shown(number, step + 1), value, speed))
+    done, seconds = schedule.done(number, step + 1), time.perf_counter() - started
+    return _Epoch(seen, total, bits / with_rate if with_rate else None, done, seconds)
+
+
+def _require_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise RunError(f"the loss is {loss} in epoch {epoch}; start again with a lower --lr")
 
 
 def _require_images(run: Path, kind: str, recorded: ImageSet | None, images: Tensor) -> None:
@@ -190,7 +203,3 @@ def _require_images(run: Path, kind: str, recorded: ImageSet | None, images: Ten
             f"{run}: the run was started with other {kind} images (recorded: {recorded}, now: {current}); "
             "use the same --data, or start a new run"
         )
-
-
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

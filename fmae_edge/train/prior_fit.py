@@ -8,7 +8,7 @@ every operation, which takes many times as long if other processes use the CPUs 
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -16,11 +16,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from fmae_edge.model.learned_prior import PackedPrior, Prior
+from fmae_edge.model.learned_prior import PackedPrior, Prior, group_sizes
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, PriorFit
 from fmae_edge.train.objective import quantise
 
 _WEIGHTS = ("first", "second", "second_bias", "last", "last_bias")
+_COMPARED = 40  # times that the weights are compared on validation latents
+_ROWS = 2048  # about so many validation latents, each at random qualities
 
 
 def fit_prior(
@@ -29,8 +31,13 @@ def fit_prior(
     settings: PriorFit,
     seed: int,
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    validation: Tensor | None = None,
 ) -> Prior:
     """Return `prior` trained further, to minimise the bits of latents (N, latent_size) over all qualities.
+
+    Networks with thousands of weights learn the latents of a few hundred images by heart. So each group keeps the
+    weights, of those before the fit and at 40 steps of it, that need the fewest bits for the `validation` latents
+    (V, latent_size), if there are any; otherwise the last.
 
     On a CPU it uses the same number of threads as PyTorch. `on_step` gets (steps done, total steps).
     """
@@ -42,12 +49,17 @@ def fit_prior(
     def fit(share: slice) -> None:
         torch.set_num_threads(1)  # of this thread
         packed = _trainable(prior.pack(share))
+        best = None
+        if validation is not None:
+            best = _BestGroups(packed, group_sizes(latents.shape[1])[share], validation, seed)
         for done in _fit(packed, latents, settings, seed):
             if stopped.is_set():
                 return
+            if best and (done % max(1, settings.steps // _COMPARED) == 0 or done == settings.steps):
+                best.compare()
             if share is shares[0]:  # all shares take the same time
                 on_step(done, settings.steps)
-        fitted.unpack(share, packed)
+        fitted.unpack(share, best.weights if best else packed)
 
     with ThreadPoolExecutor(len(shares)) as pool:
         others = [pool.submit(fit, share) for share in shares[1:]]
@@ -68,6 +80,34 @@ def _shares(groups: int, threads: int) -> list[slice]:
     threads = min(threads, groups)
     edges = [index * groups // threads for index in range(threads + 1)]
     return [slice(start, end) for start, end in pairwise(edges)]
+
+
+class _BestGroups:
+    """The weights with which each group of `packed` needed the fewest bits for validation latents so far."""
+
+    def __init__(self, packed: PackedPrior, sizes: Sequence[int], validation: Tensor, seed: int) -> None:
+        draws = torch.Generator().manual_seed(seed)
+        latents = validation.repeat(max(1, _ROWS // len(validation)), 1)
+        self._quality = torch.randint(len(QUALITY_STEPS), (len(latents),), generator=draws).to(latents.device)
+        steps = torch.tensor(QUALITY_STEPS, device=latents.device)[self._quality].unsqueeze(1)
+        self._rounded = quantise(latents * UNITS, steps)
+        self._packed, self._sizes = packed, list(sizes)
+        self.weights = replace(packed, **{name: getattr(packed, name).detach().clone() for name in _WEIGHTS})
+        self._bits = self._measure()
+
+    def compare(self) -> None:
+        """Keep the present weights of the groups that are better now."""
+        bits = self._measure()
+        for group in (bits < self._bits).nonzero().flatten().tolist():
+            self._bits[group] = bits[group]
+            for name in _WEIGHTS:
+                getattr(self.weights, name)[group] = getattr(self._packed, name)[group].detach()
+
+    @torch.no_grad()
+    def _measure(self) -> Tensor:
+        """Return the mean bits of each group."""
+        each = self._packed.bits_of_each(self._rounded, self._rounded, self._quality).mean(dim=0)
+        return torch.stack([part.sum() for part in each.split(self._sizes)])
 
 
 def _trainable(start: PackedPrior) -> PackedPrior:

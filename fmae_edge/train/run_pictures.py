@@ -36,13 +36,13 @@ _MARKED_EPOCHS = 40  # with more, the markers would overlap
 class RunPictures:
     """Write pictures into folder `run` after each epoch: pass `on_measured` to `train`.
 
-    They show the first ten of `test_images`, uint8 (N, height, width[, 3]), which must be those of `train`.
+    They show the first ten of `measured_images`, uint8 (N, height, width[, 3]), which must be those of `train`.
     Leaving the context closes the file of TensorBoard.
     """
 
-    def __init__(self, run: Path, test_images: Tensor) -> None:
+    def __init__(self, run: Path, measured_images: Tensor) -> None:
         self._run = run
-        self._originals: NDArray[np.uint8] = test_images[:IMAGES].numpy()
+        self._originals: NDArray[np.uint8] = measured_images[:IMAGES].numpy()
         self._events: SummaryWriter | None = None  # opened after the first epoch, because it creates a folder
 
     def __enter__(self) -> "RunPictures":
@@ -88,11 +88,12 @@ def plot_curves(metrics: Sequence[Metrics]) -> Figure:
         marker = "o" if len(epochs) <= _MARKED_EPOCHS else ""
         panel.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=4, label=label)
 
-    draw(panels[0], "test_psnr_pooled", "pooled", _BLUE)
-    draw(panels[0], "test_psnr_per_image", "per image", _ORANGE)
-    panels[0].set_title("PSNR in dB, test images")
+    kind, images = ("val", "validation images") if "val_mse" in metrics[0] else ("test", "test images")
+    draw(panels[0], f"{kind}_psnr_pooled", "pooled", _BLUE)
+    draw(panels[0], f"{kind}_psnr_per_image", "per image", _ORANGE)
+    panels[0].set_title(f"PSNR in dB, {images}")
     draw(panels[1], "train_loss", "training images", _ORANGE)
-    draw(panels[1], "test_mse", "test images", _BLUE)
+    draw(panels[1], f"{kind}_mse", images, _BLUE)
     panels[1].set_yscale("log")
     panels[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     panels[1].yaxis.set_major_formatter("{x:g}")  # plain numbers, as in the training log
@@ -100,6 +101,8 @@ def plot_curves(metrics: Sequence[Metrics]) -> Figure:
     panels[1].set_title("mean squared error")
     if rated:
         draw(panels[2], "train_bytes", "training images", _ORANGE)
+        if "val_bytes" in rated[-1]:
+            draw(panels[2], "val_bytes", images, _BLUE)
         panels[2].set_title("bytes per image, by the prior")
     for panel in panels:
         panel.set_xlabel("epoch")

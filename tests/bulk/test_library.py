@@ -143,7 +143,7 @@ def test_existing_outputs_are_refused_skipped_or_overwritten(photos):
         ({"effort": "3"}, "effort"),
         ({"max_bytes": 30.0}, "max_bytes"),
         ({"dtype": "float64"}, "dtype"),
-        ({"fit": "crop"}, "fit"),
+        ({"fit": "stretch"}, "fit"),
         ({"precision": "fp16"}, "precision"),
         ({"inputs": "photos"}, "inputs"),
         ({"inputs": Path("photos")}, "inputs"),

@@ -113,3 +113,17 @@ def test_names_are_shown_and_cannot_control_a_terminal(cli, tmp_path, images):
 def test_an_empty_stack_has_no_names(cli, tmp_path, images):
     (tmp_path / "none.fmae").write_bytes(Codec().compress_batch(images[:0], names=[]))
     assert cli("info", "none.fmae").stdout.endswith("\nnames     none\n")
+
+
+def test_a_run_with_validation_images_shows_the_epoch_that_it_kept(cli, bundle):
+    def change(content):
+        training = content["record"]["training"]
+        training["recipe"] |= {"epochs": None, "minutes": 12.5}
+        training["metrics"] = [
+            {"epoch": epoch, "val_mse": mse, "val_loss": mse} for epoch, mse in ((1, 0.2), (2, 0.0125), (3, 0.1))
+        ]
+
+    rewrite(bundle, change)
+    (line,) = [line for line in cli("info", bundle).stdout.splitlines() if line.startswith("training")]
+    assert line.startswith("training  3 epochs in 12.5 minutes, kept epoch 2, batch 256")
+    assert line.endswith("validation MSE 0.01250")

@@ -190,11 +190,11 @@ def test_a_bundle_without_a_prior_is_measured_by_its_latents(cli, tmp_path, bund
 def test_missing_results_are_measured(cli, tmp_path, data, monkeypatch):
     requested = {}
 
-    def evaluate(codec, train, test, effort, on_progress, general):
+    def evaluate(codec, train, test, effort, on_progress, ladders):
         from fmae_edge.evaluate.evaluation import Evaluation
 
         requested["images"] = len(test)
-        requested["codecs"] = {codec.name for codec in general}
+        requested["codecs"] = {ladder.name for ladder in ladders}
         return Evaluation.from_record(json.loads(EVALUATION.read_text()))
 
     monkeypatch.setattr("fmae_edge.evaluate.report.page.evaluate", evaluate)

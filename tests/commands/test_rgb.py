@@ -78,7 +78,9 @@ def test_another_size_is_refused_or_resized(cli, tmp_path, rgb_bundle):
     done = cli("compress", "large.png", "-o", "x.fmae", "--bundle", rgb_bundle)
     assert done.returncode == 1
     assert "the image is 40x40 and must be 20x26; --fit resize will resize it" in done.stderr
-    assert cli("compress", "large.png", "-o", "x.fmae", "--fit", "resize", "--bundle", rgb_bundle).returncode == 0
+    for fit in ("resize", "crop", "pad"):
+        done = cli("compress", "large.png", "-o", f"{fit}.fmae", "--fit", fit, "--bundle", rgb_bundle)
+        assert done.returncode == 0
 
 
 def test_compare_and_reconstruct_draw_in_colour(cli, tmp_path, pictures, rgb_bundle, rgb_images):

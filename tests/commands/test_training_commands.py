@@ -11,10 +11,11 @@ from onnx import numpy_helper
 from fmae_edge.commands.console import set_verbosity
 from fmae_edge.commands.export import export
 from fmae_edge.commands.parity import parity
-from fmae_edge.commands.train import TrainingProgress, train
+from fmae_edge.commands.train import train
+from fmae_edge.commands.training_progress import TrainingProgress
+from fmae_edge.data.errors import DataError
 from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.export.errors import ParityError
-from fmae_edge.model.checkpoint import RunError
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.bundle.manifest import FileEntry, Manifest
 from fmae_edge.train.prior_fit import fit_prior
@@ -30,7 +31,7 @@ def few_images(images, monkeypatch):
 
 def test_train_follows_its_options(tmp_path, capsys):
     run = tmp_path / "run"
-    train(run, epochs=1, batch_size=100, lr=0.001, seed=5, device="cpu")
+    train(run=run, epochs=1, batch_size=100, lr=0.001, seed=5, device="cpu")
     options = {"epochs": 1, "batch_size": 100, "lr": 0.001, "seed": 5, "rate_distortion": None}
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe | options == recipe
@@ -40,9 +41,9 @@ def test_train_follows_its_options(tmp_path, capsys):
     assert "epoch   1  train loss " in out
     assert "SSIM" in out
     assert {"curves.png", "reconstructions"} < {path.name for path in run.iterdir()}
-    train(run, resume=True, device="cpu")
+    train(run=run, resume=True, device="cpu")
     assert "1 epochs done" in capsys.readouterr().out
-    train(tmp_path / "other", epochs=1, batch_size=100, lr=0.001, seed=6, device="cpu")
+    train(run=tmp_path / "other", epochs=1, batch_size=100, lr=0.001, seed=6, device="cpu")
     losses = [
         json.loads((tmp_path / name / "metrics.jsonl").read_text())["train_loss"] for name in ("run", "other")
     ]
@@ -51,12 +52,12 @@ def test_train_follows_its_options(tmp_path, capsys):
 
 def test_resuming_with_other_data_is_refused(tmp_path, images, monkeypatch):
     run = tmp_path / "run"
-    train(run, epochs=1, batch_size=100, device="cpu")
+    train(run=run, epochs=1, batch_size=100, device="cpu")
     before = (run / "model.safetensors").read_bytes()
     other = FashionMnist(images[1:201].copy(), images[200:].copy(), Path("other"))
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: other)
-    with pytest.raises(RunError, match=r"other training images .recorded: 200 images of 28x28 pixels"):
-        train(run, resume=True, device="cpu")
+    with pytest.raises(DataError, match="the data set has changed since training: train had 200 images"):
+        train(run=run, resume=True, device="cpu")
     assert (run / "model.safetensors").read_bytes() == before
 
 
@@ -70,7 +71,7 @@ def follow_fit(steps, json=False):
 @pytest.fixture
 def slow_clock(monkeypatch):
     ticks = iter(range(10**6))
-    monkeypatch.setattr("fmae_edge.commands.train.time.monotonic", lambda: next(ticks) / 2)
+    monkeypatch.setattr("fmae_edge.commands.training_progress.time.monotonic", lambda: next(ticks) / 2)
 
 
 @pytest.mark.usefixtures("slow_clock")
@@ -116,9 +117,12 @@ def short_fit(prior, latents, settings, *rest):
 
 def test_train_prints_the_fit_after_the_last_epoch(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fmae_edge.train.loop.fit_prior", short_fit)
-    train(tmp_path / "run", epochs=1, batch_size=100, rate_distortion=0.003, device="cpu")
-    said = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert said == ["training", "epoch", "fitting", "fitted", "1"]
+    train(run=tmp_path / "run", epochs=1, batch_size=100, rate_distortion=0.003, device="cpu")
+    done = capsys.readouterr().out
+    said = [line.split()[0] for line in done.splitlines()]
+    assert said[:7] == ["training", "epoch", "fitting", "fitted", "on", "one", "training"]
+    assert "WebP" in done  # a model of one step loses
+    assert said[-1] == "1"
 
 
 def test_export_refuses_a_parity_loss_unless_it_is_allowed(tmp_path, small_run, monkeypatch, capsys):
@@ -133,7 +137,7 @@ def test_export_refuses_a_parity_loss_unless_it_is_allowed(tmp_path, small_run, 
     assert "wrote bundle small" in capsys.readouterr().out
 
 
-def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
+def test_export_follows_its_options(tmp_path, small_run, monkeypatch, capsys):
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (7,))
     export(
         small_run,
@@ -145,7 +149,7 @@ def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
         allow_parity_loss=True,
     )
     record = read_bundle(tmp_path / "made").manifest.record["quantisation"]
-    layers = record.pop("layers")
+    layers, loss = record.pop("layers"), record.pop("int8_loss")
     expected = {"rewrite": False, "int8_target": "arm", "calibration": "percentile", "calibration_images": 40}
     assert record == expected
     assert [layer["name"] for layer in layers[4:]] == [
@@ -154,6 +158,10 @@ def test_export_follows_its_options(tmp_path, small_run, monkeypatch):
         "decoder.conv2",
         "decoder.conv3",
     ]
+    assert loss["training_images"] == 100  # the other half calibrates
+    out = capsys.readouterr().out
+    assert f"int8 graphs: {loss['db']:.3f} dB lost on 100 training images, at most 0.04 wanted\n" in out
+    assert "stay in float32 (faster in float32): encoder.conv1 (" in out
     ops = [node.op_type for node in onnx.load(tmp_path / "made" / "decoder.fp32.onnx").graph.node]
     assert ops.count("ConvTranspose") == 3
 

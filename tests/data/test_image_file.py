@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from fmae_edge.data.image_checks import ADAM7_PASSES, check_png
-from fmae_edge.data.image_file import SizeError, load_image, png_bytes
+from fmae_edge.data.image_file import SizeError, image_size, load_image, png_bytes
 from fmae_edge.runtime.errors import InputError
 from fuzz.image_parts import interlaced_rows, png, png_chunk, png_rows
 
@@ -161,6 +161,96 @@ def test_rgb_of_another_size_is_refused_or_resized():
     found, notes = load_rgb(image, size=(8, 9), fit="resize")
     assert (found == (9, 99, 199)).all()
     assert notes == ["resized from 40x30 to 9x8"]
+
+
+def test_crop_scales_to_cover_the_size_and_cuts_out_the_centre():
+    wide = np.zeros((20, 60), np.uint8)
+    wide[:, 20:40] = 200
+    found, notes = load_image(png_bytes(wide), "it", (10, 10), 1, "crop")
+    assert (found[:, 2:8] >= 195).all()
+    assert (found >= 185).all()  # at the edges, the filter uses pixels outside the crop
+    assert notes == ["scaled and cropped from 60x20 to 10x10"]
+    tall, _ = load_image(png_bytes(wide.T.copy()), "it", (10, 10), 1, "crop")
+    np.testing.assert_array_equal(tall, found.T)
+
+
+def test_pad_scales_to_fit_inside_and_adds_black():
+    wide = np.full((20, 60, 3), (200, 100, 50), np.uint8)
+    found, notes = load_image(png_bytes(wide), "it", (12, 12), 3, "pad")
+    assert (found[4:8] == (200, 100, 50)).all()
+    assert (found[:4] == 0).all()
+    assert (found[8:] == 0).all()
+    assert notes == ["scaled and padded with black from 60x20 to 12x12"]
+    small, _ = load_image(png_bytes(wide[:2, :2]), "it", (12, 12), 3, "pad")
+    assert (small == (200, 100, 50)).all()
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (27, 28), (29, 31), (200, 7)])
+def test_every_fit_gives_the_size_and_keeps_a_flat_image_flat(fit, size):
+    found, _ = load_image(png_bytes(np.full(size, 90, np.uint8)), "it", (28, 20), 1, fit)
+    assert found.shape == (28, 20)
+    assert (found[13:15, 9:11] == 90).any()
+    assert set(np.unique(found)) <= ({0, 90} if fit == "pad" else {90})
+
+
+@pytest.mark.parametrize("fit", [None, "resize", "crop", "pad"])
+def test_an_image_of_the_size_is_never_changed(images, fit):
+    found, notes = load_image(png_bytes(images[0]), "it", (28, 28), 1, fit)
+    np.testing.assert_array_equal(found, images[0])
+    assert notes == []
+
+
+def file_of(image, kind="PNG", **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_without_a_number_of_channels_an_image_without_colours_is_gray(gray, mode):
+    image = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257) if mode == "I;16" else gray.convert(mode)
+    content = file_of(image)
+    found, notes = load_image(content, "it", (28, 28), None)
+    expected, expected_notes = load_image(content, "it", (28, 28), 1)
+    np.testing.assert_array_equal(found, expected)
+    assert notes == expected_notes
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "RGBA", "CMYK"])
+def test_without_a_number_of_channels_one_coloured_pixel_makes_an_image_rgb(mode):
+    image = Image.new("RGB", (9, 8), (9, 9, 9))
+    image.putpixel((3, 4), (9, 9, 200))
+    content = file_of(image.convert(mode), "TIFF" if mode == "CMYK" else "PNG")
+    found, notes = load_image(content, "it", (8, 9), None)
+    expected, expected_notes = load_image(content, "it", (8, 9), 3)
+    np.testing.assert_array_equal(found, expected)
+    assert notes == expected_notes
+
+
+def test_colours_that_are_transparent_do_not_count():
+    pixels = np.full((8, 9, 4), 99, np.uint8)
+    pixels[0, 0] = (255, 0, 0, 0)
+    assert load_image(file_of(Image.fromarray(pixels, "RGBA")), "it", (8, 9), None)[0].shape == (8, 9)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_size_is_known_without_the_pixels(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = file_of(Image.new("L", (30, 20)), kind, exif=exif)
+    size = image_size(content, "it")
+    assert load_image(content, "it", size)[0].shape == size
+    with pytest.raises(SizeError) as raised:
+        load_image(content, "it", (28, 28))
+    assert raised.value.size == size
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n123"])
+def test_the_size_of_what_is_no_image(content):
+    with pytest.raises(InputError, match="it: not an image file"):
+        image_size(content, "it")
 
 
 @pytest.mark.parametrize("size", [(27, 28), (28, 27), (1, 1), (56, 56), (100, 30)])

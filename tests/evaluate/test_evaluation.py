@@ -8,10 +8,12 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.evaluate import evaluation as module
-from fmae_edge.evaluate.evaluation import Evaluation, bytes_at, evaluate, to_markdown
-from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS
+from fmae_edge.evaluate.codec_settings import Ladder
+from fmae_edge.evaluate.evaluation import Evaluation, bytes_at, evaluate
+from fmae_edge.evaluate.evaluation_files import to_markdown
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
 from fmae_edge.evaluate.rate_points import measure_bundle
+from tests.evaluate.gray_settings import LOSSLESS_CODECS, LOSSY_CODECS
 
 WEBP = [codec for codec in LOSSY_CODECS if codec.name == "WebP"][::2]
 
@@ -19,11 +21,12 @@ WEBP = [codec for codec in LOSSY_CODECS if codec.name == "WebP"][::2]
 @pytest.fixture(scope="module")
 def done(images):
     (png,) = [codec for codec in LOSSLESS_CODECS if codec.name == "PNG"]
-    general = [*WEBP, replace(png, encode=png_bytes)]  # trying every PNG setting takes long
+    # Trying every PNG setting takes long
+    ladders = [Ladder(tuple(WEBP), len(WEBP)), Ladder((replace(png, encode=png_bytes),))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "fit_pca_codecs", lambda images: fit_pca_codecs(images, (60, 200)))
         patch.setattr("fmae_edge.evaluate.rate_points._IMAGES_TIMED", 5)
-        return evaluate(Codec(threads=1), images[100:], images[:100], general=general)
+        return evaluate(Codec(threads=1), images[100:], images[:100], ladders=ladders)
 
 
 def test_a_point_has_the_size_of_real_files(done, images):

@@ -6,8 +6,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS
 from fmae_edge.measure.quality import pooled_psnr
+from tests.evaluate.gray_settings import LOSSLESS_CODECS, LOSSY_CODECS
 
 FEW = 3
 

@@ -1,11 +1,14 @@
 """The plot shows every curve in both panels, in one colour per codec, with names that cover nothing."""
 
+import json
 from itertools import combinations
 
 import pytest
 
-from fmae_edge.evaluate.plots import Curve, plot_rate, plot_rate_apart
+from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.plots import Curve, plot_rate, plot_rate_apart, psnr_window
 from fmae_edge.measure.figure import plot_to_png
+from tests.conftest import REPOSITORY
 
 SINGLE = [
     Curve("fmae-edge", [(18, 20.8), (21, 21.5), (24, 22.1), (30, 22.7)]),
@@ -83,3 +86,35 @@ def test_curves_outside_the_plot_are_not_an_error(curves):
 def test_more_curves_than_colours_are_an_error():
     with pytest.raises(ValueError, match="8 curves, but only 7 colours"):
         plot_rate([Curve(str(number), [(10, 20)]) for number in range(8)], [], (18, 31))
+
+
+def test_the_window_of_fashion_mnist_is_as_published():
+    record = json.loads((REPOSITORY / "docs/evaluation/evaluation.json").read_text())
+    evaluation = Evaluation.from_record(record)
+    curves = [
+        curve
+        for packing in ("single", "amortised")
+        for name in evaluation.codecs()
+        if (curve := evaluation.curve(name, packing)).points
+    ]
+    window = psnr_window(curves, "fmae-edge")
+    assert window == (17, 27)
+    assert plot_rate(curves[:6], curves[:6], window).axes[0].get_xlim() == (4, 500)
+
+
+def test_the_window_follows_the_bundle_and_the_low_ends_of_others():
+    def window(**levels):
+        return psnr_window([Curve(name, [(10, psnr) for psnr in each]) for name, each in levels.items()], "ours")
+
+    assert window(ours=(17.8, 18.1), AVIF=(22.1, 30), JPEG=(18, 35)) == (17, 25)
+    assert window(ours=(36.5, 41.2), JPEG=(18, 45)) == (32, 45)
+    assert window(JPEG=(18, 45)) == (17, 27)
+
+
+def test_large_files_are_inside_the_panel():
+    large = [Curve("fmae-edge", [(800, 20), (2000, 24)]), Curve("WebP", [(3000, 22), (90_000, 26)])]
+    panel = plot_rate(large, large[:1], (18, 27)).axes[0]
+    low, high = panel.get_xlim()
+    assert low < 800
+    assert high > 90_000
+    assert {"1000", "10000"} <= {label.get_text() for label in panel.get_xticklabels()}

@@ -7,10 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from fmae_edge.evaluate.general_codecs import LOSSLESS_CODECS, LOSSY_CODECS, GeneralCodec
+from fmae_edge.evaluate.general_codecs import GeneralCodec
 from fmae_edge.evaluate.pca_codec import fit_pca_codecs
 from fmae_edge.evaluate.rate_points import from_atlases, measure_amortised, measure_pca, measure_single, to_atlases
 from fmae_edge.measure.quality import measure_quality
+from tests.evaluate.gray_settings import LOSSLESS_CODECS, LOSSY_CODECS
 
 WEBP = next(codec for codec in LOSSY_CODECS if (codec.name, codec.setting) == ("WebP", "quality 5"))
 PNG = LOSSLESS_CODECS[0]

@@ -6,18 +6,17 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fmae_edge import Codec
-from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.evaluate.bench import describe_machine
 from fmae_edge.evaluate.evaluation import Evaluation, read_evaluation
 from fmae_edge.evaluate.records import recorded_figures
 from fmae_edge.evaluate.report.charts import training_charts
+from fmae_edge.evaluate.report.data_uris import strip
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
 from fmae_edge.evaluate.report.page import make_report, render_page
 from fmae_edge.evaluate.report.page_data import IN_GALLERY, build_figures
@@ -342,9 +341,7 @@ def test_rgb_images_are_measured_and_shown_in_colour(rgb_bundle):
     def progress_bar(_):
         yield lambda *_: None
 
-    found, page = make_report(
-        rgb_bundle, manifest, FashionMnist(images, images, Path("rgb")), None, bench, progress_bar
-    )
+    found, page = make_report(rgb_bundle, manifest, images, images, None, bench, progress_bar)
     assert found["measured"]["images"] == 95
     assert np.shape(found["measured"]["error_map"]["mean_absolute"]) == (26, 20)
     assert found["rate"] is None  # fewer images than an atlas has
@@ -353,6 +350,43 @@ def test_rgb_images_are_measured_and_shown_in_colour(rgb_bundle):
     assert len(strips) == 3 * IN_GALLERY
     originals = {image.tobytes() for image in images}
     assert all(strip[:, :20, :3].tobytes() in originals for strip in strips)
+
+
+def test_the_verdict_is_near_the_top():
+    evaluation = Evaluation(MANIFEST.bundle_id, describe_machine(), [])  # drawing curves takes seconds
+    verdict = {"sentences": ["Another codec is better <here>.", "One image per file: 30 % more bytes."]}
+    kept = replace(MANIFEST, record={**MANIFEST.record, "verdict": {"sentences": ["An older one."]}})
+    for manifest, measured, expected in (
+        (MANIFEST, replace(evaluation, verdict=verdict), verdict["sentences"]),
+        (kept, None, ["An older one."]),
+        (kept, evaluation, ["An older one."]),
+        (kept, replace(evaluation, verdict=verdict), verdict["sentences"]),
+    ):
+        page = Page(render(manifest, evaluation=measured))
+        assert page.all("section")[0][0]["id"] == contents(page)[0] == "verdict"
+        shown = [text for given, text in page.all("span") if given.get("data-figure", "").startswith("verdict.")]
+        assert shown == expected
+    assert contents(Page(render(MANIFEST, evaluation=evaluation)))[0] == "model"
+
+
+def test_a_verdict_that_no_command_wrote_is_not_shown():
+    for verdict in (5, {"sentences": "text"}, {"sentences": ["a\nb"]}, {"sentences": ["x"] * 51}):
+        record = {**MANIFEST.record, "verdict": verdict}
+        assert build_figures(replace(MANIFEST, record=record), None, None, None, bench_of())["verdict"] is None
+
+
+def test_pictures_of_large_images_are_bounded():
+    """A page has to open in a browser, whatever the size of the images."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 200, 256, 3), np.uint8)
+    places = np.array([[0.0, 0.0], [0.5, 0.5], [0.9, 0.1], [1.0, 1.0]])
+    picture = draw_map(images, places, np.ones((4, 3)))
+    assert picture.shape[0] <= 36 * 48
+    assert picture.shape[0] % CELLS == 0
+    tile = picture.shape[0] // CELLS
+    np.testing.assert_array_equal(picture[: -(-200 // 6), :tile], images[0, ::6, ::6])
+    assert len(strip(images[0], images[1])) < 400_000  # as PNG of noise: 700,000
+    small = images[:, :28, :28]
+    assert "image/png" in strip(small[0], small[1])[:20]
 
 
 def opened(uri):

@@ -99,6 +99,21 @@ def test_ctrl_c_leaves_only_complete_files(folder, tmp_path):
     }
 
 
+def test_a_bundle_for_rgb_images_compresses_them(tmp_path, rgb_bundle, rgb_images):
+    folder, out = tmp_path / "images", tmp_path / "out"
+    folder.mkdir()
+    for number, image in enumerate(rgb_images[:3]):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    done = run(folder, out, "--bundle", rgb_bundle, "--processes", "1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3 compressed, 0 already there, 0 failed\n", "")
+    codec = Codec(rgb_bundle, threads=1)
+    for number, image in enumerate(rgb_images[:3]):
+        assert (out / f"{number}.png.fmae").read_bytes() == codec.compress(image)
+    done = run(folder, out, "--bundle", folder)
+    assert done.returncode == 2
+    assert "manifest.json" in done.stderr
+
+
 def test_outputs_that_cannot_be_written_are_reported(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(batch_job, "codec", CODEC, raising=False)
     image, out = folder / "even" / "0.png", tmp_path / "out"

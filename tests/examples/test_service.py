@@ -16,6 +16,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import numpy as np
@@ -113,6 +114,28 @@ def test_colour_images_and_jpeg_files_are_accepted(client, images):
     assert client.post("/compress", content=image_file(colours)).content == CODEC.compress(images[0])
     assert client.post("/compress", content=image_file(images[0], "JPEG")).status_code == 200
     assert client.post("/compress", content=png_with_text(1_000_000)).status_code == 200
+
+
+def test_a_bundle_for_rgb_images_is_served(rgb_bundle, rgb_images, monkeypatch):
+    monkeypatch.setenv("FMAE_EDGE_BUNDLE", str(rgb_bundle))
+    codec = Codec(rgb_bundle, threads=1)
+    with TestClient(service.app) as client:
+        assert client.get("/health").json()["bundle"] == codec.manifest.bundle_id
+        through_latents = codec.decode(codec.encode(rgb_images[0]))
+        through_a_file = codec.decompress(codec.compress(rgb_images[0]))
+        for format, expected in (("npy", through_latents), ("fmae", through_a_file)):
+            response = client.post("/compress", params={"format": format}, content=image_file(rgb_images[0]))
+            decoded = pixels(client.post("/decompress", content=response.content))
+            assert decoded.shape == (26, 20, 3)
+            np.testing.assert_array_equal(decoded, expected)
+        refused = client.post("/compress", content=image_file(rgb_images[0, :20]))
+        assert (refused.status_code, "20x20 and must be 20x26" in refused.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize(("shape", "most"), [((28, 28), 65536), ((256, 256, 3), 393216)])
+def test_the_largest_file_follows_the_images_of_the_bundle(shape, most):
+    codec = SimpleNamespace(manifest=SimpleNamespace(image_shape=shape))
+    assert service.most_body_bytes(codec) == most
 
 
 def test_index_selects_an_image_of_a_stack(client, images):

@@ -34,8 +34,10 @@ class Int8Halves:
         dense, *rest = decoder
         scaled = Dense(dense.name, dense.weight * self.latent_steps[:, None], dense.bias, dense.relu)
         self.encoder = quantise(encoder, reals, self.pixels, self.target, "min-max", stay_float)
+        self.takes_symbols = dense.name not in stay_float
+        symbols = self.symbols if self.takes_symbols else None
         self.decoder = quantise(
-            [scaled, *rest], self.latents / self.latent_steps, self.symbols, self.target, "min-max", stay_float
+            [scaled, *rest], self.latents / self.latent_steps, symbols, self.target, "min-max", stay_float
         )
         size = self.latents.shape[1]
         self.encoder_graph = encoder_int8_graph(self.encoder, self.pixels, network.image, size)
@@ -54,8 +56,8 @@ class Int8Halves:
         return run_int8(self.encoder, images.double()).numpy()
 
     def decode_exactly(self, latents):
-        integers = run_int8(self.decoder, self.symbols.quantise(latents / self.latent_steps))
-        return integers.numpy()
+        scaled = latents / self.latent_steps
+        return run_int8(self.decoder, self.symbols.quantise(scaled) if self.takes_symbols else scaled).numpy()
 
 
 def _run(graph, value, optimise=True):

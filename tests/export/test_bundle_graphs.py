@@ -8,9 +8,13 @@ from onnx import numpy_helper
 
 from fmae_edge.export import int8_network
 from fmae_edge.export.bundle_graphs import ExportOptions, build_graphs
+from fmae_edge.export.bundle_writer import latent_steps
 from fmae_edge.export.errors import ExportError
+from fmae_edge.export.parity import measure_parity
 from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.config import ModelConfig
+from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.runtime.engine.sessions import open_session
 
 STEPS = torch.full((6,), 0.02)
@@ -92,6 +96,46 @@ def test_channels_are_equalised_before_they_are_quantised(model, train_images, m
     equalised = error()
     monkeypatch.setattr(int8_network, "equalise", lambda layers, inputs: layers)
     assert equalised < error() / 2
+
+
+@pytest.fixture
+def with_a_bad_layer(small_run):
+    """A trained model whose third convolution has huge weights for a channel that is always 0.
+
+    They change nothing in float32. In int8 they set the scale, so that all other weights of the layer round to 0.
+    """
+    model = load_checkpoint(small_run).model
+    _, second, third = model.encoder.convs
+    with torch.no_grad():
+        second.weight[3] = 0
+        second.bias[3] = -1
+        third.weight[:, 3] = 1000
+    return model
+
+
+def test_a_layer_that_quantises_badly_stays_in_float(with_a_bad_layer, images, monkeypatch):
+    train, held_out = torch.from_numpy(images[:200].copy()), torch.from_numpy(images[200:].copy())
+    steps = torch.tensor(latent_steps(encode_all(with_a_bad_layer, train).numpy()))
+
+    def export():
+        built = build_graphs(with_a_bad_layer, train, steps, ExportOptions())
+        parity = measure_parity(with_a_bad_layer, built.graphs, held_out)
+        return built.record, max(each.loss_db for each in parity.comparisons), parity.failures()
+
+    record, lost, failures = export()
+    kept = {layer["name"]: layer["reason"] for layer in record["layers"] if layer["precision"] == "fp32"}
+    assert kept["encoder.conv1"] == "faster in float32"
+    assert kept["encoder.conv3"] == "too much quality lost in int8"
+    assert len(kept) < len(record["layers"]) - 2  # and not all of them
+    assert record["int8_loss"]["db"] <= record["int8_loss"]["limit_db"] == 0.04
+    assert record["int8_loss"]["training_images"] == 100
+    assert lost <= 0.05
+    assert failures == []
+    monkeypatch.setattr(int8_network, "MAX_LOSS_DB", 99)  # without the choice
+    record, lost, failures = export()
+    assert record["int8_loss"]["db"] > 0.2
+    assert lost > 0.2
+    assert failures
 
 
 AWKWARD = {

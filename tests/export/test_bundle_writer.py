@@ -12,6 +12,7 @@ import safetensors.numpy
 import torch
 
 from fmae_edge import Codec
+from fmae_edge.export import bundle_writer
 from fmae_edge.export.bundle_figures import measure_bit_costs, measure_rate
 from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
@@ -73,6 +74,28 @@ def test_the_recipe_is_recorded_as_the_run_has_it(export, small_run):
     assert not manifest.record["parity"]["loss_allowed"]
     shipped = read_bundle(DEFAULT_BUNDLE).manifest
     assert shipped.record["training"]["recipe"] == json.loads((CHECKPOINT / RECIPE).read_text())
+
+
+def test_large_sets_are_used_in_part(export, monkeypatch):
+    """The figures are those of the images that parity compares; the prior comes from the first training images."""
+    monkeypatch.setattr("fmae_edge.export.parity._MOST_PIXELS", 30 * 28 * 28)
+    monkeypatch.setattr("fmae_edge.export.bundle_writer._TRAIN_IMAGES", 150)
+    seen = {}
+
+    def noting(name, at):
+        original = getattr(bundle_writer, name)
+
+        def note(*arguments):
+            seen[name] = len(arguments[at])
+            return original(*arguments)
+
+        monkeypatch.setattr(bundle_writer, name, note)
+
+    for name, at in (("encode_all", 1), ("build_graphs", 1), ("measure_latents", 1), ("measure_rate", 1)):
+        noting(name, at)
+    manifest, _ = export(allow_parity_loss=True)
+    assert seen == {"encode_all": 150, "build_graphs": 150, "measure_latents": 30, "measure_rate": 30}
+    assert (manifest.record["parity"]["images"], manifest.record["parity"]["held_out_images"]) == (30, 56)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fmae_edge.export.int8_graph import PIXELS
 from fmae_edge.export.int8_layers import FloatLayer, Int8Layer
 from fmae_edge.export.int8_target import TARGETS
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from tests.export.conftest import CONFIGS, make_model
 from tests.export.int8_halves import Int8Halves
 
@@ -86,6 +87,36 @@ def test_a_float_layer_stays_float_and_require_int8_detects_it(model, random_ima
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 * np.abs(expected).max())
     difference = halves.decode(halves.latents) - halves.decode_exactly(halves.latents)
     assert np.abs(difference).max() <= 4  # a logit that rounds the other way moves a pixel by up to three levels
+
+
+FLOAT_LAYERS = {
+    "two in a row": ("conv1", "conv2"),
+    "the last two of each half": ("conv2", "conv3", "dense"),
+    "all": ("conv1", "conv2", "conv3", "conv4", "dense"),
+}
+
+
+@pytest.mark.parametrize("rewrite", [True, False])
+@pytest.mark.parametrize("names", FLOAT_LAYERS.values(), ids=FLOAT_LAYERS)
+def test_float_layers_in_a_row_pass_real_numbers_on(model, random_images, names, rewrite):
+    halves = Int8Halves(model, random_images, "avx2", stay_float=names, rewrite=rewrite)
+    for optimise in (False, True):
+        found, expected = halves.encode(halves.images, optimise=optimise), halves.encode_exactly(halves.images)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 * np.abs(expected).max())
+        decoded = halves.decode(halves.latents, optimise=optimise)
+        assert np.abs(decoded - halves.decode_exactly(halves.latents)).max() <= 4
+    if names == FLOAT_LAYERS["all"]:  # then only the result is rounded
+        pixels = halves.images.permute(0, 3, 1, 2).double() / 255
+        np.testing.assert_allclose(found, model.encoder(pixels), rtol=0, atol=1e-5)
+        levels = 255 * model.decoder(halves.latents.double()).permute(0, 2, 3, 1).numpy()
+        assert np.abs(decoded - levels).max() <= 0.5 + 1e-2
+        for graph, half in ((halves.encoder_graph, "encoder"), (halves.decoder_graph, "decoder")):
+            config = model.config
+            image = ("image", (config.image_channels, config.height, config.width))
+            latent = ("latent", (config.latent_size,))
+            takes, gives = (image, latent) if half == "encoder" else (latent, image)
+            most = most_needs(config.image_channels * config.height * config.width, config.latent_size)
+            check_graph(graph.SerializeToString(), half, takes, gives, most)  # the runtime accepts it
 
 
 def test_a_missing_layer_is_reported():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from fmae_edge.commands.parity import parity_table
 from fmae_edge.export.parity import BATCHES, measure_parity
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
@@ -74,7 +75,39 @@ def test_optimisations_are_on_and_off(model, files, some, monkeypatch):
 
     monkeypatch.setattr("fmae_edge.export.parity.open_session", note)
     measure_parity(model, files, some[:2])
-    assert sorted(opened) == sorted((name, on) for name in files for on in (False, True) for _ in BATCHES)
+    assert sorted(opened) == sorted((name, on) for name in files for on in (False, True))
+
+
+def test_any_number_of_images_is_compared_in_parts_with_the_same_figures(model, files, some, monkeypatch):
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))  # 20 is a multiple of it
+    whole = measure_parity(model, files, some)
+    monkeypatch.setattr("fmae_edge.export.parity._NUMBERS_AT_ONCE", 20 * 28 * 28 + 5)
+    done = []
+    in_parts = measure_parity(model, files, some, lambda *progress: done.append(progress))
+    assert done == [(k, 12) for k in range(1, 13)]  # 3 parts of 4 comparisons
+    assert in_parts.images == whole.images == 60
+    assert in_parts.torch_psnr == whole.torch_psnr
+    for part, at_once in zip(in_parts.comparisons, whole.comparisons, strict=True):
+        assert dataclasses.astuple(part)[:3] == dataclasses.astuple(at_once)[:3]
+        assert dataclasses.astuple(part)[3:] == pytest.approx(dataclasses.astuple(at_once)[3:], rel=1e-5, abs=1e-9)
+
+
+def test_of_many_large_images_the_first_are_compared(model, files, some, monkeypatch):
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))
+    monkeypatch.setattr("fmae_edge.export.parity._MOST_PIXELS", 20 * 28 * 28 + 5)
+    parity = measure_parity(model, files, some)
+    assert (parity.images, parity.held_out_images) == (20, 60)
+    assert parity_table(parity).splitlines()[-1].startswith("20 of 60 images; PyTorch")
+    alone = measure_parity(model, files, some[:20])
+    assert parity.comparisons == alone.comparisons
+    assert parity_table(alone).splitlines()[-1].startswith("20 images; PyTorch")
+
+
+def test_a_large_image_alone_is_compared(model, files, some, monkeypatch):
+    for name in ("_MOST_PIXELS", "_NUMBERS_AT_ONCE", "_PIXELS_AT_ONCE", "_TORCH_PIXELS"):
+        monkeypatch.setattr(f"fmae_edge.export.parity.{name}", 5)
+    parity = measure_parity(model, files, some[:2])
+    assert (parity.images, [each.batch for each in parity.comparisons]) == (1, [1] * 4)  # each batch size once
 
 
 def perturbed(content, name, factor):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fmae_edge.export.int8_layers import Int8Layer, Quantiser, run_int8
-from fmae_edge.export.int8_network import MAX_LOSS_DB, choose_layers
+from fmae_edge.export.int8_network import FASTER, MAX_LOSS_DB, TOO_LOSSY, choose_layers
 from fmae_edge.export.int8_target import TARGETS, int8_target
 from fmae_edge.export.layers import Conv, Dense, Sigmoid, run
 from fmae_edge.export.quantise import CALIBRATION_METHODS, LOGIT_LIMIT, quantise, upper_bound
@@ -126,12 +126,14 @@ def test_a_layer_that_is_always_0_still_has_a_range(method):
 
 
 def test_all_layers_run_in_int8_if_they_lose_little_together():
-    stay_float, choices = choose_layers(
+    stay_float, choices, loss = choose_layers(
         ["a", "b"], frozenset(), 20.0, lambda names: 19.98 + 0.005 * ("a" in names)
     )
     assert stay_float == frozenset()
     assert [(choice.name, choice.precision) for choice in choices] == [("a", "int8"), ("b", "int8")]
     assert [choice.loss_db for choice in choices] == pytest.approx([0.005, 0])
+    assert [choice.reason for choice in choices] == [None, None]
+    assert loss == pytest.approx(0.02)
 
 
 def test_the_layers_that_lose_most_return_to_float_until_the_loss_is_small_enough():
@@ -142,7 +144,7 @@ def test_the_layers_that_lose_most_return_to_float_until_the_loss_is_small_enoug
         tried.append(names)
         return 20.0 - sum(cost for name, cost in costs.items() if name not in names)
 
-    stay_float, choices = choose_layers(list(costs), frozenset(), 20.0, psnr_with)
+    stay_float, choices, loss = choose_layers(list(costs), frozenset(), 20.0, psnr_with)
     assert stay_float == {"b", "c"}
     assert {choice.name: choice.precision for choice in choices} == {
         "a": "int8",
@@ -150,12 +152,15 @@ def test_the_layers_that_lose_most_return_to_float_until_the_loss_is_small_enoug
         "c": "fp32",
         "d": "int8",
     }
+    assert [choice.reason for choice in choices] == [None, TOO_LOSSY, TOO_LOSSY, None]
+    assert loss == pytest.approx(0.021)
     assert 0.021 <= MAX_LOSS_DB < 0.061
+    assert len(tried) == len(set(tried))  # each takes seconds
 
 
 def test_layers_that_are_faster_in_float_stay_float_and_are_still_measured():
     costs = {"a": 0.01, "b": 0.005}
-    stay_float, choices = choose_layers(
+    stay_float, choices, loss = choose_layers(
         list(costs), frozenset("a"), 20.0, lambda names: 20.0 - sum(costs[name] for name in costs.keys() - names)
     )
     assert stay_float == {"a"}
@@ -163,3 +168,20 @@ def test_layers_that_are_faster_in_float_stay_float_and_are_still_measured():
         ("fp32", pytest.approx(0.01)),
         ("int8", pytest.approx(0.005)),
     ]
+    assert [choice.reason for choice in choices] == [FASTER, None]
+    assert loss == pytest.approx(0.005)
+
+
+def test_numbers_stay_real_between_float_layers_and_after_the_last_one():
+    torch.manual_seed(0)
+    layers = [
+        Dense("a", torch.randn(4, 9), torch.randn(9), relu=True),
+        Dense("b", torch.randn(9, 6), torch.randn(6)),
+    ]
+    layers += [Dense("c", torch.randn(6, 3), torch.randn(3)), Sigmoid()]
+    x = torch.rand(50, 4)
+    target = int8_target("avx2")
+    steps = quantise(layers, x, None, target, "min-max", {"a", "b", "c"})
+    np.testing.assert_array_equal(run_int8(steps, x), torch.round(run(layers, x) * 255))
+    steps = quantise(layers[:2], x, LEVELS, target, "min-max", {"a"})
+    assert steps[0].target == steps[1].source  # an int8 layer takes integers

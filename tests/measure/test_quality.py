@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fmae_edge.measure.quality import measure_each, measure_quality, mse_per_image, psnr, ssim_per_image
+from fmae_edge.measure.quality import (
+    measure_each,
+    measure_quality,
+    mse_per_image,
+    pooled_psnr,
+    psnr,
+    ssim_per_image,
+)
 
 
 @pytest.fixture
@@ -46,8 +53,17 @@ def test_the_ssim_of_rgb_is_the_mean_over_its_channels():
 def test_large_images_are_measured_in_parts(monkeypatch):
     x, y = np.random.default_rng(1).random((2, 5, 12, 9, 3))
     whole = ssim_per_image(x, y)
+    errors = mse_per_image(x, y)
     monkeypatch.setattr("fmae_edge.measure.quality._NUMBERS_AT_ONCE", 700)
     np.testing.assert_array_equal(ssim_per_image(x, y), whole)
+    np.testing.assert_array_equal(mse_per_image(x, y), errors)
+
+
+def test_levels_are_measured_as_pixels_in_0_to_1(images):
+    originals, others = images[:20], images[20:40]
+    expected = measure_quality(originals / np.float32(255), others / np.float32(255))
+    assert measure_quality(originals, others) == expected
+    assert pooled_psnr(originals, others) == expected.psnr_pooled
 
 
 def test_psnr_is_that_of_scikit_image(images, noisy):

@@ -47,6 +47,9 @@ def test_the_recipe_says_where_the_learning_rate_starts_and_peaks():
         {"warm_up": 0},
         {"initial_lr": 1.5},
         {"rate_start": -0.5},
+        {"patience": 0},
+        {"minutes": 0, "epochs": None},
+        {"minutes": float("nan"), "epochs": None},
         {"rate_distortion": 0},
         {"rate_distortion": 1.5},
         {"units": 64},
@@ -54,8 +57,22 @@ def test_the_recipe_says_where_the_learning_rate_starts_and_peaks():
     ],
 )
 def test_invalid_values_are_refused(wrong):
-    ((name, value),) = wrong.items()
+    name, value = next(iter(wrong.items()))
     with pytest.raises(ValueError, match=rf"^{name} is {re.escape(str(value))}; "):
+        Recipe(**wrong)
+
+
+def test_a_run_has_epochs_or_minutes():
+    assert Recipe(epochs=None, minutes=0.5).minutes == 0.5
+    with pytest.raises(ValueError, match="minutes is given beside 10 epochs"):
+        Recipe(minutes=5)
+    with pytest.raises(ValueError, match="epochs is None"):
+        Recipe(epochs=None)
+
+
+@pytest.mark.parametrize("wrong", [{"augment": "rotate"}, {"augment": None}, {"data": "photos"}])
+def test_unknown_augmentations_and_data_are_refused(wrong):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} is .*must be"):
         Recipe(**wrong)
 
 
@@ -73,6 +90,9 @@ def test_recipe_json_records_every_field_and_reads_back(tmp_path, images):
         prior_fit=PriorFit(steps=9),
         train_images=ImageSet.of(images[:200]),
         test_images=ImageSet.of(images[200:]),
+        validation_images=ImageSet.of(images[100:110]),
+        data={"name": "photos", "settings": {"size": [28, 28]}},
+        augment="flip",
     )
     start_run(tmp_path / "run", ModelConfig(), recipe)
     record = json.loads((tmp_path / "run" / RECIPE).read_text())
@@ -98,6 +118,11 @@ def test_a_recipe_of_version_0_1_0_gets_the_constants_of_that_version():
         prior_fit=PriorFit(steps=8000, batch_size=512, lr=0.003, warm_up=200),
         train_images=None,
         test_images=None,
+        validation_images=None,
+        data=None,
+        minutes=None,
+        augment="none",
+        patience=0.25,
     )
 
 
@@ -114,6 +139,8 @@ def test_a_recipe_of_version_0_1_0_gets_the_constants_of_that_version():
         {"quality_steps": 5},
         {"lr": "0.1"},
         {"patience": 3},
+        {"patience_in_epochs": 3},
+        {"minutes": "5", "epochs": None},
     ],
 )
 def test_a_damaged_recipe_is_refused(tmp_path, wrong):

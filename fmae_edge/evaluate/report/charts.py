@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
+from fmae_edge.evaluate.evaluation import Evaluation
 from fmae_edge.evaluate.plots import BLUE, ORANGE, plot_rate_apart
+from fmae_edge.evaluate.rate_points import PACKINGS
 
 _SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are at least as large on a phone
 _DB_ABOVE_OURS = 4

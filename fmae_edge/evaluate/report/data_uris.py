@@ -17,6 +17,8 @@ LARGEST_DIFFERENCE = 128  # levels of 255, drawn in the lightest colour
 _GAP = 2
 _ATLAS_QUALITY = 20
 _MAP_QUALITY = 80
+_LARGEST_LOSSLESS = 64 * 64 * 3  # bytes of an image; larger ones would make the page tens of megabytes
+_STRIP_QUALITY = 90
 
 
 def in_colours(values: Floats, low: float, high: float) -> Pixels:
@@ -60,7 +62,7 @@ def strip(original: Pixels, decoded: Pixels) -> str:
         left = number * (width + _GAP)
         pixels[:, left : left + width, :3] = part
         pixels[:, left : left + width, 3] = 255
-    return png(pixels)
+    return png(pixels) if original.nbytes <= _LARGEST_LOSSLESS else webp(pixels, _STRIP_QUALITY)
 
 
 def atlas(images: Pixels) -> str:
@@ -94,7 +96,7 @@ def png(pixels: Pixels) -> str:
 
 
 def webp(pixels: Pixels, quality: int) -> str:
-    """Return pixels (height, width) or (height, width, 3) as a lossy image."""
+    """Return pixels (height, width) or (height, width, 3 or 4) as a lossy image."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "WEBP", quality=quality, method=4)
     return _uri("webp", stream.getvalue())

@@ -1,6 +1,7 @@
 """Map the latent space to two dimensions, so that images with similar latents are close together."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,10 @@ Floats = NDArray[np.float64]
 PERPLEXITY = 30
 ITERATIONS = 500
 CELLS = 36
+_LARGEST_TILE = 48
 # t-SNE compares each latent with 3 * perplexity neighbours; with fewer latents, PCA shows as much
 _FEWEST_FOR_TSNE = 3 * PERPLEXITY + 2
-_GAMMA = 0.7  # makes dark clothes visible on the black background
+_GAMMA = 0.7  # makes dark images visible on the black background
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ def draw_map(images: Pixels, places: Floats, colours: Floats) -> Pixels:
 
     The picture has 36 x 36 cells. A cell shows the image nearest to its centre, if there are images in it.
     """
-    tile = max(images.shape[1:3])
+    side = max(images.shape[1:3])
+    step = -(-side // _LARGEST_TILE)  # larger images are shown with every second, third, ... pixel
+    tile = -(-side // step)
     picture = np.zeros((CELLS * tile, CELLS * tile, 3), np.uint8)
     for index in shown_on_map(places):
         column, row = cell_of(places[index]) * tile
-        shown: NDArray[np.floating] = images[index]
+        shown: NDArray[Any] = images[index, ::step, ::step]
         if images.ndim == 3:
             shown = (shown / 255.0)[..., None] ** _GAMMA * colours[index] * 255
         height, width = shown.shape[:2]

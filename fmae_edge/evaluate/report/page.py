@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.resources import files
@@ -13,12 +14,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fmae_edge.data.fashion_mnist import FashionMnist
 from fmae_edge.evaluate.bench import Bench, run_bench
+from fmae_edge.evaluate.codec_settings import general_ladders
 from fmae_edge.evaluate.evaluation import Evaluation, evaluate
-from fmae_edge.evaluate.general_codecs import LOSSY_CODECS
+from fmae_edge.evaluate.image_choice import MOST_IMAGES, at_equal_distances, with_at_most
 from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
 from fmae_edge.evaluate.report import charts, data_uris
 from fmae_edge.evaluate.report.latent_map import LatentMap, draw_map, map_latents
@@ -30,8 +32,12 @@ from fmae_edge.runtime.codec import Codec
 
 ABSENT = "\N{EN DASH}"
 _IMAGES_COMPARED = 500
+_MOST_NUMBERS_COMPARED = 500 * 64 * 64
+# Those of the images on the page, which contains them: all 10,000 of Fashion-MNIST, 122 RGB images of 256x256
+_MOST_NUMBERS = 24_000_000
 _ROUNDS = 10
 
+Pixels = NDArray[np.uint8]
 ProgressBar = Callable[[str], AbstractContextManager[Callable[..., None]]]
 
 
@@ -95,6 +101,7 @@ def _contents(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the id and the title of each section that is not empty."""
     recorded, measured = figures["recorded"], figures["measured"]
     sections = (
+        ("verdict", "Verdict", figures["verdict"]),
         ("model", "Model", True),
         ("training", "Training", recorded["training"]),
         ("quality", "Quality", measured or recorded["quality"] or recorded["rate"]),
@@ -156,36 +163,47 @@ def _pictures(figures: dict[str, Any], measured: Measured, latent_map: LatentMap
     return drawn
 
 
+def _shown(held_out: Pixels) -> Pixels:
+    """Return the images (N, height, width[, 3]) that the page shows: all, or some at equal distances."""
+    return at_equal_distances(with_at_most(held_out, _MOST_NUMBERS), MOST_IMAGES)
+
+
 def make_report(
     bundle: Path,
     manifest: Manifest,
-    images: FashionMnist,
+    train_images: Pixels,
+    held_out: Pixels,
     evaluation: Evaluation | None,
     bench: Bench | None,
     progress_bar: ProgressBar,
 ) -> tuple[dict[str, Any], bytes]:
     """Measure a bundle and return the figures of the report and its page.
 
-    Without an `evaluation`, fewer codecs are compared on 500 images; without a `bench`, speed is measured in fewer
-    rounds. `progress_bar` is called with a description and yields a function to call with (done, total).
+    The page shows the `held_out` images (N, height, width[, 3]) of the run, of many large images those at equal
+    distances. Without an `evaluation`, fewer codecs are compared on at most 500 images; without a `bench`, speed
+    is measured in fewer rounds. `progress_bar` is called with a description and yields a function to call with
+    (done, total).
     """
     measured = latent_map = None
-    if manifest.image_shape == images.test.shape[1:]:
+    if manifest.image_shape == held_out.shape[1:] and len(held_out):
         # One thread: the many small products of the prior are slower with two
         with progress_bar("test images and map") as on_progress, threadpool_limits(1):
-            measured = measure_reconstructions(Codec(bundle), images.test)
+            measured = measure_reconstructions(Codec(bundle), _shown(held_out))
             on_progress(1, 2)
             latent_map = map_latents(measured.latents)
     sources = {
         "rate": "fmae-edge evaluate" if evaluation else "fmae-edge report",
         "speed": "fmae-edge bench" if bench else "fmae-edge report",
     }
-    count = min(_IMAGES_COMPARED, len(images.test)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
+    most = min(_IMAGES_COMPARED, max(_MOST_NUMBERS_COMPARED // math.prod(manifest.image_shape), IMAGES_IN_ATLAS))
+    count = min(most, len(held_out)) // IMAGES_IN_ATLAS * IMAGES_IN_ATLAS
     if evaluation is None and measured is not None and manifest.qualities is not None and count:
-        quick = [each for each in LOSSY_CODECS if each.name in ("JPEG", "WebP")]  # the others take minutes
+        shape = manifest.image_shape
+        quick = [each for each in general_ladders(shape) if each.name in ("JPEG", "WebP") and not each.lossless]
         with progress_bar("other codecs") as on_progress, threadpool_limits(1):  # times are those of one CPU
             codec = Codec(bundle, threads=1)
-            evaluation = evaluate(codec, images.train, images.test[:count], 0, on_progress, quick)
+            compared = at_equal_distances(held_out, count)
+            evaluation = evaluate(codec, train_images, compared, 0, on_progress, quick)
     if bench is None:
         with progress_bar("speed") as on_progress:
             bench = run_bench(bundle, _ROUNDS, on_progress)

@@ -8,9 +8,9 @@ import numpy as np
 
 from fmae_edge import __version__
 from fmae_edge.evaluate.bench import Bench, describe_machine
-from fmae_edge.evaluate.evaluation import PACKINGS, Evaluation
-from fmae_edge.evaluate.rate_points import Packing
-from fmae_edge.evaluate.records import recorded_figures
+from fmae_edge.evaluate.evaluation import Evaluation
+from fmae_edge.evaluate.rate_points import PACKINGS, Packing
+from fmae_edge.evaluate.records import recorded_figures, verdict_sentences
 from fmae_edge.evaluate.report.latent_map import LatentMap
 from fmae_edge.evaluate.report.reconstructions import Measured, Pass, absolute_error, by_psnr, pooled_psnr_of
 from fmae_edge.runtime.bundle.manifest import Manifest
@@ -18,6 +18,7 @@ from fmae_edge.runtime.bundle.manifest import Manifest
 IN_GALLERY = 8
 _BIN_DB = 0.5
 _MOST_BINS = 60
+_EXACT_PIXELS = 64 * 64  # the errors of more pixels are rounded, because the page contains them as text
 
 
 def build_figures(
@@ -28,10 +29,13 @@ def build_figures(
     bench: Bench,
 ) -> dict[str, Any]:
     """Return the figures of a page; parts without a measurement and numbers that are not finite are None."""
+    verdict = None if evaluation is None else evaluation.verdict
+    recorded = recorded_figures(manifest.record)
     figures = {
         "bundle": _bundle(manifest),
         "machine": {"fmae_edge": __version__, **describe_machine()},
-        "recorded": recorded_figures(manifest.record),
+        "recorded": recorded,
+        "verdict": recorded["verdict"] if verdict is None else verdict_sentences(verdict),
         "measured": None if measured is None else _measured(measured),
         "map": None if measured is None or latent_map is None else _map(measured, latent_map),
         "rate": None if evaluation is None else _rate(evaluation),
@@ -48,7 +52,7 @@ def _bundle(manifest: Manifest) -> dict[str, Any]:
         "height": manifest.image_height,
         "width": manifest.image_width,
         "channels": manifest.image_channels,
-        "pixels": math.prod(manifest.image_shape),
+        "pixels": manifest.image_height * manifest.image_width,
         "latent_size": manifest.latent_size,
         "has_prior": manifest.qualities is not None,
         "files": [{"name": name, "bytes": entry.size} for name, entry in manifest.files.items()],
@@ -65,7 +69,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
         "histogram": _histogram(shown),
         "gallery": _gallery(shown),
         "error_map": {
-            "mean_absolute": error.tolist(),
+            "mean_absolute": (error if error.size <= _EXACT_PIXELS else error.round(2)).tolist(),
             "mean": float(error.mean()),
             "smallest": float(error.min()),
             "largest": float(error.max()),

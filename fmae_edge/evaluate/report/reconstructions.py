@@ -12,6 +12,7 @@ from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
+_IMAGES_AT_ONCE = 100
 _FROM_LATENTS = "float32 latents, not quantised"
 _FROM_FILES = f".fmae files, quality {DEFAULT_QUALITY}"
 
@@ -78,13 +79,18 @@ def absolute_error(originals: Pixels, decoded: Pixels) -> Floats:
 
 
 def _pass(name: str, images: Pixels, decoded: Pixels, file_bytes: NDArray[np.int64] | None) -> Pass:
-    originals, reconstructions = images / np.float32(255), decoded / np.float32(255)
-    mse = mse_per_image(originals, reconstructions)
+    mse, ssim = [], []
+    for start in range(0, len(images), _IMAGES_AT_ONCE):  # bounds memory
+        part = slice(start, start + _IMAGES_AT_ONCE)
+        pair = images[part] / np.float32(255), decoded[part] / np.float32(255)
+        mse.append(mse_per_image(*pair))
+        ssim.append(ssim_per_image(*pair))
+    errors = np.concatenate(mse)
     return Pass(
         name=name,
         decoded=decoded,
-        mse=mse,
-        psnr=np.array([psnr(error) for error in mse]),
-        ssim=ssim_per_image(originals, reconstructions),
+        mse=errors,
+        psnr=np.array([psnr(error) for error in errors]),
+        ssim=np.concatenate(ssim),
         file_bytes=file_bytes,
     )

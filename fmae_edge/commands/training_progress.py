@@ -1,0 +1,109 @@
+"""The lines and the progress bar of `fmae-edge train`."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fmae_edge.commands import console
+from fmae_edge.commands.held_out_verdict import compare_quickly, describe_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmae_edge.model.recipe import Recipe
+    from fmae_edge.train.held_out import HeldOut
+    from fmae_edge.train.loop import Step
+
+_SECONDS_BETWEEN_LINES = 20
+
+
+class TrainingProgress:
+    """Callbacks of the training loop that `update` the bar with loss, PSNR and speed, and print each epoch.
+
+    Without a bar, lines report the progress of fitting the prior. With `json`, standard output contains only
+    epochs, and lines for people go to standard error.
+    """
+
+    def __init__(
+        self, json: bool, update: Callable[..., None], recipe: "Recipe | None" = None, images: int = 0
+    ) -> None:
+        self._json, self._update = json, update
+        self._recipe, self._images = recipe, images
+        self._fit_began: float | None = None
+        self._last_line = 0.0
+
+    def on_step(self, step: "Step") -> None:
+        """Move the bar."""
+        details = f"loss {step.loss:.5f}  {step.psnr:.2f} dB {step.images_per_second:.0f} images/s"
+        self._update(step.done, step.total, f"epoch {step.epoch}", details)
+
+    def on_fit(self, done: int, total: int) -> None:
+        """Move the bar while the prior is fitted; print when the fit begins and when it ends."""
+        now = time.monotonic()
+        if self._fit_began is None:
+            self._fit_began = self._last_line = now
+            self.say(f"fitting the prior to the trained encoder: {total} steps")
+        self._update(done, total, "fitting the prior")
+        seconds = now - self._fit_began
+        if done == total:
+            self.say(f"fitted the prior in {seconds:.1f} s")
+        elif not console.shows_bars() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            left = seconds / (done - 1) * (total - done)  # the time is measured from the end of the first step
+            self.say(f"fitting the prior: {done} of {total} steps, about {left:.0f} s left")
+
+    def on_epoch(self, metrics: dict[str, Any]) -> None:
+        """Print a line for an epoch."""
+        if self._json:
+            console.print_line(console.json_line(metrics))
+            return
+        kind, name = ("test", "test") if "test_mse" in metrics else ("val", "validation")
+        measured = {key.removeprefix(f"{kind}_"): value for key, value in metrics.items()}
+        line = (
+            "epoch {epoch:3d}  train loss {train_loss:.5f}  "
+            + ("{train_bytes:.2f} bytes  " if "train_bytes" in metrics else "")
+            + name
+            + " MSE {mse:.5f}  "
+            + ("loss {loss:.5f}  {bytes:.2f} bytes  " if "loss" in measured else "")
+            + "PSNR {psnr_pooled:.2f} dB pooled, {psnr_per_image:.2f} dB per image  "
+            "SSIM {ssim:.4f}  {seconds:.1f} s, {images_per_second:.0f} images/s"
+        ).format(**measured)
+        self.say(line)
+
+    def on_trained(self, metrics: list[dict[str, Any]]) -> None:
+        """Say which epoch the run keeps, whether it stopped early, and what the prior is fitted to."""
+        from fmae_edge.model.chosen_epoch import chosen_epoch
+        from fmae_edge.train.early_stop import stops_early
+        from fmae_edge.train.loop import prior_stride
+
+        recipe = self._recipe
+        if recipe is None or not metrics:
+            return
+        best = chosen_epoch(metrics)["epoch"]
+        if stops_early(metrics, recipe):
+            self.say(
+                f"stopped early: the validation images got worse after epoch {best}, because the model learns the "
+                "training images by heart; what helps is more images, --augment, or a smaller --latent"
+            )
+        if recipe.validation_images is not None:
+            self.say(f"kept the weights of epoch {best} of {len(metrics)}, the best on the validation images")
+        if recipe.rate_distortion is not None and (stride := prior_stride(self._images)) > 1:
+            self.say(f"the prior is fitted to {-(-self._images // stride)} of the {self._images} training images")
+
+    def on_held_out(self, measured: "HeldOut", held_out: "NDArray[np.uint8]") -> None:
+        """Print the verdict on the images `held_out` (N, height, width[, 3]), of which some were `measured`."""
+        for sentence in describe_model(measured, self._images):
+            self.say(sentence)
+        said, verdict = compare_quickly(
+            measured, held_out, lambda done, total: self._update(done, total, "comparing with other codecs")
+        )
+        for sentence in said:
+            self.say(sentence)
+        if self._json:
+            console.print_line(console.json_line({"held_out": {**measured.to_record(), "verdict": verdict}}))
+
+    def say(self, line: str) -> None:
+        """Print a line for people."""
+        console.say(line, sys.stderr if self._json else sys.stdout)
