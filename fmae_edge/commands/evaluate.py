@@ -29,7 +29,7 @@ def evaluate(
     effort: Annotated[
         int,
         integer_option(
-            "--effort", "0-9", 0, 9, help="Measure the bundle also with this effort, and use it for the verdict."
+            "--effort", "0-9", 0, 9, help="Measure the bundle also with this effort; the verdict is about it."
         ),
     ] = 0,
     images: Annotated[

@@ -42,9 +42,7 @@ class Verdict:
             said.append(_about_training(self.training))
         said.append(_about_images(self.images, "amortised" in self.advantages))
         if self.effort:
-            said.append(
-                f"The bundle was used with --effort {self.effort}, the other codecs at their slowest settings."
-            )
+            said.append(f"The bundle was used with --effort {self.effort}.")
         return [each for each in said if each]
 
     def to_record(self) -> dict[str, Any]:
