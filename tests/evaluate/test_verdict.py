@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from fmae_edge.evaluate.advantage import bytes_at_levels, find_advantage
+from fmae_edge.evaluate.rate_points import RatePoint
 from fmae_edge.evaluate.training_gap import TrainingGap
-from fmae_edge.evaluate.verdict import Curves, judge
+from fmae_edge.evaluate.verdict import Curves, curves_of, judge
+from fmae_edge.measure.quality import Quality
 
 LEVELS = np.linspace(17, 23, 7)
 
@@ -98,11 +100,16 @@ def test_a_codec_that_does_not_go_so_low_is_charged_its_smallest_file():
     high = curve(100, levels=np.linspace(20, 26, 7))
     verdict = judged(curve(30), {"WebP": high})
     found = verdict.advantages["single"]
-    assert found.charged == {"WebP": 20.0}
+    assert found.charged == {"WebP": (100.0, 20.0)}
     expected = np.log(0.3) + np.log(1.2) * (np.minimum(np.linspace(17, 23, 601), 20) - 20)
     assert found.smaller.percent == pytest.approx(100 * np.expm1(expected.mean()), abs=0.1)
-    assert "One image per file: WebP does not go below 20.0 dB, so its smallest file counts there." in (
+    assert "One image per file: WebP does not go below 20.0 dB, so its smallest file (100.0 bytes) counts." in (
         verdict.sentences()
+    )
+    low = judged(curve(30, levels=np.linspace(17, 19.9, 4)), {"WebP": high})
+    assert low.sentences()[0] == (
+        "This bundle needs fewer bytes than every other codec, but its best quality is below the lowest one of "
+        "the best other codec."
     )
     # Its file is smaller and better: then it wins there, although the curves share no PSNR
     verdict = judged(curve(30, levels=np.linspace(17, 19, 3)), {"WebP": [(8.0, 21.0), (12.0, 24.0)]})
@@ -117,9 +124,16 @@ def test_no_common_psnr():
         "This bundle could not be compared with other codecs.",
         "One image per file: not compared, because no other codec was measured from 40.0 to 44.0 dB.",
         "The quality of this bundle ends at 44.0 dB. No other codec was measured there.",
-        "Measured on 1,000 held-out images with one image per file; 100 images per file needs at least 100.",
+        "Measured on 1,000 held-out images with one image per file.",
     ]
     json.dumps(verdict.to_record(), allow_nan=False)
+
+
+def test_few_images_are_said():
+    verdict = judge({"single": Curves(curve(30), {"WebP": curve(100)})}, 60)
+    assert verdict.sentences()[-1] == (
+        "Measured on 60 held-out images with one image per file; 100 images per file needs at least 100."
+    )
 
 
 def test_only_the_psnr_that_another_codec_reaches_is_compared():
@@ -188,3 +202,18 @@ def test_the_size_of_the_training_set(training, size, words):
     verdict = judged(curve(30), {"WebP": curve(100)}, training=training)
     assert words in verdict.sentences()[-2]
     assert verdict.to_record()["training"]["size"] == size
+
+
+def test_a_verdict_with_effort_takes_the_points_with_effort_and_says_so():
+    def points(codec, size):
+        quality = Quality(mse=0.01, psnr_pooled=20.0, psnr_per_image=20.0, ssim=0.9)
+        return RatePoint(codec, "quality 1", "single", 100, size, 0.1, quality, 1.0, 1.0)
+
+    measured = [points("fmae-edge", 60.0), points("fmae-edge, effort 9", 40.0), points("WebP", 80.0)]
+    assert curves_of(measured)["single"].ours == [(60.0, 20.0)]
+    curves = curves_of(measured, effort=9)
+    assert curves["single"] == Curves([(40.0, 20.0)], {"WebP": [(80.0, 20.0)]})
+    verdict = judge(curves, 100, effort=9)
+    assert verdict.to_record()["effort"] == 9
+    assert verdict.sentences()[-1].startswith("The bundle was used with --effort 9")
+    assert not any("effort" in each for each in judge(curves, 100).sentences())
