@@ -12,6 +12,7 @@ from fmae_edge.commands.training_options import (
     TrainingOptions,
     named_or_path,
     require_same_name,
+    require_useful,
     run_folder,
     usage_errors,
 )
@@ -196,6 +197,8 @@ def train(
     options = TrainingOptions(epochs, minutes, batch_size, lr, seed, augment, rate_distortion, mse, latent, widths)
     image_settings = image_options.settings()
     options.check()
+    if not resume:
+        require_useful(given, image_options, data, run)
 
     import torch
 
