@@ -185,6 +185,15 @@ def test_a_run_among_its_images_is_refused(cli, tmp_path, photos, inputs):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_model_that_is_larger_than_memory_leaves_no_run(cli, tmp_path, photos, monkeypatch):
+    def fail(config):
+        raise MemoryError
+
+    monkeypatch.setattr("fmae_edge.model.autoencoder.Autoencoder", fail)
+    assert cli("train", "photos", "-o", "run").returncode == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_sizes_that_do_not_fit_the_images_are_refused(cli, tmp_path, photos):
     for options, sentence in (
         (("--widths", "1,1,1,1,1,1,1"), "--widths: 7 widths halve an image of 28x28 pixels 6 times"),
