@@ -119,6 +119,8 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
     parity = record["parity"]
     gates = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
     size = f"{manifest.image_width}x{manifest.image_height}"
+    if manifest.image_width != manifest.image_height:
+        size += " (width x height)"
     facts = {
         "bundle": f"{manifest.name} ({manifest.bundle_id}), all files match their SHA-256",
         "in": path,

@@ -12,6 +12,7 @@ from fmae_edge.commands.training_options import (
     TrainingOptions,
     named_or_path,
     require_same_name,
+    require_useful,
     run_folder,
     usage_errors,
 )
@@ -182,10 +183,11 @@ def train(
 ) -> None:
     """Train a codec for your own images, or for a data set.
 
-    Each epoch writes a checkpoint, metrics, curves.png and a picture such as reconstructions/epoch-001.png to the
-    folder of the run, and TensorBoard events if tensorboard is installed. A part of the images is held out for
-    measuring. Another small part, for validation, chooses the epoch whose weights are kept, and training stops
-    early if it gets worse. The run records its images: --resume refuses other data.
+    Each epoch writes a checkpoint and metrics to the folder of the run, and TensorBoard events if tensorboard is
+    installed. The first 20 epochs, then every tenth and the last one are drawn: curves.png, and a picture such as
+    reconstructions/epoch-001.png. A part of the images is held out for measuring. Another small part, for
+    validation, chooses the epoch whose weights are kept, and training stops early if it gets worse. The run
+    records its images: --resume refuses other data.
 
     Example: fmae-edge train photos/ -o runs/photos --minutes 30
     Example: fmae-edge train -o runs/fashion-mnist
@@ -196,6 +198,8 @@ def train(
     options = TrainingOptions(epochs, minutes, batch_size, lr, seed, augment, rate_distortion, mse, latent, widths)
     image_settings = image_options.settings()
     options.check()
+    if not resume:
+        require_useful(given, image_options, data, run)
 
     import torch
 
@@ -229,9 +233,10 @@ def train(
                 on_progress=on_read,
             )
         config, recipe = options.new_run(images)
-        start_run(run, config, recipe)
     torch.manual_seed(recipe.seed)
     model = Autoencoder(config)
+    if not resume:
+        start_run(run, config, recipe)  # after what may need more memory than there is
     train_images, validation, test = map(torch.from_numpy, (images.train, images.validation, images.held_out))
     measured = test if recipe.validation_images is None else validation
     try:

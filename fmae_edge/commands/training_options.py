@@ -199,6 +199,28 @@ def run_folder(inputs: Iterable[str | Path]) -> Path:
     return Path("runs", path.name if path.is_dir() else path.stem)
 
 
+def require_useful(
+    inputs: Sequence[str | Path], image_options: ImageOptions, data_folder: Path | None, run: Path
+) -> None:
+    """Raise UsageError for options that do nothing with these inputs, and for a run among its images."""
+    is_named = not inputs or any(isinstance(each, str) for each in inputs)
+    if data_folder is not None and not is_named:
+        raise UsageError(
+            f"--data {data_folder} has the files of a data set, but DATA has no name of one; leave it out"
+        )
+    if is_named and image_options.holdout and not image_options.holdout_paths:
+        raise UsageError(
+            f"--holdout is {image_options.holdout[0]}, but a data set has test images of its own, which are held "
+            "out; leave it out"
+        )
+    for each in (*inputs, *image_options.holdout_paths):
+        if isinstance(each, Path) and each.is_dir() and run.resolve().is_relative_to(each.resolve()):
+            raise UsageError(
+                f"the run {run} lies in {each}, where its pictures would be read as images the next time; choose "
+                "another folder with -o"
+            )
+
+
 def named_or_path(text: str) -> str | Path:
     """Return an input for `load_image_data`: the name of a data set stays text, everything else is a path."""
     from fmae_edge.data.named_data_sets import DATA_SETS

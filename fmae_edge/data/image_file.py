@@ -230,6 +230,8 @@ def _check_size(actual: tuple[int, int], where: str, size: tuple[int, int], fit:
     if actual == (width, height):
         return
     problem = f"{where}: the image is {actual[0]}x{actual[1]} and must be {width}x{height}"
+    if width != height:
+        problem += " (width x height)"  # the sizes of `train` are height x width
     if actual[0] * actual[1] > MAX_PIXELS or max(actual) > MAX_SIDE:
         raise InputError(
             f"{problem}; it is too large to resize; the limits are {MAX_PIXELS // 10**6} megapixels and "

@@ -255,8 +255,8 @@ def _split(
     different = len(np.unique(hashes[readable]))
     if different < FEWEST_IMAGES:
         raise DataError(
-            f"found {different} different images that can be used; training needs at least {FEWEST_IMAGES}, and "
-            "5,000 or more of one kind for good results; add images"
+            f"found {different} different images that can be used among {len(hashes)}; training needs at least "
+            f"{FEWEST_IMAGES}, and 5,000 or more of one kind for good results; add images"
         )
     holdout = settings.holdout
     chosen = split(

@@ -10,7 +10,7 @@
     metrics.jsonl        one line per epoch
 
     curves.png           the metrics over the epochs so far
-    reconstructions/     one picture per epoch: the first validation or test images above their reconstructions
+    reconstructions/     pictures of epochs: the first validation or test images above their reconstructions
     tensorboard/         events for TensorBoard, if it is installed
 
 The last three are for people: nothing reads them, and a run continues without them. They are written after the

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fmae_edge.runtime.bundle.manifest import MAX_CODED_LATENT
+from fmae_edge.runtime.errors import shown
 
 MIN_SIDE, MAX_SIDE = 8, 256
 _CHANNELS = (1, 3)
@@ -35,8 +36,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # a list in JSON
         numbers = (self.height, self.width, self.image_channels, self.latent_size, *self.widths)
-        if not self.widths or any(type(number) is not int or not 1 <= number <= _LARGEST for number in numbers):
-            raise ValueError(f"every size must be an integer from 1 to {_LARGEST}; got {self}")
+        wrong = [number for number in numbers if type(number) is not int or not 1 <= number <= _LARGEST]
+        if wrong or not self.widths:
+            got = shown(wrong[0] if wrong else self.widths)
+            raise ValueError(f"every size must be an integer from 1 to {_LARGEST}; got {got}")
         for name, side in (("height", self.height), ("width", self.width)):
             if not MIN_SIDE <= side <= MAX_SIDE:
                 raise ValueError(

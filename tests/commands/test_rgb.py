@@ -77,7 +77,7 @@ def test_another_size_is_refused_or_resized(cli, tmp_path, rgb_bundle):
     Image.new("RGB", (40, 40)).save(tmp_path / "large.png")
     done = cli("compress", "large.png", "-o", "x.fmae", "--bundle", rgb_bundle)
     assert done.returncode == 1
-    assert "the image is 40x40 and must be 20x26; --fit resize will resize it" in done.stderr
+    assert "the image is 40x40 and must be 20x26 (width x height); --fit resize will resize it" in done.stderr
     for fit in ("resize", "crop", "pad"):
         done = cli("compress", "large.png", "-o", f"{fit}.fmae", "--fit", fit, "--bundle", rgb_bundle)
         assert done.returncode == 0
@@ -124,7 +124,7 @@ def test_doctor_and_info_describe_the_bundle(cli, rgb_bundle):
     assert len(report["self-test"]["checks"]) == 6
     done = cli("info", rgb_bundle)
     assert done.returncode == 0
-    assert "20x26, 3 channel(s)" in done.stdout
+    assert "20x26 (width x height), 3 channel(s)" in done.stdout
 
 
 def test_bench_measures_the_bundle(cli, rgb_bundle, monkeypatch):

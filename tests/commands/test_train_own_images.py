@@ -165,10 +165,40 @@ def test_wrong_options_are_usage_errors_before_images_are_read(cli, tmp_path, op
     assert not (tmp_path / "run").exists()
 
 
+def test_options_that_would_do_nothing_are_refused(cli, tmp_path, photos):
+    for arguments, sentence in (
+        (("photos", "--data", "."), "--data . has the files of a data set, but DATA has no name of one"),
+        (("mnist", "--holdout", "0.2"), "--holdout is 0.2, but a data set has test images of its own"),
+        (("--holdout", "0.2"), "--holdout is 0.2, but a data set has test images of its own"),
+    ):
+        done = cli("train", *arguments, "-o", "run")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"fmae-edge: {sentence}")
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("inputs", [("photos", "-o", "photos/run"), (".",), ("a.npy", "--holdout", ".")])
+def test_a_run_among_its_images_is_refused(cli, tmp_path, photos, inputs):
+    done = cli("train", *inputs)
+    assert done.returncode == 2
+    assert "where its pictures would be read as images the next time; choose another folder" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_that_is_larger_than_memory_leaves_no_run(cli, tmp_path, photos, monkeypatch):
+    def fail(config):
+        raise MemoryError
+
+    monkeypatch.setattr("fmae_edge.model.autoencoder.Autoencoder", fail)
+    assert cli("train", "photos", "-o", "run").returncode == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_sizes_that_do_not_fit_the_images_are_refused(cli, tmp_path, photos):
     for options, sentence in (
         (("--widths", "1,1,1,1,1,1,1"), "--widths: 7 widths halve an image of 28x28 pixels 6 times"),
-        (("--latent", "1000000"), "--latent: every size must be an integer from 1 to 65535"),
+        (("--latent", "1000000"), "--latent: every size must be an integer from 1 to 65535; got 1000000\n"),
+        (("--widths", "8,0"), "--widths: every size must be an integer from 1 to 65535; got 0\n"),
     ):
         done = cli("train", "photos", "-o", "run", *options)
         assert done.returncode == 2

@@ -1,5 +1,6 @@
 """Nothing half-written or damaged is taken for the images, whatever interrupts a run, and runs do not collide."""
 
+import json
 import os
 import shutil
 import signal
@@ -56,16 +57,18 @@ def cut(path):
 def change(at):
     def overwrite(path):
         with path.open("r+b") as file:
-            file.seek(at)
+            file.seek(at, os.SEEK_SET if at >= 0 else os.SEEK_END)
+            at_byte = file.tell()
             byte = file.read(1)
-            file.seek(at)
+            file.seek(at_byte)
             file.write(bytes([byte[0] ^ 1]))
 
     return overwrite
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, change(3), change(80), change(128), change(300), lambda path: path.write_bytes(b"")]
+    "damage",
+    [cut, change(3), change(80), change(128), change(300), change(-1), lambda path: path.write_bytes(b"")],
 )
 @pytest.mark.parametrize("name", ["images.npy", "parts.json"])
 def test_a_damaged_entry_is_noticed_and_read_again(folder, cache, damage, name):
@@ -80,11 +83,14 @@ def test_a_damaged_entry_is_noticed_and_read_again(folder, cache, damage, name):
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"images": "nothing"}', b'{"images": null}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b'{"images": "nothing"}', b'{"images": null}', b'{"images": "KEY"}']
+)
 def test_a_damaged_listing_is_read_again(folder, cache, content):
     found = load(folder)
     (listing,) = cache.glob("listing-*")
-    listing.write_bytes(content)
+    key = json.loads(listing.read_bytes())["images"]
+    listing.write_bytes(content.replace(b"KEY", key.encode()))
     assert load(folder).sha256 == found.sha256
 
 
@@ -114,7 +120,7 @@ def test_an_interrupted_run_leaves_nothing(folder, cache, monkeypatch, failing, 
 
 def test_a_disk_with_too_little_space_is_noticed_before_reading(folder, cache, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    with pytest.raises(DataError, match=r"needs 0\.0 GB there, and 0\.0 GB are free; .*XDG_CACHE_HOME"):
+    with pytest.raises(DataError, match=r"needs 0\.1 MB there, and 0\.0 MB are free; .*XDG_CACHE_HOME"):
         load(folder)
 
 

@@ -156,7 +156,7 @@ def test_sixteen_bits_become_rgb_of_eight():
 
 def test_rgb_of_another_size_is_refused_or_resized():
     image = Image.new("RGB", (40, 30), (9, 99, 199))
-    with pytest.raises(SizeError, match="40x30 and must be 9x8"):
+    with pytest.raises(SizeError, match=r"40x30 and must be 9x8 \(width x height\)$"):
         load_rgb(image, size=(8, 9))
     found, notes = load_rgb(image, size=(8, 9), fit="resize")
     assert (found == (9, 99, 199)).all()

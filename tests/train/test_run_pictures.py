@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import shutil
 import sys
 
@@ -100,6 +101,21 @@ def test_curves_are_drawn_again_every_epoch(tmp_path, tensors):
     assert len(set(seen)) == RECIPE.epochs
     with Image.open(io.BytesIO(seen[-1])) as picture:
         assert (picture.format, *picture.size) == ("PNG", 1080, 432)
+
+
+def test_of_many_epochs_some_are_drawn_and_always_the_last(tmp_path, tensors):
+    keys = ("train_loss", "test_mse", "test_psnr_pooled", "test_psnr_per_image")
+    metrics = [{"epoch": epoch, **dict.fromkeys(keys, 0.1 / epoch)} for epoch in range(1, 34)]
+    run = tmp_path / os.fsdecode(b"run-\xff")  # TensorBoard cannot write there
+    run.mkdir()
+    with RunPictures(run, tensors[1]) as made:
+        for count in range(1, 34):
+            made.on_measured(metrics[:count], np.zeros((10, 28, 28), np.float32))
+        assert names(run)[-1] == "epoch-030.png"
+        curves = (run / CURVES).read_bytes()
+    assert names(run) == [f"epoch-{epoch:03d}.png" for epoch in (*range(1, 21), 30, 33)]
+    assert (run / CURVES).read_bytes() != curves
+    assert not (run / EVENTS).exists()
 
 
 def test_curves_go_through_the_metrics():
