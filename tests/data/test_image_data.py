@@ -1,6 +1,7 @@
 """Each image of a person is in one part, as `compress` would read it, and a later run finds the images again."""
 
 import json
+import zlib
 from multiprocessing import active_children
 
 import numpy as np
@@ -11,6 +12,7 @@ from fmae_edge.data.errors import DataError
 from fmae_edge.data.image_data import find_image_data
 from fmae_edge.data.image_file import load_image
 from fmae_edge.runtime.errors import ArgumentError
+from fuzz.image_parts import png, png_chunk
 from tests.data.image_folders import all_images, load, pictures, recipe_of, write_folder
 from tests.installed_data import needs_data
 
@@ -203,6 +205,23 @@ def test_a_few_unreadable_files_are_named_counted_and_left_out(tmp_path):
     found = load(folder)
     assert found.record["found"]["unreadable"] == 2
     assert any("2 images cannot be read" in note and "broken.png" in note for note in found.notes)
+
+
+def test_an_image_larger_than_memory_is_left_out_by_its_header(tmp_path):
+    folder = write_folder(tmp_path / "photos", pictures(300))
+    bomb = png(png_chunk(b"IDAT", zlib.compress(b"\0\0")), size=(60_000, 60_000))
+    (folder / "bomb.png").write_bytes(bomb)
+    found = load(folder, fit="crop")
+    assert found.record["found"]["unreadable"] == 1
+    assert any("bomb.png" in note and "too large to resize" in note for note in found.notes)
+
+
+def test_a_damaged_run_cannot_name_files_of_the_cache(tmp_path):
+    found = load(write_folder(tmp_path / "photos", pictures(300)))
+    recipe = recipe_of(found)
+    recipe["train_images"]["sha256"] = "../" * 5
+    with pytest.raises(DataError, match="no longer in the cache"):
+        find_image_data(recipe)
 
 
 def test_more_than_one_per_cent_unreadable_stops_unless_it_is_allowed(tmp_path):
