@@ -95,7 +95,7 @@ def test_the_cache_may_be_deleted(folder, cache):
     np.asarray(found.train).sum()  # still mapped
 
 
-@pytest.mark.parametrize("failing", ["write_entry", "split", "read_part"])
+@pytest.mark.parametrize("failing", ["write_entry", "split", "read_chunk"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_an_interrupted_run_leaves_nothing(folder, cache, monkeypatch, failing, error):
     def fail(*_):
