@@ -263,7 +263,7 @@ def _beginning(images: "ImageData", recipe: "Recipe", device: Any) -> str:
     height, width = images.train.shape[1:3]
     length = f"{recipe.epochs} epochs" if recipe.minutes is None else f"{recipe.minutes:g} minutes"
     rate = recipe.rate_distortion
-    objective = "MSE" if rate is None else f"rate and distortion with lambda {rate}"
+    objective = "MSE" if rate is None else f"rate and distortion with lambda {rate:g}"
     facts = [
         length,
         f"batch {recipe.batch_size}",

@@ -42,19 +42,25 @@ class Advantage:
     """The bytes of a bundle against the best other codec, from `low_db` to `high_db`, which the bundle reaches.
 
     `stretches` are all ranges in ascending order; `half` is the widest range with at most half the bytes.
-    `charged` maps the codecs that are charged their smallest file to the lowest PSNR that they have. The best
-    other codec at `high_db` is `next_codec` with `next_bytes` per image, where the bundle has `own_bytes`; None if
-    no codec goes so far. Without stretches, no other codec was measured at these levels.
+    `charged` maps the codecs that are charged their smallest file to its bytes and its PSNR. The best other codec
+    at `high_db` is `next_codec` with `next_bytes` per image, where the bundle has `own_bytes`; None if no codec
+    goes so far. Without stretches, no other codec was measured at these levels.
     """
 
     low_db: float
     high_db: float
     stretches: tuple[Stretch, ...]
     half: tuple[float, float] | None
-    charged: Mapping[str, float]
+    charged: Mapping[str, Point]
     own_bytes: float
     next_codec: str | None
     next_bytes: float | None
+
+    @property
+    def is_below_others(self) -> bool:
+        """Whether the best other codecs have no quality as low as the best one of the bundle."""
+        codecs = {name for each in self.stretches for name in each.codecs}
+        return all(name in self.charged and self.charged[name][1] > self.high_db for name in codecs)
 
     @property
     def smaller(self) -> Stretch | None:
@@ -76,7 +82,7 @@ class Advantage:
             "larger": larger,
             "half": None if self.half is None else {"low_db": self.half[0], "high_db": self.half[1]},
             "stretches": [{**vars(each), "codecs": list(each.codecs)} for each in self.stretches],
-            "charged": dict(self.charged),
+            "charged": {name: {"bytes": size, "psnr": psnr} for name, (size, psnr) in self.charged.items()},
             "own_bytes": self.own_bytes,
             "next_codec": self.next_codec,
             "next_bytes": self.next_bytes,
@@ -99,7 +105,9 @@ def find_advantage(ours: Sequence[Point], others: Mapping[str, Sequence[Point]])
     best = costs.min(axis=0, initial=np.inf)
     winner = costs.argmin(axis=0) if names else np.zeros(len(levels), int)
     difference = np.log(own) - np.log(best)  # minus infinity where no other codec goes so far
-    lowest = {name: min((float(psnr) for _, psnr in others[name]), default=math.inf) for name in names}
+    smallest = {
+        name: pareto_front([each for each in others[name] if math.isfinite(each[1])])[:1] for name in names
+    }
     known = np.isfinite(best)
     stretches = []
     for run in _runs(np.where(known, np.where(difference < 0, 1, 2), 0)):
@@ -110,12 +118,11 @@ def find_advantage(ours: Sequence[Point], others: Mapping[str, Sequence[Point]])
     at_most_half = known & (difference <= math.log(0.5))
     halves = [run for run in _runs(at_most_half) if at_most_half[run[0]]]
     widest = max(halves, key=len, default=None)
-    charged = {
-        names[number]: lowest[names[number]]
-        for number in dict.fromkeys(winner[known].tolist())
-        if (levels[known & (winner == number)] < lowest[names[number]]).any()
-        and math.isfinite(lowest[names[number]])
-    }
+    charged = {}
+    for number in dict.fromkeys(winner[known].tolist()):
+        for size, psnr in smallest[names[number]]:
+            if (levels[known & (winner == number)] < psnr).any():
+                charged[names[number]] = (float(size), float(psnr))
     return Advantage(
         low_db=low,
         high_db=high,

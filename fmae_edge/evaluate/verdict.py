@@ -100,6 +100,11 @@ def _headline(advantages: Mapping[Packing, Advantage | None]) -> str:
             for packing, each in partly.items()
         )
         return f"Another codec is better in a part of the quality range: {'; '.join(ranges)}."
+    if found and all(each.is_below_others for each in found.values()):
+        return (
+            "This bundle needs fewer bytes than every other codec, but its best quality is below the lowest one "
+            "of the best other codec."
+        )
     if found:
         return "This bundle needs fewer bytes than every other codec, at every quality that it has."
     return "This bundle could not be compared with other codecs."
@@ -123,8 +128,8 @@ def _about(words: str, advantage: Advantage | None) -> list[str]:
     if advantage.half is not None and not (whole and len(advantage.stretches) == 1):
         said.append(f"{packing}: at least 50 % fewer bytes {_range(*advantage.half)}.")
     return said + [
-        f"{packing}: {codec} does not go below {lowest:.1f} dB, so its smallest file counts there."
-        for codec, lowest in advantage.charged.items()
+        f"{packing}: {codec} does not go below {psnr:.1f} dB, so its smallest file ({size:.1f} bytes) counts."
+        for codec, (size, psnr) in advantage.charged.items()
     ]
 
 
@@ -164,10 +169,10 @@ def _about_training(gap: TrainingGap) -> str:
 def _about_images(images: int, amortised: bool) -> str:
     if amortised:
         return f"Measured on {images:,} held-out images."
-    return (
-        f"Measured on {images:,} held-out images with one image per file; "
-        f"{IMAGES_IN_ATLAS} images per file needs at least {IMAGES_IN_ATLAS}."
-    )
+    said = f"Measured on {images:,} held-out images with one image per file"
+    if images < IMAGES_IN_ATLAS:
+        said += f"; {IMAGES_IN_ATLAS} images per file needs at least {IMAGES_IN_ATLAS}"
+    return f"{said}."
 
 
 def _difference(percent: float) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fmae_edge.commands.training_options import ImageOptions, TrainingOptions, named_or_path, run_folder
 from fmae_edge.model.checkpoint import load_checkpoint, read_config, read_recipe
+from fmae_edge.model.default_recipe import default_rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
 from tests.random_bundle import smooth_images
 
@@ -44,7 +45,7 @@ def test_a_folder_becomes_a_run_with_its_own_defaults(cli, tmp_path, photos):
     said = train(cli, "photos", *SMALL, "--epochs", "2").stdout
     run = tmp_path / "runs" / "photos"
     recipe, config = read_recipe(run), read_config(run)
-    assert recipe.rate_distortion == 0.01
+    assert recipe.rate_distortion == default_rate_distortion(config)
     assert (recipe.epochs, recipe.batch_size) == (2, 32)
     assert (config.latent_size, config.widths) == (8, (4, 8))
     parts = (recipe.train_images, recipe.validation_images, recipe.test_images)

@@ -98,11 +98,16 @@ def test_a_codec_that_does_not_go_so_low_is_charged_its_smallest_file():
     high = curve(100, levels=np.linspace(20, 26, 7))
     verdict = judged(curve(30), {"WebP": high})
     found = verdict.advantages["single"]
-    assert found.charged == {"WebP": 20.0}
+    assert found.charged == {"WebP": (100.0, 20.0)}
     expected = np.log(0.3) + np.log(1.2) * (np.minimum(np.linspace(17, 23, 601), 20) - 20)
     assert found.smaller.percent == pytest.approx(100 * np.expm1(expected.mean()), abs=0.1)
-    assert "One image per file: WebP does not go below 20.0 dB, so its smallest file counts there." in (
+    assert "One image per file: WebP does not go below 20.0 dB, so its smallest file (100.0 bytes) counts." in (
         verdict.sentences()
+    )
+    low = judged(curve(30, levels=np.linspace(17, 19.9, 4)), {"WebP": high})
+    assert low.sentences()[0] == (
+        "This bundle needs fewer bytes than every other codec, but its best quality is below the lowest one of "
+        "the best other codec."
     )
     # Its file is smaller and better: then it wins there, although the curves share no PSNR
     verdict = judged(curve(30, levels=np.linspace(17, 19, 3)), {"WebP": [(8.0, 21.0), (12.0, 24.0)]})
@@ -117,9 +122,16 @@ def test_no_common_psnr():
         "This bundle could not be compared with other codecs.",
         "One image per file: not compared, because no other codec was measured from 40.0 to 44.0 dB.",
         "The quality of this bundle ends at 44.0 dB. No other codec was measured there.",
-        "Measured on 1,000 held-out images with one image per file; 100 images per file needs at least 100.",
+        "Measured on 1,000 held-out images with one image per file.",
     ]
     json.dumps(verdict.to_record(), allow_nan=False)
+
+
+def test_few_images_are_said():
+    verdict = judge({"single": Curves(curve(30), {"WebP": curve(100)})}, 60)
+    assert verdict.sentences()[-1] == (
+        "Measured on 60 held-out images with one image per file; 100 images per file needs at least 100."
+    )
 
 
 def test_only_the_psnr_that_another_codec_reaches_is_compared():

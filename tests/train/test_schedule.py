@@ -52,9 +52,10 @@ def test_minutes_end_after_their_time(clock):
 
 def run_minutes(run, tensors, clock, seconds_per_step, stop_after=None):
     recipe = Recipe(None, 25, 0.01, minutes=1, validation_images=ImageSet.of(tensors[1].numpy()))
-    rates = []
+    steps = []
 
     def on_step(step):
+        steps.append(step.done)
         clock[0] += seconds_per_step
 
     def on_epoch(metrics):
@@ -64,11 +65,12 @@ def run_minutes(run, tensors, clock, seconds_per_step, stop_after=None):
     if not run.exists():
         start_run(run, CONFIG, recipe)
     metrics = train(run, Autoencoder(CONFIG), recipe, *tensors, CPU, on_step=on_step, on_epoch=on_epoch)
-    return metrics, rates
+    return metrics, steps
 
 
 def test_a_run_in_minutes_ends_within_an_epoch_and_measures_it(tmp_path, tensors, clock):
-    metrics, _ = run_minutes(tmp_path / "run", tensors, clock, 10)  # 4 steps per epoch, 6 in the minute
+    metrics, steps = run_minutes(tmp_path / "run", tensors, clock, 10)  # 4 steps per epoch
+    assert len(steps) == 6
     assert [entry["progress"] for entry in metrics] == [pytest.approx(4 / 6), 1]
     assert all("val_mse" in entry for entry in metrics)
     assert len(load_checkpoint(tmp_path / "run").metrics) == 2
