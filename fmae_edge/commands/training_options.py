@@ -1,7 +1,8 @@
 """Turn the options of `fmae-edge train` into a recipe, the sizes of a model, and settings for its images."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,15 +182,13 @@ class TrainingOptions:
 _OPTIONS = {"latent_size": "--latent", "widths": "--widths"}
 
 
-class usage_errors:  # noqa: N801
+@contextmanager
+def usage_errors() -> Iterator[None]:
     """Turn the ArgumentError of a block into the UsageError that names the option."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ArgumentError):
-            raise UsageError(as_option(error)) from None
+    try:
+        yield
+    except ArgumentError as error:
+        raise UsageError(as_option(error)) from None
 
 
 def run_folder(inputs: Iterable[str | Path]) -> Path:

@@ -143,9 +143,9 @@ def sample(chunks: Sequence[ImageChunk], count: int) -> list[ImageChunk]:
 
 
 def read_chunk(target: str | None, image_format: ImageFormat, numbered: tuple[int, ImageChunk]) -> ChunkRead:
-    """Write the images of a chunk to the rows of file `target`, if any, from a given row on.
+    """Read and hash the images of a chunk, and write them to file `target`, if any.
 
-    Raises OSError if the file cannot be written.
+    `numbered` is the row of the file for the first image, and the chunk. Raises OSError if writing fails.
     """
     start, chunk = numbered
     read = ChunkRead()

@@ -1,4 +1,4 @@
-"""The images of a training run: from folders, files and arrays of a person, or a data set known by its name.
+"""The images of a training run: a person's folders, files and arrays, or a named data set.
 
 `load_image_data` reads them for a new run, `find_image_data` finds those of an earlier one.
 """
@@ -36,16 +36,16 @@ def load_image_data(
     """Read the images of `inputs`: folders, image files, .npy, .npz, .txt lists of paths, or one data set by name.
 
     A name is a str of DATA_SETS; without inputs, it is fashion-mnist. `named_folder` has the files of the data
-    set; its own test images are held out. Of other inputs, the share `settings.holdout` is, or what
-    `holdout_paths` name. See `holdout.split` for the method. Images are read once into a cache, and memory-mapped.
-    `on_progress` gets (images done, total, description).
+    set, whose own test images are held out. Of other inputs, the share `settings.holdout` is held out, or the
+    images that `holdout_paths` name. See `holdout.split` for the method. Images are read once into a cache, and
+    memory-mapped. `on_progress` gets (images done, total, description).
 
     Raises DataError for images that do not exist, cannot be read, have several sizes without `settings.fit`, or
     are too few; ArgumentError for invalid settings.
     """
     name = _name_of(inputs)
     if name is not None and holdout_paths:
-        raise DataError(f"{name} has test images of its own, which are held out; leave out other paths for them")
+        raise DataError(f"{name} has test images of its own, which are held out; leave out --holdout")
     if name == FASHION_MNIST and _keeps_fashion_mnist(settings):
         return _fashion_mnist(named_folder)
     if name is not None:
@@ -61,9 +61,9 @@ def find_image_data(
 ) -> ImageData:
     """Return the images of an earlier run, whose `recipe` is the JSON of recipe.json.
 
-    They come from the cache if it has them, else `data` is read again with the settings of the run. For a run with
-    images that a person had chosen for holding out, these are the last of `data`. For a data set with a name,
-    `data` is the folder of its files; runs without a record of their data are for Fashion-MNIST.
+    They come from the cache if it has them, else `data` is read again with the settings of the run. If the
+    run had `holdout_paths`, `data` names its inputs first, then these paths. For a named data set, `data` is the
+    folder of its files. A run without a record of its data is one on Fashion-MNIST.
 
     Raises DataError if the images are not found, or not those of the run.
     """

@@ -54,7 +54,7 @@ def notes_of(
             sizes = f": {size_counts(other_sizes)}" if "other sizes" in sentence else ""
             notes.append(f"{count:,} images {sentence}{sizes}")
     if found["passed_over"]:
-        notes.append(f"{found['passed_over']:,} other files in the folders are not images by their names")
+        notes.append(f"{found['passed_over']:,} other files in the folders do not have names of images")
     if found["duplicates"]:
         notes.append(f"{found['duplicates']:,} exact duplicates were dropped")
     if found["near_duplicates"]:

@@ -28,7 +28,13 @@ from fmae_edge.data.image_chunks import ChunkRead, ImageChunk, read_chunk, sampl
 from fmae_edge.data.image_conversion import Channels, Fit
 from fmae_edge.data.image_notes import NAMED, hw, notes_of, size_counts
 from fmae_edge.data.image_processes import in_processes
-from fmae_edge.data.image_settings import LARGEST_SIDE, SMALLEST_SIDE, ImageFormat, ImageSettings, are_sides
+from fmae_edge.data.image_settings import (
+    LARGEST_SIDE,
+    SMALLEST_SIDE,
+    ImageFormat,
+    ImageSettings,
+    is_supported_size,
+)
 
 FEWEST_IMAGES = 200
 _MOST_UNREADABLE = 0.01  # of the images
@@ -169,7 +175,7 @@ def _size_of_sample(
     sizes: Counter[tuple[int, int]] = Counter()
     for chunk in sample(chunks, _SAMPLE):
         sizes += sizes_of(chunk)
-    if len(sizes) == 1 and are_sides(next(iter(sizes))):
+    if len(sizes) == 1 and is_supported_size(next(iter(sizes))):
         return next(iter(sizes)), False
     sizes = _survey(chunks, on_progress)
     if not sizes:
@@ -194,7 +200,7 @@ def _survey(chunks: Sequence[ImageChunk], on_progress: OnProgress) -> Counter[tu
 def _commonest(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
     """Return the commonest size, the largest of equally common ones. Raises DataError if no model can have it."""
     size = max(sizes, key=lambda each: (sizes[each], each[0] * each[1], each))
-    if not are_sides(size):
+    if not is_supported_size(size):
         raise DataError(
             f"most images are {hw(size)} (height x width), and a model is for images of {SMALLEST_SIDE} to "
             f"{LARGEST_SIDE} pixels per side; choose a size and how to change the images, such as --size 64x64 "

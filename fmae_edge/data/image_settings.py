@@ -27,7 +27,7 @@ class ImageSettings:
     holdout: float | None = 0.1
 
     def __post_init__(self) -> None:
-        if self.size is not None and not are_sides(self.size):
+        if self.size is not None and not is_supported_size(self.size):
             raise ArgumentError(
                 "size",
                 f"is {shown('x'.join(map(str, self.size)))}; height and width must be {SMALLEST_SIDE} to "
@@ -41,7 +41,7 @@ class ImageSettings:
             raise ArgumentError("holdout", f"is {self.holdout}; expected a share between 0 and 1, such as 0.1")
 
 
-def are_sides(size: Any) -> bool:
+def is_supported_size(size: Any) -> bool:
     """Return whether `size` is a (height, width) that a model can have."""
     return len(size) == 2 and all(type(side) is int and SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size)
 

@@ -92,9 +92,10 @@ def test_any_number_of_images_is_compared_in_parts_with_the_same_figures(model, 
         assert dataclasses.astuple(part)[3:] == pytest.approx(dataclasses.astuple(at_once)[3:], rel=1e-5, abs=1e-9)
 
 
-def test_of_many_large_images_the_first_are_compared(model, files, some, monkeypatch):
+@pytest.mark.parametrize(("limit", "most"), [("_MOST_PIXELS", 20 * 28 * 28 + 5), ("_MOST_IMAGES", 20)])
+def test_of_many_or_large_images_the_first_are_compared(model, files, some, monkeypatch, limit, most):
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))
-    monkeypatch.setattr("fmae_edge.export.parity._MOST_PIXELS", 20 * 28 * 28 + 5)
+    monkeypatch.setattr(f"fmae_edge.export.parity.{limit}", most)
     parity = measure_parity(model, files, some)
     assert (parity.images, parity.held_out_images) == (20, 60)
     assert parity_table(parity).splitlines()[-1].startswith("20 of 60 images; PyTorch")
