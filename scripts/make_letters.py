@@ -1,11 +1,12 @@
 """Draw letters in all installed fonts: gray images of 32x32 pixels, in the manner of notMNIST (Bulatov, 2011).
 
+    apt-get install --no-install-recommends $(cat scripts/letter_fonts.txt)
     python scripts/make_letters.py letters
 
-Each letter is white on black and fills 28 pixels in its longer direction. Fonts without the letters A to Z and a to
-z, and fonts that draw many of them alike, are left out. Fonts whose family names start with the same word, such as
-Noto Sans and Noto Serif, are all in `train` or all in `holdout`: a tenth of these words, chosen by their hash. So a
-codec is measured on fonts that it has never seen.
+Each letter is white on black and fills 28 pixels in its longer direction. Fonts without the letters A to Z and a
+to z, and fonts that draw many of them alike, are left out. Fonts whose family names start with the same word, such
+as Noto Sans and Noto Serif, are all in `train` or all in `holdout`: a tenth of these words, chosen by their hash.
+So a codec is measured on fonts that it has never seen.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 FONT_FOLDER = Path("/usr/share/fonts")

@@ -28,7 +28,9 @@ def evaluate(
     data: RunData = None,
     effort: Annotated[
         int,
-        integer_option("--effort", "0-9", 0, 9, help="Measure the bundle also with this effort. 9 takes hours."),
+        integer_option(
+            "--effort", "0-9", 0, 9, help="Measure the bundle also with this effort; the verdict is about it."
+        ),
     ] = 0,
     images: Annotated[
         int | None,
@@ -86,7 +88,7 @@ def evaluate(
     with progress_bar("measuring") as on_progress:
         done = measure(codec, found.train, measured, effort, on_progress)
         gap = measure_training_gap(codec, found.train, measured)
-    verdict = judge(curves_of(done.points), count, gap).to_record()
+    verdict = judge(curves_of(done.points, effort), count, gap, effort).to_record()
     done = replace(done, verdict=verdict)
     write_results(done, targets, force)
     print_line(json_line(done.to_record()) if json else to_markdown(done))

@@ -37,6 +37,7 @@ IMAGES_IN_ATLAS = ATLAS_SIDE**2
 # PCA is charged the overhead of a .fmae file: a header per file if single, otherwise a length per image
 _HEADER_BYTES = 7
 _LENGTH_BYTES = 1
+_MOST_WITH_EFFORT = 2000  # images, one per file
 _IMAGES_TIMED = 100
 _ATLASES_TIMED = 3
 _NUMBERS_AT_ONCE = 1 << 22  # of pixels and channels
@@ -124,6 +125,11 @@ class _Sums:
         )
 
 
+def our_name(effort: int) -> str:
+    """Return the name of the bundle in the points that were measured with an effort."""
+    return OURS if effort == 0 else f"{OURS}, effort {effort}"
+
+
 def measure_single(codec: GeneralCodec, images: Pixels) -> RatePoint:
     """Measure one file per image of uint8 images (N, height, width[, 3]).
 
@@ -143,13 +149,13 @@ def measure_amortised(codec: GeneralCodec, images: Pixels) -> RatePoint:
 def measure_bundle(codec: Codec, quality: int, effort: int, images: Pixels) -> list[RatePoint]:
     """Measure .fmae files of one image and of 100, for uint8 images (N, height, width[, 3]).
 
-    With an effort above 0, files of one image are measured for every tenth image only. Fewer than 100 images have
-    only the first point. Raises ValueError if N is above 100 and no multiple of it.
+    With an effort above 0 and more than 2,000 images, files of one image are measured for every tenth image only.
+    Fewer than 100 images have only the first point. Raises ValueError if N is above 100 and no multiple of it.
     """
-    name, setting = OURS if effort == 0 else f"{OURS}, effort {effort}", f"quality {quality}"
+    name, setting = our_name(effort), f"quality {quality}"
     encode = partial(codec.compress, quality=quality, effort=effort)
     alone = GeneralCodec(name, setting, encode, codec.decompress)
-    points = [measure_single(alone, images[::10] if effort else images)]
+    points = [measure_single(alone, images[::10] if effort and len(images) > _MOST_WITH_EFFORT else images)]
     if len(images) >= IMAGES_IN_ATLAS:
         encode = partial(codec.compress_batch, quality=quality, effort=effort)
         stack = GeneralCodec(name, setting, encode, codec.decompress)

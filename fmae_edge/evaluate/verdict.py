@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmae_edge.evaluate.advantage import Advantage, Point, Stretch, find_advantage
-from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS, OURS, PACKINGS, Packing, RatePoint
+from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS, OURS, PACKINGS, Packing, RatePoint, our_name
 from fmae_edge.evaluate.training_gap import LARGE_ENOUGH_DB, TrainingGap
 
 _WORDS: dict[Packing, str] = {"single": "one image per file", "amortised": f"{IMAGES_IN_ATLAS} images per file"}
@@ -22,11 +22,15 @@ class Curves:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of `judge` for `images` held-out images; a packing that was not measured is missing."""
+    """The result of `judge` for `images` held-out images; a packing that was not measured is missing.
+
+    `effort` is that of the bundle's encoder.
+    """
 
     images: int
     advantages: Mapping[Packing, Advantage | None]
     training: TrainingGap | None
+    effort: int = 0
 
     def sentences(self) -> list[str]:
         """Return the verdict for people. If another codec is better, the first sentence says so."""
@@ -37,6 +41,8 @@ class Verdict:
         if self.training is not None:
             said.append(_about_training(self.training))
         said.append(_about_images(self.images, "amortised" in self.advantages))
+        if self.effort:
+            said.append(f"The bundle was used with --effort {self.effort}.")
         return [each for each in said if each]
 
     def to_record(self) -> dict[str, Any]:
@@ -44,6 +50,7 @@ class Verdict:
         return {
             "sentences": self.sentences(),
             "images": self.images,
+            "effort": self.effort,
             **{
                 packing: advantage.to_record() if (advantage := self.advantages.get(packing)) else None
                 for packing in PACKINGS
@@ -52,18 +59,20 @@ class Verdict:
         }
 
 
-def judge(curves: Mapping[Packing, Curves], images: int, training: TrainingGap | None = None) -> Verdict:
+def judge(
+    curves: Mapping[Packing, Curves], images: int, training: TrainingGap | None = None, effort: int = 0
+) -> Verdict:
     """Compare a bundle with the best other codec in each packing, measured on `images` held-out images."""
     advantages = {
         packing: find_advantage(curves[packing].ours, curves[packing].others)
         for packing in PACKINGS
         if packing in curves
     }
-    return Verdict(images, advantages, training)
+    return Verdict(images, advantages, training, effort)
 
 
-def curves_of(points: Sequence[RatePoint]) -> dict[Packing, Curves]:
-    """Return the curves of an evaluation that `judge` compares: the bundle at effort 0, and the general codecs.
+def curves_of(points: Sequence[RatePoint], effort: int = 0) -> dict[Packing, Curves]:
+    """Return the curves of an evaluation that `judge` compares: the bundle at `effort`, and the general codecs.
 
     PCA is a baseline, not a codec that people can choose, so it is left out.
     """
@@ -74,7 +83,7 @@ def curves_of(points: Sequence[RatePoint]) -> dict[Packing, Curves]:
         for point in points:
             if point.packing == packing:
                 measured = point.bytes_per_image, point.quality.psnr_pooled
-                if point.codec == OURS:
+                if point.codec == our_name(effort):
                     ours.append(measured)
                 elif point.codec != "PCA" and not point.codec.startswith(OURS):
                     lossless = "lossless " if math.isinf(measured[1]) else ""

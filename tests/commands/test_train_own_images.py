@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge.commands.training_options import ImageOptions, TrainingOptions, named_or_path, run_folder
+from fmae_edge.evaluate import codec_settings
 from fmae_edge.model.checkpoint import load_checkpoint, read_config, read_recipe
 from fmae_edge.model.default_recipe import default_rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
@@ -19,7 +20,13 @@ SMALL = ("--latent", "8", "--widths", "4,8", "--device", "cpu")
 
 @pytest.fixture(autouse=True)
 def quick(tmp_path, monkeypatch):
-    """A cache of its own, and a short fit of the prior."""
+    """A cache of its own, a short fit of the prior, and a comparison with few settings of other codecs."""
+    ladders = codec_settings.general_ladders
+
+    def few(shape):
+        return [replace(each, rungs=each.rungs[:2]) for each in ladders(shape) if each.name == "WebP"]
+
+    monkeypatch.setattr("fmae_edge.evaluate.quick_verdict.general_ladders", few)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(
         "fmae_edge.train.loop.fit_prior",

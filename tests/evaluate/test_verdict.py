@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from fmae_edge.evaluate.advantage import bytes_at_levels, find_advantage
+from fmae_edge.evaluate.rate_points import RatePoint
 from fmae_edge.evaluate.training_gap import TrainingGap
-from fmae_edge.evaluate.verdict import Curves, judge
+from fmae_edge.evaluate.verdict import Curves, curves_of, judge
+from fmae_edge.measure.quality import Quality
 
 LEVELS = np.linspace(17, 23, 7)
 
@@ -200,3 +202,18 @@ def test_the_size_of_the_training_set(training, size, words):
     verdict = judged(curve(30), {"WebP": curve(100)}, training=training)
     assert words in verdict.sentences()[-2]
     assert verdict.to_record()["training"]["size"] == size
+
+
+def test_a_verdict_with_effort_takes_the_points_with_effort_and_says_so():
+    def points(codec, size):
+        quality = Quality(mse=0.01, psnr_pooled=20.0, psnr_per_image=20.0, ssim=0.9)
+        return RatePoint(codec, "quality 1", "single", 100, size, 0.1, quality, 1.0, 1.0)
+
+    measured = [points("fmae-edge", 60.0), points("fmae-edge, effort 9", 40.0), points("WebP", 80.0)]
+    assert curves_of(measured)["single"].ours == [(60.0, 20.0)]
+    curves = curves_of(measured, effort=9)
+    assert curves["single"] == Curves([(40.0, 20.0)], {"WebP": [(80.0, 20.0)]})
+    verdict = judge(curves, 100, effort=9)
+    assert verdict.to_record()["effort"] == 9
+    assert verdict.sentences()[-1].startswith("The bundle was used with --effort 9")
+    assert not any("effort" in each for each in judge(curves, 100).sentences())
