@@ -120,7 +120,7 @@ def train(
         float | None,
         typer.Option(
             metavar="LAMBDA",
-            help="Minimise bits per pixel + LAMBDA x 255^2 x MSE at the middle quality. [default: 0.008 "
+            help="Minimise bits per pixel + LAMBDA x 255^2 x MSE at the middle quality. [default: 0.005 "
             "times the latents per pixel for own images; only the MSE for fashion-mnist]",
             rich_help_panel=_MODEL,
         ),

@@ -49,9 +49,9 @@ def test_the_defaults_are_valid():
 
 
 def test_lambda_is_proportional_to_the_latents_per_pixel():
-    assert default_rate_distortion(default_config(32, 32, 3)) == pytest.approx(0.001)
-    assert default_rate_distortion(ModelConfig(64, 32, 3, 128)) == pytest.approx(0.0005)
-    assert default_rate_distortion(ModelConfig(32, 32, 1, 64)) == pytest.approx(0.0005)
+    assert default_rate_distortion(default_config(32, 32, 3)) == pytest.approx(0.000625)
+    assert default_rate_distortion(ModelConfig(64, 32, 3, 128)) == pytest.approx(0.0003125)
+    assert default_rate_distortion(ModelConfig(32, 32, 1, 64)) == pytest.approx(0.0003125)
 
 
 def test_small_sets_fit_their_prior_in_fewer_steps_than_the_seed():
