@@ -81,9 +81,9 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """The options about training as the user typed them, None where they are missing: fields of Recipe, and:
+    """The options about model and training as the user typed them, None where they are missing.
 
-    `mse` for a loss without a rate, `latent_size` and `widths` of the model.
+    They are fields of Recipe and ModelConfig, except `mse`, which asks for a loss without a rate.
     """
 
     epochs: int | None = None

@@ -26,8 +26,8 @@ from fmae_edge.data.image_cache import (
 )
 from fmae_edge.data.image_chunks import ChunkRead, ImageChunk, read_chunk, sample, sizes_of
 from fmae_edge.data.image_conversion import Channels, Fit
-from fmae_edge.data.image_notes import NAMED, hw, notes_of, size_counts
 from fmae_edge.data.image_processes import in_processes
+from fmae_edge.data.image_record import NAMED, hw, notes_of, record_of, size_counts
 from fmae_edge.data.image_settings import (
     LARGEST_SIDE,
     SMALLEST_SIDE,
@@ -105,7 +105,7 @@ def read_images(
             )
         finally:
             images.close()
-    record = _record(settings, image_format, read, chosen, passed_over)
+    record = record_of(settings, image_format, read, chosen, passed_over)
     notes = notes_of(record, read.problems, read.other_sizes, *map(len, (chosen.train, chosen.held_out)))
     write_listing(
         listing_key, {"images": key, "record": record, "notes": notes, "problems": read.problems[:NAMED]}
@@ -114,28 +114,6 @@ def read_images(
     if stored is None:
         raise DataError("the images in the cache were damaged while they were written; try again")
     return ImageData.of(stored, record, notes)
-
-
-def _record(
-    settings: ImageSettings, image_format: ImageFormat, read: ChunkRead, chosen: Split, passed_over: int
-) -> dict[str, Any]:
-    return {
-        "name": "",
-        "settings": {
-            "size": list(image_format.size),
-            "channels": image_format.channels,
-            "fit": settings.fit,
-            "holdout": settings.holdout,
-        },
-        "found": {
-            "files": len(read.hashes),
-            "unreadable": len(read.problems),
-            "duplicates": chosen.duplicates,
-            "near_duplicates": chosen.near_duplicates,
-            **dict(sorted(read.kinds.items())),
-            "passed_over": passed_over,
-        },
-    }
 
 
 def _read(

@@ -132,8 +132,9 @@ def measure_held_out(
         _pooled_psnr(_reconstruct(model, images, device))
         for images in (held_out, spread(train_images, len(held_out)))
     )
-    qualities = _QUALITIES if prior else ()
-    points = tuple(_measure_quality(model, prior, held_out, quality, device) for quality in qualities if prior)
+    points: tuple[QualityPoint, ...] = ()
+    if prior is not None:
+        points = tuple(_measure_quality(model, prior, held_out, quality, device) for quality in _QUALITIES)
     return HeldOut(len(held_out), plain, trained, points)
 
 
