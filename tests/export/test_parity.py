@@ -79,12 +79,12 @@ def test_optimisations_are_on_and_off(model, files, some, monkeypatch):
 
 
 def test_any_number_of_images_is_compared_in_parts_with_the_same_figures(model, files, some, monkeypatch):
-    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))  # 20 is a multiple of it
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))  # 24 and 12 are multiples of it
     whole = measure_parity(model, files, some)
-    monkeypatch.setattr("fmae_edge.export.parity._NUMBERS_AT_ONCE", 20 * 28 * 28 + 5)
+    monkeypatch.setattr("fmae_edge.export.parity._NUMBERS_AT_ONCE", 24 * 28 * 28 + 5)
     done = []
     in_parts = measure_parity(model, files, some, lambda *progress: done.append(progress))
-    assert done == [(k, 12) for k in range(1, 13)]  # 3 parts of 4 comparisons
+    assert done == [(k, 12) for k in range(1, 13)]  # 24, 24 and 12 images, with 4 comparisons each
     assert in_parts.images == whole.images == 60
     assert in_parts.torch_psnr == whole.torch_psnr
     for part, at_once in zip(in_parts.comparisons, whole.comparisons, strict=True):
