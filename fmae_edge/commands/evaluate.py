@@ -39,7 +39,7 @@ def evaluate(
             "N",
             100,
             10000,
-            help="Most held-out images to measure, a multiple of 100. [default: so many that it takes about 20 "
+            help="Most held-out images to measure, a multiple of 100. [default: as many as take about 20 "
             "minutes on two CPUs; all 10,000 of Fashion-MNIST]",
         ),
     ] = None,
@@ -62,14 +62,13 @@ def evaluate(
 
     from fmae_edge.data.image_data import find_image_data
     from fmae_edge.evaluate.evaluation import evaluate as measure
-    from fmae_edge.evaluate.evaluation_files import prepare_results, to_markdown, write_results
+    from fmae_edge.evaluate.evaluation_files import keep_verdict, prepare_results, to_markdown, write_results
     from fmae_edge.evaluate.image_choice import (
         at_equal_distances,
         count_to_measure,
         require_images,
         training_recipe,
     )
-    from fmae_edge.evaluate.manifest_verdict import keep_verdict
     from fmae_edge.evaluate.training_gap import measure_training_gap
     from fmae_edge.evaluate.verdict import curves_of, judge
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle

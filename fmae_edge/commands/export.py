@@ -53,7 +53,6 @@ def export(
     from fmae_edge.data.image_data import find_image_data
     from fmae_edge.export.bundle_graphs import ExportOptions
     from fmae_edge.export.bundle_writer import export_bundle
-    from fmae_edge.export.image_samples import measured_sample, training_sample
     from fmae_edge.model.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(run)
@@ -63,8 +62,8 @@ def export(
         manifest, parity = export_bundle(
             run,
             checkpoint,
-            torch.from_numpy(training_sample(images.train)),
-            torch.from_numpy(measured_sample(images.held_out)),
+            torch.from_numpy(images.train),
+            torch.from_numpy(images.held_out),
             output,
             name or run.resolve().name,
             ExportOptions(not no_rewrite, int8_target, calibration, calibration_images),

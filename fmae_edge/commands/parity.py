@@ -37,7 +37,6 @@ def parity(
     from fmae_edge.data.image_data import find_image_data
     from fmae_edge.export.bundle_writer import require_geometry
     from fmae_edge.export.errors import ParityError
-    from fmae_edge.export.image_samples import measured_sample
     from fmae_edge.export.parity import measure_parity
     from fmae_edge.model.checkpoint import load_checkpoint
 
@@ -52,9 +51,8 @@ def parity(
     with progress_bar("reading images") as on_progress:
         images = find_image_data(asdict(checkpoint.recipe), data or (), on_progress=on_progress)
     require_geometry(model.config, images.held_out.shape[1:])
-    held_out = torch.from_numpy(measured_sample(images.held_out))
     with progress_bar("parity") as on_progress:
-        measured = measure_parity(model, read.files, held_out, on_progress)
+        measured = measure_parity(model, read.files, torch.from_numpy(images.held_out), on_progress)
     print_line(json_line(measured.to_record()) if json else parity_table(measured))
     if measured.failures():
         raise ParityError("; ".join(["parity gates failed", *measured.failures()]))

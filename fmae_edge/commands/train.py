@@ -1,5 +1,6 @@
 """`fmae-edge train`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -143,7 +144,7 @@ def train(
         float | None,
         typer.Option(
             metavar="M",
-            help="Train for this time instead; fitting the prior comes on top. Such runs do not repeat exactly.",
+            help="Train for this time instead; fitting the prior takes longer. Such runs do not repeat exactly.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -205,10 +206,10 @@ def train(
 
     from fmae_edge.data.image_data import find_image_data, load_image_data
     from fmae_edge.model.autoencoder import Autoencoder
-    from fmae_edge.model.checkpoint import load_checkpoint, recipe_record, require_new, start_run
+    from fmae_edge.model.checkpoint import load_checkpoint, require_new, start_run
     from fmae_edge.train.device import resolve_device
-    from fmae_edge.train.held_out import measure_held_out
     from fmae_edge.train.loop import train as train_model
+    from fmae_edge.train.measurement import measure_held_out
     from fmae_edge.train.run_pictures import RunPictures
 
     torch_device = resolve_device(device)
@@ -220,7 +221,7 @@ def train(
         again = [each for each in given if isinstance(each, Path)]
         again += [*image_options.holdout_paths, *([data] if data else [])]
         with console.progress_bar("reading images") as on_read:
-            images = find_image_data(recipe_record(recipe), again, on_progress=on_read)
+            images = find_image_data(asdict(recipe), again, on_progress=on_read)
     else:
         require_new(run)
         with console.progress_bar("reading images") as on_read, usage_errors():

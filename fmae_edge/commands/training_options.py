@@ -1,8 +1,9 @@
 """Turn the options of `fmae-edge train` into a recipe, the sizes of a model, and settings for its images."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +81,9 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """The options about training as the user typed them, None where they are missing: fields of Recipe, and:
+    """The options about model and training as the user typed them, None where they are missing.
 
-    `mse` for a loss without a rate, `latent_size` and `widths` of the model.
+    They are fields of Recipe and ModelConfig, except `mse`, which asks for a loss without a rate.
     """
 
     epochs: int | None = None
@@ -95,24 +96,24 @@ class TrainingOptions:
     mse: bool = False
     latent_size: int | None = None
     widths: str | None = None
-    _given: dict[str, Any] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for option, other in (("minutes", "epochs"), ("rate_distortion", "mse")):
             if getattr(self, option) is not None and getattr(self, other) not in (None, False):
                 names = [f"--{name.replace('_', '-')}" for name in (option, other)]
                 raise UsageError(f"{' and '.join(names)} contradict each other; use only one of them")
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.init and each.name != "mse"}
-        self._given.update({name: value for name, value in values.items() if value is not None})
-        if self.widths is not None:
-            self._given["widths"] = _widths(self.widths)
+
+    def _given(self) -> dict[str, Any]:
+        """Return the options that the user typed, by the names of the fields of Recipe and ModelConfig."""
+        given = {name: value for name, value in vars(self).items() if value is not None and name != "mse"}
+        return given if self.widths is None else {**given, "widths": _widths(self.widths)}
 
     def resume(self, run: Path) -> tuple["ModelConfig", "Recipe"]:
         """Return the model and the recipe of `run`. Raises UsageError if an option contradicts them."""
         from fmae_edge.model.checkpoint import resume_run
 
         with usage_errors():
-            config, recipe = resume_run(run, self._given)
+            config, recipe = resume_run(run, self._given())
         if self.mse and recipe.rate_distortion is not None:
             _refuse("--mse", "set", f"--rate-distortion {recipe.rate_distortion}")
         return config, recipe
@@ -132,23 +133,20 @@ class TrainingOptions:
         config = self._config(images.train.shape[1:])
         is_own = len(images.validation) > 0
         recipe = self._recipe_for_own(images, config) if is_own else self.recipe_for_seed()
-        identities: dict[str, Any] = {
-            f"{name}_images": ImageSet(pixels.shape, images.sha256[part])
-            for name, part, pixels in (
-                ("train", "train", images.train),
-                ("validation", "validation", images.validation),
-                ("test", "held_out", images.held_out),
-            )
-            if part != "validation" or is_own
-        }
-        return config, replace(recipe, data=images.record, **identities)
+        return config, replace(
+            recipe,
+            data=images.record,
+            train_images=ImageSet(images.train.shape, images.sha256["train"]),
+            validation_images=ImageSet(images.validation.shape, images.sha256["validation"]) if is_own else None,
+            test_images=ImageSet(images.held_out.shape, images.sha256["held_out"]),
+        )
 
     def recipe_for_seed(self, **defaults: Any) -> "Recipe":
         """Return the recipe with the defaults of the seed, except for `defaults`. Raises UsageError."""
         from fmae_edge.model.recipe import Recipe
 
         names = {each.name for each in fields(Recipe)}
-        given = {name: value for name, value in self._given.items() if name in names}
+        given = {name: value for name, value in self._given().items() if name in names}
         if self.minutes is not None:
             given["epochs"] = None
         with usage_errors():
@@ -169,7 +167,7 @@ class TrainingOptions:
     def _config(self, image_shape: Sequence[int]) -> "ModelConfig":
         from fmae_edge.model.config import default_config
 
-        sizes = {name: self._given[name] for name in ("latent_size", "widths") if name in self._given}
+        sizes = {name: value for name, value in self._given().items() if name in _OPTIONS}
         height, width, channels = (*image_shape, 1)[:3]
         config = default_config(height, width, 1 if channels == 1 else 3)
         try:
@@ -181,15 +179,13 @@ class TrainingOptions:
 _OPTIONS = {"latent_size": "--latent", "widths": "--widths"}
 
 
-class usage_errors:  # noqa: N801
+@contextmanager
+def usage_errors() -> Iterator[None]:
     """Turn the ArgumentError of a block into the UsageError that names the option."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ArgumentError):
-            raise UsageError(as_option(error)) from None
+    try:
+        yield
+    except ArgumentError as error:
+        raise UsageError(as_option(error)) from None
 
 
 def run_folder(inputs: Iterable[str | Path]) -> Path:

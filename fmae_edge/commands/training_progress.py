@@ -1,4 +1,4 @@
-"""The lines and the progress bar of `fmae-edge train`."""
+"""The lines and the progress bar of `fmae-edge train`, which end with the held-out images."""
 
 import sys
 import time
@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fmae_edge.commands import console
-from fmae_edge.commands.held_out_verdict import compare_quickly, describe_model
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from fmae_edge.model.recipe import Recipe
-    from fmae_edge.train.held_out import HeldOut
     from fmae_edge.train.loop import Step
+    from fmae_edge.train.measurement import HeldOut
 
 _SECONDS_BETWEEN_LINES = 20
+_LARGE_GAP_DB = 1.0  # at which a model knows its training images clearly better
 
 
 class TrainingProgress:
@@ -75,8 +75,8 @@ class TrainingProgress:
     def on_trained(self, metrics: list[dict[str, Any]]) -> None:
         """Say which epoch the run keeps, whether it stopped early, and what the prior is fitted to."""
         from fmae_edge.model.chosen_epoch import chosen_epoch
-        from fmae_edge.train.early_stop import stops_early
         from fmae_edge.train.loop import prior_stride
+        from fmae_edge.train.schedule import stops_early
 
         recipe = self._recipe
         if recipe is None or not metrics:
@@ -84,8 +84,8 @@ class TrainingProgress:
         best = chosen_epoch(metrics)["epoch"]
         if stops_early(metrics, recipe):
             self.say(
-                f"stopped early: the validation images got worse after epoch {best}, because the model learns the "
-                "training images by heart; what helps is more images, --augment, or a smaller --latent"
+                f"stopped early: the validation images got worse after epoch {best}, because the model memorises "
+                "the training images; more images, --augment or a smaller --latent can help"
             )
         if recipe.validation_images is not None:
             self.say(f"kept the weights of epoch {best} of {len(metrics)}, the best on the validation images")
@@ -94,9 +94,9 @@ class TrainingProgress:
 
     def on_held_out(self, measured: "HeldOut", held_out: "NDArray[np.uint8]") -> None:
         """Print the verdict on the images `held_out` (N, height, width[, 3]), of which some were `measured`."""
-        for sentence in describe_model(measured, self._images):
+        for sentence in _describe_model(measured, self._images):
             self.say(sentence)
-        said, verdict = compare_quickly(
+        said, verdict = _compare_quickly(
             measured, held_out, lambda done, total: self._update(done, total, "comparing with other codecs")
         )
         for sentence in said:
@@ -107,3 +107,42 @@ class TrainingProgress:
     def say(self, line: str) -> None:
         """Print a line for people."""
         console.say(line, sys.stderr if self._json else sys.stdout)
+
+
+def _describe_model(measured: "HeldOut", training_images: int) -> list[str]:
+    """Return sentences about the model alone."""
+    said = [f"on {measured.images} held-out images: {measured.psnr:.2f} dB without quantising, pooled"]
+    if measured.points:
+        points = ", ".join(
+            f"{point.bytes_per_image:.1f} bytes and {point.psnr:.2f} dB at quality {point.quality}"
+            for point in measured.points
+        )
+        said.append(
+            f"one image per file: {points}; the bytes are estimates by the prior, close to those of real files"
+        )
+    gap = f"training images have {measured.train_psnr:.2f} dB, {measured.gap:+.2f} dB"
+    if measured.gap > _LARGE_GAP_DB:
+        gap += f"; {training_images:,} images are few for this model: more images or --augment can help"
+    said.append(gap)
+    return said
+
+
+def _compare_quickly(
+    measured: "HeldOut", held_out: "NDArray[np.uint8]", on_progress: Callable[..., None]
+) -> tuple[list[str], dict[str, Any] | None]:
+    """Return the verdict against other codecs as sentences and JSON, for uint8 images (N, height, width[, 3]).
+
+    Without a rate in training there is none, and without the packages of the extra there is a sentence about them.
+    """
+    if not measured.points:
+        return [], None
+    try:
+        from fmae_edge.evaluate.quick_verdict import judge_quickly
+    except ModuleNotFoundError as error:
+        return [
+            f"not compared with WebP and others: this needs {error.name}; install fmae-edge with [evaluate], "
+            "as in pip install '.[evaluate]' in a clone"
+        ], None
+    ours = [(point.bytes_per_image, point.psnr) for point in measured.points]
+    verdict = judge_quickly(ours, held_out, on_progress)
+    return verdict.sentences(), verdict.to_record()

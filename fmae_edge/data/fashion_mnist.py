@@ -94,11 +94,11 @@ def _find(data: Path | None) -> Path:
 
 def _download() -> Path:
     """Download the files with torchvision, which shows a progress bar, into the cache folder of the user."""
-    from fmae_edge.data.torchvision_import import fashion_mnist_class  # not at the top, because it imports PyTorch
+    from fmae_edge.data.torchvision_import import data_set_class  # not at the top, because it imports PyTorch
 
     cache = cache_folder()
     try:
-        fashion_mnist_class()(cache, download=True)
+        data_set_class("FashionMNIST")(cache, download=True)
     except (RuntimeError, OSError) as error:
         raise DataError(f"Fashion-MNIST is not installed and cannot be downloaded ({error}); {_ADVICE}") from None
     return cache / _TORCHVISION_FOLDER

@@ -2,7 +2,7 @@
 
 An image is held out if the hash of its pixels says so. So the choice stays the same when files are added, removed
 or renamed. Exact duplicates are dropped. A training image that nearly equals a held-out one is dropped too: the
-model would be measured on what it has learned by heart. Two images nearly equal each other if their mean squared
+model would be measured on what it has memorised. Two images nearly equal each other if their mean squared
 error is at most one per cent of the variance of the held-out one's pixels, or their PSNR is at least 40 dB.
 Shifted, mirrored and recoloured copies are not found.
 """

@@ -2,7 +2,7 @@
 
     <key>/images.npy    uint8 (N, height, width[, 3]): held-out images, those for validation, those for training
     <key>/parts.json    how many there are of each, and the SHA-256 of their pixels, from which the key is made
-    listing-<key>.json  what files with these names, sizes and times, read with these settings, became
+    listing-<key>.json  the key and the record of what was read from files with these names, sizes and times
     .reading-*          files of a run that is reading, with a lock file next to it
 
 An entry is complete or does not exist: it is written in a .reading folder, and renamed. All of it may be deleted
@@ -176,7 +176,7 @@ def read_listing(key: str) -> dict[str, Any] | None:
 
 
 def write_listing(key: str, listing: Mapping[str, Any]) -> None:
-    """Store what the files and settings behind `key` became, as JSON."""
+    """Store as JSON what was read from the files, with the settings, behind `key`."""
     with suppress(OutputError):  # without it, the files are read again
         write_file(images_folder() / f"listing-{key}.json", json.dumps(listing).encode(), force=True)
 

@@ -1,50 +1,27 @@
-"""The images of a training run: from folders, files and arrays of a person, or a data set known by its name.
+"""The images of a training run: a person's folders, files and arrays, or a named data set.
 
 `load_image_data` reads them for a new run, `find_image_data` finds those of an earlier one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fmae_edge.data import fashion_mnist
 from fmae_edge.data.errors import DataError
-from fmae_edge.data.image_cache import StoredImages, hash_of, key_of, open_entry
-from fmae_edge.data.image_decoding import ImagePart
-from fmae_edge.data.image_parts import parts_of, store_array
-from fmae_edge.data.image_reader import OnProgress, ReadImages, read_images
+from fmae_edge.data.image_cache import Pixels, StoredImages, hash_of, key_of, open_entry
+from fmae_edge.data.image_chunks import ImageChunk, chunks_of, store_array
+from fmae_edge.data.image_reader import ImageData, OnProgress, read_images
 from fmae_edge.data.image_settings import ImageSettings
 from fmae_edge.data.image_sources import file_state, find_files
 from fmae_edge.data.named_data_sets import DATA_SETS, FASHION_MNIST, find_named, read_named
 
 __all__ = ["ImageData", "ImageSettings", "find_image_data", "load_image_data"]
 
-Pixels = NDArray[np.uint8]
 _FASHION_SIZE = (28, 28)
 _SEE_DATA = "name the images of the run with --data"
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """Images to train on, to choose the epoch with and to measure on, uint8 (N, height, width[, 3]).
-
-    `validation` was taken from the training images, and may be empty. No image of `held_out` is in another part.
-    The arrays of a person's images are memory-mapped copy-on-write. `record` is JSON for the recipe of the run and
-    has no paths; `sha256` are the hashes of the pixels of "train", "validation" and "held_out"; `notes` are
-    sentences for people about what was read, converted and dropped.
-    """
-
-    train: Pixels
-    validation: Pixels
-    held_out: Pixels
-    record: dict[str, Any]
-    sha256: dict[str, str]
-    notes: list[str]
 
 
 def load_image_data(
@@ -59,24 +36,21 @@ def load_image_data(
     """Read the images of `inputs`: folders, image files, .npy, .npz, .txt lists of paths, or one data set by name.
 
     A name is a str of DATA_SETS; without inputs, it is fashion-mnist. `named_folder` has the files of the data
-    set; its own test images are held out. Of other inputs, the share `settings.holdout` is, or what
-    `holdout_paths` name. See `holdout.split` for the method. Images are read once into a cache, and memory-mapped.
-    `on_progress` gets (images done, total, description).
+    set, whose own test images are held out. Of other inputs, the share `settings.holdout` is held out, or the
+    images that `holdout_paths` name. See `holdout.split` for the method. Images are read once into a cache, and
+    memory-mapped. `on_progress` gets (images done, total, description).
 
     Raises DataError for images that do not exist, cannot be read, have several sizes without `settings.fit`, or
     are too few; ArgumentError for invalid settings.
     """
     name = _name_of(inputs)
     if name is not None and holdout_paths:
-        raise DataError(f"{name} has test images of its own, which are held out; leave out other paths for them")
+        raise DataError(f"{name} has test images of its own, which are held out; leave out --holdout")
     if name == FASHION_MNIST and _keeps_fashion_mnist(settings):
         return _fashion_mnist(named_folder)
     if name is not None:
-        read = _read_named(name, replace(settings, holdout=None), named_folder, on_progress)
-    else:
-        paths = [Path(each) for each in inputs]
-        read = _read_own(paths, holdout_paths, settings, allow_unreadable, on_progress)
-    return _image_data(read.images, read.record, read.notes)
+        return _read_named(name, replace(settings, holdout=None), named_folder, on_progress)
+    return _read_own([Path(each) for each in inputs], holdout_paths, settings, allow_unreadable, on_progress)
 
 
 def find_image_data(
@@ -87,9 +61,9 @@ def find_image_data(
 ) -> ImageData:
     """Return the images of an earlier run, whose `recipe` is the JSON of recipe.json.
 
-    They come from the cache if it has them, else `data` is read again with the settings of the run. For a run with
-    images that a person had chosen for holding out, these are the last of `data`. For a data set with a name,
-    `data` is the folder of its files; runs without a record of their data are for Fashion-MNIST.
+    They come from the cache if it has them, else `data` is read again with the settings of the run. If the
+    run had `holdout_paths`, `data` names its inputs first, then these paths. For a named data set, `data` is the
+    folder of its files. A run without a record of its data is one on Fashion-MNIST.
 
     Raises DataError if the images are not found, or not those of the run.
     """
@@ -108,7 +82,7 @@ def find_image_data(
         _require_same(again, recipe)
         return again
     if stored is not None:
-        return _image_data(stored, dict(record), [])
+        return ImageData.of(stored, dict(record), [])
     if is_named:
         again = load_image_data([name], settings, named_folder=_only_folder(data, name), on_progress=on_progress)
     elif not data:
@@ -159,7 +133,7 @@ def _fashion_mnist(folder: Path | None) -> ImageData:
     return ImageData(**parts, record=record, sha256=sha256, notes=[])
 
 
-def _read_named(name: str, settings: ImageSettings, folder: Path | None, on_progress: OnProgress) -> ReadImages:
+def _read_named(name: str, settings: ImageSettings, folder: Path | None, on_progress: OnProgress) -> ImageData:
     """Read a data set whose own test images are held out."""
     if name == FASHION_MNIST:
         images = fashion_mnist.load_fashion_mnist(folder)
@@ -170,12 +144,12 @@ def _read_named(name: str, settings: ImageSettings, folder: Path | None, on_prog
         arrays = [partial(read_named, name, part) for part in files]
         state = [name, *([file_state(path) for path in part] for part in files)]
 
-    def make_parts(reading: Path) -> list[ImagePart]:
+    def make_chunks(reading: Path) -> list[ImageChunk]:
         return [
-            part for held_out, load in enumerate(arrays) for part in store_array(load(), reading, held_out == 1)
+            chunk for held_out, load in enumerate(arrays) for chunk in store_array(load(), reading, held_out == 1)
         ]
 
-    read = read_images(state, make_parts, settings, False, on_progress)
+    read = read_images(state, make_chunks, settings, False, on_progress)
     read.record.update(name=name, is_data_set=True)
     if name == "emnist":
         read.notes.insert(0, 'the split "balanced" of EMNIST, turned upright')
@@ -188,41 +162,31 @@ def _read_own(
     settings: ImageSettings,
     allow_unreadable: bool,
     on_progress: OnProgress,
-) -> ReadImages:
+) -> ImageData:
     found = [find_files(inputs)]
     if holdout_paths:
         found.append(find_files(holdout_paths))
         settings = replace(settings, holdout=None)
 
-    def make_parts(reading: Path) -> list[ImagePart]:
-        return [part for held_out, each in enumerate(found) for part in parts_of(each, held_out == 1, reading)]
+    def make_chunks(reading: Path) -> list[ImageChunk]:
+        return [chunk for held_out, each in enumerate(found) for chunk in chunks_of(each, held_out == 1, reading)]
 
     state = [(number, file) for number, each in enumerate(found) for file in (*each.images, *each.arrays)]
     passed_over = sum(each.passed_over for each in found)
-    read = read_images(state, make_parts, settings, allow_unreadable, on_progress, passed_over)
+    read = read_images(state, make_chunks, settings, allow_unreadable, on_progress, passed_over)
     read.record["name"] = "+".join(dict.fromkeys(_title(path) for path in inputs))
     if holdout_paths:
         read.record["settings"]["holdout_paths"] = len(holdout_paths)
     return read
 
 
-def _image_data(images: StoredImages, record: dict[str, Any], notes: list[str]) -> ImageData:
-    return ImageData(**images.parts, record=record, sha256=images.sha256, notes=notes)
-
-
 _FIELDS = {"train": "train_images", "validation": "validation_images", "held_out": "test_images"}
-
-
-def _recorded(recipe: Mapping[str, Any]) -> dict[str, Mapping[str, Any]] | None:
-    """Return the shape and the hash of each part that a recipe records, None if it does not record all."""
-    recorded = {part: recipe.get(name) for part, name in _FIELDS.items()}
-    return None if None in recorded.values() else recorded  # type: ignore[return-value]
 
 
 def _stored(recipe: Mapping[str, Any]) -> StoredImages | None:
     """Return the images of a run from the cache, or None."""
-    recorded = _recorded(recipe)
-    if recorded is None:
+    recorded: dict[str, Any] = {part: recipe.get(name) for part, name in _FIELDS.items()}
+    if None in recorded.values():
         return None
     sha256 = {part: images["sha256"] for part, images in recorded.items()}
     return open_entry(key_of(tuple(recorded["train"]["shape"][1:]), sha256))

@@ -1,4 +1,4 @@
-"""Work on the parts of a set of images in one process per CPU."""
+"""Do the same work on many items in one process per CPU."""
 
 import os
 import signal
@@ -10,39 +10,32 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
-import numpy as np
-
 from fmae_edge.data.errors import DataError
-from fmae_edge.data.image_decoding import ImagePart
 from fmae_edge.runtime.engine.cpus import available_cpus
 
-_PARTS_AHEAD = 4  # per process
-_PARTS_FOR_PROCESSES = 16  # fewer are read before other processes have started
+_ITEMS_AHEAD = 4  # per process
+_FEWEST_ITEMS = 16  # fewer are done before other processes have started
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_processes(
-    work: Callable[[tuple[int, ImagePart]], Result], parts: Sequence[ImagePart]
-) -> Generator[Result, None, None]:
-    """Yield the result of `work`, given the number of images before a part and the part, for each part in order.
+def in_processes(work: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Result, None, None]:
+    """Yield the result of `work` for each item, in order. With many items, one process per CPU does the work.
 
-    With many parts, one process per CPU does the work. Raises DataError if one of them ends
-    unexpectedly, and the errors that `work` raises.
+    Raises DataError if a process ends unexpectedly, and the errors that `work` raises.
     """
-    starts = np.cumsum([0, *map(len, parts)]).tolist()
-    numbered = list(zip(starts, parts, strict=False))
-    workers = min(available_cpus(), len(parts))
-    if workers <= 1 or len(parts) < _PARTS_FOR_PROCESSES:
-        yield from map(work, numbered)
+    workers = min(available_cpus(), len(items))
+    if workers <= 1 or len(items) < _FEWEST_ITEMS:
+        yield from map(work, items)
         return
     # Spawned, not forked: this process may have threads of PyTorch, which do not survive a fork
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_process)
     waiting: deque[Future[Result]] = deque()
     try:
-        for each in numbered:
+        for each in items:
             waiting.append(_submit(pool, work, each))
-            if len(waiting) > workers * _PARTS_AHEAD:
+            if len(waiting) > workers * _ITEMS_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -55,9 +48,7 @@ def in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _submit(
-    pool: ProcessPoolExecutor, work: Callable[[tuple[int, ImagePart]], Result], item: tuple[int, ImagePart]
-) -> "Future[Result]":
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Item], Result], item: Item) -> "Future[Result]":
     """Submit work to the pool. This may start a process, which inherits that Ctrl-C is ignored."""
     if threading.current_thread() is not threading.main_thread():
         return pool.submit(work, item)

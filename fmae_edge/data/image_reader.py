@@ -14,6 +14,7 @@ import numpy as np
 from fmae_edge.data.errors import DataError
 from fmae_edge.data.holdout import Split, split
 from fmae_edge.data.image_cache import (
+    Pixels,
     RowFile,
     StoredImages,
     open_entry,
@@ -23,12 +24,17 @@ from fmae_edge.data.image_cache import (
     write_entry,
     write_listing,
 )
+from fmae_edge.data.image_chunks import ChunkRead, ImageChunk, read_chunk, sample, sizes_of
 from fmae_edge.data.image_conversion import Channels, Fit
-from fmae_edge.data.image_decoding import ImageFormat, ImagePart, PartRead, read_part, sizes_of
-from fmae_edge.data.image_notes import NAMED, hw, notes_of, size_counts
-from fmae_edge.data.image_parts import sample
 from fmae_edge.data.image_processes import in_processes
-from fmae_edge.data.image_settings import LARGEST_SIDE, SMALLEST_SIDE, ImageSettings, are_sides
+from fmae_edge.data.image_record import NAMED, hw, notes_of, record_of, size_counts
+from fmae_edge.data.image_settings import (
+    LARGEST_SIDE,
+    SMALLEST_SIDE,
+    ImageFormat,
+    ImageSettings,
+    is_supported_size,
+)
 
 FEWEST_IMAGES = 200
 _MOST_UNREADABLE = 0.01  # of the images
@@ -39,23 +45,37 @@ OnProgress = Callable[[int, int, str], None]  # images done, total images, descr
 
 
 @dataclass(frozen=True)
-class ReadImages:
-    """Images in the cache, a record of how they were read, and sentences about it."""
+class ImageData:
+    """Images to train on, to choose the epoch with and to measure on, uint8 (N, height, width[, 3]).
 
-    images: StoredImages
+    `validation` was taken from the training images, and may be empty. No image of `held_out` is in another part.
+    The arrays of a person's images are memory-mapped copy-on-write. `record` is JSON for the recipe of the run and
+    has no paths; `sha256` are the hashes of the pixels of "train", "validation" and "held_out"; `notes` are
+    sentences for people about what was read, converted and dropped.
+    """
+
+    train: Pixels
+    validation: Pixels
+    held_out: Pixels
     record: dict[str, Any]
+    sha256: dict[str, str]
     notes: list[str]
+
+    @classmethod
+    def of(cls, stored: StoredImages, record: dict[str, Any], notes: list[str]) -> "ImageData":
+        """Return the images of an entry of the cache."""
+        return cls(**stored.parts, record=record, sha256=stored.sha256, notes=notes)
 
 
 def read_images(
     state: Sequence[object],
-    make_parts: Callable[[Path], list[ImagePart]],
+    make_chunks: Callable[[Path], list[ImageChunk]],
     settings: ImageSettings,
     allow_unreadable: bool,
     on_progress: OnProgress,
     passed_over: int = 0,
-) -> ReadImages:
-    """Return the images of the parts that `make_parts` makes, given a folder for temporary files.
+) -> ImageData:
+    """Return the images of the chunks that `make_chunks` makes, given a folder for temporary files.
 
     They are read unless the cache has what the files of `state` (names, sizes and times) became with the same
     settings. `passed_over` other files are mentioned in the record.
@@ -68,16 +88,16 @@ def read_images(
     if listing is not None and (stored := open_entry(str(listing.get("images")))) is not None:
         found = listing["record"]["found"]
         _require_readable(found["unreadable"], found["files"], listing["problems"], allow_unreadable)
-        return ReadImages(stored, listing["record"], listing["notes"])
+        return ImageData.of(stored, listing["record"], listing["notes"])
     with reading_folder() as reading:
-        parts = make_parts(reading)
-        if not parts:
+        chunks = make_chunks(reading)
+        if not chunks:
             raise DataError("found no images")
         rows = reading / "rows"
-        image_format, read = _read(parts, settings, rows, allow_unreadable, on_progress)
+        image_format, read = _read(chunks, settings, rows, allow_unreadable, on_progress)
         images = RowFile(rows, (len(read.hashes), *image_format.shape))
         try:
-            chosen = _split(images, read, parts, settings, on_progress)
+            chosen = _split(images, read, chunks, settings, on_progress)
             key = write_entry(
                 reading,
                 images,
@@ -85,7 +105,7 @@ def read_images(
             )
         finally:
             images.close()
-    record = _record(settings, image_format, read, chosen, passed_over)
+    record = record_of(settings, image_format, read, chosen, passed_over)
     notes = notes_of(record, read.problems, read.other_sizes, *map(len, (chosen.train, chosen.held_out)))
     write_listing(
         listing_key, {"images": key, "record": record, "notes": notes, "problems": read.problems[:NAMED]}
@@ -93,98 +113,72 @@ def read_images(
     stored = open_entry(key)
     if stored is None:
         raise DataError("the images in the cache were damaged while they were written; try again")
-    return ReadImages(stored, record, notes)
-
-
-def _record(
-    settings: ImageSettings, image_format: ImageFormat, read: PartRead, chosen: Split, passed_over: int
-) -> dict[str, Any]:
-    return {
-        "name": "",
-        "settings": {
-            "size": list(image_format.size),
-            "channels": image_format.channels,
-            "fit": settings.fit,
-            "holdout": settings.holdout,
-        },
-        "found": {
-            "files": len(read.hashes),
-            "unreadable": len(read.problems),
-            "duplicates": chosen.duplicates,
-            "near_duplicates": chosen.near_duplicates,
-            **dict(sorted(read.kinds.items())),
-            "passed_over": passed_over,
-        },
-    }
+    return ImageData.of(stored, record, notes)
 
 
 def _read(
-    parts: Sequence[ImagePart],
+    chunks: Sequence[ImageChunk],
     settings: ImageSettings,
     rows: Path,
     allow_unreadable: bool,
     on_progress: OnProgress,
-) -> tuple[ImageFormat, PartRead]:
+) -> tuple[ImageFormat, ChunkRead]:
     """Read all images into file `rows`, and return their format.
 
     Size and colours are first taken from a sample. If the other images prove it wrong, they are read again.
     """
-    total, fit = sum(map(len, parts)), None if settings.fit == "exact" else settings.fit
+    total, fit = sum(map(len, chunks)), None if settings.fit == "exact" else settings.fit
     size, is_certain = settings.size, True
     if size is None:
-        size, is_certain = _size_of_sample(parts, settings, on_progress)
-    image_format = _format(parts, size, settings.channels, fit)
+        size, is_certain = _size_of_sample(chunks, settings, on_progress)
+    image_format = _format(chunks, size, settings.channels, fit)
     while True:
-        read = _read_in(image_format, parts, rows, allow_unreadable, on_progress)
+        read = _read_in(image_format, chunks, rows, allow_unreadable, on_progress)
         if read.with_colors:
             image_format = ImageFormat(image_format.size, 3, fit)
         elif read.other_sizes and settings.fit is None:
             sizes = read.other_sizes + Counter({image_format.size: sum(map(bool, read.hashes))})
             raise _mixed(sizes, settings.size)
         elif not is_certain and 2 * read.other_sizes.total() > total:
-            size, is_certain = _commonest(_survey(parts, on_progress)), True
-            image_format = _format(parts, size, settings.channels, fit)
+            size, is_certain = _commonest(_survey(chunks, on_progress)), True
+            image_format = _format(chunks, size, settings.channels, fit)
         else:
             return image_format, read
 
 
 def _size_of_sample(
-    parts: Sequence[ImagePart], settings: ImageSettings, on_progress: OnProgress
+    chunks: Sequence[ImageChunk], settings: ImageSettings, on_progress: OnProgress
 ) -> tuple[tuple[int, int], bool]:
     """Return the size of most images, and whether all have been looked at, which depends on a sample."""
     sizes: Counter[tuple[int, int]] = Counter()
-    for part in sample(parts, _SAMPLE):
-        sizes += sizes_of(part)
-    if len(sizes) == 1 and are_sides(next(iter(sizes))):
+    for chunk in sample(chunks, _SAMPLE):
+        sizes += sizes_of(chunk)
+    if len(sizes) == 1 and is_supported_size(next(iter(sizes))):
         return next(iter(sizes)), False
-    sizes = _survey(parts, on_progress)
+    sizes = _survey(chunks, on_progress)
     if not sizes:
         raise DataError(
-            f"none of the {sum(map(len, parts))} files is an image that can be read, such as {parts[0].paths[0]}"
+            f"none of the {sum(map(len, chunks))} files is an image that can be read, such as {chunks[0].paths[0]}"
         )
     if len(sizes) > 1 and settings.fit is None:
         raise _mixed(sizes, None)
     return _commonest(sizes), True
 
 
-def _survey(parts: Sequence[ImagePart], on_progress: OnProgress) -> Counter[tuple[int, int]]:
+def _survey(chunks: Sequence[ImageChunk], on_progress: OnProgress) -> Counter[tuple[int, int]]:
     sizes: Counter[tuple[int, int]] = Counter()
-    done, total = 0, sum(map(len, parts))
-    for part, found in zip(parts, in_processes(_sizes_in, parts), strict=True):
+    done, total = 0, sum(map(len, chunks))
+    for chunk, found in zip(chunks, in_processes(sizes_of, chunks), strict=True):
         sizes += found
-        done += len(part)
+        done += len(chunk)
         on_progress(done, total, "looking at sizes")
     return sizes
-
-
-def _sizes_in(numbered: tuple[int, ImagePart]) -> Counter[tuple[int, int]]:
-    return sizes_of(numbered[1])
 
 
 def _commonest(sizes: Counter[tuple[int, int]]) -> tuple[int, int]:
     """Return the commonest size, the largest of equally common ones. Raises DataError if no model can have it."""
     size = max(sizes, key=lambda each: (sizes[each], each[0] * each[1], each))
-    if not are_sides(size):
+    if not is_supported_size(size):
         raise DataError(
             f"most images are {hw(size)} (height x width), and a model is for images of {SMALLEST_SIDE} to "
             f"{LARGEST_SIDE} pixels per side; choose a size and how to change the images, such as --size 64x64 "
@@ -202,32 +196,34 @@ def _mixed(sizes: Counter[tuple[int, int]], wanted: tuple[int, int] | None) -> D
 
 
 def _format(
-    parts: Sequence[ImagePart], size: tuple[int, int], channels: Channels | None, fit: Fit | None
+    chunks: Sequence[ImageChunk], size: tuple[int, int], channels: Channels | None, fit: Fit | None
 ) -> ImageFormat:
     if channels is not None:
         return ImageFormat(size, channels, fit)
     gray = ImageFormat(size, 1, fit, gray_is_assumed=True)
-    for part in sample(parts, _SAMPLE_FOR_COLORS):
-        if read_part(None, gray, (0, part)).with_colors:
+    for chunk in sample(chunks, _SAMPLE_FOR_COLORS):
+        if read_chunk(None, gray, (0, chunk)).with_colors:
             return ImageFormat(size, 3, fit)
     return gray
 
 
 def _read_in(
     image_format: ImageFormat,
-    parts: Sequence[ImagePart],
+    chunks: Sequence[ImageChunk],
     rows: Path,
     allow_unreadable: bool,
     on_progress: OnProgress,
-) -> PartRead:
+) -> ChunkRead:
     """Read all images, or those before the first with colours if gray is assumed."""
-    total = sum(map(len, parts))
+    total = sum(map(len, chunks))
     row_bytes = int(np.prod(image_format.shape))
     require_space(2 * total * row_bytes)
     with rows.open("wb") as file:
         file.truncate(total * row_bytes)
-    read = PartRead()
-    with closing(in_processes(partial(read_part, str(rows), image_format), parts)) as results:
+    read = ChunkRead()
+    starts = np.cumsum([0, *map(len, chunks)]).tolist()
+    numbered = list(zip(starts, chunks, strict=False))
+    with closing(in_processes(partial(read_chunk, str(rows), image_format), numbered)) as results:
         for found in results:
             read.add(found)
             on_progress(len(read.hashes), total, "reading images")
@@ -248,7 +244,11 @@ def _require_readable(unreadable: int, total: int, problems: Sequence[str], allo
 
 
 def _split(
-    images: RowFile, read: PartRead, parts: Sequence[ImagePart], settings: ImageSettings, on_progress: OnProgress
+    images: RowFile,
+    read: ChunkRead,
+    chunks: Sequence[ImageChunk],
+    settings: ImageSettings,
+    on_progress: OnProgress,
 ) -> Split:
     hashes = np.array(read.hashes, np.uint64)
     readable = np.flatnonzero(hashes)
@@ -263,7 +263,7 @@ def _split(
         images,
         hashes,
         readable,
-        np.repeat([part.is_held_out for part in parts], [len(part) for part in parts])
+        np.repeat([chunk.is_held_out for chunk in chunks], [len(chunk) for chunk in chunks])
         if holdout is None
         else holdout,
         lambda done, total: on_progress(done, total, "looking for near duplicates"),

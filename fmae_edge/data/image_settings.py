@@ -1,9 +1,9 @@
-"""How the images of a person become those of a training run."""
+"""The settings that images are read with, and the format in which a training run stores them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from fmae_edge.data.image_conversion import Channels
+from fmae_edge.data.image_conversion import Channels, Fit
 from fmae_edge.runtime.errors import ArgumentError, shown
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # pixels
@@ -27,7 +27,7 @@ class ImageSettings:
     holdout: float | None = 0.1
 
     def __post_init__(self) -> None:
-        if self.size is not None and not are_sides(self.size):
+        if self.size is not None and not is_supported_size(self.size):
             raise ArgumentError(
                 "size",
                 f"is {shown('x'.join(map(str, self.size)))}; height and width must be {SMALLEST_SIDE} to "
@@ -41,6 +41,24 @@ class ImageSettings:
             raise ArgumentError("holdout", f"is {self.holdout}; expected a share between 0 and 1, such as 0.1")
 
 
-def are_sides(size: Any) -> bool:
+def is_supported_size(size: Any) -> bool:
     """Return whether `size` is a (height, width) that a model can have."""
     return len(size) == 2 and all(type(side) is int and SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size)
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """The `size` (height, width) and the channels of images to store, and what happens to those of other sizes.
+
+    If `gray_is_assumed`, images with colours are not stored but counted.
+    """
+
+    size: tuple[int, int]
+    channels: Channels
+    fit: Fit | None = None
+    gray_is_assumed: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one image: (height, width) or (height, width, 3)."""
+        return self.size if self.channels == 1 else (*self.size, self.channels)

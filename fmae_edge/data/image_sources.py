@@ -19,7 +19,7 @@ ARRAY_SUFFIXES, LIST_SUFFIX = (".npy", ".npz"), ".txt"
 
 
 class FoundFile(NamedTuple):
-    """A file, its size in bytes, and its time in nanoseconds. While they stay, so does its content."""
+    """A file, its size in bytes, and its time in nanoseconds. Its content counts as unchanged while they are."""
 
     path: str
     size: int

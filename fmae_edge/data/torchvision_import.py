@@ -24,11 +24,6 @@ def data_set_class(name: str) -> type:
     return _imported(name)
 
 
-def fashion_mnist_class() -> type:
-    """Return the class torchvision.datasets.FashionMNIST."""
-    return data_set_class("FashionMNIST")
-
-
 _declarations: torch.library.Library | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from fmae_edge.evaluate.advantage import bytes_at_levels
 from fmae_edge.evaluate.bench import describe_machine, read_machine
 from fmae_edge.evaluate.bjontegaard import RateDifference, pareto_front, rate_difference
 from fmae_edge.evaluate.codec_settings import Ladder, general_ladders
@@ -215,12 +216,8 @@ def evaluate(
 
 
 def bytes_at(points: Sequence[tuple[float, float]], psnr: float) -> float | None:
-    """Return the bytes that a curve of (bytes, PSNR in dB) points needs for `psnr`, None outside its range.
-
-    The logarithm of the bytes is interpolated between neighbours on the Pareto front.
-    """
+    """Return the bytes that a curve of (bytes, PSNR in dB) points needs for `psnr`, None outside its range."""
     front = pareto_front(points)
     if not front or not front[0][1] <= psnr <= front[-1][1]:
         return None
-    sizes, levels = zip(*front, strict=True)
-    return float(np.exp(np.interp(psnr, levels, np.log(sizes))))
+    return float(bytes_at_levels(front, np.array([psnr]))[0])

@@ -1,8 +1,9 @@
-"""Write an evaluation into a folder: its record as JSON, its tables as Markdown, and its plot."""
+"""Write an evaluation: its record as JSON, tables as Markdown and a plot, and its verdict into the manifest."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fmae_edge.evaluate.bjontegaard import RateDifference
 from fmae_edge.evaluate.evaluation import Evaluation
@@ -11,6 +12,8 @@ from fmae_edge.evaluate.rate_points import OURS, PACKINGS
 from fmae_edge.evaluate.records import verdict_sentences
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.atomic_write import refuse_existing, write_file
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, MAX_MANIFEST_BYTES, read_bundle
+from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME, manifest_checksum
 from fmae_edge.runtime.errors import OutputError
 
 RESULTS = ("evaluation.json", "evaluation.md", "evaluation.png")
@@ -101,3 +104,25 @@ def write_results(evaluation: Evaluation, paths: Sequence[Path], force: bool) ->
     )
     # The plot comes last, because it can be drawn again from the record
     write_file(plot, plot_to_png(plot_rate(single, amortised, psnr_window([*single, *amortised], OURS))), force)
+
+
+def keep_verdict(bundle: Path, bundle_id: str, verdict: dict[str, Any]) -> None:
+    """Write `verdict` to the record in the manifest of the bundle in a folder, with a new checksum.
+
+    The file is replaced at once. All other fields stay, and with them the bundle id. Raises OutputError if it
+    cannot be written, if the folder now has another bundle, or if it is the built-in one; BundleError if it is
+    damaged.
+    """
+    if bundle.resolve() == DEFAULT_BUNDLE.resolve():
+        raise OutputError(f"{bundle}: is the built-in bundle, which is not changed")
+    read = read_bundle(bundle, only=())
+    if read.manifest.bundle_id != bundle_id:
+        raise OutputError(f"{bundle}: now has another bundle than the one that was measured")
+    path = bundle / MANIFEST_NAME
+    content = json.loads(path.read_bytes())
+    content["record"]["verdict"] = verdict
+    content["checksum"] = manifest_checksum(content)
+    changed = (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+    if len(changed) > MAX_MANIFEST_BYTES:
+        raise OutputError(f"{path}: would have more than {MAX_MANIFEST_BYTES} bytes with the verdict")
+    write_file(path, changed, force=True)

@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.data.errors import DataError
+from fmae_edge.data.named_data_sets import FASHION_MNIST
 from fmae_edge.evaluate.rate_points import IMAGES_IN_ATLAS
 from fmae_edge.runtime.bundle.manifest import Manifest
 
 Pixels = NDArray[np.uint8]
 
 MOST_IMAGES = 10_000
-# The slowest encoder needs 0.05 to 0.1 ms per pixel and setting: for so many pixels, all encoders need about 20
-# minutes on two CPUs. Fashion-MNIST is measured completely, as published
+# The slowest encoder needs 0.05 to 0.1 ms per pixel and setting. With this many pixels, all encoders need about
+# 20 minutes on two CPUs. Fashion-MNIST is measured completely, as published
 _PIXELS = 2_000_000
-FASHION_MNIST = "fashion-mnist"
 
 
 def count_to_measure(recipe: Mapping[str, Any], held_out: Pixels, most: int | None = None) -> int:
     """Return how many of the held-out images (N, height, width[, 3]) of a run to measure.
 
-    `recipe` is the JSON of recipe.json. It is at most `most`, by default so many that measuring takes about 20
-    minutes; all 10,000 of Fashion-MNIST. From 100 on it is a multiple of 100.
+    `recipe` is the JSON of recipe.json. The number is at most `most`, by default as many as take about 20 minutes,
+    and all 10,000 of Fashion-MNIST. If it is 100 or more, it is a multiple of 100.
     """
     if most is None:
         data = recipe.get("data")
@@ -43,7 +43,7 @@ def at_equal_distances(images: Pixels, count: int) -> Pixels:
 
 
 def with_at_most(images: Pixels, numbers: int) -> Pixels:
-    """Return all images (N, height, width[, 3]), or as many at equal distances as have so many numbers."""
+    """Return the images (N, height, width[, 3]); if they have more numbers, fewer images at equal distances."""
     return at_equal_distances(images, max(numbers // math.prod(images.shape[1:]), 1))
 
 
@@ -55,7 +55,7 @@ def training_recipe(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def require_images(manifest: Manifest, held_out: Pixels) -> None:
-    """Raise DataError without held-out images (N, height, width[, 3]), or if the bundle takes another size."""
+    """Raise DataError if the bundle takes another size than `held_out` (N, height, width[, 3]), or N is 0."""
     if held_out.shape[1:] != manifest.image_shape:
         raise DataError(
             f"the images have shape {held_out.shape[1:]}, but the bundle takes {manifest.image_shape}; "

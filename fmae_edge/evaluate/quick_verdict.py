@@ -1,4 +1,4 @@
-"""Judge the points of a model during training, with few images and no file of ours."""
+"""Judge a model at the end of its training, on a few images, before there is a bundle."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,9 +26,9 @@ def judge_quickly(
 ) -> Verdict:
     """Compare (bytes per image, PSNR in dB) points of a model with WebP, JPEG XL and AVIF, one image per file.
 
-    At most 200 of the held-out `images` (N, height, width[, 3]) are coded, and no more than have the pixels of 200
-    RGB images of 32x32; the points of the model may come from more. The lossy settings of each codec are measured
-    only up to the quality of the model.
+    At most 200 of the held-out `images` (N, height, width[, 3]) are coded, and fewer if they are larger than 32x32
+    RGB; the points of the model may come from more. The lossy settings of each codec are measured only up to the
+    quality of the model.
     """
     shape = images.shape[1:]
     chosen = with_at_most(images, min(_MOST_IMAGES * math.prod(shape), _MOST_NUMBERS))

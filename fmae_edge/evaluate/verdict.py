@@ -74,7 +74,7 @@ def judge(
 def curves_of(points: Sequence[RatePoint], effort: int = 0) -> dict[Packing, Curves]:
     """Return the curves of an evaluation that `judge` compares: the bundle at `effort`, and the general codecs.
 
-    PCA is a baseline and no codec that people have, so it is left out.
+    PCA is a baseline, not a codec that people can choose, so it is left out.
     """
     found: dict[Packing, Curves] = {}
     for packing in PACKINGS:
@@ -170,7 +170,7 @@ def _about_training(gap: TrainingGap) -> str:
     if gap.size == "small":
         return f"The training set of {number} was somewhat small: {measured}; {gain}."
     return (
-        f"The training set of {number} was too small, so the model knows its images by heart: {measured}; {gain}. "
+        f"The training set of {number} was too small, so the model has memorised it: {measured}; {gain}. "
         f"A gap below {LARGE_ENOUGH_DB:.0f} dB is usual."
     )
 

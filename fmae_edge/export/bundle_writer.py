@@ -37,7 +37,8 @@ from fmae_edge.runtime.latents import MAX_SYMBOL
 from fmae_edge.runtime.self_test import golden_vectors
 
 _GOLDEN_IMAGES = 8
-# Bounds memory and time. Training images are in random order, so the first are a fair sample.
+# All of Fashion-MNIST. More would take time and memory, and make the quantisers coarser, only for rare outliers.
+# Training images are in random order, so the first are a fair sample.
 _TRAIN_IMAGES = 60_000
 
 
@@ -57,7 +58,7 @@ def export_bundle(
     """Write the bundle of `checkpoint`, which was loaded from folder `run`, to folder `target`.
 
     uint8 `train_images` (N, height, width[, 3]) calibrate the quantisers and the prior: the first 60,000 of them.
-    `test_images` are measured: of many large ones, those that parity compares.
+    Those of `test_images` that parity compares are measured.
     `on_progress` gets (comparisons done, total comparisons) of the parity measurement.
 
     Writes nothing and raises ExportError if the model is for images of another size, ParityError if a parity

@@ -79,18 +79,13 @@ def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
     except OSError as error:
         raise RunError(f"{run}: cannot be created ({error.strerror})") from None
     _write_json(run / CONFIG, dataclasses.asdict(config))
-    _write_json(run / RECIPE, recipe_record(recipe))
+    _write_json(run / RECIPE, dataclasses.asdict(recipe))
 
 
 def require_new(run: Path) -> None:
     """Raise RunError if `run` exists and is not an empty folder."""
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise RunError(f"{run}: already exists; continue with --resume, or choose another folder with -o")
-
-
-def recipe_record(recipe: Recipe) -> dict[str, Any]:
-    """Return `recipe` as the JSON object of recipe.json, with tuples in place of its lists."""
-    return dataclasses.asdict(recipe)
 
 
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""The training of own images that no option describes: rules for numbers that depend on the images."""
+"""Defaults of a training on own images: rules for the settings that depend on the images."""
 
 import math
 
@@ -46,7 +46,7 @@ def default_rate_distortion(config: ModelConfig) -> float:
 def default_prior_fit(images: int) -> PriorFit:
     """Return the settings of the fit of the prior: a step for every three images, at least 1,000, at most 8,000.
 
-    Of small sets the fit soon finds nothing but the images themselves. On latents of Fashion-MNIST, 700 and 2,000
+    On small sets, more steps would only memorise the images. On latents of Fashion-MNIST, 700 and 2,000
     steps for 6,000 images differ by less than 1 %.
     """
     steps = min(max(images // _IMAGES_PER_FIT_STEP, _FEWEST_FIT_STEPS), PriorFit().steps)

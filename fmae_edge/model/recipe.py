@@ -110,7 +110,7 @@ class Recipe:
     data: dict[str, Any] | None = None
     minutes: float | None = None
     augment: Augment = "none"
-    # Share of the run without a better epoch after which it stops, if validation got clearly worse
+    # The run stops when this share of it has passed without a better epoch, if validation got clearly worse
     patience: float = 0.25
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class Recipe:
         if self.minutes is None:
             _require_integer("epochs", self.epochs, 1, _LARGEST)
         elif self.epochs is not None:
-            raise ArgumentError("minutes", f"is given beside {self.epochs} epochs; a run has one of both")
+            raise ArgumentError("minutes", f"is given with {self.epochs} epochs; a run has only one of the two")
         elif not _LEAST_MINUTES <= self.minutes <= _LARGEST:
             limits = f"{_LEAST_MINUTES} and {_LARGEST}"
             raise ArgumentError("minutes", f"is {self.minutes}; it must lie between {limits}")

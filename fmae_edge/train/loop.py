@@ -21,11 +21,10 @@ from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import ImageSet, Recipe
 from fmae_edge.train.augment import augment_batch
 from fmae_edge.train.device import has_fast_bfloat16, keep_freed_memory
-from fmae_edge.train.early_stop import stops_early
 from fmae_edge.train.measurement import measure_epoch
 from fmae_edge.train.objective import rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.schedule import Schedule
+from fmae_edge.train.schedule import Schedule, stops_early
 from fmae_edge.train.state import TrainingState
 
 _MOST_ON_DEVICE = 2**31  # bytes of training images that are copied to a GPU at once
@@ -83,7 +82,7 @@ def train(
     a memory-mapped file: they are read in batches.
 
     `measured_images` are the validation images of the recipe. They choose the epoch whose weights the run keeps,
-    and may end it early: `early_stop` has the rule. If the recipe has none, they are its test images: these are
+    and may end it early: `stops_early` has the rule. If the recipe has none, they are its test images: these are
     only measured, and the last epoch is kept. `model` ends with the weights that the run keeps.
 
     After each checkpoint, `on_measured` gets the metrics of all epochs so far and the reconstructions of the first

@@ -35,9 +35,9 @@ def fit_prior(
 ) -> Prior:
     """Return `prior` trained further, to minimise the bits of latents (N, latent_size) over all qualities.
 
-    Networks with thousands of weights learn the latents of a few hundred images by heart. So each group keeps the
-    weights, of those before the fit and at 40 steps of it, that need the fewest bits for the `validation` latents
-    (V, latent_size), if there are any; otherwise the last.
+    Networks with thousands of weights memorise the latents of a few hundred images. So the weights are compared on
+    the `validation` latents (V, latent_size), if there are any, before the fit and after each fortieth of it. Each
+    group keeps the weights that need the fewest bits. Without validation latents, it keeps the last.
 
     On a CPU it uses the same number of threads as PyTorch. `on_step` gets (steps done, total steps).
     """

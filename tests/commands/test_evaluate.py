@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fmae_edge.evaluate.codec_settings import Ladder, general_ladders
+from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import OutputError
 
@@ -52,9 +53,11 @@ def test_the_built_in_bundle_does_not_keep_it(cli):
 
 def test_a_bundle_that_cannot_be_written_is_no_failure(cli, bundle, monkeypatch):
     def refuse(path, content, force):
-        raise OutputError(f"{path}: cannot be written (Read-only file system)")
+        if path.name == "manifest.json":
+            raise OutputError(f"{path}: cannot be written (Read-only file system)")
+        write_file(path, content, force)
 
-    monkeypatch.setattr("fmae_edge.evaluate.manifest_verdict.write_file", refuse)
+    monkeypatch.setattr("fmae_edge.evaluate.evaluation_files.write_file", refuse)
     done = cli("evaluate", bundle, "--images", "100")
     assert done.returncode == 0
     assert "fmae-edge: the manifest does not keep the verdict: " in done.stderr

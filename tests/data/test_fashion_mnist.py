@@ -100,7 +100,7 @@ def test_a_download_is_the_last_resort_and_goes_to_the_cache(tmp_path, monkeypat
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module, "DEBIAN_FOLDER", tmp_path / "not-installed")
-    monkeypatch.setattr("fmae_edge.data.torchvision_import.fashion_mnist_class", lambda: Downloads)
+    monkeypatch.setattr("fmae_edge.data.torchvision_import.data_set_class", lambda name: Downloads)
     found = load_fashion_mnist()
     assert downloads == [(tmp_path / "fmae-edge", True)]
     assert found.folder == tmp_path / "fmae-edge" / "FashionMNIST" / "raw"
@@ -113,6 +113,6 @@ def test_a_download_that_fails(tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module, "DEBIAN_FOLDER", tmp_path / "not-installed")
-    monkeypatch.setattr("fmae_edge.data.torchvision_import.fashion_mnist_class", lambda: no_network)
+    monkeypatch.setattr("fmae_edge.data.torchvision_import.data_set_class", lambda name: no_network)
     with pytest.raises(DataError, match=r"cannot be downloaded.*make data"):
         load_fashion_mnist()

@@ -42,8 +42,7 @@ def test_adding_removing_and_reordering_images_moves_no_image_to_the_other_part(
     changed = np.concatenate([pictures(500, seed=1), images[::-1][:1500]])
     later = split_of(changed)
     kept = {each.tobytes() for each in images[500:]}
-    assert {changed[index].tobytes() for index in later.held_out} >= held_out & kept
-    assert not {changed[index].tobytes() for index in later.train} & held_out
+    assert {changed[index].tobytes() for index in later.held_out} & kept == held_out & kept
 
 
 def test_the_order_of_a_part_follows_from_its_content():
@@ -72,6 +71,11 @@ def test_validation_images_are_the_next_hashes_after_the_held_out_ones():
     assert hashes[found.validation].max() < hashes[found.train].min()
 
 
+def test_validation_has_an_upper_limit(monkeypatch):
+    monkeypatch.setattr("fmae_edge.data.holdout._MOST_VALIDATION", 7)
+    assert len(split_of(pictures(600)).validation) == 7
+
+
 def test_chosen_images_are_held_out_and_their_copies_are_not_trained_on():
     images = pictures(400)
     images[300:310] = images[:10]
@@ -83,9 +87,11 @@ def test_chosen_images_are_held_out_and_their_copies_are_not_trained_on():
     assert found.duplicates == 10
 
 
-@pytest.mark.parametrize("shape", [(20, 28), (64, 48, 3)])
-def test_near_duplicates_of_held_out_images_are_found_and_others_are_not(shape):
+@pytest.mark.parametrize(("shape", "at_once"), [((20, 28), 2048), ((64, 48, 3), 2048), ((20, 28), 35)])
+def test_near_duplicates_of_held_out_images_are_found_and_others_are_not(shape, at_once, monkeypatch):
     """Against the definition, computed for all pairs."""
+    monkeypatch.setattr("fmae_edge.data.holdout._IMAGES_AT_ONCE", at_once)
+    monkeypatch.setattr("fmae_edge.data.holdout._HELD_AT_ONCE", at_once)
     images = pictures(400, shape)
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 1, images[:200].shape) * rng.choice([1, 4, 9, 30], (200, *[1] * len(shape)))
@@ -99,3 +105,27 @@ def test_near_duplicates_of_held_out_images_are_found_and_others_are_not(shape):
     expected = (errors <= limits).any(axis=1)
     assert 20 < expected.sum() < 90
     np.testing.assert_array_equal(near_duplicates(images, train, held_out), expected)
+
+
+@pytest.mark.parametrize(
+    ("levels", "difference", "most"),
+    [((0, 200), 10, 100), ((100, 100), 3, 72)],  # 1 % of a variance of 10,000, and 40 dB
+)
+def test_near_is_one_per_cent_of_the_variance_or_40_db(levels, difference, most):
+    held_out = np.repeat(np.array(levels, np.uint8), 50).reshape(1, 10, 10)
+    near = held_out.copy()
+    near.flat[:most] += difference
+    farther = near.copy()
+    farther.flat[min(most, 99)] += 1 if most == 100 else difference
+    found = near_duplicates(np.concatenate([held_out, near, farther]), np.array([1, 2]), np.array([0]))
+    assert found.tolist() == [True, False]
+
+
+def test_near_duplicates_are_neither_trained_on_nor_validated_with():
+    images = pictures(600)
+    near = np.clip(images.astype(int) + 1, 0, 255).astype(np.uint8)
+    found = split(np.concatenate([images, near]), hashes_of(np.concatenate([images, near])), np.arange(1200), 0.1)
+    dropped = {index % 600 for index in found.held_out}
+    kept = {index % 600 for index in (*found.train, *found.validation)}
+    assert found.near_duplicates > 50
+    assert not dropped & kept

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fmae_edge.data import image_reader
 from fmae_edge.data.errors import DataError
@@ -83,6 +84,40 @@ def test_a_damaged_entry_is_noticed_and_read_again(folder, cache, damage, name):
     assert path.read_bytes() == content
 
 
+def test_other_settings_have_an_entry_of_their_own(folder):
+    assert load(folder).train.shape[1:] == (16, 12)
+    assert load(folder, channels=3).train.shape[1:] == (16, 12, 3)
+    assert load(folder, size=(8, 8), fit="resize").train.shape[1:] == (8, 8)
+    assert len(load(folder, holdout=0.5).held_out) > 2 * len(load(folder).held_out)
+
+
+def test_arrays_of_the_same_bytes_in_another_shape_have_an_entry_of_their_own(tmp_path):
+    for shape in ((300, 16, 12), (300, 12, 16)):
+        path = tmp_path / f"{shape[1]}.npy"
+        np.save(path, pictures(300).reshape(shape))
+        assert load(path).train.shape[1:] == shape[1:]
+
+
+@pytest.mark.parametrize("kind", ["folder", "npy"])
+def test_a_file_that_changes_but_not_in_size_is_read_again(tmp_path, kind):
+    images = pictures(301)
+    if kind == "folder":
+        given = write_folder(tmp_path / "photos", images[:300], ".bmp")
+        changed = given / "part0" / "0000.bmp"
+    else:
+        given = changed = tmp_path / "photos.npy"
+        np.save(given, images[:300])
+    load(given)
+    size = changed.stat().st_size
+    if kind == "folder":
+        Image.fromarray(images[300]).save(changed)
+    else:
+        np.save(changed, images[1:])
+    os.utime(changed, (1, 1))
+    assert changed.stat().st_size == size
+    assert images[300].tobytes() in all_images(load(given))
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{", b'{"images": "nothing"}', b'{"images": null}', b'{"images": "KEY"}']
 )
@@ -101,7 +136,7 @@ def test_the_cache_may_be_deleted(folder, cache):
     np.asarray(found.train).sum()  # still mapped
 
 
-@pytest.mark.parametrize("failing", ["write_entry", "split", "read_part"])
+@pytest.mark.parametrize("failing", ["write_entry", "split", "read_chunk"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_an_interrupted_run_leaves_nothing(folder, cache, monkeypatch, failing, error):
     def fail(*_):

@@ -61,7 +61,7 @@ def test_files_and_arrays_and_several_folders_are_one_set(tmp_path):
 def test_images_are_read_in_several_processes_as_in_one(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "photos", pictures(600, (16, 12, 3)))
     alone = load(folder)
-    monkeypatch.setattr("fmae_edge.data.image_parts._IMAGES", 20)  # so there are enough parts
+    monkeypatch.setattr("fmae_edge.data.image_chunks._IMAGES", 20)  # so there are enough parts
     monkeypatch.setattr("fmae_edge.data.image_processes.available_cpus", lambda: 2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
     running = set()
@@ -82,7 +82,7 @@ def test_adding_and_renaming_files_moves_no_image_between_the_sides(tmp_path):
 def test_a_second_run_reads_no_image_again(tmp_path, monkeypatch):
     folder = write_folder(tmp_path / "photos", pictures(300))
     first = load(folder)
-    monkeypatch.setattr("fmae_edge.data.image_decoding.load_image", None)
+    monkeypatch.setattr("fmae_edge.data.image_chunks.load_image", None)
     second = load(folder)
     assert (second.sha256, second.record, second.notes) == (first.sha256, first.record, first.notes)
 

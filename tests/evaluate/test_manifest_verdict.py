@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.evaluate.manifest_verdict import keep_verdict
+from fmae_edge.evaluate.evaluation_files import keep_verdict
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import BundleError, OutputError
 from tests.manifest_changes import checksum_of, rewrite

@@ -63,3 +63,21 @@ def test_a_model_that_knows_its_images_has_a_gap(images):
     gap = measure_training_gap(Remembers(), images[:50], images[50:])
     assert gap.gap_db > 20
     assert gap.size == "too small"
+
+
+def test_the_error_of_the_gap_is_how_much_it_varies_between_samples():
+    class Brightens:
+        """Adds 1 to 8 levels, by the level of an image."""
+
+        def compress_batch(self, stack, quality):
+            return stack.tobytes()
+
+        def decompress_batch(self, file):
+            stack = np.frombuffer(file, np.uint8).reshape(-1, 8, 8)
+            return stack + stack % 8 + 1
+
+    levels = np.random.default_rng(0).integers(0, 200, (400, 120), np.uint8)
+    samples = np.broadcast_to(levels[..., None, None], (400, 120, 8, 8))
+    gaps = [measure_training_gap(Brightens(), sample[:60], sample[60:]) for sample in samples]
+    varies = np.std([gap.gap_db for gap in gaps])
+    assert np.mean([gap.error_db for gap in gaps]) == pytest.approx(varies, rel=0.1)

@@ -79,12 +79,12 @@ def test_optimisations_are_on_and_off(model, files, some, monkeypatch):
 
 
 def test_any_number_of_images_is_compared_in_parts_with_the_same_figures(model, files, some, monkeypatch):
-    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))  # 20 is a multiple of it
+    monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))  # 24 and 12 are multiples of it
     whole = measure_parity(model, files, some)
-    monkeypatch.setattr("fmae_edge.export.parity._NUMBERS_AT_ONCE", 20 * 28 * 28 + 5)
+    monkeypatch.setattr("fmae_edge.export.parity._NUMBERS_AT_ONCE", 24 * 28 * 28 + 5)
     done = []
     in_parts = measure_parity(model, files, some, lambda *progress: done.append(progress))
-    assert done == [(k, 12) for k in range(1, 13)]  # 3 parts of 4 comparisons
+    assert done == [(k, 12) for k in range(1, 13)]  # 24, 24 and 12 images, with 4 comparisons each
     assert in_parts.images == whole.images == 60
     assert in_parts.torch_psnr == whole.torch_psnr
     for part, at_once in zip(in_parts.comparisons, whole.comparisons, strict=True):
@@ -92,9 +92,10 @@ def test_any_number_of_images_is_compared_in_parts_with_the_same_figures(model, 
         assert dataclasses.astuple(part)[3:] == pytest.approx(dataclasses.astuple(at_once)[3:], rel=1e-5, abs=1e-9)
 
 
-def test_of_many_large_images_the_first_are_compared(model, files, some, monkeypatch):
+@pytest.mark.parametrize(("limit", "most"), [("_MOST_PIXELS", 20 * 28 * 28 + 5), ("_MOST_IMAGES", 20)])
+def test_of_many_or_large_images_the_first_are_compared(model, files, some, monkeypatch, limit, most):
     monkeypatch.setattr("fmae_edge.export.parity.BATCHES", (4,))
-    monkeypatch.setattr("fmae_edge.export.parity._MOST_PIXELS", 20 * 28 * 28 + 5)
+    monkeypatch.setattr(f"fmae_edge.export.parity.{limit}", most)
     parity = measure_parity(model, files, some)
     assert (parity.images, parity.held_out_images) == (20, 60)
     assert parity_table(parity).splitlines()[-1].startswith("20 of 60 images; PyTorch")

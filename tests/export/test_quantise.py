@@ -154,7 +154,7 @@ def test_the_layers_that_lose_most_return_to_float_until_the_loss_is_small_enoug
     }
     assert [choice.reason for choice in choices] == [None, TOO_LOSSY, TOO_LOSSY, None]
     assert loss == pytest.approx(0.021)
-    assert 0.021 <= MAX_LOSS_DB < 0.061
+    assert 0.021 <= MAX_LOSS_DB <= 0.05  # at most what is promised
     assert len(tried) == len(set(tried))  # each takes seconds
 
 

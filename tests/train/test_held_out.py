@@ -12,7 +12,7 @@ from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.train.held_out import measure_held_out, spread
+from fmae_edge.train.measurement import measure_held_out, spread
 from tests.conftest import CHECKPOINT
 
 CPU = torch.device("cpu")

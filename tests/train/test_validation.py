@@ -21,9 +21,9 @@ from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import ImageSet, PriorFit, Recipe
 from fmae_edge.train import measurement
 from fmae_edge.train.augment import augment_batch
-from fmae_edge.train.early_stop import stops_early
 from fmae_edge.train.loop import train
 from fmae_edge.train.measurement import measure_model, measure_rate_distortion
+from fmae_edge.train.schedule import stops_early
 
 CONFIG = ModelConfig(latent_size=8, widths=(4, 8))
 CPU = torch.device("cpu")

@@ -1,8 +1,10 @@
-"""Read a part of the images from files or an array into a file of rows, and hash each of them."""
+"""Divide files and arrays of images into chunks, and read a chunk: decode its images, store and hash them."""
 
 import hashlib
 import os
 import re
+import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fmae_edge.data.image_conversion import Channels, Fit, to_pixels
+from fmae_edge.data.errors import DataError
+from fmae_edge.data.image_cache import images_per, require_space
+from fmae_edge.data.image_conversion import Channels, to_pixels
 from fmae_edge.data.image_file import SizeError, image_size, load_image, max_image_bytes
+from fmae_edge.data.image_settings import ImageFormat
+from fmae_edge.data.image_sources import FoundFile, FoundFiles, StoredArray, stored_arrays
 from fmae_edge.runtime.errors import FmaeError, InputError
 
+_IMAGES, _BYTES = 256, 1 << 22  # of a chunk; Ctrl-C waits for the current ones
 _OTHER_SIZE = re.compile(r"from (\d+)x(\d+) to ")
 # What a note of `load_image` starts with or ends with, and what such images are counted as
 _KINDS = (
@@ -33,25 +40,7 @@ _KINDS = (
 
 
 @dataclass(frozen=True)
-class ImageFormat:
-    """The `size` (height, width) and the channels of images to store, and what happens to those of other sizes.
-
-    If `gray_is_assumed`, images with colours are not stored but counted.
-    """
-
-    size: tuple[int, int]
-    channels: Channels
-    fit: Fit | None = None
-    gray_is_assumed: bool = False
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one image: (height, width) or (height, width, 3)."""
-        return self.size if self.channels == 1 else (*self.size, self.channels)
-
-
-@dataclass(frozen=True)
-class ImagePart:
+class ImageChunk:
     """Some image files, or some `rows` of a .npy file; `is_held_out` if a person chose them for measuring."""
 
     paths: tuple[str, ...]
@@ -63,8 +52,8 @@ class ImagePart:
 
 
 @dataclass
-class PartRead:
-    """What was found in one part or several: hashes of the stored images, 0 for those not stored, and counts.
+class ChunkRead:
+    """What was found in one chunk or several: hashes of the stored images, 0 for those not stored, and counts.
 
     `kinds` counts conversions, `other_sizes` (height, width) of images that were changed or left out.
     """
@@ -75,8 +64,8 @@ class PartRead:
     other_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     with_colors: int = 0
 
-    def add(self, other: "PartRead") -> None:
-        """Append the images of the next part."""
+    def add(self, other: "ChunkRead") -> None:
+        """Append the images of the next chunk."""
         self.hashes += other.hashes
         self.problems += other.problems
         self.kinds += other.kinds
@@ -84,18 +73,87 @@ class PartRead:
         self.with_colors += other.with_colors
 
 
-def read_part(target: str | None, image_format: ImageFormat, numbered: tuple[int, ImagePart]) -> PartRead:
-    """Write the images of a part to the rows of file `target`, if any, from a given row on.
+def chunks_of(found: FoundFiles, is_held_out: bool, reading: Path) -> list[ImageChunk]:
+    """Return the chunks of all images in `found`. Arrays of .npz files are unpacked into folder `reading`."""
+    chunks = list(_file_chunks(found.images, is_held_out))
+    for file in found.arrays:
+        for array in stored_arrays(file.path):
+            path = _unpacked(array, reading) if array.member else array.path
+            chunks += array_chunks(path, array.shape, is_held_out)
+    return chunks
 
-    Raises OSError if the file cannot be written.
+
+def _file_chunks(files: Sequence[FoundFile], is_held_out: bool) -> Iterator[ImageChunk]:
+    paths: list[str] = []
+    size = 0
+    for file in files:
+        paths.append(file.path)
+        size += file.size
+        if len(paths) == _IMAGES or size >= _BYTES:
+            yield ImageChunk(tuple(paths), None, is_held_out)
+            paths, size = [], 0
+    if paths:
+        yield ImageChunk(tuple(paths), None, is_held_out)
+
+
+def array_chunks(path: str, shape: tuple[int, ...], is_held_out: bool) -> list[ImageChunk]:
+    """Return the chunks of the images (N, height, width[, 3]) in a .npy file."""
+    at_once = min(_IMAGES, images_per(_BYTES, shape[1:]))
+    starts = range(0, shape[0], at_once)
+    return [ImageChunk((path,), range(at, min(at + at_once, shape[0])), is_held_out) for at in starts]
+
+
+def store_array(images: NDArray[np.uint8], reading: Path, is_held_out: bool) -> list[ImageChunk]:
+    """Write images (N, height, width[, 3]) to a .npy file in folder `reading`, and return its chunks."""
+    path = _free_path(reading)
+    require_space(images.nbytes)
+    np.save(path, images)
+    return array_chunks(str(path), images.shape, is_held_out)
+
+
+def _unpacked(array: StoredArray, reading: Path) -> str:
+    """Copy an array from a .npz file to a .npy file, because only that can be read in chunks."""
+    path = _free_path(reading)
+    require_space(int(np.prod(array.shape)))
+    try:
+        with zipfile.ZipFile(array.path) as archive, archive.open(array.member) as member, path.open("wb") as file:
+            shutil.copyfileobj(member, file, 1 << 20)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{array.path}: {array.member} cannot be unpacked ({error})") from None
+    return str(path)
+
+
+def _free_path(reading: Path) -> Path:
+    return reading / f"array-{len(list(reading.iterdir()))}.npy"
+
+
+def sample(chunks: Sequence[ImageChunk], count: int) -> list[ImageChunk]:
+    """Return about `count` images, spread evenly, as chunks of one image each; all if there are fewer."""
+    ends = np.cumsum([len(chunk) for chunk in chunks])
+    chosen = np.unique(np.linspace(0, ends[-1] - 1, min(count, int(ends[-1]))).astype(np.int64))
+    found = []
+    for number in chosen.tolist():
+        at = int(np.searchsorted(ends, number, side="right"))
+        chunk, inside = chunks[at], number - int(ends[at]) + len(chunks[at])
+        if chunk.rows is None:
+            found.append(ImageChunk((chunk.paths[inside],)))
+        else:
+            found.append(ImageChunk(chunk.paths, chunk.rows[inside : inside + 1]))
+    return found
+
+
+def read_chunk(target: str | None, image_format: ImageFormat, numbered: tuple[int, ImageChunk]) -> ChunkRead:
+    """Read and hash the images of a chunk, and write them to file `target`, if any.
+
+    `numbered` is the row of the file for the first image, and the chunk. Raises OSError if writing fails.
     """
-    start, part = numbered
-    read = PartRead()
+    start, chunk = numbered
+    read = ChunkRead()
     row_bytes = int(np.prod(image_format.shape))
     channels = None if image_format.gray_is_assumed else image_format.channels
-    next_row = -1  # of the part, to which the file writes without a seek
+    next_row = -1  # of the chunk, to which the file writes without a seek
     with Path(target or os.devnull).open("r+b") as file:
-        for number, load in enumerate(_loaders(part, image_format, channels)):
+        for number, load in enumerate(_loaders(chunk, image_format, channels)):
             read.hashes.append(0)
             try:
                 image, notes = load()
@@ -104,7 +162,7 @@ def read_part(target: str | None, image_format: ImageFormat, numbered: tuple[int
                 read.kinds["left_out"] += 1
                 continue
             except (FmaeError, MemoryError) as error:
-                where = part.paths[number if part.rows is None else 0]
+                where = chunk.paths[number if chunk.rows is None else 0]
                 read.problems.append(str(error) or f"{where}: needs more memory than is available")
                 continue
             if image.ndim > len(image_format.shape):
@@ -121,7 +179,7 @@ def read_part(target: str | None, image_format: ImageFormat, numbered: tuple[int
     return read
 
 
-def _count(notes: Sequence[str], read: PartRead) -> None:
+def _count(notes: Sequence[str], read: ChunkRead) -> None:
     for note in notes:
         kinds = [kind for text, kind in _KINDS if note.startswith(text) or note.endswith(text)]
         read.kinds.update(kinds)
@@ -130,16 +188,16 @@ def _count(notes: Sequence[str], read: PartRead) -> None:
 
 
 def _loaders(
-    part: ImagePart, image_format: ImageFormat, channels: Channels | None
+    chunk: ImageChunk, image_format: ImageFormat, channels: Channels | None
 ) -> Iterator[Callable[[], tuple[NDArray[np.uint8], list[str]]]]:
-    """Yield a function for each image of a part that returns it with notes on conversions."""
-    if part.rows is None:
-        for path in part.paths:
+    """Yield a function for each image of a chunk that returns it with notes on conversions."""
+    if chunk.rows is None:
+        for path in chunk.paths:
             yield partial(_load_file, path, image_format, channels)
         return
-    array = np.load(part.paths[0], mmap_mode="r", allow_pickle=False)
-    for row in part.rows:
-        where = f"{part.paths[0]}: image {row}"
+    array = np.load(chunk.paths[0], mmap_mode="r", allow_pickle=False)
+    for row in chunk.rows:
+        where = f"{chunk.paths[0]}: image {row}"
         yield partial(_convert, np.asarray(array[row]), where, image_format, channels)
 
 
@@ -177,14 +235,14 @@ def _convert(
     return to_pixels(image, where, image_format.size, channels, image_format.fit, notes), notes
 
 
-def sizes_of(part: ImagePart) -> Counter[tuple[int, int]]:
+def sizes_of(chunk: ImageChunk) -> Counter[tuple[int, int]]:
     """Count the sizes (height, width) of images without decoding them. Those not readable are left out."""
     sizes: Counter[tuple[int, int]] = Counter()
-    if part.rows is not None:
-        height, width = np.load(part.paths[0], mmap_mode="r", allow_pickle=False).shape[1:3]
-        sizes[height, width] += len(part)
+    if chunk.rows is not None:
+        height, width = np.load(chunk.paths[0], mmap_mode="r", allow_pickle=False).shape[1:3]
+        sizes[height, width] += len(chunk)
         return sizes
-    for path in part.paths:
+    for path in chunk.paths:
         try:
             sizes[image_size(read_image_file(path), path)] += 1
         except (InputError, MemoryError):

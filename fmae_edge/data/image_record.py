@@ -1,8 +1,12 @@
-"""Sentences for people about the images that were read, converted and dropped."""
+"""Record what was read, converted and dropped: as JSON for the run, and in sentences for people."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from fmae_edge.data.holdout import Split
+from fmae_edge.data.image_chunks import ChunkRead
+from fmae_edge.data.image_settings import ImageFormat, ImageSettings
 
 NAMED = 5  # problems and sizes that a sentence names
 _FEW_IMAGES = 5000
@@ -32,6 +36,29 @@ def size_counts(sizes: Counter[tuple[int, int]]) -> str:
     return ", ".join([*commonest, *([f"{others:,} of other sizes"] if others else [])])
 
 
+def record_of(
+    settings: ImageSettings, image_format: ImageFormat, read: ChunkRead, chosen: Split, passed_over: int
+) -> dict[str, Any]:
+    """Return the record of images that became `image_format` and were `chosen`; its name is still empty."""
+    return {
+        "name": "",
+        "settings": {
+            "size": list(image_format.size),
+            "channels": image_format.channels,
+            "fit": settings.fit,
+            "holdout": settings.holdout,
+        },
+        "found": {
+            "files": len(read.hashes),
+            "unreadable": len(read.problems),
+            "duplicates": chosen.duplicates,
+            "near_duplicates": chosen.near_duplicates,
+            **dict(sorted(read.kinds.items())),
+            "passed_over": passed_over,
+        },
+    }
+
+
 def notes_of(
     record: Mapping[str, Any],
     problems: Sequence[str],
@@ -54,7 +81,7 @@ def notes_of(
             sizes = f": {size_counts(other_sizes)}" if "other sizes" in sentence else ""
             notes.append(f"{count:,} images {sentence}{sizes}")
     if found["passed_over"]:
-        notes.append(f"{found['passed_over']:,} other files in the folders are not images by their names")
+        notes.append(f"{found['passed_over']:,} other files in the folders do not have names of images")
     if found["duplicates"]:
         notes.append(f"{found['duplicates']:,} exact duplicates were dropped")
     if found["near_duplicates"]:
