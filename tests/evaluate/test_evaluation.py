@@ -51,10 +51,12 @@ def test_curves_of_other_images_are_not_compared(done):
     assert not any(each.difference for each in replace(done, points=[*ours, *others]).comparisons())
 
 
-def test_files_with_effort_are_measured_on_fewer_images(images):
+@pytest.mark.parametrize(("limit", "measured"), [(100, 100), (99, 10)])
+def test_with_effort_every_tenth_of_many_files_is_measured(images, monkeypatch, limit, measured):
+    monkeypatch.setattr("fmae_edge.evaluate.rate_points._MOST_WITH_EFFORT", limit)
     alone, stack = measure_bundle(Codec(threads=1), 3, 1, images[:100])
     assert alone.codec == stack.codec == "fmae-edge, effort 1"
-    assert (alone.images, stack.images) == (10, 100)
+    assert (alone.images, stack.images) == (measured, 100)
 
 
 def test_the_record_is_json_and_has_every_point_and_comparison(done):
