@@ -19,10 +19,10 @@ from fmae_edge.data.image_decoding import ImagePart
 from fmae_edge.data.image_parts import parts_of, store_array
 from fmae_edge.data.image_reader import OnProgress, ReadImages, read_images
 from fmae_edge.data.image_settings import ImageSettings
-from fmae_edge.data.image_sources import file_state, find_files
+from fmae_edge.data.image_sources import file_state, find_files, title_of
 from fmae_edge.data.named_data_sets import DATA_SETS, FASHION_MNIST, find_named, read_named
 
-__all__ = ["ImageData", "ImageSettings", "find_image_data", "load_image_data"]
+__all__ = ["ImageData", "ImageSettings", "find_image_data", "load_image_data", "name_of_data"]
 
 Pixels = NDArray[np.uint8]
 _FASHION_SIZE = (28, 28)
@@ -126,6 +126,11 @@ def find_image_data(
     return replace(again, record=dict(record))
 
 
+def name_of_data(inputs: Sequence[str | Path]) -> str:
+    """Return the name that the record has for `inputs` of `load_image_data`: of a data set, or of the paths."""
+    return _name_of(inputs) or title_of([Path(each) for each in inputs])
+
+
 def _name_of(inputs: Sequence[str | Path]) -> str | None:
     """Return the name of a data set if the inputs are one. A Path is never a name, and neither is ./mnist."""
     if not inputs:
@@ -134,11 +139,6 @@ def _name_of(inputs: Sequence[str | Path]) -> str | None:
     if names and len(inputs) > 1:
         raise DataError(f"{names[0]} is a data set and must be the only input; write ./{names[0]} for a folder")
     return names[0] if names else None
-
-
-def _title(path: Path) -> str:
-    resolved = path.absolute().resolve()
-    return resolved.name if resolved.is_dir() else resolved.stem
 
 
 def _keeps_fashion_mnist(settings: ImageSettings) -> bool:
@@ -200,7 +200,7 @@ def _read_own(
     state = [(number, file) for number, each in enumerate(found) for file in (*each.images, *each.arrays)]
     passed_over = sum(each.passed_over for each in found)
     read = read_images(state, make_parts, settings, allow_unreadable, on_progress, passed_over)
-    read.record["name"] = "+".join(dict.fromkeys(_title(path) for path in inputs))
+    read.record["name"] = title_of(inputs)
     if holdout_paths:
         read.record["settings"]["holdout_paths"] = len(holdout_paths)
     return read
