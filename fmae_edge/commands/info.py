@@ -112,13 +112,16 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
     error = f"test MSE {kept['test_mse']:.5f}" if "test_mse" in kept else f"validation MSE {kept['val_mse']:.5f}"
     epochs = f"{len(metrics)} of {recipe['epochs']} epochs"
     if recipe["epochs"] is None:
-        epochs = f"{len(metrics)} epochs in {recipe['minutes']:g} minutes"
+        minutes = recipe["minutes"]
+        epochs = f"{len(metrics)} epoch{'s' * (len(metrics) > 1)} in {minutes:g} minute{'s' * (minutes != 1)}"
     if kept is not metrics[-1]:
         epochs += f", kept epoch {kept['epoch']}"
     rate = f", rate-distortion {recipe['rate_distortion']}" if recipe.get("rate_distortion") else ""
     parity = record["parity"]
     gates = "all gates passed" if not parity["failures"] else "; ".join(parity["failures"])
     size = f"{manifest.image_width}x{manifest.image_height}"
+    if manifest.image_width != manifest.image_height:
+        size += " (width x height)"
     facts = {
         "bundle": f"{manifest.name} ({manifest.bundle_id}), all files match their SHA-256",
         "in": path,
