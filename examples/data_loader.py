@@ -25,7 +25,7 @@ IMAGES_AHEAD = 256  # decoded in one call, which is several times faster than on
 
 
 class FmaeImages(IterableDataset[torch.Tensor]):
-    """The images (28, 28) uint8 in .fmae files, with the files in another order each epoch.
+    """The images uint8 (height, width[, 3]) in .fmae files, with the files in another order each epoch.
 
     Every worker gets the codec by fork or by pickling, and loads its graphs at the first image. The loop over the
     DataLoader raises InputError for a file that cannot be decoded.
@@ -65,7 +65,10 @@ class FmaeImages(IterableDataset[torch.Tensor]):
 def make_loader(
     path: Path, batch_size: int, workers: int, start_method: str | None = None
 ) -> DataLoader[torch.Tensor]:
-    """Return batches (N, 28, 28) uint8 from a .fmae file, or from all .fmae files in a folder."""
+    """Return batches (N, 28, 28) uint8 from a .fmae file, or from all .fmae files in a folder.
+
+    The codec is that of the built-in bundle. For images of another kind and size, use Codec("bundle", ...).
+    """
     paths = sorted(path.rglob("*.fmae")) if path.is_dir() else [path]
     # Workers run in parallel, so each uses one thread. Without workers, the codec uses all CPUs
     codec = Codec(threads=1 if workers else None)

@@ -112,7 +112,8 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
     error = f"test MSE {kept['test_mse']:.5f}" if "test_mse" in kept else f"validation MSE {kept['val_mse']:.5f}"
     epochs = f"{len(metrics)} of {recipe['epochs']} epochs"
     if recipe["epochs"] is None:
-        epochs = f"{len(metrics)} epochs in {recipe['minutes']:g} minutes"
+        minutes = recipe["minutes"]
+        epochs = f"{len(metrics)} epoch{'s' * (len(metrics) > 1)} in {minutes:g} minute{'s' * (minutes != 1)}"
     if kept is not metrics[-1]:
         epochs += f", kept epoch {kept['epoch']}"
     rate = f", rate-distortion {recipe['rate_distortion']}" if recipe.get("rate_distortion") else ""

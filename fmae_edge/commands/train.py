@@ -42,8 +42,8 @@ def train(
             "-o",
             "--output",
             metavar="RUN",
-            help="Folder of the run, with checkpoints, metrics and pictures. [default: runs/ and the name of the "
-            "first DATA]",
+            help="Folder of the run, with checkpoints, metrics and pictures. [default: runs/ and the name of "
+            "DATA: runs/photos for photos/, runs/letters-train for letters/train]",
             readable=False,
         ),
     ] = None,

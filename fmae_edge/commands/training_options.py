@@ -1,7 +1,7 @@
 """Turn the options of `fmae-edge train` into a recipe, the sizes of a model, and settings for its images."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -188,11 +188,11 @@ def usage_errors() -> Iterator[None]:
         raise UsageError(as_option(error)) from None
 
 
-def run_folder(inputs: Iterable[str | Path]) -> Path:
-    """Return the default folder of a run: runs/ and the name of the first input, without its suffix."""
-    first = next(iter(inputs), _DEFAULT_RUN)
-    path = Path(first).absolute()
-    return Path("runs", path.name if path.is_dir() else path.stem)
+def run_folder(inputs: Sequence[str | Path]) -> Path:
+    """Return the default folder of a run: runs/ and the name that the record has for its images."""
+    from fmae_edge.data.image_data import name_of_data
+
+    return Path("runs", name_of_data(inputs))
 
 
 def require_useful(

@@ -15,10 +15,10 @@ from fmae_edge.data.image_cache import Pixels, StoredImages, hash_of, key_of, op
 from fmae_edge.data.image_chunks import ImageChunk, chunks_of, store_array
 from fmae_edge.data.image_reader import ImageData, OnProgress, read_images
 from fmae_edge.data.image_settings import ImageSettings
-from fmae_edge.data.image_sources import file_state, find_files
+from fmae_edge.data.image_sources import file_state, find_files, title_of
 from fmae_edge.data.named_data_sets import DATA_SETS, FASHION_MNIST, find_named, read_named
 
-__all__ = ["ImageData", "ImageSettings", "find_image_data", "load_image_data"]
+__all__ = ["ImageData", "ImageSettings", "find_image_data", "load_image_data", "name_of_data"]
 
 _FASHION_SIZE = (28, 28)
 _SEE_DATA = "name the images of the run with --data"
@@ -100,6 +100,11 @@ def find_image_data(
     return replace(again, record=dict(record))
 
 
+def name_of_data(inputs: Sequence[str | Path]) -> str:
+    """Return the name that the record has for `inputs` of `load_image_data`: of a data set, or of the paths."""
+    return _name_of(inputs) or title_of([Path(each) for each in inputs])
+
+
 def _name_of(inputs: Sequence[str | Path]) -> str | None:
     """Return the name of a data set if the inputs are one. A Path is never a name, and neither is ./mnist."""
     if not inputs:
@@ -108,11 +113,6 @@ def _name_of(inputs: Sequence[str | Path]) -> str | None:
     if names and len(inputs) > 1:
         raise DataError(f"{names[0]} is a data set and must be the only input; write ./{names[0]} for a folder")
     return names[0] if names else None
-
-
-def _title(path: Path) -> str:
-    resolved = path.absolute().resolve()
-    return resolved.name if resolved.is_dir() else resolved.stem
 
 
 def _keeps_fashion_mnist(settings: ImageSettings) -> bool:
@@ -174,7 +174,7 @@ def _read_own(
     state = [(number, file) for number, each in enumerate(found) for file in (*each.images, *each.arrays)]
     passed_over = sum(each.passed_over for each in found)
     read = read_images(state, make_chunks, settings, allow_unreadable, on_progress, passed_over)
-    read.record["name"] = "+".join(dict.fromkeys(_title(path) for path in inputs))
+    read.record["name"] = title_of(inputs)
     if holdout_paths:
         read.record["settings"]["holdout_paths"] = len(holdout_paths)
     return read

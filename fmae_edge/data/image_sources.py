@@ -16,6 +16,8 @@ from fmae_edge.data.errors import DataError
 from fmae_edge.data.image_file import SUFFIXES
 
 ARRAY_SUFFIXES, LIST_SUFFIX = (".npy", ".npz"), ".txt"
+_SAY_NOTHING = ("train", "training", "images")  # names that do not say which images
+_MOST_NAMES = 3
 
 
 class FoundFile(NamedTuple):
@@ -75,6 +77,26 @@ def find_files(inputs: Sequence[Path]) -> FoundFiles:
             is_array = path.lower().endswith(ARRAY_SUFFIXES)
             (found.arrays if is_array else found.images).append(file._replace(path=path))
     return found
+
+
+def title_of(inputs: Sequence[Path]) -> str:
+    """Return a short name for images: photos for photos/, icons for icons.npz, letters-train for letters/train.
+
+    Names of several inputs are joined with +, from the fourth on only counted: a+b+c+7-more.
+    """
+    titles = list(dict.fromkeys(map(_title, inputs)))
+    more = len(titles) - _MOST_NAMES
+    return "+".join([*titles[:_MOST_NAMES], *([f"{more}-more"] if more > 0 else [])])
+
+
+def _title(given: Path) -> str:
+    path = Path(os.path.abspath(given))  # noqa: PTH100 - a link keeps its own name, .. does not
+    names = [path.name if path.is_dir() else path.stem]
+    for folder in path.parents:
+        if names[0].lower() not in _SAY_NOTHING or not folder.name:
+            break
+        names.insert(0, folder.name)
+    return "-".join(names)
 
 
 def _below(folder: Path, found: FoundFiles) -> Iterator[FoundFile]:

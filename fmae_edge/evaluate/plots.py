@@ -67,28 +67,31 @@ def _bytes_window(curves: Sequence[Curve], psnr_range: tuple[float, float]) -> t
 def plot_rate(single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]) -> Figure:
     """Draw the curves for one image per file and for 100 images per file in two panels; the first curve is bold.
 
-    A codec has the same colour in both panels. Points outside `psnr_range` in dB are cut off. Raises ValueError if
-    there are more than `MAX_CURVES` names.
+    Without curves for 100 images per file there is one panel. A codec has the same colour in both. Points outside
+    `psnr_range` in dB are cut off. Raises ValueError if there are more than `MAX_CURVES` names.
     """
     names = _names(single, amortised)
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    for panel, title, curves in zip(panels, TITLES, (single, amortised), strict=True):
+    drawn = (single, amortised) if amortised else (single,)
+    figure = Figure(figsize=(5.5 * len(drawn), 5), layout="constrained")
+    panels = figure.subplots(1, len(drawn), sharex=True, sharey=True, squeeze=False)[0]
+    for panel, title, curves in zip(panels, TITLES, drawn, strict=False):
         _draw(panel, title, curves, names, psnr_range, _bytes_window([*single, *amortised], psnr_range))
     panels[0].set_ylabel(_PSNR)
     figure.draw_without_rendering()  # lays out the panels, so that the positions of labels are known
-    for panel, curves in zip(panels, (single, amortised), strict=True):
+    for panel, curves in zip(panels, drawn, strict=True):
         _label(panel, curves, names)
     return figure
 
 
 def plot_rate_apart(
     single: Sequence[Curve], amortised: Sequence[Curve], psnr_range: tuple[float, float]
-) -> tuple[Figure, Figure]:
-    """Draw the panels of `plot_rate` as two figures, so that a narrow page can stack them."""
+) -> list[Figure]:
+    """Draw each panel of `plot_rate` as a figure, so that a narrow page can stack them."""
     names = _names(single, amortised)
-    figures = (Figure(figsize=(4.8, 4.4), layout="constrained"), Figure(figsize=(4.8, 4.4), layout="constrained"))
-    for figure, title, curves in zip(figures, TITLES, (single, amortised), strict=True):
+    figures = []
+    for title, curves in zip(TITLES, (single, amortised) if amortised else (single,), strict=False):
+        figure = Figure(figsize=(4.8, 4.4), layout="constrained")
+        figures.append(figure)
         panel = figure.subplots()
         _draw(panel, title, curves, names, psnr_range, _bytes_window([*single, *amortised], psnr_range))
         panel.set_ylabel(_PSNR)

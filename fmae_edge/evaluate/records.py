@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from fmae_edge.model.chosen_epoch import chosen_epoch
 from fmae_edge.runtime.errors import InputError, shown
 
 _Choice = TypeVar("_Choice", bound=str)
@@ -24,9 +25,11 @@ _METRICS = (
     "test_ssim",
     "seconds",
 )
+_VALIDATED = tuple(name.replace("test_", "val_") for name in _METRICS)
+_WITH_RATE = ("val_bytes", "val_loss")
 _COMPARED = ("latent_max", "pixel_max", "psnr", "loss_db")
 _QUALITY = ("bytes_per_image", "mse", "psnr_pooled", "psnr_per_image", "ssim")
-_RECIPE = ("epochs", "batch_size", "lr", "seed", "rate_distortion")
+_RECIPE = ("epochs", "minutes", "batch_size", "lr", "seed", "rate_distortion")
 
 
 def number(value: Any, above: float = -_LARGEST) -> float:
@@ -118,9 +121,18 @@ def _model(config: Any) -> dict[str, Any]:
 
 
 def _training(training: Any) -> dict[str, Any]:
+    """Return the recipe and the metrics; `kept` are those of the epoch whose weights the run kept.
+
+    The metrics are those of validation images if the run had them, otherwise those of its test images.
+    """
     recipe = _or_none(partial(_numbers, training.get("recipe"), _RECIPE))
-    metrics = [{"epoch": count(row["epoch"]), **_numbers(row, _METRICS)} for row in training["metrics"]]
-    return {"recipe": recipe, "metrics": metrics, "last": metrics[-1]}
+    rows = training["metrics"]
+    measured_on, names = "test", list(_METRICS)
+    if "val_mse" in rows[0]:
+        measured_on, names = "validation", [*_VALIDATED, *(name for name in _WITH_RATE if name in rows[0])]
+    metrics = [{"epoch": count(row["epoch"]), **_numbers(row, names)} for row in rows]
+    figures = {"recipe": recipe, "measured_on": measured_on, "metrics": metrics, "last": metrics[-1]}
+    return {**figures, "kept": chosen_epoch(metrics)}
 
 
 def _layer(layer: Any) -> dict[str, Any]:
@@ -151,6 +163,6 @@ def _qualities(qualities: Any) -> list[dict[str, Any]]:
     return [{"name": text(name), **_numbers(row, _QUALITY)} for name, row in qualities.items()]
 
 
-def _numbers(row: Any, names: tuple[str, ...]) -> dict[str, float | None]:
+def _numbers(row: Any, names: Sequence[str]) -> dict[str, float | None]:
     """Return the numbers `names` of a row; a number that is missing in the row is None."""
     return {name: None if row.get(name) is None else number(row[name]) for name in names}

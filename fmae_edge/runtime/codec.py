@@ -49,7 +49,7 @@ class Codec:
 
     Example::
 
-        codec = Codec()
+        codec = Codec()  # the bundle in the wheel, for 28x28 gray clothing; others have their own sizes
         latent = codec.encode(image)  # (28, 28) uint8 -> (64,) float32
         image = codec.decode(latent)  # (64,) float32 -> (28, 28) uint8
         content = codec.compress(image)  # (28, 28) uint8 -> bytes of a .fmae file
@@ -119,9 +119,9 @@ class Codec:
         return self._bundle.manifest
 
     def encode(self, images: ImageLike, dtype: DTypeLike = "float32") -> NDArray[Any]:
-        """Encode (28, 28) to (64,), or (N, 28, 28) to (N, 64); the bundle sets these sizes.
+        """Encode (H, W) to (latent,), or (N, H, W) to (N, latent); the bundle sets these sizes.
 
-        Images of an RGB bundle are (height, width, 3) and (N, height, width, 3), here and in all other methods.
+        Images of an RGB bundle are (H, W, 3) and (N, H, W, 3), here and in all other methods.
         `images` are uint8, or floating point in [0, 1]. `dtype` is float32 or float16 for latent values, int8 for
         symbols in the bundle's quantiser steps, clipped to 127 steps.
 
@@ -136,7 +136,7 @@ class Codec:
         return latents[0] if single else latents
 
     def decode(self, latents: LatentLike, quality: int | None = None) -> NDArray[np.uint8]:
-        """Decode (64,) to (28, 28), or (N, 64) to (N, 28, 28) uint8; the bundle sets these sizes.
+        """Decode (latent,) to (H, W), or (N, latent) to (N, H, W) uint8; the bundle sets these sizes.
 
         `latents` are float32 or float16 values, or int8 symbols, as `encode` returns them. With `quality`, they
         are the symbols of a .fmae file of that quality, as `symbols` returns them, in any integer dtype.
@@ -177,7 +177,7 @@ class Codec:
         max_bytes: int | None = None,
         names: Sequence[str] | None = None,
     ) -> bytes:
-        """Return the bytes of one .fmae file of a stack of images (N, 28, 28), with one name per image if given.
+        """Return the bytes of one .fmae file of a stack of images (N, H, W), with one name per image if given.
 
         The options are those of `compress`. `max_bytes` limits the size of the file, and the best PSNR is that of
         the mean squared error over all images. Raises as `compress` does.
@@ -210,9 +210,9 @@ class Codec:
     def decompress(
         self, content: FmaeLike, index: int | None = None, *, max_images: int | None = None
     ) -> NDArray[np.uint8]:
-        """Return the image (28, 28) in a .fmae file, or the stack (N, 28, 28) if the file holds a stack.
+        """Return the image (H, W) in a .fmae file, or the stack (N, H, W) if the file holds a stack.
 
-        With `index`, decode and return only that image (28, 28) of a stack. `max_images` is that of `parse`.
+        With `index`, decode and return only that image (H, W) of a stack. `max_images` is that of `parse`.
 
         Raises InputError as `parse` does, or if there is no image `index`.
         """
@@ -225,7 +225,7 @@ class Codec:
         return image
 
     def decompress_batch(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
-        """Return the images in a .fmae file as a stack (N, 28, 28), even if it holds a single image.
+        """Return the images in a .fmae file as a stack (N, H, W), even if it holds a single image.
 
         Raises as `decompress` does.
         """
@@ -240,7 +240,7 @@ class Codec:
         return self.parse(content).describe()
 
     def symbols(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.int64]:
-        """Return the quantised latents (N, 64) in a .fmae file, in quantiser steps of the file's quality.
+        """Return the quantised latents (N, latent) in a .fmae file, in quantiser steps of the file's quality.
 
         They are the same on every machine. Raises as `decompress` does.
         """
@@ -284,7 +284,7 @@ class Codec:
     def decompress_iter(
         self, contents: Iterable[FmaeLike], *, batch_size: int = 64, max_images: int | None = None
     ) -> Iterator[NDArray[np.uint8]]:
-        """Yield every image (28, 28) in .fmae files, and read at most `batch_size` images ahead.
+        """Yield every image (H, W) in .fmae files, and read at most `batch_size` images ahead.
 
         `max_images` limits each file. Raises as `decompress` does. An invalid file is refused after the images of
         the files before it, with its number from 0.

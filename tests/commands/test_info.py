@@ -34,6 +34,19 @@ def test_a_number_that_is_too_large_is_an_error(cli, bundle):
     assert "manifest.json is not valid JSON (an integer of 401 digits)" in done.stderr
 
 
+def test_the_training_of_own_images_is_described(cli, bundle):
+    def change(content):
+        training = content["record"]["training"]
+        training["recipe"] |= {"epochs": None, "minutes": 30.0}
+        training["metrics"] = [{"epoch": at + 1, "val_mse": mse} for at, mse in enumerate((0.03, 0.01, 0.02))]
+
+    rewrite(bundle, change)
+    done = cli("info", "bundle")
+    assert done.returncode == 0, done.stderr
+    assert "training  3 epochs in 30 minutes, kept epoch 2, batch 256" in done.stdout
+    assert "; validation MSE 0.01000\n" in done.stdout
+
+
 def test_a_file_is_described(cli, tmp_path, images):
     one, stack = Codec().compress(images[0], 3), Codec().compress_batch(images[:12], 7)
     (tmp_path / "one.fmae").write_bytes(one)

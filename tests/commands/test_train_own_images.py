@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,13 +242,22 @@ def test_without_the_packages_for_comparison_a_sentence_says_how_to_get_them(cli
     )
 
 
-def test_a_run_is_named_after_its_first_input(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_run_is_named_after_its_inputs(tmp_path, monkeypatch):
     (tmp_path / "a.photos").mkdir()
+    monkeypatch.chdir(tmp_path / "a.photos")
     assert str(run_folder([])) == "runs/fashion-mnist"
-    assert str(run_folder([tmp_path / "a.photos", "b"])) == "runs/a.photos"
-    assert str(run_folder(["arrays/icons.npz"])) == "runs/icons"
     assert str(run_folder(["mnist"])) == "runs/mnist"
+    for name in (".", "../a.photos", "a/.."):
+        assert str(run_folder([Path(name)])) == "runs/a.photos"
+    assert str(run_folder([tmp_path / "a.photos", Path("b")])) == "runs/a.photos+b"
+
+
+@pytest.mark.parametrize(
+    "name", ["letters/train", "letters/Images", "letters/training/images", "letters/train.npy"]
+)
+def test_a_run_on_a_folder_called_train_is_named_after_its_parent_too(tmp_path, name):
+    expected = "letters-" + name.removeprefix("letters/").removesuffix(".npy").replace("/", "-")
+    assert run_folder([tmp_path / name]) == Path("runs", expected)
 
 
 def test_only_the_plain_name_of_a_data_set_is_one(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fmae_edge.data.errors import DataError
-from fmae_edge.data.image_data import find_image_data
+from fmae_edge.data.image_data import find_image_data, name_of_data
 from fmae_edge.data.image_file import load_image
 from fmae_edge.runtime.errors import ArgumentError
 from fuzz.image_parts import png, png_chunk
@@ -42,6 +42,16 @@ def test_every_image_is_read_and_is_in_one_part(tmp_path, shape, kind):
         "holdout": 0.1,
     }
     assert str(tmp_path) not in json.dumps(found.record)
+
+
+def test_the_record_has_the_name_of_the_inputs(tmp_path):
+    folder = write_folder(tmp_path / "letters" / "train", pictures(300))
+    assert load(folder).record["name"] == name_of_data([folder]) == "letters-train"
+    arrays = [tmp_path / f"{letter}.npy" for letter in "abcdef"]
+    assert name_of_data(arrays[:3]) == "a+b+c"
+    assert name_of_data(arrays) == "a+b+c+3-more"
+    (tmp_path / "link").symlink_to(folder)
+    assert name_of_data([tmp_path / "link"]) == "link"
 
 
 def test_the_parts_do_not_depend_on_names_folders_or_the_kind_of_input(tmp_path):

@@ -83,6 +83,14 @@ def test_curves_outside_the_plot_are_not_an_error(curves):
     assert plot_to_png(plot_rate(curves, curves, (17.0, 27.0))).startswith(b"\x89PNG")
 
 
+def test_without_curves_for_100_images_per_file_there_is_one_panel():
+    (panel,) = plot_rate(SINGLE, [], (18, 31)).axes
+    assert [text.get_text() for text in panel.texts] == [curve.name for curve in SINGLE]
+    assert panel.get_title() == "one image per file"
+    assert panel.get_ylabel()
+    assert len(plot_rate_apart(SINGLE, [], (18, 31))) == 1
+
+
 def test_more_curves_than_colours_are_an_error():
     with pytest.raises(ValueError, match="8 curves, but only 7 colours"):
         plot_rate([Curve(str(number), [(10, 20)]) for number in range(8)], [], (18, 31))

@@ -15,7 +15,7 @@ from fmae_edge import Codec
 from fmae_edge.evaluate.bench import describe_machine
 from fmae_edge.evaluate.evaluation import Evaluation, read_evaluation
 from fmae_edge.evaluate.records import recorded_figures
-from fmae_edge.evaluate.report.charts import training_charts
+from fmae_edge.evaluate.report.charts import rate_charts, training_charts
 from fmae_edge.evaluate.report.data_uris import strip
 from fmae_edge.evaluate.report.latent_map import CELLS, cell_of, draw_map, map_latents, shown_on_map
 from fmae_edge.evaluate.report.page import make_report, render_page
@@ -237,11 +237,70 @@ def test_a_codec_that_does_not_reach_the_psnr_of_the_table_shows_its_nearest(eva
 
 def test_epochs_are_whole_numbers_even_if_there_are_few():
     for count in (1, 2, 3, 32):
-        metrics = recorded_figures(MANIFEST.record)["training"]["metrics"][:count]
-        for name, svg in training_charts(metrics).items():
+        training = recorded_figures(MANIFEST.record)["training"]
+        training["metrics"] = training["metrics"][:count]
+        for name, svg in training_charts(training).items():
             ticks = re.findall(r">([\d.]+)</text>", svg.split(">epoch<")[0])
             assert ticks, name
             assert all(tick.isdigit() and 1 <= int(tick) <= count for tick in ticks), (name, ticks)
+
+
+def own_run(with_rate):
+    """Return a manifest of 12 epochs in half an hour, of which the eighth is the best on validation images."""
+    measured = {"val_mse": 0.02, "val_psnr_pooled": 17.0, "val_psnr_per_image": 18.0, "val_ssim": 0.5}
+    rows = [
+        {"epoch": epoch, "train_loss": 0.03, **measured, "val_mse": 0.02 + abs(epoch - 8) * 0.002}
+        for epoch in range(1, 13)
+    ]
+    if with_rate:  # what the run minimises is the loss, and not the error
+        for row in rows:
+            row |= {"train_bytes": 20.0, "val_bytes": 21.0, "val_loss": 0.05 + abs(row["epoch"] - 9) * 0.01}
+    recipe = {**MANIFEST.record["training"]["recipe"], "epochs": None, "minutes": 30.0}
+    training = {**MANIFEST.record["training"], "recipe": recipe, "metrics": rows}
+    return replace(MANIFEST, record={**MANIFEST.record, "training": training})
+
+
+@pytest.mark.parametrize(
+    ("with_rate", "kept", "mse", "charts"), [(True, 9, "0.02200", 4), (False, 8, "0.02000", 2)]
+)
+def test_the_training_of_own_images_is_shown_on_their_validation_images(with_rate, kept, mse, charts):
+    page = render(own_run(with_rate)).decode()
+    section = re.search(r'<section id="training".*?</section>', page, re.DOTALL)[0]
+    text = " ".join(re.sub("<[^>]*>", "", re.sub("<svg.*?</svg>", "", section, flags=re.DOTALL)).split())
+    assert "12 epochs in 30 minutes, batches" in text
+    assert f"kept the weights of epoch {kept}, the best on its validation images" in text
+    assert "on the validation images of the training run" in text
+    assert "test" not in text
+    assert f"SSIM {kept}0.03000{mse}17.0018.000.5000" in text  # the cells of the row of this epoch
+    titles = re.findall("<title>(.*?)</title>", section)
+    assert len(titles) == charts
+    assert all(title.endswith(f"Epoch {kept} was kept.") for title in titles)
+    assert titles[0].startswith("Mean squared error over 12 epochs: training images from 0.03 to 0.03; validation")
+    assert titles[1].startswith("PSNR on the validation images")
+    assert section.count(f">kept: epoch {kept}<") == charts
+
+
+def test_files_of_100_images_are_not_shown_if_they_were_not_measured(evaluation):
+    def section(points):
+        page = render(evaluation=replace(evaluation, points=points)).decode()
+        return re.search(r'<section id="rate".*?</section>', page, re.DOTALL)[0]
+
+    assert section(evaluation.points).count("100 per file</th>") == 2
+    single = section([point for point in evaluation.points if point.packing == "single"])
+    assert "100 per file" not in single
+    assert "Files of 100 images were not measured" in single
+    assert single.count("<svg") == 1
+    assert "lossless" not in re.search(r">WebP</span></th>(.*?)</tr>", single)[1]
+
+
+def test_the_chart_shows_the_low_ends_of_codecs_that_begin_above_the_bundle(evaluation):
+    points = [
+        replace(point, quality=replace(point.quality, psnr_pooled=point.quality.psnr_pooled + 10))
+        if point.codec == "WebP"
+        else point
+        for point in evaluation.points
+    ]
+    assert all(">WebP</text>" in svg for svg in rate_charts(replace(evaluation, points=points)))
 
 
 def test_equal_rows_of_parity_are_merged(measured):

@@ -17,7 +17,7 @@ from fmae_edge.evaluate.plots import BLUE, ORANGE, plot_rate_apart
 from fmae_edge.evaluate.rate_points import PACKINGS
 
 _SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are at least as large on a phone
-_DB_ABOVE_OURS = 4
+_DB_ABOVE_OURS, _DB_ABOVE_OTHERS = 4, 2  # of the lowest points of other codecs
 _INK = re.compile(r"#000000|\bblack\b")
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -29,21 +29,47 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return one chart per quantity in the metrics of a training: loss, PSNR, bytes per image."""
+_TESTED = (
+    ("loss", "Training loss", "loss", (("train_loss", "training loss"),)),
+    (
+        "psnr",
+        "PSNR on the test images",
+        "dB",
+        (("test_psnr_per_image", "mean per image"), ("test_psnr_pooled", "pooled")),
+    ),
+    ("bytes", "Estimated bytes per image", "bytes", (("train_bytes", "bytes, by the prior"),)),
+)
+_VALIDATED = (
+    ("loss", "Mean squared error", "MSE", (("train_loss", "training images"), ("val_mse", "validation images"))),
+    (
+        "psnr",
+        "PSNR on the validation images",
+        "dB",
+        (("val_psnr_per_image", "mean per image"), ("val_psnr_pooled", "pooled")),
+    ),
+    (
+        "bytes",
+        "Estimated bytes per image",
+        "bytes",
+        (("train_bytes", "training images"), ("val_bytes", "validation images")),
+    ),
+    ("choice", "Loss on the validation images", "loss", (("val_loss", "rate and distortion"),)),
+)
+
+
+def training_charts(training: dict[str, Any]) -> dict[str, str]:
+    """Return one chart per quantity in the recorded figures of a training: loss, PSNR, bytes per image.
+
+    Circles mark the epoch that was chosen with validation images, if the run had them.
+    """
+    metrics, kept = training["metrics"], None
+    quantities: tuple[Any, ...] = _TESTED
+    if training["measured_on"] == "validation":
+        quantities, kept = _VALIDATED, training["kept"]["epoch"]
     charts = {}
-    for name, title, label, curves in (
-        ("loss", "Training loss", "loss", (("train_loss", "training loss"),)),
-        (
-            "psnr",
-            "PSNR on the test images",
-            "dB",
-            (("test_psnr_per_image", "mean per image"), ("test_psnr_pooled", "pooled")),
-        ),
-        ("bytes", "Estimated bytes per image", "bytes", (("train_bytes", "bytes, by the prior"),)),
-    ):
+    for name, title, label, curves in quantities:
         lines = [
-            (legend, [(row["epoch"], row[key]) for row in metrics if row[key] is not None])
+            (legend, [(row["epoch"], row[key]) for row in metrics if row.get(key) is not None])
             for key, legend in curves
         ]
         lines = [(legend, points) for legend, points in lines if points]
@@ -52,18 +78,25 @@ def training_charts(metrics: Sequence[dict[str, Any]]) -> dict[str, str]:
                 f"{legend} from {points[0][1]:.4g} to {points[-1][1]:.4g}" for legend, points in lines
             )
             description = f"{title} over {len(metrics)} epochs: {ends}."
-            charts[name] = _training_chart(title, label, lines, description, f"training {name}")
+            if kept is not None:
+                description += f" Epoch {kept} was kept."
+            charts[name] = _training_chart(title, label, lines, description, f"training {name}", kept)
     return charts
 
 
 def _training_chart(
-    title: str, label: str, lines: Sequence[tuple[str, list[tuple[float, float]]]], description: str, salt: str
+    title: str,
+    label: str,
+    lines: Sequence[tuple[str, list[tuple[float, float]]]],
+    description: str,
+    salt: str,
+    kept: int | None,
 ) -> str:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=_SIZE, layout="constrained")
         panel = figure.subplots()
         values = [value for _, points in lines for _, value in points]
-        if label == "loss" and min(values) > 0:
+        if label in ("loss", "MSE") and min(values) > 0:
             panel.set_yscale("log")
             panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))  # the default is math text
@@ -76,7 +109,11 @@ def _training_chart(
         panel.set(title=title, xlabel="epoch", ylabel=label, xlim=(min(epochs) - 0.5, max(epochs) + 0.5))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panel.grid(alpha=0.3)
-        if len(lines) > 1:
+        marked = [point for _, points in lines for point in points if point[0] == kept]
+        if marked:
+            circles: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": ""}
+            panel.plot(*zip(*marked, strict=True), color="black", label=f"kept: epoch {kept}", **circles)
+        if len(lines) > 1 or marked:
             panel.legend(frameon=False)
         return to_svg(figure, description, salt)
 
@@ -114,20 +151,22 @@ def histogram_chart(figures: dict[str, Any]) -> str:
 
 
 def rate_charts(evaluation: Evaluation) -> list[str]:
-    """Return the rate-distortion charts of all codecs: one image per file, and 100 images per file."""
+    """Return the rate-distortion charts of all codecs: one image per file, and 100 images per file if measured."""
     panels = [[evaluation.curve(name, packing) for name in evaluation.codecs()] for packing in PACKINGS]
     levels = [psnr for panel in panels for curve in panel for _, psnr in curve.points]
     ours = [psnr for panel in panels for curve in panel[:1] for _, psnr in curve.points]
     if not ours:
         return []
-    low, high = np.floor(min(levels)), np.ceil(max(ours)) + _DB_ABOVE_OURS
+    lowest = [min(psnr for _, psnr in curve.points) for panel in panels for curve in panel if curve.points]
+    low = np.floor(min(levels))
+    high = max(np.ceil(max(ours)) + _DB_ABOVE_OURS, np.ceil(max(lowest)) + _DB_ABOVE_OTHERS)
     drawn = [
         [curve for curve in panel if any(low <= psnr <= high for _, psnr in curve.points)] for panel in panels
     ]
     charts = []
     with mpl.rc_context(_STYLE):
         figures = plot_rate_apart(drawn[0], drawn[1], (float(low), float(high)))
-        for figure, words in zip(figures, ("one image per file", "100 images per file"), strict=True):
+        for figure, words in zip(figures, ("one image per file", "100 images per file"), strict=False):
             names = ", ".join(evaluation.codecs())
             description = f"PSNR over bytes per image, {words}: {names}. The tables below list every point."
             charts.append(to_svg(figure, description, words))

@@ -130,7 +130,7 @@ def _charts(figures: dict[str, Any], evaluation: Evaluation | None) -> dict[str,
     training, measured = figures["recorded"]["training"], figures["measured"]
     counted = measured and measured["histogram"]["counts"]  # empty if every reconstruction is exact
     drawn = {
-        "training": list(charts.training_charts(training["metrics"]).values()) if training else [],
+        "training": list(charts.training_charts(training).values()) if training else [],
         "rate": charts.rate_charts(evaluation) if evaluation else [],
         "histogram": [charts.histogram_chart(measured["histogram"])] if counted else [],
     }
