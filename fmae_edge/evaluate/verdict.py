@@ -165,7 +165,7 @@ def _about_training(gap: TrainingGap) -> str:
     )
     number = f"{gap.training_images:,} images"
     if gap.size == "large enough":
-        return f"The training set of {number} was large enough: {measured}."
+        return f"The training set of {number} was large enough for this training: {measured}."
     gain = f"more images of the same kind could gain up to {gap.gap_db:.1f} dB"
     if gap.size == "small":
         return f"The training set of {number} was somewhat small: {measured}; {gain}."

@@ -189,7 +189,7 @@ def gap(train_db, error_db=0.1):
         (
             gap(19.9),
             "large enough",
-            "The training set of 4,000 images was large enough: training images reach 19.90",
+            "The training set of 4,000 images was large enough for this training: training images reach 19.90",
         ),
         (gap(20.9), "large enough", "held-out images 20.00 dB (500 of each, quality 9)."),
         (gap(21.5), "small", "was somewhat small"),
