@@ -24,7 +24,7 @@ from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 _HELD_OUT_IMAGES = 1000
 # Of larger images, as many pixels: each layer is quantised and measured on all of them, which takes minutes
-_FULL_PIXELS = 48 * 48
+_FULL_PIXELS = 32 * 32
 _SEED = 0
 _INT8_OPS = {"QLinearConv", "QGemm"}
 # All activations are in memory at once, about 3 MB per image of 28x28
@@ -35,7 +35,7 @@ MAX_CALIBRATION_IMAGES, _CALIBRATION_PIXELS = 4096, 4096 * 28 * 28
 class ExportOptions:
     """Options of the graphs: rewritten or as trained, the target CPUs, and how int8 ranges are calibrated.
 
-    Of images larger than 48x48, fewer are used, with as many pixels: 18 of 256x256 for 512.
+    Of images larger than 32x32, fewer are used, with as many pixels: 8 of 256x256 for 512.
 
     Raises ExportError unless the number of calibration images is 1 to 4096.
     """

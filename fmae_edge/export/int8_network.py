@@ -13,7 +13,7 @@ from fmae_edge.export.int8_layers import Int8Step, Quantiser, run_int8
 from fmae_edge.export.int8_target import Int8Target
 from fmae_edge.export.layers import Dense, run, with_channels
 from fmae_edge.export.network import PARTS, Network, Part, names_in
-from fmae_edge.export.quantise import CalibrationMethod, quantise
+from fmae_edge.export.quantise import CalibrationMethod, Stage, quantise
 from fmae_edge.export.rewrite import equalise, scale_dense_inputs
 from fmae_edge.measure.quality import pooled_psnr
 
@@ -47,13 +47,15 @@ class Int8Network:
         encoder = equalise(network.encoder, images)
         decoder = equalise([scale_dense_inputs(dense, latent_steps), *others], latents)
 
+        last: dict[Part, list[Stage]] = {part: [] for part in PARTS}
+
         # One half stays the same while layers of the other are tried. Steps of large images take up to 50 MB.
         @lru_cache(maxsize=4)
         def steps(part: Part, stay_float: frozenset[str]) -> list[Int8Step]:
             if part == "encoder":
-                return quantise(encoder, images, pixels, target, method, stay_float)
+                return quantise(encoder, images, pixels, target, method, stay_float, last[part])
             source = None if dense.name in stay_float else symbols
-            return quantise(decoder, latents, source, target, method, stay_float)
+            return quantise(decoder, latents, source, target, method, stay_float, last[part])
 
         self._network, self._steps, self._dense = network, steps, dense.name
         self._pixels, self._symbols, self._latent_steps = pixels, symbols, latent_steps
@@ -150,7 +152,10 @@ def choose_layers(
     float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32.
     """
     psnr = cache(psnr_with)
-    losses = {name: psnr(faster_in_float | {name}) - psnr(faster_in_float - {name}) for name in names}
+    losses = {
+        name: psnr(faster_in_float | {name}) - psnr(faster_in_float - {name})
+        for name in reversed(names)  # the layers before the one that changes are not quantised again
+    }
     stay_float = faster_in_float
     for name in sorted(set(names) - faster_in_float, key=lambda name: -losses[name]):
         if reference - psnr(stay_float) <= MAX_LOSS_DB:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -41,6 +41,17 @@ _PATCH_NUMBERS_AT_ONCE = 1 << 25  # bounds memory: the patches of a convolution 
 _SMALLEST_SCALE = 1e-20  # times the scale of the inputs, still a normal float32
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One quantised layer and what it passes on: `choice` is all that decides it after the same layers."""
+
+    choice: tuple[Quantiser | None, bool, bool]
+    step: Int8Step
+    real: Tensor
+    given: Tensor
+    source: Quantiser | None
+
+
 def quantise(
     layers: list[Layer],
     inputs: Tensor,
@@ -48,6 +59,7 @@ def quantise(
     target: Int8Target,
     method: CalibrationMethod,
     stay_float: Collection[str] = (),
+    last: list[Stage] | None = None,
 ) -> list[Int8Step]:
     """Return `layers` in int8, except those named in `stay_float`.
 
@@ -55,19 +67,25 @@ def quantise(
     real numbers, which a float layer takes. Each layer is fitted to the outputs of the quantised layers before it:
     its weights are rounded so that its outputs change the least, and its bias is corrected so that they keep their
     mean. Between two float layers, and after the last layer if it is one, numbers stay real.
+
+    `last` are the stages of the last call, which is for the same arguments but for `source` and `stay_float`: they
+    become those of this call. The layers up to the first that changes are not quantised again.
     """
+    last = [] if last is None else last
     real = inputs
     given = inputs if source is None else _small(source.quantise(inputs))
-    steps: list[Int8Step] = []
     for at, layer in enumerate(layers):
+        later = layers[at + 1 :]
+        is_float, stays_real = _stays(layer, later, stay_float)
+        choice = source, is_float, stays_real
+        if at < len(last) and last[at].choice == choice:
+            real, given, source = last[at].real, last[at].given, last[at].source
+            continue
+        del last[at:]
         step: Int8Step = layer
         before = source
         if isinstance(layer, Dense | Conv):
-            later = layers[at + 1 :]
-            following = next((other.name for other in later if isinstance(other, Dense | Conv)), layer.name)
             outputs = linear(layer, real)
-            is_float = layer.name in stay_float
-            stays_real = is_float and following in stay_float
             means = None if is_float else _means(_parts(layer, outputs))
             real = torch.relu_(outputs) if layer.relu else outputs
             source = None if stays_real else _target(layer, later, real, target, method)
@@ -83,10 +101,18 @@ def quantise(
                 step = RealSigmoid(pixels) if before is None else Int8Sigmoid(before, pixels)
                 source = pixels
             real = apply(layer, real)
-        steps.append(step)
         results = (apply_int8(step, part if before is None else part.double()) for part in _parts(layer, given))
         given = torch.cat([part if source is None else _small(part) for part in results])
-    return steps
+        last.append(Stage(choice, step, real, given, source))
+    return [stage.step for stage in last]
+
+
+def _stays(layer: Layer, later: list[Layer], stay_float: Collection[str]) -> tuple[bool, bool]:
+    """Return whether `layer` stays in float, and whether its outputs stay real numbers; `later` are the next."""
+    if not isinstance(layer, Dense | Conv) or layer.name not in stay_float:
+        return False, False
+    following = next((other.name for other in later if isinstance(other, Dense | Conv)), layer.name)
+    return True, following in stay_float
 
 
 def _small(integers: Tensor) -> Tensor:

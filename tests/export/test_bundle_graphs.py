@@ -73,8 +73,8 @@ def test_a_layer_that_does_not_run_in_int8_fails_the_export(model, train_images,
     """Simulate an onnxruntime that turns a promised int8 layer into a float layer."""
     original = int8_network.quantise
 
-    def sabotaged(layers, inputs, source, target, method, stay_float):
-        return original(layers, inputs, source, target, method, {*stay_float, "conv2"})
+    def sabotaged(layers, inputs, source, target, method, stay_float, last):
+        return original(layers, inputs, source, target, method, {*stay_float, "conv2"}, last)
 
     monkeypatch.setattr(int8_network, "quantise", sabotaged)
     with pytest.raises(ExportError, match="should run in int8 but do not: conv2"):
