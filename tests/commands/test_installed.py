@@ -135,7 +135,7 @@ def test_ctrl_c_during_training_prints_how_to_continue(tmp_path):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
     )
-    assert started.stdout.readline().startswith("training on 60000 images from ")
+    assert started.stdout.readline().startswith("training on 60000 images of fashion-mnist, ")
     started.send_signal(signal.SIGINT)
     try:
         _, err = started.communicate(timeout=60)

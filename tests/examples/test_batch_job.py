@@ -52,7 +52,8 @@ def test_bad_images_are_reported_and_a_second_run_converts_the_others(folder, tm
     reported = dict(line.split(": ", 1) for line in done.stderr.splitlines())
     assert set(reported) == {str(folder / name) for name in ("cut.png", "wide.jpg", "lab.tif", "pipe.png")}
     assert (
-        reported[str(folder / "wide.jpg")] == "the image is 30x28 and must be 28x28; --fit resize will resize it"
+        reported[str(folder / "wide.jpg")]
+        == "the image is 30x28 and must be 28x28; --fit resize will resize it, crop and pad keep its proportions"
     )
     expected = {
         out / ("even", "odd")[number % 2] / f"{number}.png.fmae": CODEC.compress(images[number], 3)

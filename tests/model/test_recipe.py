@@ -64,7 +64,7 @@ def test_invalid_values_are_refused(wrong):
 
 def test_a_run_has_epochs_or_minutes():
     assert Recipe(epochs=None, minutes=0.5).minutes == 0.5
-    with pytest.raises(ValueError, match="minutes is given beside 10 epochs"):
+    with pytest.raises(ValueError, match="minutes is given with 10 epochs"):
         Recipe(minutes=5)
     with pytest.raises(ValueError, match="epochs is None"):
         Recipe(epochs=None)
