@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,7 +59,7 @@ def export(
     checkpoint = load_checkpoint(run)
     with progress_bar("reading images") as on_progress:
         images = find_image_data(asdict(checkpoint.recipe), data or (), on_progress=on_progress)
-    with progress_bar("parity") as on_progress:
+    with progress_bar("choosing int8 layers") as on_progress:
         manifest, parity = export_bundle(
             run,
             checkpoint,
@@ -69,7 +70,8 @@ def export(
             ExportOptions(not no_rewrite, int8_target, calibration, calibration_images),
             allow_parity_loss=allow_parity_loss,
             force=force,
-            on_progress=on_progress,
+            on_progress=partial(on_progress, description="parity"),
+            on_layers=on_progress,
         )
     sizes = {file_name: entry.size for file_name, entry in manifest.files.items()}
     if json:

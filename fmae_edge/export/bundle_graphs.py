@@ -1,7 +1,7 @@
 """Build the four graphs of a bundle from a trained model."""
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,18 @@ class Built:
     record: dict[str, Any]
 
 
-def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor, options: ExportOptions) -> Built:
+def build_graphs(
+    model: Autoencoder,
+    train_images: Tensor,
+    latent_steps: Tensor,
+    options: ExportOptions,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Built:
     """Return the graphs of `model`, quantised by uint8 `train_images` (N, height, width[, 3]).
 
     `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
     calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
+    `on_progress` gets (layers tried in int8, total layers).
 
     Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
     """
@@ -86,7 +93,9 @@ def build_graphs(model: Autoencoder, train_images: Tensor, latent_steps: Tensor,
             network, calibration, latent_steps, int8_target(options.int8_target), options.calibration
         )
         measure = int8.measure_on(held_out)
-        chosen = choose_layers(int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr)
+        chosen = choose_layers(
+            int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr, on_progress
+        )
         graphs = int8.graphs(chosen.stay_float)
     if options.rewrite:
         graphs |= _float_graphs(network)

@@ -54,12 +54,14 @@ def export_bundle(
     allow_parity_loss: bool = False,
     force: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_layers: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Manifest, Parity]:
     """Write the bundle of `checkpoint`, which was loaded from folder `run`, to folder `target`.
 
     uint8 `train_images` (N, height, width[, 3]) calibrate the quantisers and the prior: the first 60,000 of them.
     Those of `test_images` that parity compares are measured.
-    `on_progress` gets (comparisons done, total comparisons) of the parity measurement.
+    `on_layers` gets (layers tried in int8, total layers), then `on_progress` gets (comparisons done, total
+    comparisons) of the parity measurement.
 
     Writes nothing and raises ExportError if the model is for images of another size, ParityError if a parity
     gate fails and `allow_parity_loss` is not set, BundleError if the runtime would refuse the bundle, OutputError
@@ -71,7 +73,7 @@ def export_bundle(
     with _new_folder(target, force) as folder:
         latents = encode_all(model, train_images).numpy()
         steps = latent_steps(latents)
-        built = build_graphs(model, train_images, torch.tensor(steps), options)
+        built = build_graphs(model, train_images, torch.tensor(steps), options, on_layers)
         prior, qualities = build_prior(checkpoint.prior, latents)
         parity = measure_parity(model, built.graphs, test_images, on_progress)
         if parity.failures() and not allow_parity_loss:

@@ -144,18 +144,20 @@ def choose_layers(
     faster_in_float: frozenset[str],
     reference: float,
     psnr_with: Callable[[frozenset[str]], float],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Precisions:
     """Choose the layers that stay in float.
 
     Layers of `names` that are not `faster_in_float` run in int8, unless all together lose more than MAX_LOSS_DB:
     then those that lose most stay in float too, one after the other. `reference` is the pooled PSNR in dB in
-    float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32.
+    float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32. `on_progress` gets (layers
+    tried, total layers).
     """
     psnr = cache(psnr_with)
-    losses = {
-        name: psnr(faster_in_float | {name}) - psnr(faster_in_float - {name})
-        for name in reversed(names)  # the layers before the one that changes are not quantised again
-    }
+    losses = {}
+    for tried, name in enumerate(reversed(names), 1):  # the layers before the one that changes stay as they are
+        losses[name] = psnr(faster_in_float | {name}) - psnr(faster_in_float - {name})
+        on_progress(tried, len(names))
     stay_float = faster_in_float
     for name in sorted(set(names) - faster_in_float, key=lambda name: -losses[name]):
         if reference - psnr(stay_float) <= MAX_LOSS_DB:

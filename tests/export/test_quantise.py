@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fmae_edge.export import quantise as quantising
 from fmae_edge.export.int8_layers import Int8Layer, Quantiser, run_int8
 from fmae_edge.export.int8_network import FASTER, MAX_LOSS_DB, TOO_LOSSY, choose_layers
 from fmae_edge.export.int8_target import TARGETS, int8_target
@@ -185,3 +186,42 @@ def test_numbers_stay_real_between_float_layers_and_after_the_last_one():
     np.testing.assert_array_equal(run_int8(steps, x), torch.round(run(layers, x) * 255))
     steps = quantise(layers[:2], x, LEVELS, target, "min-max", {"a"})
     assert steps[0].target == steps[1].source  # an int8 layer takes integers
+
+
+def test_only_layers_from_the_first_that_changes_are_quantised_again(monkeypatch):
+    random = generator()
+    layers = [
+        Dense(f"dense{at}", torch.randn(8, 8, generator=random), torch.randn(8, generator=random), relu=True)
+        for at in range(5)
+    ]
+    inputs, target, rounded = torch.rand(50, 8, generator=random), int8_target("avx2"), []
+    original = quantising.round_weights
+
+    def counting(weights, *rest):
+        rounded.append(weights)
+        return original(weights, *rest)
+
+    monkeypatch.setattr(quantising, "round_weights", counting)
+    last = []
+    for source, stay_float, most in (
+        (LEVELS, {"dense0"}, 4),
+        (LEVELS, {"dense0", "dense4"}, 0),
+        (LEVELS, {"dense0", "dense3"}, 1),
+        (LEVELS, {"dense0", "dense1"}, 3),
+        (LEVELS, set(), 5),
+        (LEVELS, {"dense4"}, 0),
+        (None, {"dense0"}, 4),  # other inputs
+        (None, {"dense0"}, 0),
+    ):
+        rounded.clear()
+        steps = quantise(layers, inputs, source, target, "min-max", stay_float, last)
+        assert len(rounded) == most
+        afresh = quantise(layers, inputs, source, target, "min-max", stay_float)
+        given = inputs if source is None else source.quantise(inputs)
+        assert torch.equal(run_int8(steps, given), run_int8(afresh, given))
+
+
+def test_the_choice_of_layers_tells_how_far_it_is():
+    told = []
+    choose_layers(["a", "b"], frozenset(), 20.0, lambda stay_float: 20.0, lambda *done: told.append(done))
+    assert told == [(1, 2), (2, 2)]
