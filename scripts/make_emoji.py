@@ -3,9 +3,10 @@
     npm pack emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0 emoji-datasource-facebook@16.0.0
     python scripts/make_emoji.py emoji emoji-datasource-*.tgz
 
-Each package has a picture of 64x64 pixels per emoji and skin tone, with transparent background. All pictures of an
-emoji, by all vendors and with all skin tones, are in `train` or all in `holdout`: a tenth of the emoji, chosen by
-a hash of their code points. So a codec is measured on emoji that it has never seen, in styles that it knows.
+Each package has a picture of 64x64 pixels per emoji and skin tone, with a transparent background. All pictures
+of an emoji, by all vendors and with all skin tones, are in `train` or all in `holdout`: a tenth of the emoji,
+chosen by a hash of their code points. So a codec is measured on emoji that it has never seen, in styles that it
+knows.
 """
 
 import argparse

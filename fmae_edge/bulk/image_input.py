@@ -68,6 +68,7 @@ def read_image(source: Source, codec: Codec, fit: Fit | None = None) -> tuple[ND
     if content.startswith(MAGIC) or is_fmae(content):
         raise InputError(f"{source}: is a compressed file, not an image; use fmae-edge decompress")
     try:
-        return load_image(content, str(source), size, channels_of(codec), fit)
+        image, notes = load_image(content, str(source), size, channels_of(codec), fit)
+        return image, [*notes]
     except SizeError as error:  # its message does not name the option
         raise InputError(f"{error}; --fit resize will resize it, crop and pad keep its proportions") from None

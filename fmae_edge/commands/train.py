@@ -144,7 +144,7 @@ def train(
         float | None,
         typer.Option(
             metavar="M",
-            help="Train for this time instead; fitting the prior takes longer. Such runs do not repeat exactly.",
+            help="Train for this time instead; fitting the prior comes after it. Such runs do not repeat exactly.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import zipfile
 from collections import Counter
@@ -17,26 +16,13 @@ from PIL import Image
 
 from fmae_edge.data.errors import DataError
 from fmae_edge.data.image_cache import images_per, require_space
-from fmae_edge.data.image_conversion import Channels, to_pixels
+from fmae_edge.data.image_conversion import Channels, Note, to_pixels
 from fmae_edge.data.image_file import SizeError, image_size, load_image, max_image_bytes
 from fmae_edge.data.image_settings import ImageFormat
 from fmae_edge.data.image_sources import FoundFile, FoundFiles, StoredArray, stored_arrays
 from fmae_edge.runtime.errors import FmaeError, InputError
 
 _IMAGES, _BYTES = 256, 1 << 22  # of a chunk; Ctrl-C waits for the current ones
-_OTHER_SIZE = re.compile(r"from (\d+)x(\d+) to ")
-# What a note of `load_image` starts with or ends with, and what such images are counted as
-_KINDS = (
-    ("resized from", "resized"),
-    ("scaled and cropped", "cropped"),
-    ("scaled and padded", "padded"),
-    ("transparent parts", "composited"),
-    ("only the first frame", "animated"),
-    ("EXIF orientation", "rotated"),
-    ("16-bit", "reduced_to_8_bits"),
-    ("converted to grayscale", "converted_to_gray"),
-    ("converted to RGB", "converted_to_rgb"),
-)
 
 
 @dataclass(frozen=True)
@@ -168,7 +154,8 @@ def read_chunk(target: str | None, image_format: ImageFormat, numbered: tuple[in
             if image.ndim > len(image_format.shape):
                 read.with_colors += 1
                 continue
-            _count(notes, read)
+            read.kinds.update(note.kind for note in notes)
+            read.other_sizes.update(note.size_before for note in notes if note.size_before)
             pixels = image.tobytes()
             # 0 marks an image that is not stored
             read.hashes[-1] = int.from_bytes(hashlib.sha256(pixels).digest()[:8], "big") or 1
@@ -179,17 +166,9 @@ def read_chunk(target: str | None, image_format: ImageFormat, numbered: tuple[in
     return read
 
 
-def _count(notes: Sequence[str], read: ChunkRead) -> None:
-    for note in notes:
-        kinds = [kind for text, kind in _KINDS if note.startswith(text) or note.endswith(text)]
-        read.kinds.update(kinds)
-        if size := _OTHER_SIZE.search(note):
-            read.other_sizes[int(size[2]), int(size[1])] += 1
-
-
 def _loaders(
     chunk: ImageChunk, image_format: ImageFormat, channels: Channels | None
-) -> Iterator[Callable[[], tuple[NDArray[np.uint8], list[str]]]]:
+) -> Iterator[Callable[[], tuple[NDArray[np.uint8], list[Note]]]]:
     """Yield a function for each image of a chunk that returns it with notes on conversions."""
     if chunk.rows is None:
         for path in chunk.paths:
@@ -203,7 +182,7 @@ def _loaders(
 
 def _load_file(
     path: str, image_format: ImageFormat, channels: Channels | None
-) -> tuple[NDArray[np.uint8], list[str]]:
+) -> tuple[NDArray[np.uint8], list[Note]]:
     content = read_image_file(path)
     return load_image(content, path, image_format.size, channels, image_format.fit)
 
@@ -222,7 +201,7 @@ def read_image_file(path: str) -> bytes:
 
 def _convert(
     array: NDArray[np.uint8], where: str, image_format: ImageFormat, channels: Channels | None
-) -> tuple[NDArray[np.uint8], list[str]]:
+) -> tuple[NDArray[np.uint8], list[Note]]:
     """Return an image (height, width[, 3]) of an array in the format, as `load_image` does with a file."""
     if array.shape == image_format.shape and channels is not None:
         return array, []
@@ -230,7 +209,7 @@ def _convert(
         height, width = array.shape[:2]
         problem = f"{where}: is {width}x{height} and must be {image_format.size[1]}x{image_format.size[0]}"
         raise SizeError(problem, (height, width))
-    notes: list[str] = []
+    notes: list[Note] = []
     image = Image.fromarray(np.ascontiguousarray(array))
     return to_pixels(image, where, image_format.size, channels, image_format.fit, notes), notes
 

@@ -16,13 +16,29 @@ Fit = Literal["resize", "crop", "pad"]
 Channels = Literal[1, 3]  # of the result: gray or RGB
 
 
+class Note(str):
+    """A conversion of an image in words, with the `kind` that a record of many images counts it as.
+
+    `size_before` is (height, width) if the size was changed.
+    """
+
+    kind: str
+    size_before: tuple[int, int] | None
+
+    def __new__(cls, text: str, kind: str = "", size_before: tuple[int, int] | None = None) -> "Note":
+        """Make a note; a copy by pickle starts with its text alone."""
+        note = super().__new__(cls, text)
+        note.kind, note.size_before = kind, size_before
+        return note
+
+
 def to_pixels(
     image: Image.Image,
     where: str,
     size: tuple[int, int],
     channels: Channels | None,
     fit: Fit | None,
-    notes: list[str],
+    notes: list[Note],
 ) -> NDArray[np.uint8]:
     """Return `image` as uint8 (height, width) gray levels for 1 of `channels`, (height, width, 3) RGB for 3.
 
@@ -35,12 +51,17 @@ def to_pixels(
     height, width = size
     if image.size != (width, height) and fit is not None:
         change = f"from {image.width}x{image.height} to {width}x{height}"
-        notes.append(f"{_CHANGES[fit]} {change}")
+        words, kind = _CHANGES[fit]
+        notes.append(Note(f"{words} {change}", kind, (image.height, image.width)))
         image = _fitted(image, (width, height), fit)
     return np.asarray(image, np.uint8)
 
 
-_CHANGES = {"resize": "resized", "crop": "scaled and cropped", "pad": "scaled and padded with black"}
+_CHANGES = {
+    "resize": ("resized", "resized"),
+    "crop": ("scaled and cropped", "cropped"),
+    "pad": ("scaled and padded with black", "padded"),
+}
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
@@ -73,26 +94,26 @@ def has_colors(image: Image.Image, where: str) -> bool:
     return bool((pixels[..., :1] != pixels[..., 1:]).any())
 
 
-def to_gray(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
+def to_gray(image: Image.Image, where: str, notes: list[Note]) -> Image.Image:
     """Convert `image` to mode L: ITU-R 601 luma, with black where it is transparent, as in Fashion-MNIST."""
     image = _to_8_bits(image, where, notes)
     if image.mode == "L" and not image.has_transparency_data:
         return image
-    notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale")
+    notes.append(Note(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to grayscale", "converted_to_gray"))
     return _on_black(image, notes).convert("L")
 
 
-def to_rgb(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
+def to_rgb(image: Image.Image, where: str, notes: list[Note]) -> Image.Image:
     """Convert `image` to mode RGB, with black where it is transparent, as `_to_gray` does."""
     image = _to_8_bits(image, where, notes)
     if image.mode == "L" and not image.has_transparency_data:
-        notes.append("grayscale converted to RGB")
+        notes.append(Note("grayscale converted to RGB", "converted_to_rgb"))
     elif image.mode != "RGB":
-        notes.append(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to RGB")
+        notes.append(Note(f"{_MODE_NAMES.get(image.mode, image.mode)} converted to RGB", "converted_to_rgb"))
     return _on_black(image, notes).convert("RGB")
 
 
-def _to_8_bits(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
+def _to_8_bits(image: Image.Image, where: str, notes: list[Note]) -> Image.Image:
     """Convert 16-bit gray to mode L, and leave other images as they are.
 
     Raises InputError for images of 32 bits per channel and for LAB.
@@ -101,10 +122,10 @@ def _to_8_bits(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
         image = Image.fromarray(np.asarray(image).astype(np.uint16))
     if image.mode in ("I;16", "I;16L", "I;16B"):
         levels = np.asarray(image).astype(np.uint32)
-        notes.append("16-bit gray converted to 8-bit")
+        notes.append(Note("16-bit gray converted to 8-bit", "reduced_to_8_bits"))
         if isinstance(image.info.get("transparency"), int):
             levels[levels == image.info["transparency"]] = 0
-            notes.append("transparent parts made black")
+            notes.append(Note("transparent parts made black", "composited"))
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 / 255 = 257
     if image.mode in ("I", "F"):
         raise InputError(f"{where}: the image has 32 bits per pixel; save it with 8")
@@ -113,11 +134,11 @@ def _to_8_bits(image: Image.Image, where: str, notes: list[str]) -> Image.Image:
     return image
 
 
-def _on_black(image: Image.Image, notes: list[str]) -> Image.Image:
+def _on_black(image: Image.Image, notes: list[Note]) -> Image.Image:
     """Return `image` on a black background where it is transparent."""
     if not image.has_transparency_data:
         return image
-    notes.append("transparent parts made black")
+    notes.append(Note("transparent parts made black", "composited"))
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from fmae_edge.data import image_checks, tiff_check
-from fmae_edge.data.image_conversion import Channels, Fit, to_pixels
+from fmae_edge.data.image_conversion import Channels, Fit, Note, to_pixels
 from fmae_edge.data.image_limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
 
@@ -59,7 +59,7 @@ def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
 
 def load_image(
     content: bytes, where: str, size: tuple[int, int], channels: Channels | None = 1, fit: Fit | None = None
-) -> tuple[NDArray[np.uint8], list[str]]:
+) -> tuple[NDArray[np.uint8], list[Note]]:
     """Decode an image file to uint8, and return it with notes on conversions.
 
     With 1 of `channels`, the result is (height, width) gray levels; with 3, it is (height, width, 3) RGB; with
@@ -82,17 +82,17 @@ def load_image(
         image.load()
         if image.format == "PNG":
             orientation = _orientation(image, where)  # EXIF may come after the pixels
-        notes: list[str] = []
+        notes: list[Note] = []
         if getattr(image, "is_animated", False):
-            notes.append("only the first frame is used")
+            notes.append(Note("only the first frame is used", "animated"))
         if orientation != 1:
-            notes.append("EXIF orientation applied")
+            notes.append(Note("EXIF orientation applied", "rotated"))
             if image.format != "TIFF":  # which Pillow has already turned
                 image = image.transpose(_TURNS[orientation])
             _check_size(image.size, where, size, fit)
         deep = image.format == "PNG" and content[image_checks.PNG_DEPTH_AT] == _DEEP
         if deep and channels != 1 and image.mode.startswith("RGB"):
-            notes.append("16-bit channels converted to 8-bit")
+            notes.append(Note("16-bit channels converted to 8-bit", "reduced_to_8_bits"))
         return to_pixels(image, where, size, channels, fit, notes), notes
     except (InputError, MemoryError):
         raise

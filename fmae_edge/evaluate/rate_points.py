@@ -25,6 +25,7 @@ from fmae_edge.evaluate.records import chosen, count, number, text
 from fmae_edge.measure.quality import Quality, mse_per_image, quality_of, ssim_per_image
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.cpus import available_cpus
+from fmae_edge.runtime.format.fmae_file import SINGLE_HEADER_BYTES
 
 Pixels = NDArray[np.uint8]
 Packing = Literal["single", "amortised"]
@@ -35,7 +36,6 @@ ATLAS_SIDE = 10
 IMAGES_IN_ATLAS = ATLAS_SIDE**2
 
 # PCA is charged the overhead of a .fmae file: a header per file if single, otherwise a length per image
-_HEADER_BYTES = 7
 _LENGTH_BYTES = 1
 _MOST_WITH_EFFORT = 2000  # images, one per file
 _IMAGES_TIMED = 100
@@ -196,7 +196,7 @@ def measure_pca(codec: PcaCodec, images: Pixels) -> list[RatePoint]:
         single.add(chunk, decoded)
     amortised.file_bytes, amortised.mse, amortised.ssim = single.file_bytes, single.mse, single.ssim
     setting = f"step {codec.step:g}"
-    points = [single.point("PCA", setting, "single", images, 1, _HEADER_BYTES * len(images))]
+    points = [single.point("PCA", setting, "single", images, 1, SINGLE_HEADER_BYTES * len(images))]
     if len(images) >= IMAGES_IN_ATLAS:
         points.append(amortised.point("PCA", setting, "amortised", images, 1, _LENGTH_BYTES * len(images)))
     return points

@@ -18,11 +18,11 @@ from fmae_edge.model.autoencoder import Autoencoder, to_images, to_pixels
 from fmae_edge.model.fast_pass import fast_decode, fast_encode, images_at_once
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, Recipe
+from fmae_edge.runtime.format.fmae_file import SINGLE_HEADER_BYTES
 from fmae_edge.train.objective import quantise, rate_distortion
 
 RECONSTRUCTIONS = 10  # that are returned, for pictures
 MOST_HELD_OUT = 2000
-HEADER_BYTES = 7  # of a .fmae file of one image, besides its payload
 _QUALITIES = (1, (len(QUALITY_STEPS) + 1) // 2, len(QUALITY_STEPS))
 
 
@@ -157,7 +157,7 @@ def _measure_quality(
         for originals, decoded in _reconstruct(model, images, device, rounded)
     )
     reached = _pooled_psnr(in_levels)
-    return QualityPoint(quality, bits / len(images) / 8 + HEADER_BYTES, reached)
+    return QualityPoint(quality, bits / len(images) / 8 + SINGLE_HEADER_BYTES, reached)
 
 
 @torch.inference_mode()

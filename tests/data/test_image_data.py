@@ -208,6 +208,19 @@ def test_conversions_are_counted_and_said(tmp_path):
     assert "several frames, of which the first is used" in text
 
 
+def test_images_turned_by_their_exif_are_counted_and_said(tmp_path):
+    images = pictures(300)
+    folder = write_folder(tmp_path / "photos", images)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    turned = pictures(1, seed=5)[0]
+    Image.fromarray(turned[::-1, ::-1]).save(folder / "turned.png", exif=exif)
+    found = load(folder)
+    assert found.record["found"]["rotated"] == 1
+    assert turned.tobytes() in all_images(found)
+    assert "1 images were turned upright as their EXIF says" in found.notes
+
+
 def test_a_few_unreadable_files_are_named_counted_and_left_out(tmp_path):
     folder = write_folder(tmp_path / "photos", pictures(300))
     (folder / "broken.png").write_bytes(b"no image")

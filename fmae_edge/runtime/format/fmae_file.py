@@ -32,6 +32,7 @@ _MAGIC = 0xFAE
 _START_BYTES = 3  # magic, version, and one byte of quality and kind
 _ID_BYTES, _MANY_ID_BYTES = 2, 4
 _CHECK_BYTES, _PAYLOAD_CHECK_BYTES = 2, 4
+SINGLE_HEADER_BYTES = _START_BYTES + _ID_BYTES + _CHECK_BYTES  # of a file of one image: all but its payload
 _QUALITY_BITS = 4
 _MANY, _NAMED, _RESERVED = 0x80, 0x10, 0x60
 _LENGTH_MODULUS = 8  # a single image's header has its payload's length modulo 8: most truncations show
