@@ -76,7 +76,7 @@ def build_graphs(
 
     `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
     calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
-    `on_progress` gets (layers tried in int8, total layers). Only a rewritten decoder gets the graph of its gradient.
+    `on_progress` gets (layers tried in int8, total layers). Only rewritten decoders get a graph of the gradient.
 
     Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
     """

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.bundle.gradient_check import check_gradient, with_weights
+from fmae_edge.runtime.bundle.gradient_check import check_gradient, most_of_gradient, with_weights
 from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.manifest import (
     DECODER_NAME,
@@ -96,7 +96,7 @@ class Bundle:
         manifest, where = self.manifest, f"{self.where}: {GRADIENT_NAME}"
         graph = with_weights(self.file(GRADIENT_NAME), self.file(DECODER_NAME), where)
         image = (manifest.image_channels, manifest.image_height, manifest.image_width)
-        most = most_needs(math.prod(image), manifest.latent_size)
+        most = most_of_gradient(most_needs(math.prod(image), manifest.latent_size))
         check_gradient(graph, where, (manifest.latent_size,), image, most)
         return graph
 

@@ -4,8 +4,8 @@ The file of the gradient has no weights: they are inputs, with the names of the 
 become constants here, so that onnxruntime can arrange them for speed.
 
 The graph is not a chain, because the way back needs results of the way forward. Every operator takes earlier
-results and constants, so the shapes of all results follow, as in `graph_check`. The limits are those of the other
-graphs. A result may be kept until the end, so the limit on the numbers in all results bounds the memory.
+results and constants, so the shapes of all results follow, as in `graph_check`. A result may be kept until the end,
+so the limit on the numbers in all results bounds the memory.
 """
 
 import math
@@ -28,23 +28,32 @@ _GRAPH, _CONSTANT, _INPUT = 7, 5, 11  # fields of ModelProto and GraphProto
 _INPUT_NAME, _CONSTANT_NAME = 1, 8  # fields of ValueInfoProto and TensorProto
 
 
+def most_of_gradient(most: Needs) -> Needs:
+    """Return the limits of a gradient's graph, given those of a decoder.
+
+    The way back has as many multiply-adds as the way forward, a second arrangement of each kernel, and at most four
+    results where the way forward has three. So the gradient of every decoder of `export` is within these limits.
+    """
+    return most._replace(
+        values=3 * most.values, multiply_adds=2 * most.multiply_adds, weights=2 * most.weights
+    )
+
+
 def with_weights(gradient: bytes, decoder: bytes, where: str) -> bytes:
     """Return the serialised graph `gradient` with the constants of the graph `decoder` in place of inputs.
 
-    Raises BundleError if `gradient` is malformed; `decoder` is checked.
+    `decoder` is checked already. Raises BundleError if `gradient` is malformed or too large.
     """
+    parse_graph(gradient, where)
     constants = {
         _name(tensor, _CONSTANT_NAME): tensor
         for _, graph in _members(memoryview(decoder), _GRAPH)
         for _, tensor in _members(graph, _CONSTANT)
     }
-    try:
-        parts = []
-        for number, value in _members(memoryview(gradient)):
-            parts.append(_field(number, _bound(value, constants) if number == _GRAPH else value))
-        return b"".join(parts)
-    except (IndexError, ValueError):
-        raise BundleError(f"{where} is not an ONNX graph") from None
+    return b"".join(
+        _field(number, _bound(value, constants) if number == _GRAPH else value)
+        for number, value in _members(memoryview(gradient))
+    )
 
 
 def _bound(graph: Field, constants: dict[bytes, Field]) -> bytes:
@@ -60,13 +69,8 @@ def _bound(graph: Field, constants: dict[bytes, Field]) -> bytes:
 
 def _members(message: Field, wanted: int | None = None) -> Iterator[tuple[int, Field]]:
     """Yield the number and the value of each field of a message, or of those numbered `wanted`."""
-    if not isinstance(message, memoryview):
-        raise ValueError(message)
-    for number, wire_type, value in fields(message):
-        if wire_type not in (VARINT, BYTES):
-            raise ValueError(wire_type)
-        if wanted in (None, number):
-            yield number, value
+    if isinstance(message, memoryview):
+        yield from ((number, value) for number, _, value in fields(message) if wanted in (None, number))
 
 
 def _name(message: Field, field: int) -> bytes:
