@@ -4,8 +4,8 @@ The file of the gradient has no weights: they are inputs, with the names of the 
 become constants here, so that onnxruntime can arrange them for speed.
 
 The graph is not a chain, because the way back needs results of the way forward. Every operator takes earlier
-results and constants, so the shapes of all results follow, as in `graph_check`. A result may be kept until the end,
-so the limit on the numbers in all results bounds the memory.
+results and constants, so the shapes of all results follow, as in `graph_check`. A result may be kept until the
+end, so the limit on the numbers in all results bounds the memory.
 """
 
 import math
@@ -31,12 +31,10 @@ _INPUT_NAME, _CONSTANT_NAME = 1, 8  # fields of ValueInfoProto and TensorProto
 def most_of_gradient(most: Needs) -> Needs:
     """Return the limits of a gradient's graph, given those of a decoder.
 
-    The way back has as many multiply-adds as the way forward, a second arrangement of each kernel, and at most four
-    results where the way forward has three. So the gradient of every decoder of `export` is within these limits.
+    The way back has as many multiply-adds as the way forward, and its own arrangement of each kernel. It has at
+    most four results where the way forward has two. So the gradient of a decoder is within these limits.
     """
-    return most._replace(
-        values=3 * most.values, multiply_adds=2 * most.multiply_adds, weights=2 * most.weights
-    )
+    return most._replace(values=3 * most.values, multiply_adds=2 * most.multiply_adds, weights=2 * most.weights)
 
 
 def with_weights(gradient: bytes, decoder: bytes, where: str) -> bytes:
