@@ -16,10 +16,12 @@ from fmae_edge.export import bundle_writer
 from fmae_edge.export.bundle_figures import measure_bit_costs, measure_rate
 from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
+from fmae_edge.export.gradient_graph import gradient_graph
 from fmae_edge.model.checkpoint import MODEL, RECIPE, load_checkpoint
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.manifest import GRADIENT_NAME
 from fmae_edge.runtime.errors import BundleError, OutputError
-from fmae_edge.runtime.self_test import GOLDEN_NAME
+from fmae_edge.runtime.self_test import GOLDEN_NAME, self_test
 from tests.conftest import CHECKPOINT
 
 
@@ -137,6 +139,29 @@ def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypat
     record = json.loads((tmp_path / "made" / "manifest.json").read_text())["record"]["parity"]
     assert record["loss_allowed"]
     assert record["failures"]
+
+
+def test_it_has_the_graph_of_the_gradient_and_its_parity(export, tmp_path):
+    manifest, parity = export(allow_parity_loss=True)
+    assert GRADIENT_NAME in read_bundle(tmp_path / "made").files
+    recorded = manifest.record["parity"]["gradient"]
+    assert recorded == parity.gradient.to_record()
+    assert recorded["images"] == 16
+    assert 0 < recorded["difference"] < 1e-5
+    assert "gradient" in [check.name for check in self_test(tmp_path / "made") if check.passed]
+
+
+def test_a_wrong_gradient_is_not_written(export, tmp_path, monkeypatch):
+    def off_by_a_thousandth(decoder):
+        model = gradient_graph(decoder)
+        (level,) = (tensor for tensor in model.graph.initializer if tensor.name == "gradient.level")
+        level.raw_data = np.float32(1.001 / 255).tobytes()
+        return model
+
+    monkeypatch.setattr("fmae_edge.export.bundle_graphs.gradient_graph", off_by_a_thousandth)
+    with pytest.raises(ParityError, match=r"gradient: difference, share of norm, is 0\.0\d+, the gate is 0\.0001"):
+        export()
+    assert not (tmp_path / "made").exists()
 
 
 def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
