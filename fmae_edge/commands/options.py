@@ -76,9 +76,19 @@ Output = Annotated[
     ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Include the files in folders.")]
-_BUNDLE = "Folder of a bundle, or the name of a built-in one: default or detail. [default: default]"
-BundleOption = Annotated[Path | None, typer.Option(metavar="BUNDLE", help=_BUNDLE, parser=as_bundle)]
-BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUNDLE, parser=as_bundle)]
+_BUNDLE = "Folder of a bundle, or the name of a built-in one: default or detail."
+_BUILT_IN = f"{_BUNDLE} [default: default]"
+BundleOption = Annotated[Path | None, typer.Option(metavar="BUNDLE", help=_BUILT_IN, parser=as_bundle)]
+BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUILT_IN, parser=as_bundle)]
+Bundles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--bundle",
+        metavar="BUNDLE",
+        help=f"{_BUNDLE} May be repeated: each bundle gets rows of its own. [default: default]",
+        parser=as_bundle,
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
 Fit = Annotated[
