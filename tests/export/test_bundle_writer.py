@@ -127,6 +127,18 @@ def test_every_file_is_written_once_and_none_is_read_again(export, tmp_path, mon
     assert sorted(written) == sorted(path.name for path in (tmp_path / "made").iterdir())
 
 
+def test_an_export_that_is_killed_while_it_measures_leaves_nothing(export, tmp_path, monkeypatch):
+    found = []
+
+    def measured(*arguments):
+        found.append(os.listdir(tmp_path))
+        return measure_rate(*arguments)
+
+    monkeypatch.setattr("fmae_edge.export.bundle_writer.measure_rate", measured)
+    export()
+    assert found == [[]]
+
+
 def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypatch):
     # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
