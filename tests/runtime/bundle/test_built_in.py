@@ -53,7 +53,7 @@ def test_detail_keeps_more_of_an_image_and_takes_more_bytes(images):
         return len(content), np.square(codec.decompress(content) - images.astype(np.float64)).mean()
 
     (fewer, worse), (more, better) = measured(Codec()), measured(Codec("detail"))
-    assert fewer < more < 4 * fewer
+    assert fewer < more < 6 * fewer
     assert better < worse / 1.6  # 2 dB
 
 
