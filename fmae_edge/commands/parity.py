@@ -81,8 +81,15 @@ def parity_table(parity: "Parity") -> str:
     return (
         f"{format_table(list(rows[0]), [list(row.values()) for row in merged])}\n"
         f"{_images(parity)}; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
-        "shares of their range, pixels lie in [0, 1]."
+        f"shares of their range, pixels lie in [0, 1].{_gradient(parity)}"
     )
+
+
+def _gradient(parity: "Parity") -> str:
+    if parity.gradient is None:
+        return ""
+    images, difference = parity.gradient.images, parity.gradient.difference
+    return f"\nGradient of {images} images: differs by {difference:.1e} of its norm."
 
 
 def _images(parity: "Parity") -> str:

@@ -1,4 +1,4 @@
-"""Build the four graphs of a bundle from a trained model."""
+"""Build the graphs of a bundle from a trained model."""
 
 import tempfile
 from collections.abc import Callable, Collection
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.float_graph import float_graph
+from fmae_edge.export.gradient_graph import gradient_graph
 from fmae_edge.export.int8_network import DEFAULT_MAX_LOSS_DB, Int8Network, choose_layers
 from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
 from fmae_edge.export.network import PARTS, Network, names_in, network_of
@@ -20,6 +21,7 @@ from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_grap
 from fmae_edge.export.quantise import DEFAULT_METHOD, CalibrationMethod
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 _HELD_OUT_IMAGES = 1000
@@ -78,7 +80,7 @@ def build_graphs(
 
     `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
     calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
-    `on_progress` gets (layers tried in int8, total layers).
+    `on_progress` gets (layers tried in int8, total layers). Only rewritten decoders get a graph of the gradient.
 
     Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
     """
@@ -111,7 +113,7 @@ def build_graphs(
     else:
         graphs |= {
             "encoder.fp32.onnx": plain_encoder_graph(model),
-            "decoder.fp32.onnx": plain_decoder_graph(model),
+            DECODER_NAME: plain_decoder_graph(model),  # a reference has no use for a gradient
         }
     content = {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
     work = {f"{part}.{name}": count for part in PARTS for name, count in network.multiply_adds(part).items()}
@@ -135,9 +137,11 @@ def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:
     height, width, channels = network.image
     image = ("image", np.float32, (channels, height, width))
     latent = ("latent", np.float32, (network.latent_size,))
+    decoder = float_graph(network.decoder, latent, image)
     return {
         "encoder.fp32.onnx": float_graph(network.encoder, image, latent),
-        "decoder.fp32.onnx": float_graph(network.decoder, latent, image),
+        DECODER_NAME: decoder,
+        GRADIENT_NAME: gradient_graph(decoder),
     }
 
 

@@ -20,7 +20,7 @@ from fmae_edge.runtime.arguments import (
 )
 from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
 from fmae_edge.runtime.bundle.bundle import Bundle, as_expected_id, read_bundle
-from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Manifest
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME, Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
 from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precision
 from fmae_edge.runtime.errors import InputError, shown
@@ -87,8 +87,8 @@ class Codec:
         if not isinstance(bundle, Bundle):
             raise InputError(f"bundle is {shown(bundle)}; expected a Bundle, or use Codec(folder)")
         precision = as_precision(precision)
-        needed = (*GRAPHS[precision], *((PRIOR_NAME,) if bundle.manifest.qualities else ()))
-        kept = replace(bundle, files={name: bundle.file(name) for name in needed})
+        wanted = (*GRAPHS[precision], PRIOR_NAME, *((GRADIENT_NAME, DECODER_NAME) if bundle.has_gradient else ()))
+        kept = replace(bundle, files={name: bundle.file(name) for name in wanted if name in bundle.manifest.files})
         codec = cls.__new__(cls)
         codec._start(kept, precision, threads)
         codec._again = partial(cls.from_bundle, kept, precision=precision, threads=threads)
