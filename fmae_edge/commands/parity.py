@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge.commands.console import format_table, json_line, print_line, progress_bar
-from fmae_edge.commands.options import Json, Run, RunData
+from fmae_edge.commands.options import Json, Run, RunData, as_bundle
 
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def parity(
     run: Run,
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="Bundle folder that fmae-edge export wrote.", readable=False)
+        Path, typer.Argument(metavar="BUNDLE", help="Bundle that fmae-edge export made of RUN.", parser=as_bundle)
     ],
     data: RunData = None,
     json: Json = False,

@@ -101,22 +101,6 @@ class Bundle:
         return graph
 
 
-def as_bundle_folder(bundle: object) -> Path:
-    """Return the absolute path of a bundle's folder, by default of the one in the wheel.
-
-    Raises InputError if `bundle` is not a path, BundleError if it is relative and the current folder is deleted.
-    """
-    if bundle is None:
-        return DEFAULT_BUNDLE
-    path = os.fspath(bundle) if isinstance(bundle, os.PathLike) else bundle
-    if not isinstance(path, str):
-        raise InputError(f"bundle is {shown(bundle)}; expected the path of a folder")
-    try:
-        return Path(path).absolute()
-    except OSError as error:
-        raise BundleError(f"{path}: is relative, but the current folder was deleted ({error.strerror})") from None
-
-
 def as_expected_id(expect_id: object) -> str | None:
     """Return the id of an expected bundle, or None. Raises InputError if it is not a str."""
     if expect_id is None or isinstance(expect_id, str):
