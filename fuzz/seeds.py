@@ -17,7 +17,7 @@ from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME
 from fmae_edge.runtime.format.npy_file import dump_latents
 from fuzz.mutators import repair_manifest
-from fuzz.seed_graphs import bundles, graphs, priors
+from fuzz.seed_graphs import bundles, gradients, graphs, priors
 from fuzz.seed_images import image_files, jpeg_files, tiff_files
 from fuzz.targets import CORPUS, GOLDEN
 
@@ -79,6 +79,7 @@ def main() -> None:
         "prior": priors(),
         "bundle": bundles(),
         "graph": graphs(),
+        "gradient": gradients(),
     }
     for target, files in seeds.items():
         folder = CORPUS / target

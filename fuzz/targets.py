@@ -4,7 +4,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -13,9 +13,16 @@ import numpy as np
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import load_image
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
-from fmae_edge.runtime.engine.graphs import PRECISIONS
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, Bundle
+from fmae_edge.runtime.bundle.manifest import (
+    DECODER_NAME,
+    GRADIENT_NAME,
+    GRAPH_NAMES,
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+)
+from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs
 from fmae_edge.runtime.entropy.prior import Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_coder import decode_symbols
 from fmae_edge.runtime.format.fmae_file import unpack
@@ -41,7 +48,8 @@ PRIOR_LATENTS = 2  # of the priors in the corpus
 GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
 _GOLDEN_FOLDER = Path(__file__).parents[1] / "spec" / "golden" / "format-1"
 GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
-_DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
+_DEFAULT_MANIFEST = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default")
+_DEFAULT_ID = _DEFAULT_MANIFEST.bundle_id
 _GOLDEN_ID: str = GOLDEN["bundle_id"]
 _SIDE_BY_SIDE = 8  # from this many payloads on, numpy decodes them together
 _MOST_IMAGES = 16  # images decoded per input; a stack of empty payloads may have a million
@@ -169,6 +177,19 @@ def read_graph(content: bytes) -> None:
             codec.decode(np.ones((3, GRAPH_LATENTS), np.float32))
 
 
+_GRADIENT_DECODER = CORPUS / "graph" / "decoder-rewritten.onnx"
+
+
+def read_gradient(content: bytes) -> None:
+    """Use a graph as the gradient of an otherwise valid bundle, with the right hashes."""
+    files = {DECODER_NAME: _GRADIENT_DECODER.read_bytes(), GRADIENT_NAME: content}
+    entries = {name: FileEntry.of(file) for name, file in files.items()}
+    manifest = replace(_DEFAULT_MANIFEST, files=_DEFAULT_MANIFEST.files | entries)
+    graphs = Graphs(Bundle(None, manifest, "", files), "fp32", threads=1)
+    images = np.full((3, GRAPH_SIDE, GRAPH_SIDE), 99, np.uint8)
+    graphs.error_gradient(np.ones((3, GRAPH_LATENTS), np.float32), images)
+
+
 def _mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
     from fuzz.graph_mutator import mutate_graph  # imported here, because onnx takes a second to import
 
@@ -184,7 +205,8 @@ TARGETS = {
     "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 80),
     "jpeg": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
     "manifest": Target(read_manifest, repaired(repair_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
-    "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 150),
+    "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 130),
     "bundle": Target(read_bundle_folder, mutate_bundle, 16 * _KB, 2 * _MB, 10),
     "graph": Target(read_graph, _mutate_graph, 16 * _KB, 2 * _MB, 20),
+    "gradient": Target(read_gradient, _mutate_graph, 16 * _KB, 2 * _MB, 20),
 }
