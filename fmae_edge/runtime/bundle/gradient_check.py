@@ -101,11 +101,13 @@ def _varint(number: int) -> bytes:
     return bytes((*sevens, number))
 
 
-def check_gradient(model: bytes, where: str, latent: Shape, image: Shape, most: Needs) -> None:
-    """Raise BundleError unless `model` is the graph of a gradient that a bundle may have, with its weights.
+def check_gradient(model: bytes, where: str, latent: Shape, image: Shape, most: Needs) -> Needs:
+    """Return what the graph of a gradient needs for one image; `where` names it in messages.
 
-    It takes "latent" and 8-bit "image", and gives float32 "pixels" and "gradient", of these shapes for one image.
-    It has only known operators and needs no more than `most`; `where` names it in messages.
+    `model` has its weights. It must take "latent" and 8-bit "image", and give float32 "pixels" and "gradient", of
+    these shapes for one image. It may have only known operators, and need no more than `most`.
+
+    Raises BundleError for other graphs.
     """
     graph = parse_graph(model, where)
     takes = {"latent": Value(FLOAT, latent), "image": Value(UINT8, image)}
@@ -122,6 +124,7 @@ def check_gradient(model: bytes, where: str, latent: Shape, image: Shape, most: 
         if results.get(name) != value:
             raise BundleError(f"{where}: its {name} are {shown(results.get(name), 60)}, expected {value}")
     require_within(needs, most, where)
+    return needs
 
 
 def _text(ports: tuple[Port, ...]) -> str:
