@@ -79,7 +79,7 @@ class Codec:
         """Return a codec of a bundle in memory, as `read_bundle` or `Bundle.of` returns it.
 
         Neither the codec nor a pickle of it needs the bundle's folder. The pickle contains the bundle's files:
-        about a megabyte with int8 graphs. `precision` and `threads` are those of `Codec`.
+        a megabyte or two with int8 graphs. `precision` and `threads` are those of `Codec`.
 
         Raises BundleError if the bundle was read in part and a file is no longer in its folder, InputError if an
         argument is invalid.
