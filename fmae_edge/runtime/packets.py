@@ -26,6 +26,8 @@ from fmae_edge.runtime.images import as_batch
 from fmae_edge.runtime.latent_coder import LatentCoder
 from fmae_edge.runtime.packet_set import Packet, PacketImages, PacketSet
 
+_NEVER = 1 << 62  # a squared error above all others
+
 
 class PacketCodec:
     """Packets of a codec, which is `codec.packets`. The bundle's id is `bundle_id`.
@@ -67,8 +69,9 @@ class PacketCodec:
             return pack_packet(PacketFrame(first, header_quality, end_stream(message, ends_set)), self._bundle_id)
 
         packets: list[bytes] = []
+        too_large: dict[int, ArgumentError] = {}
         first, message = 0, None
-        for number, image in enumerate(self._stream_images(stack, options)):
+        for number, image in enumerate(self._stream_images(stack, options, too_large)):
             ends_set = number == len(stack) - 1
             if message is not None:
                 longer = add_image(message, image)
@@ -79,7 +82,9 @@ class PacketCodec:
             first, message = number, add_image(None, image)
             packets.append(close(first, message, ends_set))
             if len(packets[-1]) > most:
-                raise ImageTooLargeError(number, len(packets[-1]), most)
+                too_large.setdefault(number, _does_not_fit("packet_bytes", most, len(packets[-1])))
+        if too_large:
+            raise ImagesTooLargeError(too_large)
         return packets
 
     def parse(self, content: BytesLike | Packet) -> Packet:
@@ -120,47 +125,59 @@ class PacketCodec:
             images[rows] = self._coder.images_of(symbols, quality)
         return PacketImages(images, received.numbers, received.missing, received.total)
 
-    def _stream_images(self, images: Stack, options: CodingOptions) -> Iterator[StreamImage]:
+    def _stream_images(
+        self, images: Stack, options: CodingOptions, too_large: dict[int, ArgumentError]
+    ) -> Iterator[StreamImage]:
+        """Yield the images to code. `too_large` gets those of which no quality fits into `options.max_bytes`."""
         for part in slices(len(images), self._coder.images_at_once):
             batch = images[part]
             if options.max_bytes is None:
                 latents = self._coder.latents(batch)
                 symbols = self._coder.quantise(latents, batch, options.quality, options.effort)
                 yield from self._coder.stream_images(symbols, options.quality, own_quality=False)
-            else:
-                yield from self._best_that_fit(batch, part.start, options.effort, options.max_bytes)
+                continue
+            chosen, lengths = self._best_that_fit(batch, options.effort, options.max_bytes)
+            for number, length in enumerate(lengths, part.start):
+                if length > options.max_bytes:
+                    too_large[number] = _does_not_fit("max_bytes", options.max_bytes, length)
+            yield from chosen
 
     def _best_that_fit(
-        self, batch: NDArray[Any], start: int, effort: int, max_bytes: int
-    ) -> Iterator[StreamImage]:
-        """Yield each image with the lowest error among the qualities whose payload has at most `max_bytes`."""
+        self, batch: NDArray[Any], effort: int, max_bytes: int
+    ) -> tuple[list[StreamImage], list[int]]:
+        """Return each image in the quality with the lowest error of those whose payload has at most `max_bytes`.
+
+        If none has, it is the quality with the shortest payload. Also returns the length of the payloads.
+        """
         latents = self._coder.latents(batch)
-        best: list[tuple[int, StreamImage] | None] = [None] * len(batch)
-        fewest: list[int] = []
-        for quality in range(1, QUALITIES + 1):
-            symbols = self._coder.quantise(latents, batch, quality, effort)
-            lengths = [len(payload) for payload in self._coder.payloads_of(symbols, quality)]
-            fewest = fewest or lengths
-            rows = [row for row, length in enumerate(lengths) if length <= max_bytes]
-            if not rows:
-                continue
-            errors = self._coder.squared_errors(symbols[rows], batch[rows], quality).tolist()
-            coded = self._coder.stream_images(symbols[rows], quality, own_quality=True)
-            for row, error, image in zip(rows, errors, coded, strict=True):
-                known = best[row]
-                if known is None or error < known[0]:
-                    best[row] = (error, image)
-        for row, chosen in enumerate(best):
-            if chosen is None:
-                where = f"image {start + row} takes {fewest[row]} bytes at the lowest quality"
-                raise ArgumentError("max_bytes", f"is {max_bytes}, but {where}")
-            yield chosen[1]
+        tried: list[list[StreamImage]] = []
+        lengths, errors = (np.empty((QUALITIES, len(batch)), np.int64) for _ in range(2))
+        for index in range(QUALITIES):
+            symbols = self._coder.quantise(latents, batch, index + 1, effort)
+            tried.append(self._coder.stream_images(symbols, index + 1, own_quality=True))
+            lengths[index] = [len(payload) for payload in self._coder.payloads_of(symbols, index + 1)]
+            errors[index] = self._coder.squared_errors(symbols, batch, index + 1)
+        too_long = lengths > max_bytes
+        best = np.where(
+            too_long.all(axis=0), lengths.argmin(axis=0), np.where(too_long, _NEVER, errors).argmin(axis=0)
+        )
+        columns = np.arange(len(batch))
+        chosen = [tried[index][column] for index, column in zip(best.tolist(), columns.tolist(), strict=True)]
+        return chosen, lengths[best, columns].tolist()
 
 
-class ImageTooLargeError(ArgumentError):
-    """Image `number` needs `needed` bytes in a packet of its own, which is more than a packet may have."""
+class ImagesTooLargeError(InputError):
+    """Images that are too large for a packet or for `max_bytes`: `errors` has an error for each number."""
 
-    def __init__(self, number: int, needed: int, packet_bytes: int) -> None:
-        problem = f"is {packet_bytes}, but image {number} takes {needed} bytes in a packet of its own"
-        super().__init__("packet_bytes", f"{problem}; use larger packets, a lower quality or max_bytes")
-        self.number, self.needed = number, needed
+    def __init__(self, errors: dict[int, ArgumentError]) -> None:
+        number = min(errors)
+        more = f"; {len(errors) - 1} more images do not fit either" if len(errors) > 1 else ""
+        super().__init__(f"image {number}: {errors[number]}{more}")
+        self.errors = errors
+
+
+def _does_not_fit(argument: str, most: int, needed: int) -> ArgumentError:
+    where = "at the lowest quality"
+    if argument == "packet_bytes":
+        where = "in a packet of its own; use larger packets, a lower quality or max_bytes"
+    return ArgumentError(argument, f"is {most}, but the image takes {needed} bytes {where}")

@@ -12,6 +12,7 @@ from fmae_edge.runtime.entropy.image_stream import add_image, end_stream
 from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.format.packet import PacketFrame, pack_packet
 from fmae_edge.runtime.packet_set import PacketSet
+from fmae_edge.runtime.packets import ImagesTooLargeError
 from tests.manifest_changes import rewrite
 
 CODEC = Codec()
@@ -181,10 +182,17 @@ def test_wrong_arguments_are_refused(images):
     for size in (15, 1025, 51.0, True):
         with pytest.raises(ArgumentError, match=f"packet_bytes is {size}; expected an integer"):
             PACKETS.compress(images, size)
-    with pytest.raises(ArgumentError, match=r"packet_bytes is 16, but image 0 takes \d+ bytes in a packet of its"):
-        PACKETS.compress(images, 16, 9)
-    with pytest.raises(ArgumentError, match=r"max_bytes is 3, but image 0 takes \d+ bytes at the lowest quality"):
-        PACKETS.compress(images, 51, max_bytes=3)
+    with pytest.raises(
+        InputError, match=r"^image 0: packet_bytes is 16, but the image takes \d+ bytes in a packet"
+    ):
+        PACKETS.compress(images[:1], 16, 9)
+    with pytest.raises(InputError, match=r"^image 0: max_bytes is 3, but the image takes \d+ bytes at the lowest"):
+        PACKETS.compress(images[:1], 51, max_bytes=3)
+    with pytest.raises(
+        ImagesTooLargeError, match=r"^image 0: packet_bytes is 20.*; 2 more images do not fit"
+    ) as all:
+        PACKETS.compress(images[[0, 1, 2]], 20, max_bytes=40)
+    assert list(all.value.errors) == [0, 1, 2]
     with pytest.raises(InputError, match="packets number at most 4096 images, got 4097"):
         PACKETS.compress(np.zeros((4097, 28, 28), np.uint8), 51)
     with pytest.raises(InputError, match="expected the bytes of a packet, got int"):
