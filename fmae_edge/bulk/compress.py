@@ -28,6 +28,7 @@ from fmae_edge.runtime.format.npy_file import dump_latents
 from fmae_edge.runtime.format.packet import SUFFIX as PACKET_SUFFIX
 from fmae_edge.runtime.format.packet import as_packet_bytes
 from fmae_edge.runtime.latents import LatentDtype, as_latent_dtype
+from fmae_edge.runtime.packets import as_fill
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
@@ -43,6 +44,7 @@ def compress_files(
     max_bytes: int | None = None,
     names: bool = False,
     packet: int | None = None,
+    fill: bool = False,
     dtype: LatentDtype | None = None,
     fit: Fit | None = None,
     precision: Precision = "int8",
@@ -68,8 +70,10 @@ def compress_files(
     for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "names": names or None}
     fmae_only = [name for name, value in for_fmae.items() if value is not None]
     if packet is not None:
-        packet = as_packet_bytes(packet)
+        packet, fill = as_packet_bytes(packet), as_fill(fill, max_bytes)
         _require_packet_options(output, names, dtype, skip_existing)
+    elif fill:
+        raise ArgumentError("fill", "fills packets, so it needs packet too")
     suffix = PACKET_SUFFIX if packet else _result_suffix(output, output_kind, dtype, fmae_only)
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
@@ -126,7 +130,8 @@ def compress_files(
 
     together: OneFile | PacketFolder | None = None
     if packet:
-        together = PacketFolder(Path(str(output)), outputs, codec, packet, settings)
+        pack = partial(_pack, codec, packet, settings, fill)
+        together = PacketFolder(Path(str(output)), outputs, codec, pack)
     elif outputs.one_file is not None:
         together = OneFile(outputs, join)
 
@@ -139,6 +144,12 @@ def compress_files(
     if isinstance(together, PacketFolder):
         return BulkRun(work, sources, passed_over, SUFFIXES, outputs, together.closing, joins=True)
     return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
+
+
+def _pack(
+    codec: Codec, packet_bytes: int, settings: tuple[int, int, int | None], fill: bool, images: Pixels
+) -> list[bytes]:
+    return codec.packets.compress(images, packet_bytes, *settings, fill=fill)
 
 
 def _require_packet_options(

@@ -1,13 +1,12 @@
 """Packets of many images: a folder of them, and the images of received ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fmae_edge.bulk.join import Part, RefusedPartsError, Written
+from fmae_edge.bulk.join import Part, Pixels, RefusedPartsError, Written
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.run import Closing, Outcome
 from fmae_edge.bulk.sources import Source, named, read
@@ -15,21 +14,19 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import FmaeError, InputError, OutputError
 from fmae_edge.runtime.format.packet import MAX_PACKET_BYTES, SUFFIX
 from fmae_edge.runtime.packet_set import Packet, PacketSet
-from fmae_edge.runtime.packets import ImagesTooLargeError
+from fmae_edge.runtime.packet_writer import ImagesTooLargeError
 
 _DIGITS = 4  # of a number: a set has at most 4,096 images
 
 
 class PacketFolder:
-    """A new set of packets of at most `packet_bytes` in a folder, coded with the (quality, effort, max_bytes) of
-    `settings`.
-    """
+    """A new set of packets in a folder; `compress` returns the packets of all images."""
 
     def __init__(
-        self, path: Path, outputs: Outputs, codec: Codec, packet_bytes: int, settings: tuple[int, int, int | None]
+        self, path: Path, outputs: Outputs, codec: Codec, compress: Callable[[Pixels], list[bytes]]
     ) -> None:
         self.path = path
-        self._outputs, self._codec, self._packet_bytes, self._settings = outputs, codec, packet_bytes, settings
+        self._outputs, self._codec, self._compress = outputs, codec, compress
         self._images: list[int] = []  # in each packet
         self._bytes = 0
 
@@ -43,7 +40,7 @@ class PacketFolder:
         sources = [source for source, _ in parts]
         images = np.concatenate([images for _, images in parts])
         try:
-            packets = self._codec.packets.compress(images, self._packet_bytes, *self._settings)
+            packets = self._compress(images)
         except ImagesTooLargeError as error:
             raise RefusedPartsError(
                 {sources[number]: _named(sources[number], each) for number, each in error.errors.items()}
@@ -103,7 +100,7 @@ class ReceivedPackets:
         with named(source):
             return self._codec.packets.parse(content)
 
-    def images(self, source: Source, packet: Packet) -> Iterator[tuple[int, int, NDArray[np.uint8]]] | Outcome:
+    def images(self, source: Source, packet: Packet) -> Iterator[tuple[int, int, Pixels]] | Outcome:
         """Return the images of a packet that are new: row in the packet, number in the set, and pixels of each.
 
         If none is new, returns the outcome. Raises InputError if the packet is of another set.

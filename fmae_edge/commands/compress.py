@@ -44,6 +44,12 @@ def compress(
             "one can be decompressed alone. --max-bytes then limits each image.",
         ),
     ] = None,
+    fill: Annotated[
+        bool,
+        typer.Option(
+            "--fill", help="--packet: where a packet has room, raise its quality as far as the same images fit."
+        ),
+    ] = False,
     names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,
     dtype: Annotated[
         Literal["float32", "float16", "int8"] | None,

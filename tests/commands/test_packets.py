@@ -5,7 +5,7 @@ import pytest
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
-from fmae_edge.runtime.packets import ImagesTooLargeError
+from fmae_edge.runtime.packet_writer import ImagesTooLargeError
 from tests.commands.results import found, pixels, records, summary
 
 CODEC = Codec()
@@ -41,6 +41,12 @@ def test_packets_are_written_and_counted(photos, cli, images):
         f"20 images in {len(files)} packets: {20 / len(files):.2f} images per packet, from {min(counts)} to "
         f"{max(counts)}; {size} bytes\n"
     ) in done.stderr
+
+
+def test_packets_are_filled(photos, cli, images):
+    assert cli("compress", "in/*.png", "--packet", "60", "--quality", "1", "--fill", "-o", "out").returncode == 0
+    files = sorted((photos / "out").iterdir())
+    assert [file.read_bytes() for file in files] == CODEC.packets.compress(images[:20], 60, 1, fill=True)
 
 
 def test_the_images_come_back_numbered(packets, cli, images):
@@ -141,6 +147,11 @@ def test_a_dry_run_writes_nothing(photos, cli):
         (("--packet", "15", "-o", "out"), "--packet is '15'; expected an integer from 16 to 1024"),
         (("--packet", "51", "-o", "out", "--names"), "--names needs a .fmae file; packets contain no names"),
         (("--packet", "51", "-o", "out", "--dtype", "int8"), "--dtype is for .npy files; packets have a quality"),
+        (
+            ("--packet", "51", "-o", "out", "--fill", "--max-bytes", "9"),
+            "--fill raises the quality of packets, but",
+        ),
+        (("--fill", "-o", "out"), "--fill fills packets, so it needs packet too"),
         (("--packet", "51", "-o", "out", "--skip-existing"), "--skip-existing is not for packets"),
         (("--packet", "51", "-o", "out", "--quality", "2", "--max-bytes", "9"), "--max-bytes chooses the quality"),
     ],

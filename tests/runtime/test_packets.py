@@ -12,7 +12,7 @@ from fmae_edge.runtime.entropy.image_stream import add_image, end_stream
 from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.format.packet import PacketFrame, pack_packet
 from fmae_edge.runtime.packet_set import PacketSet
-from fmae_edge.runtime.packets import ImagesTooLargeError
+from fmae_edge.runtime.packet_writer import ImagesTooLargeError
 from tests.manifest_changes import rewrite
 
 CODEC = Codec()
@@ -79,6 +79,25 @@ def test_any_packets_in_any_order_give_their_images(sent, data):
         assert np.abs(received.images.astype(int) - images[there]).max() <= 1
 
 
+def test_a_packet_with_room_is_filled_with_quality(images, sent):
+    some = images[:60]
+    plain = [PACKETS.parse(packet) for packet in PACKETS.compress(some, 51, 1)]
+    filled = [PACKETS.parse(packet) for packet in PACKETS.compress(some, 51, 1, fill=True)]
+    assert [packet.numbers for packet in plain] == [packet.numbers for packet in filled]
+    qualities = [packet.qualities[0] for packet in filled]
+    assert max(qualities) > min(qualities) >= 1
+    for packet, quality in zip(filled, qualities, strict=True):
+        assert packet.packet_bytes <= 51
+        if quality < 9:
+            higher = PACKETS.compress(some[packet.first : packet.numbers.stop], 1000, quality + 1)
+            assert len(higher[0]) >= 51  # the last packet of a set may be a byte longer
+    received = PACKETS.decompress(PACKETS.compress(some, 51, 1, fill=True))
+    error = np.square(received.images.astype(int) - some).mean()
+    assert error < np.square(PACKETS.decompress(PACKETS.compress(some, 51, 1)).images.astype(int) - some).mean()
+    with pytest.raises(ArgumentError, match="fill raises the quality of packets"):
+        PACKETS.compress(some, 51, max_bytes=20, fill=True)
+
+
 def test_each_image_has_the_best_quality_that_fits(images):
     some = images[:30]
     received = [PACKETS.parse(packet) for packet in PACKETS.compress(some, 51, max_bytes=20)]
@@ -142,6 +161,7 @@ def test_packets_of_two_sets_are_not_mixed(images, sent):
 
 def test_the_images_of_a_packet_are_limited(images, monkeypatch):
     monkeypatch.setattr("fmae_edge.runtime.packets.MAX_PACKET_IMAGES", 20)
+    monkeypatch.setattr("fmae_edge.runtime.packet_writer.MAX_PACKET_IMAGES", 20)
     image = image_of(np.zeros(64, int), 1, False)
     message, messages = None, []
     for _ in range(21):
