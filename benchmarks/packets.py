@@ -1,4 +1,4 @@
-"""Measure the images per packet, and the bytes of bare payloads: `python benchmarks/packets.py [--effort N]`.
+"""Measure the images per packet and the bytes of bare payloads: `python benchmarks/packets.py [--fill]`.
 
 The images are the test images of Fashion-MNIST, in sets of at most 4,096. The table has the images per packet and
 the pooled PSNR of the decoded packets at some qualities, and the images per packet at a PSNR, interpolated between
@@ -34,13 +34,14 @@ def main() -> None:
     parser.add_argument("--effort", type=int, default=0)
     parser.add_argument("--fill", action="store_true", help="fill packets with quality")
     parser.add_argument("--images", type=int, default=10_000, help="the first ones; fewer take less time")
+    parser.add_argument("--quality", type=int, action="append", help="may be repeated (default: all nine)")
     parser.add_argument("--bundle", type=Path, help="default: the built-in one")
     options = parser.parse_args()
     codec = Codec(options.bundle)
     images = load_fashion_mnist(None).test[: options.images]
     points: dict[str, list[tuple[float, float]]] = {name: [] for name in (*PACKETS, "payload")}
     rows = []
-    for quality in range(1, 10):
+    for quality in options.quality or range(1, 10):
         payloads = codec.compress_batch(images, quality, options.effort, bare=True)
         psnr = pooled_psnr(images / 255, codec.decompress_batch(payloads, bare=True, quality=quality) / 255)
         points["payload"].append((float(np.mean([len(payload) for payload in payloads])), psnr))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -69,12 +69,11 @@ class PacketFolder:
         if not self._images:
             return None
         images, packets = sum(self._images), len(self._images)
-        least, most = min(self._images), max(self._images)
-        each = f"{images / packets:.2f} images per packet, from {least} to {most}" if packets > 1 else "1 packet"
-        sentence = (
-            f"{images} images in {packets} packets: {each}" if packets > 1 else f"{images} images in 1 packet"
-        )
-        return Closing(f"{sentence}; {self._bytes} bytes", {"images": images, "packets": packets})
+        sentence = f"{_count(images, 'image')} in {_count(packets, 'packet')}, {self._bytes} bytes in all"
+        if packets > 1:
+            least, most = min(self._images), max(self._images)
+            sentence += f": {images / packets:.2f} images per packet, from {least} to {most}"
+        return Closing(sentence, {"images": images, "packets": packets})
 
     def _file(self, number: int) -> Path:
         return self._outputs.path(Source(Path(f"packet-{number:0{_DIGITS}d}{SUFFIX}")))
@@ -124,14 +123,16 @@ class ReceivedPackets:
         """Return which images are missing, None if there were no packets."""
         if not self._packets:
             return None
-        images, missing, total = len(self._set.numbers), self._set.missing, self._set.total
-        facts: dict[str, Any] = {"images": images, "missing": list(missing), "total": total}
-        of_all = f"{images} images" if total is None else f"{images} of {total} images"
-        lost = f"missing: {_ranges(missing)}" if missing else "none is missing"
+        numbers, missing, total = self._set.numbers, self._set.missing, self._set.total
+        images = _count(len(numbers), "image") if total is None else f"{len(numbers)} of {_count(total, 'image')}"
+        sentence = f"{images} from {_count(self._packets, 'packet')}"
+        if missing:
+            sentence += f"; missing: {_ranges(missing)}"
         if total is None:
-            after = self._set.numbers[-1]
-            lost = f"{lost if missing else 'none is missing before them'}, and perhaps more after {after}"
-        return Closing(f"{of_all} in {self._packets} packets; {lost}", facts)
+            sentence += f"; the last packet of the set is not here, so there may be images after {numbers[-1]}"
+        elif not missing:
+            sentence += ", none missing"
+        return Closing(sentence, {"images": len(numbers), "missing": list(missing), "total": total})
 
 
 def image_stem(number: int) -> str:
@@ -142,6 +143,10 @@ def image_stem(number: int) -> str:
 def is_packet(source: Source) -> bool:
     """Return whether a file is a packet, by its name: nothing in a packet says what it is."""
     return source.path.suffix.lower() == SUFFIX
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

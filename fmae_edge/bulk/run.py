@@ -55,7 +55,8 @@ class BulkRun:
     `counts` is the number of inputs so far by status, `converted` the number with notes, `handled` the number that
     were read; `on_progress` is called with the last of these. `passed_over` is the number of files in folders that
     do not end in `suffixes`. With `to_stdout`, results go to standard output, so print no text there. With
-    `one_file`, all inputs become one file.
+    `one_file`, the results of all inputs depend on each other: they become one file, or one set of packets. At the
+    end, `closing` returns what there is to say about a set of packets, else None.
     """
 
     def __init__(

@@ -159,6 +159,14 @@ def test_packets_of_two_sets_are_not_mixed(images, sent):
     assert received.add(PACKETS.parse(sent[0][-1])) == []
 
 
+def test_no_image_follows_the_end_of_a_set(images, sent):
+    ending, later = PACKETS.compress(images[:3], 1024, 2)[0], sent[0][-2]
+    assert PACKETS.parse(later).first > 3
+    for order in ([ending, later], [later, ending]):
+        with pytest.raises(InputError, match=r"^packet 1: is of another set than the packets before it"):
+            PACKETS.decompress(order)
+
+
 def test_the_images_of_a_packet_are_limited(images, monkeypatch):
     monkeypatch.setattr("fmae_edge.runtime.packets.MAX_PACKET_IMAGES", 20)
     monkeypatch.setattr("fmae_edge.runtime.packet_writer.MAX_PACKET_IMAGES", 20)
