@@ -177,6 +177,28 @@ def _number(content: bytes, at: int) -> tuple[int, int]:
     return number, at + 5
 
 
+def mutate_packet(content: bytes, change: Change, random: Random, bundle_id: str) -> bytes:
+    """Change a packet's header or message, and correct its check code in seven of eight calls."""
+    header, message = content[:2].ljust(2, b"\0"), content[4:]
+    match random.randrange(8):
+        case 0:
+            number = random.choice((0, 1, 2, 255, 4000, 4094, 4095))
+            header = (number << 4 | header[1] & 15).to_bytes(2)
+        case 1:
+            header = bytes([header[0], header[1] & 0xF0 | random.randrange(16)])
+        case 2:  # ends in images that take few bits
+            message = message[: random.randrange(64)] + bytes(
+                [random.choice((0, 127, 128, 255))]
+            ) * random.randrange(99)
+        case 3:
+            return change(content)
+        case _:
+            message = change(message)
+    kept = message.rstrip(b"\0")
+    check = _check(header + kept, bundle_id) if random.randrange(8) else content[2:4]
+    return header + check + message
+
+
 _DTYPES = (
     *("<f4", ">f4", "<f2", ">f2", "|i1", "<f8", "|b1", "<i8"),
     *("|O", "<U1", "|S0", "<c8", "|V4", "<M8[s]", "f4,i1"),

@@ -19,7 +19,7 @@ from fmae_edge.runtime.format.npy_file import dump_latents
 from fuzz.mutators import repair_manifest
 from fuzz.seed_graphs import bundles, gradients, graphs, priors
 from fuzz.seed_images import image_files, jpeg_files, tiff_files
-from fuzz.targets import CORPUS, GOLDEN
+from fuzz.targets import CORPUS, GOLDEN, PACKETS
 
 
 def fmae_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
@@ -38,6 +38,19 @@ def golden_fmae_files() -> Iterator[tuple[str, bytes]]:
     for file in GOLDEN["files"]:
         kind = "one" if file["single"] else "names" if file["names"] else "stack"
         yield f"{file['prior']}-{file['quality']}-{kind}.fmae", bytes.fromhex(file["content"])
+
+
+def packets() -> Iterator[tuple[str, bytes]]:
+    """Yield the golden packets."""
+    for packet in PACKETS["packets"]:
+        yield f"{packet['prior']}-{packet['first']}.fmpk", bytes.fromhex(packet["packet"])
+
+
+def bare_payloads() -> Iterator[tuple[str, bytes]]:
+    """Yield some golden payloads, each after a byte that stands for its quality."""
+    for number, each in enumerate(PACKETS["payloads"][::5]):
+        payload = bytes([each["quality"] - 1]) + bytes.fromhex(each["payload"])
+        yield f"{each['prior']}-{each['quality']}-{number}.bin", payload
 
 
 def npy_files(images: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
@@ -71,6 +84,8 @@ def main() -> None:
     seeds = {
         "fmae": fmae_files(images),
         "fmae-golden": golden_fmae_files(),
+        "packet": packets(),
+        "bare": bare_payloads(),
         "npy": npy_files(images),
         "image": image_files(images[0]),
         "jpeg": jpeg_files(images[0]),

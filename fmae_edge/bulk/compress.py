@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
+from fmae_edge.bulk.join import OneFile, join_files
 from fmae_edge.bulk.outputs import Outputs, output_suffix
-from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.packets import PacketFolder
+from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_conversion import Fit
@@ -23,7 +25,10 @@ from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import dump_latents
+from fmae_edge.runtime.format.packet import SUFFIX as PACKET_SUFFIX
+from fmae_edge.runtime.format.packet import as_packet_bytes
 from fmae_edge.runtime.latents import LatentDtype, as_latent_dtype
+from fmae_edge.runtime.packets import as_fill
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
@@ -38,6 +43,8 @@ def compress_files(
     effort: int | None = None,
     max_bytes: int | None = None,
     names: bool = False,
+    packet: int | None = None,
+    fill: bool = False,
     dtype: LatentDtype | None = None,
     fit: Fit | None = None,
     precision: Precision = "int8",
@@ -62,7 +69,12 @@ def compress_files(
     output_kind = output_suffix(output)
     for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "names": names or None}
     fmae_only = [name for name, value in for_fmae.items() if value is not None]
-    suffix = _result_suffix(output, output_kind, dtype, fmae_only)
+    if packet is not None:
+        packet, fill = as_packet_bytes(packet), as_fill(fill, max_bytes)
+        _require_packet_options(output, names, dtype, skip_existing)
+    elif fill:
+        raise ArgumentError("fill", "fills packets, so it needs packet too")
+    suffix = PACKET_SUFFIX if packet else _result_suffix(output, output_kind, dtype, fmae_only)
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
     jobs = as_jobs(jobs)
@@ -72,7 +84,7 @@ def compress_files(
     settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
     as_options(*settings)
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
-    joins = output_kind == suffix and (len(sources) > 1 or names)
+    joins = not packet and output_kind == suffix and (len(sources) > 1 or names)
     suffixes = (LATENT_SUFFIX, FMAE_SUFFIX)
     outputs = Outputs(output, suffix, sources, suffixes, joins, force, skip_existing, dry_run)
     if names and outputs.one_file is None:
@@ -116,13 +128,43 @@ def compress_files(
         listed = [str(image_names[source]) for source, _ in loaded] if names else None
         return codec.compress_batch(images, *settings, listed)
 
+    together: OneFile | PacketFolder | None = None
+    if packet:
+        pack = partial(_pack, codec, packet, settings, fill)
+        together = PacketFolder(Path(str(output)), outputs, codec, pack)
+    elif outputs.one_file is not None:
+        together = OneFile(outputs, join)
+
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
-        if outputs.one_file is not None:
-            return join_files(sources, load, join, outputs, jobs, keep_going, advance)
+        if together is not None:
+            return join_files(sources, load, together, jobs, keep_going, advance)
         at_once = files_at_once(codec, _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE)
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
+    if isinstance(together, PacketFolder):
+        return BulkRun(work, sources, passed_over, SUFFIXES, outputs, together.closing, joins=True)
     return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
+
+
+def _pack(
+    codec: Codec, packet_bytes: int, settings: tuple[int, int, int | None], fill: bool, images: Pixels
+) -> list[bytes]:
+    return codec.packets.compress(images, packet_bytes, *settings, fill=fill)
+
+
+def _require_packet_options(
+    output: str | Path | None, names: bool, dtype: LatentDtype | None, skip_existing: bool
+) -> None:
+    """Raise ArgumentError for arguments that contradict `packet`."""
+    if names:
+        raise ArgumentError("names", f"needs a {FMAE_SUFFIX} file; packets contain no names")
+    if dtype is not None:
+        raise ArgumentError("dtype", f"is for {LATENT_SUFFIX} files; packets have a quality")
+    if skip_existing:
+        raise ArgumentError("skip_existing", "is not for packets: an image more changes all packets after it")
+    if output is None or output_suffix(output) or str(output) == str(STREAM) or set("{}") & set(str(output)):
+        given = "" if output is None else f", got {output}"
+        raise ArgumentError("packet", f"needs a folder for the packets: -o FOLDER/{given}")
 
 
 def _skip(outputs: Outputs, source: Source) -> Outcome | None:

@@ -15,13 +15,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.run import Outcome, failed, settle, settle_all
 from fmae_edge.bulk.sources import Source, groups_of, needs_one_thread
-from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
+from fmae_edge.runtime.errors import DiskError, FmaeError, ResourceError
 
 FILES_AT_ONCE = 256  # converting more in one call gains little
 _GROUPS_AHEAD = 2  # for each thread
@@ -49,7 +46,7 @@ class FileToWrite(NamedTuple):
 def convert_files(
     sources: Sequence[Source],
     load: Callable[[Source], Loaded | Outcome],
-    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite] | Outcome]],
     outputs: Outputs,
     jobs: int,
     files_at_once: int,
@@ -58,8 +55,9 @@ def convert_files(
     """Yield the outcomes of each of `sources` in order, several sources at a time.
 
     `load` reads a source in any of `jobs` threads, or returns an outcome if there is nothing to do. `convert`
-    makes the results of several sources, in order, in one thread; if it fails, each source is tried again alone.
-    `advance` is called with the number of sources whose outcomes were yielded.
+    makes the results of several sources, in order, in one thread, or an outcome for one with nothing to write; if
+    it fails, each source is tried again alone. `advance` is called with the number of sources whose outcomes were
+    yielded.
 
     A full disk or a lack of threads ends the iteration after the outcome that reports it. Raises ResourceError if
     the threads cannot be started, KeyboardInterrupt after Ctrl-C once the current files are done.
@@ -78,71 +76,8 @@ def convert_files(
             raise KeyboardInterrupt
 
 
-def join_files(
-    sources: Sequence[Source],
-    load: Callable[[Source], tuple[NDArray[np.uint8], Sequence[str]] | Outcome],
-    join: Callable[[Sequence[tuple[Source, NDArray[np.uint8]]]], bytes],
-    outputs: Outputs,
-    jobs: int,
-    keep_going: bool,
-    advance: Callable[[int], None],
-) -> Iterator[list[list[Outcome]]]:
-    """Write one file of all `sources`, or no file if one of them fails, because the rows of the others would move.
-
-    `load` reads the images (N, height, width) of a source, and notes on conversions, in any of `jobs` threads.
-    `join` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
-    called with the number of sources that were read. The outcomes are yielded at the end.
-
-    After them, raises OutputError if the file is not written because sources failed, DiskError or ResourceError if
-    the disk is full or threads are lacking. Raises KeyboardInterrupt after Ctrl-C; then nothing is written.
-    """
-    target = outputs.one_file
-    assert target is not None
-    results: Sequence[tuple[Source, tuple[NDArray[np.uint8], Sequence[str]] | Outcome | None]]
-    results = [(source, None) for source in sources]
-    common = Outcome("", None, "skipped")  # the outcome of sources that did not fail themselves
-    ended_by: FmaeError | None = None
-    try:
-        if outputs.claim(target):
-            outputs.rehearse(target)  # before all are read
-            here, jobs, loaded = needs_one_thread(sources), min(jobs, len(sources)), []
-            with threads(here, jobs) as pool, interruptible(here) as interrupted:
-                for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
-                    if interrupted():
-                        raise KeyboardInterrupt
-                    loaded += group
-                    advance(len(group))
-            results = loaded
-            parts = [(source, part[0]) for source, part in results if isinstance(part, tuple)]
-            bad = len(results) - len(parts)
-            if bad and not (keep_going and parts):
-                ended_by = OutputError(f"{target}: not written, because {bad} of its {len(results)} inputs failed")
-            else:
-                common = replace(common, output=str(target), status=outputs.write(target, join(parts)))
-        else:
-            common = replace(common, output=str(target))
-    except (DiskError, ResourceError) as error:
-        ended_by = error
-    except (FmaeError, MemoryError) as error:
-        common = Outcome("", None, "failed", error=str(error) or "out of memory", cause=error)
-    outcomes, end = [], 0
-    for source, part in results:
-        outcome = replace(common, input=str(source))
-        if isinstance(part, Outcome):
-            outcome = part
-        elif part is not None and common.status in ("done", "planned"):
-            images, notes = part
-            end += len(images)
-            rows = str(end - 1) if len(images) == 1 else f"{end - len(images)}:{end}"
-            outcome = replace(outcome, output=f"{target}[{rows}]", notes=notes)
-        outcomes.append([outcome])
-    yield outcomes
-    if ended_by is not None:
-        raise ended_by
-
-
 def _convert_groups(
-    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite] | Outcome]],
     outputs: Outputs,
     groups: Iterable[Sequence[tuple[Source, Loaded | Outcome]]],
 ) -> Iterator[list[tuple[Source, Sequence[FileToWrite | Outcome]]]]:
@@ -159,7 +94,7 @@ def _convert_groups(
 
 
 def _convert(
-    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite] | Outcome]],
     todo: Sequence[tuple[Source, Loaded]],
 ) -> Sequence[Sequence[FileToWrite] | Outcome]:
     """Convert sources together, or one by one if that fails."""

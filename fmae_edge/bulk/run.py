@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.sources import Source
@@ -35,6 +35,13 @@ class Outcome:
     fmae_bytes: Callable[[], int] | None = None
 
 
+class Closing(NamedTuple):
+    """What a run says at its end: a sentence for people, and facts for the summary in JSON."""
+
+    sentence: str
+    facts: dict[str, Any]
+
+
 class BulkRun:
     """A run over many inputs. Iterate over it once: it does the work and yields one Outcome per input, in order.
 
@@ -48,7 +55,8 @@ class BulkRun:
     `counts` is the number of inputs so far by status, `converted` the number with notes, `handled` the number that
     were read; `on_progress` is called with the last of these. `passed_over` is the number of files in folders that
     do not end in `suffixes`. With `to_stdout`, results go to standard output, so print no text there. With
-    `one_file`, all inputs become one file.
+    `one_file`, the results of all inputs depend on each other: they become one file, or one set of packets. At the
+    end, `closing` returns what there is to say about a set of packets, else None.
     """
 
     def __init__(
@@ -58,11 +66,14 @@ class BulkRun:
         passed_over: int,
         suffixes: Sequence[str],
         outputs: Outputs,
+        closing: Callable[[], Closing | None] = lambda: None,
+        joins: bool = False,
     ) -> None:
         self._started = False
         self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
         self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
-        self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
+        self.to_stdout, self.one_file = outputs.to_stdout, joins or outputs.one_file is not None
+        self.closing = closing
         self.counts: Counter[str] = Counter()
         self.converted = self.handled = 0
         self.ended_by: FmaeError | None = None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from fmae_edge.commands import options
+from fmae_edge.runtime.format.packet import MAX_PACKET_BYTES, MIN_PACKET_BYTES
 
 
 def compress(
@@ -32,6 +33,23 @@ def compress(
         int | None,
         options.integer_option("--max-bytes", "N", 1, help=".fmae: the best PSNR in at most N bytes per file."),
     ] = None,
+    packet: Annotated[
+        int | None,
+        options.integer_option(
+            "--packet",
+            "N",
+            MIN_PACKET_BYTES,
+            MAX_PACKET_BYTES,
+            help="Write packets of at most N bytes to the folder of -o, with as many images in each as fit. Each "
+            "one can be decompressed alone. --max-bytes then limits each image.",
+        ),
+    ] = None,
+    fill: Annotated[
+        bool,
+        typer.Option(
+            "--fill", help="--packet: where a packet has room, raise its quality as far as the same images fit."
+        ),
+    ] = False,
     names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,
     dtype: Annotated[
         Literal["float32", "float16", "int8"] | None,
@@ -59,6 +77,7 @@ def compress(
 
     Example: fmae-edge compress img.png -o img.fmae
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
+    Example: fmae-edge compress photos/*.png --packet 51 --max-bytes 30 -o packets/
     Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
     """
     arguments = locals()

@@ -73,10 +73,14 @@ def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, advice:
             raise
         say_error(f"{error}{_left_undone(run, printed, advice)}", error)
     seconds = time.monotonic() - began
+    closing = run.closing()
+    if closing is not None and not json:
+        say(closing.sentence, sys.stderr)
     if json:
         counts = {status: run.counts[status] for status in ("done", "skipped", "failed", "planned")}
         record = {"inputs": run.inputs, **counts, "not_tried": run.not_tried, "passed_over": run.passed_over}
-        print_line(console.json_line({"summary": {**record, "seconds": round(seconds, 3)}}), stream)
+        facts = {} if closing is None else closing.facts
+        print_line(console.json_line({"summary": {**record, "seconds": round(seconds, 3), **facts}}), stream)
     elif not exit_code and (run.inputs > 1 or run.passed_over):
         say(_summary(run, lists, seconds), sys.stderr)
     if not exit_code and not (run.counts["failed"] or run.not_tried or run.ended_by):

@@ -6,10 +6,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge.runtime.arguments import Stack, as_integer, slices
+from fmae_edge.runtime.arguments import (
+    ImageLike,
+    Stack,
+    as_batch_size,
+    as_flag,
+    as_integer,
+    convert_each,
+    group_ahead,
+    slices,
+)
 from fmae_edge.runtime.bundle.manifest import QUALITIES
-from fmae_edge.runtime.errors import ArgumentError
+from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
+from fmae_edge.runtime.format.payload_index import MAX_IMAGES
+from fmae_edge.runtime.images import as_batch, as_one
 from fmae_edge.runtime.latent_coder import LatentCoder
 
 DEFAULT_QUALITY = 5
@@ -20,20 +31,33 @@ Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> 
 
 
 class CodingOptions(NamedTuple):
-    """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9."""
+    """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9.
+
+    With `bare`, the result is the payload without a file around it.
+    """
 
     quality: int
     effort: int
     max_bytes: int | None
+    bare: bool = False
 
 
-def as_options(quality: object, effort: object, max_bytes: object) -> CodingOptions:
-    """Return the options of `Codec.compress`. Raises ArgumentError if one is not an integer or out of range."""
-    return CodingOptions(
+def as_options(quality: object, effort: object, max_bytes: object, bare: object = False) -> CodingOptions:
+    """Return the options of `Codec.compress`.
+
+    Raises ArgumentError if one is not an integer or out of range, or if they contradict each other.
+    """
+    options = CodingOptions(
         as_quality(quality),
         _in_range("effort", effort, 0, _MAX_EFFORT),
         None if max_bytes is None else as_integer("max_bytes", max_bytes),
+        as_flag("bare", bare),
     )
+    if options.bare and max_bytes is not None:
+        raise ArgumentError(
+            "max_bytes", "chooses the quality, which a bare payload does not contain; use a quality"
+        )
+    return options
 
 
 def as_quality(quality: object) -> int:
@@ -59,7 +83,7 @@ class FmaeWriter:
         self._coder, self._bundle_id = coder, bundle_id
 
     def one_each(self, images: Stack, options: CodingOptions) -> Iterator[bytes]:
-        """Yield one file per image. Raises InputError if `options.max_bytes` is too few for one."""
+        """Yield one file or payload per image. Raises InputError if `options.max_bytes` is too few for one."""
 
         def pack(payloads: Iterable[bytes], quality: int) -> bytes:
             (payload,) = payloads
@@ -67,13 +91,44 @@ class FmaeWriter:
 
         if options.max_bytes is None:
             payloads = self._coder.payloads(images, options.quality, options.effort)
-            return (pack([payload], options.quality) for payload in payloads)
+            return payloads if options.bare else (pack([payload], options.quality) for payload in payloads)
         parts = slices(len(images), 1)
         return (self._best_that_fits(images[one], options.effort, options.max_bytes, pack) for one in parts)
 
-    def stack(self, images: Stack, options: CodingOptions, names: Sequence[str] | None) -> bytes:
-        """Return one file of all images. Raises InputError if `options.max_bytes` is too few for it."""
+    def one_of_each(
+        self, images: Iterable[ImageLike], options: CodingOptions, batch_size: object
+    ) -> Iterator[bytes]:
+        """Yield as `one_each` for images that are not checked; read at most `batch_size` of them ahead."""
+        most_ahead, shape = as_batch_size(batch_size), self._coder.image_shape
+        batches = convert_each("images", "image", images, lambda image: as_one(image, shape))
 
+        def files() -> Iterator[bytes]:
+            for group in group_ahead(batches, most_ahead, lambda batch: batch.dtype):
+                yield from self.one_each(np.concatenate(group), options)
+
+        return files()
+
+    def stack(self, images: ImageLike, options: CodingOptions, names: Sequence[str] | None) -> bytes | list[bytes]:
+        """Return one file of all images, or with `options.bare` a list of their payloads.
+
+        Raises InputError if they are not a stack, or if `options.max_bytes` is too few for it.
+        """
+        batch, single = as_batch(images, self._coder.image_shape)
+        if single:
+            raise InputError("compress_batch takes a stack of images; use compress for one")
+        if options.bare:
+            if names is not None:
+                raise ArgumentError("names", "need a .fmae file; bare payloads have none")
+            return list(self._coder.payloads(batch, options.quality, options.effort))
+        if len(batch) > MAX_IMAGES:
+            raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
+        if names is not None:
+            from fmae_edge.runtime.format.image_names import as_names  # most files have no names
+
+            names = as_names(names, len(batch))
+        return self._file(batch, options, names)
+
+    def _file(self, images: Stack, options: CodingOptions, names: Sequence[str] | None) -> bytes:
         def pack(payloads: Iterable[bytes], quality: int) -> bytes:
             return pack_many(payloads, quality, self._bundle_id, names)
 

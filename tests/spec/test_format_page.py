@@ -11,6 +11,7 @@ GOLDEN_FOLDER = REPOSITORY / "spec/golden"
 GOLDEN = [json.loads((GOLDEN_FOLDER / f"format-{version}/files.json").read_text()) for version in (1, 2)]
 FILES = [file for golden in GOLDEN for file in golden["files"]]
 BUNDLE, LATENTS, STEPS = (GOLDEN[0][key] for key in ("bundle_id", "latents", "steps"))
+PACKETS = json.loads((GOLDEN_FOLDER / "packets/files.json").read_text())
 DTYPES = {"I8": (1, True), "U8": (1, False), "I16": (2, True), "U16": (2, False), "I32": (4, True)}
 
 
@@ -148,7 +149,11 @@ def predict(prior, quality, symbols):
 
 
 def read_symbols(prior, quality, payload):
-    reader, symbols = RangeReader(payload), []
+    return read_image(prior, quality, RangeReader(payload))
+
+
+def read_image(prior, quality, reader):
+    symbols = []
     while len(symbols) < LATENTS:
         for centre, row in predict(prior, quality, symbols):
             starts = [*prior["tables"][0][row * 64 : row * 64 + 64], 65536]
@@ -173,3 +178,41 @@ def test_a_reader_of_the_page_reads_the_golden_files(golden):
     assert quality == golden["quality"]
     assert (names or None) == (golden["names"] or None)
     assert [read_symbols(prior, quality, payload) for payload in payloads] == golden["symbols"]
+
+
+def read_packet(prior, content):
+    """Return the number of the first image, the qualities, the symbols, and whether the set ends."""
+    assert 4 <= len(content) <= 1024
+    header, message = int.from_bytes(content[:2], "big"), content[4:].rstrip(b"\0")
+    assert content[2:4] == crc16(bytes.fromhex(BUNDLE) + content[:2] + message)
+    reader, qualities, images = RangeReader(message), [], []
+    while True:
+        quality = header & 15
+        if quality == 0:
+            quality = min(reader.position() // 7281, 8) + 1
+            reader.go_past((quality - 1) * 7281, quality * 7281 if quality < 9 else 65536)
+        qualities.append(quality)
+        images.append(read_image(prior, quality, reader))
+        position = reader.position()
+        if position >= 8192:
+            reader.go_past(8192, 65536)
+            continue
+        reader.go_past(*((0, 7168) if position < 7168 else (7168, 8192)))
+        assert len(message) <= reader.next - 5 + 1
+        assert len(images) <= 255
+        assert (header >> 4) + len(images) <= 4096
+        return header >> 4, qualities, images, position >= 7168
+
+
+@pytest.mark.parametrize("golden", PACKETS["packets"], ids=lambda packet: f"{packet['prior']}-{packet['first']}")
+def test_a_reader_of_the_page_reads_the_golden_packets(golden):
+    prior, content = read_tensors(GOLDEN_FOLDER / f"format-1/{golden['prior']}.safetensors"), golden["packet"]
+    expected = (golden["first"], golden["qualities"], golden["symbols"], golden["ends_set"])
+    assert read_packet(prior, bytes.fromhex(content)) == expected
+    assert read_packet(prior, bytes.fromhex(content).ljust(200, b"\0")) == expected
+
+
+def test_a_reader_of_the_page_reads_the_golden_payloads():
+    for golden in PACKETS["payloads"]:
+        prior = read_tensors(GOLDEN_FOLDER / f"format-1/{golden['prior']}.safetensors")
+        assert read_symbols(prior, golden["quality"], bytes.fromhex(golden["payload"])) == golden["symbols"]

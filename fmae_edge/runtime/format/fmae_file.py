@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fmae_edge.runtime.arguments import BytesLike, as_integer
+from fmae_edge.runtime.arguments import BytesLike, as_bytes, as_integer
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.payload_index import (
@@ -169,7 +169,7 @@ def as_fmae_file(content: object, bundle_id: str, max_images: int) -> FmaeFile:
     Raises InputError as `unpack` does, or if the file was parsed for another bundle or `content` is neither.
     """
     if not isinstance(content, FmaeFile):
-        return unpack(_as_bytes(content), bundle_id, max_images)
+        return unpack(as_bytes(content, "a .fmae file"), bundle_id, max_images)
     if content.bundle_id != bundle_id:
         raise InputError(
             f"was parsed with bundle {content.bundle_id}, but this codec has bundle {bundle_id}: "
@@ -188,16 +188,6 @@ def as_max_images(max_images: object) -> int:
     if most < 0:
         raise InputError(f"max_images is {most}; expected 0 or more")
     return most
-
-
-def _as_bytes(content: object) -> bytes:
-    """Return the bytes in any bytes-like object, even a strided one. Raises InputError for anything else."""
-    if isinstance(content, bytes):
-        return content
-    try:
-        return memoryview(content).tobytes()  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # not a buffer, or one that was released
-        raise InputError(f"expected the bytes of a .fmae file, got {type(content).__name__}") from None
 
 
 def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> FmaeFile:
