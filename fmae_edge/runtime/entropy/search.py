@@ -42,15 +42,15 @@ class Level(NamedTuple):
 
 # Measured by `python benchmarks/effort.py`
 LEVELS = (
-    Level(4, 1, 8),
-    Level(6, 2, 8),
-    Level(8, 3, 12),
-    Level(10, 4, 12),
-    Level(12, 5, 16),
-    Level(16, 6, 16),
-    Level(20, 7, 16),
-    Level(28, 8, 16),
-    Level(40, 10, 16),
+    Level(2, 2, 4),
+    Level(3, 3, 6),
+    Level(5, 4, 8),
+    Level(8, 5, 8),
+    Level(12, 6, 10),
+    Level(18, 6, 12),
+    Level(26, 7, 14),
+    Level(38, 8, 16),
+    Level(56, 8, 16),
 )
 
 
@@ -154,6 +154,7 @@ class _Search:
             promised = np.concatenate(
                 [problem.bit_cost * (more - same) + slopes, problem.bit_cost * (less - same) - slopes], axis=1
             )
+            count = min(count, 2 * size)
             moves = np.argpartition(promised, count - 1, axis=1)[:, :count]
         latent, signs = moves % size, np.where(moves < size, 1, -1)
         stride = _stride(moves.shape[1] * self._pixels.shape[1])
