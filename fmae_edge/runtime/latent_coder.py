@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
 from fmae_edge.runtime.entropy.image_stream import StreamContent, StreamImage, read_stream, stream_images
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
-from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
+from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, decode_symbols, encode_symbols
 from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.format.payload_index import Payloads
 from fmae_edge.runtime.images import fewer_if_larger, to_levels
@@ -26,6 +26,7 @@ _PAYLOAD_BYTES_PER_LATENT = 4
 # fewer payloads take longer.
 _IMAGES_AT_ONCE = 256
 _PAYLOADS_AT_ONCE = 1024
+_LEARNING_RATE = 3.0  # of the search's gradient steps, in units of the quantiser steps: measured
 
 
 class LatentCoder:
@@ -65,8 +66,8 @@ class LatentCoder:
 
     def quantise(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
         """Return the symbols (N, latent_size) of images with these latent values."""
-        symbols = clip_symbols(np.rint(latents / self._step(quality)))
-        return self._search(symbols, images, quality, effort) if effort else symbols
+        in_steps = latents / self._step(quality)
+        return self._search(in_steps, images, quality, effort) if effort else clip_symbols(np.rint(in_steps))
 
     def squared_error(self, symbols: Integers, images: NDArray[Any], quality: int) -> int:
         """Return the summed squared error of the images that symbols decode to, in levels 0 to 255."""
@@ -121,18 +122,28 @@ class LatentCoder:
     def _decode(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
         return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))
 
-    def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
-        from fmae_edge.runtime.entropy.search import search  # most files are written without a search
+    def _search(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
+        from fmae_edge.runtime.entropy.search import Descent, Problem, search  # most files are written without it
 
-        pixels = to_levels(images).reshape(len(images), math.prod(images.shape[1:]))
+        levels = to_levels(images)
+        pixels = levels.reshape(len(images), math.prod(images.shape[1:])).astype(np.float32)
+        step = self._step(quality)
+        bits = SymbolBits(self._prior, quality - 1)
 
-        def decode(tried: Integers) -> NDArray[np.float32]:
-            return self._decode(tried, quality).reshape(len(tried), -1).astype(np.float32)
+        def decode(symbols: Integers) -> NDArray[np.float32]:
+            return self._decode(symbols, quality).reshape(len(symbols), -1).astype(np.float32)
+
+        def gradient(symbols: Integers, rows: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            decoded, slopes = self._graphs.error_gradient(symbols.astype(np.float32) * step, levels[rows])
+            errors = np.square(decoded.reshape(len(rows), -1) * np.float32(255) - pixels[rows]).sum(axis=1)
+            return errors, slopes * (step * np.float32(255**2))
 
         # From mean squared error of pixels in [0, 1] to summed squared error of levels
         bit_cost = self._qualities.bit_costs[quality - 1] * pixels.shape[1] * 255**2
-        count = partial(count_bits, self._prior, quality=quality - 1)
-        return search(symbols, pixels.astype(np.float32), bit_cost, effort, decode, count)
+        problem = Problem(bit_cost, decode, bits.count, bits.near)
+        rate = _LEARNING_RATE / self._qualities.steps[quality - 1]
+        descent = Descent(gradient, rate) if self._graphs.has_gradient else None
+        return search(latents, pixels, effort, problem, descent)
 
     def _step(self, quality: int) -> np.float32:
         return np.float32(self._qualities.steps[quality - 1] * self._qualities.unit)

@@ -35,22 +35,8 @@ def encode_symbols(prior: Prior, symbols: Integers, quality: int) -> list[bytes]
     return payloads
 
 
-def count_bits(prior: Prior, symbols: Integers, quality: int) -> NDArray[np.float64]:
-    """Return the bits (N,) of the intervals of symbols (N, latent_size), before they are rounded to bytes."""
-    bits = [
-        _bits(intervals_of(prior, symbols[part], quality)[1])
-        for part in slices(len(symbols), _images_at_once(symbols.shape[1]))
-    ]
-    return np.concatenate(bits) if bits else np.empty(0)
-
-
 def _images_at_once(latent_size: int) -> int:
     return max(1, _SYMBOLS_AT_ONCE // latent_size)
-
-
-def _bits(sizes: Integers) -> NDArray[np.float64]:
-    bits: NDArray[np.float64] = np.where(sizes > 0, TOTAL_BITS - np.log2(np.maximum(sizes, 1)), 0).sum(axis=1)
-    return bits
 
 
 def intervals_of(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
