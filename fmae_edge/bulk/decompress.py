@@ -19,8 +19,9 @@ from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.format.fmae_contents import FmaeFile
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.format.fmae_file import FmaeFile, is_fmae
+from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import load_latents
 

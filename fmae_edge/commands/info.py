@@ -13,7 +13,7 @@ from fmae_edge.commands.options import BundleOption
 
 if TYPE_CHECKING:
     from fmae_edge.runtime.bundle.manifest import Manifest
-    from fmae_edge.runtime.format.fmae_file import FmaeInfo
+    from fmae_edge.runtime.format.fmae_contents import FmaeInfo
 
 _NAMES_SHOWN = 5
 

@@ -23,9 +23,10 @@ from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
 from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precision
 from fmae_edge.runtime.errors import InputError, shown
-from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, FmaeWriter, as_options, as_quality
-from fmae_edge.runtime.format.fmae_file import FmaeFile, FmaeInfo, FmaeLike, as_fmae_file, as_max_images
-from fmae_edge.runtime.format.payload_index import MAX_IMAGES
+from fmae_edge.runtime.fmae_reader import FmaeReader
+from fmae_edge.runtime.fmae_writer import FmaeWriter, as_options, as_quality
+from fmae_edge.runtime.format.fmae_contents import FmaeFile, FmaeInfo
+from fmae_edge.runtime.format.fmae_file import FmaeLike, as_max_images
 from fmae_edge.runtime.images import as_batch, as_one
 from fmae_edge.runtime.latent_coder import LatentCoder
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbol_batch, to_dtype
@@ -102,6 +103,7 @@ class Codec:
         self._steps = np.array(bundle.manifest.latent_steps, np.float32)
         self._bundle_id = bundle.manifest.bundle_id  # computing this hash takes as long as coding an image
         self._writer = FmaeWriter(self._coder, self._bundle_id)
+        self._reader = FmaeReader(self._coder, self._bundle_id)
 
     def __reduce__(self) -> tuple[partial["Codec"], tuple[()]]:
         return self._again, ()
@@ -155,57 +157,62 @@ class Codec:
         return images[0] if single else images
 
     def compress(
-        self, image: ImageLike, quality: int = DEFAULT_QUALITY, effort: int = 0, max_bytes: int | None = None
+        self,
+        image: ImageLike,
+        quality: int | None = None,
+        effort: int = 0,
+        max_bytes: int | None = None,
+        min_psnr: float | None = None,
     ) -> bytes:
         """Return the bytes of a .fmae file of one image, as `encode` takes it, or of a stack of one.
 
-        `quality` is 1 (fewest bytes) to 9. With `max_bytes`, all nine qualities are tried, and the result is the
-        file with the best PSNR that is no longer than that; `quality` is not used. This takes about ten times as
-        long as one quality, because the files that fit are decoded too. `effort` is the number of rounds of search
-        for cheaper symbols: 0 (one pass) to 9.
+        `quality` is 1 (fewest bytes) to 9, by default 5. With `max_bytes`, all nine qualities are tried, and the
+        result is the file with the best PSNR that is no longer than that; `quality` is not used. This takes about
+        ten times as long as one quality, because the files that fit are decoded too. `effort` is the number of
+        rounds of search for cheaper symbols: 0 (one pass) to 9.
+
+        `min_psnr`, in dB, chooses the lowest quality whose decoded image has at least that PSNR. If there is none,
+        effort 9 is tried, and then the image is stored exactly; so any image reaches any `min_psnr`. With
+        `math.inf`, each image is stored exactly. The PSNR is that of the image that this codec decodes. A codec
+        of the other precision decodes other pixels; on another CPU, pixels may differ by a level.
 
         Raises InputError if an argument is invalid or no quality fits, BundleError if the bundle has no prior.
         """
-        options = as_options(quality, effort, max_bytes)
+        options = as_options(quality, effort, max_bytes, min_psnr)
         return next(self._writer.one_each(as_one(image, self.manifest.image_shape), options))
 
     def compress_batch(
         self,
         images: ImageLike,
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         effort: int = 0,
         max_bytes: int | None = None,
         names: Sequence[str] | None = None,
+        min_psnr: float | None = None,
     ) -> bytes:
         """Return the bytes of one .fmae file of a stack of images (N, H, W), with one name per image if given.
 
         The options are those of `compress`. `max_bytes` limits the size of the file, and the best PSNR is that of
-        the mean squared error over all images. Raises as `compress` does.
+        the mean squared error over all images. `min_psnr` holds for each image, which gets a quality of its own.
+        Raises as `compress` does.
         """
-        options = as_options(quality, effort, max_bytes)
+        options = as_options(quality, effort, max_bytes, min_psnr)
         batch, single = as_batch(images, self.manifest.image_shape)
         if single:
             raise InputError("compress_batch takes a stack of images; use compress for one")
-        if len(batch) > MAX_IMAGES:
-            raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(batch)}")
-        if names is not None:
-            from fmae_edge.runtime.format.image_names import as_names  # most files have no names
-
-            names = as_names(names, len(batch))
         return self._writer.stack(batch, options, names)
 
     def parse(self, content: FmaeLike, *, max_images: int | None = None) -> FmaeFile:
         """Parse and check the bytes of a .fmae file; the methods below take the result in place of the bytes.
 
-        The result has the file's `quality` and `names`, its number of images, `len(file.payloads)`, and whether it
-        holds a `single` image or a stack. `max_images` bounds time and memory: 130 kB may claim a million images.
+        The result has the file's `quality`, `qualities` and `names`, its number of images, `len(file.payloads)`,
+        and whether it holds a `single` image or a stack. `max_images` bounds time and memory: 130 kB may claim a
+        million images.
 
         Raises InputError if the bytes are not a complete .fmae file of this bundle, if it has more than
         `max_images` images, or if it was parsed by a codec of another bundle.
         """
-        file = as_fmae_file(content, self._bundle_id, as_max_images(max_images))
-        self._coder.require_short(file.payloads)
-        return file
+        return self._reader.parse(content, as_max_images(max_images))
 
     def decompress(
         self, content: FmaeLike, index: int | None = None, *, max_images: int | None = None
@@ -218,10 +225,10 @@ class Codec:
         """
         file = self.parse(content, max_images=max_images)
         if index is None:
-            images = self._coder.images(file.payloads, file.quality)
+            images = self._reader.images(file)
             return images[0] if file.single else images
         number = as_index(index, len(file.payloads))
-        image: NDArray[np.uint8] = self._coder.images(file.payloads[number : number + 1], file.quality)[0]
+        image: NDArray[np.uint8] = self._reader.images(file, number)[0]
         return image
 
     def decompress_batch(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.uint8]:
@@ -229,8 +236,7 @@ class Codec:
 
         Raises as `decompress` does.
         """
-        file = self.parse(content, max_images=max_images)
-        return self._coder.images(file.payloads, file.quality)
+        return self._reader.images(self.parse(content, max_images=max_images))
 
     def inspect(self, content: FmaeLike) -> FmaeInfo:
         """Describe a .fmae file without decoding it: number of images, quality, names, bytes per image.
@@ -242,10 +248,10 @@ class Codec:
     def symbols(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.int64]:
         """Return the quantised latents (N, latent) in a .fmae file, in quantiser steps of the file's quality.
 
-        They are the same on every machine. Raises as `decompress` does.
+        They are the same on every machine. Raises as `decompress` does, and InputError if the file has no quality
+        for all its images, because images are stored exactly or have their own.
         """
-        file = self.parse(content, max_images=max_images)
-        return self._coder.symbols(file.payloads, file.quality)
+        return self._reader.symbols(self.parse(content, max_images=max_images))
 
     def names(self, content: FmaeLike) -> tuple[str, ...] | None:
         """Return the names of the images in a .fmae file, None if it has no names.
@@ -258,10 +264,11 @@ class Codec:
     def compress_iter(
         self,
         images: Iterable[ImageLike],
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         effort: int = 0,
         max_bytes: int | None = None,
         *,
+        min_psnr: float | None = None,
         batch_size: int = 64,
     ) -> Iterator[bytes]:
         """Yield one .fmae file per image, as `compress` returns it; read at most `batch_size` images ahead.
@@ -270,16 +277,12 @@ class Codec:
         does. An invalid option is refused at the call, an invalid image after the files of the images before it,
         with its number from 0.
         """
-        options = as_options(quality, effort, max_bytes)
+        options = as_options(quality, effort, max_bytes, min_psnr)
         batch_size = as_batch_size(batch_size)
         shape = self.manifest.image_shape
         batches = convert_each("images", "image", images, lambda image: as_one(image, shape))
-
-        def files() -> Iterator[bytes]:
-            for group in group_ahead(batches, batch_size, lambda batch: batch.dtype):
-                yield from self._writer.one_each(np.concatenate(group), options)
-
-        return files()
+        groups = group_ahead(batches, batch_size, lambda batch: batch.dtype)
+        return (file for group in groups for file in self._writer.one_each(np.concatenate(group), options))
 
     def decompress_iter(
         self, contents: Iterable[FmaeLike], *, batch_size: int = 64, max_images: int | None = None
@@ -291,10 +294,5 @@ class Codec:
         """
         batch_size, most = as_batch_size(batch_size), as_max_images(max_images)
         files = convert_each("contents", "file", contents, lambda each: self.parse(each, max_images=most))
-        payloads = ((file.quality, payload) for file in files for payload in file.payloads)
-
-        def images() -> Iterator[NDArray[np.uint8]]:
-            for group in group_ahead(payloads, batch_size, lambda pair: pair[0]):
-                yield from self._coder.images([payload for _, payload in group], group[0][0])
-
-        return images()
+        coded = (pair for file in files for pair in file.coded())
+        return (image for group in group_ahead(coded, batch_size) for image in self._reader.images_of(group))

@@ -1,4 +1,6 @@
-"""Write .fmae files, with the requested quality or the best one that fits into `max_bytes`."""
+"""Write .fmae files: with the requested quality, the best one that fits into `max_bytes`, or the lowest one
+that reaches `min_psnr`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,31 +10,44 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.arguments import Stack, as_integer, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
-from fmae_edge.runtime.errors import ArgumentError
+from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
+from fmae_edge.runtime.format.payload_index import MAX_IMAGES
 from fmae_edge.runtime.latent_coder import LatentCoder
+from fmae_edge.runtime.min_psnr import MAX_EFFORT, as_min_psnr, reach_min_psnr
 
 DEFAULT_QUALITY = 5
-_MAX_EFFORT = 9
 _NUMBERS_KEPT = 1 << 20  # of latents, which bounds memory: images after them are encoded again for each quality
 
 Pack = Callable[[Iterable[bytes], int], bytes]  # payloads and their quality -> the bytes of a file
 
 
 class CodingOptions(NamedTuple):
-    """Options of `compress`: `quality` 1 to 9, not used if `max_bytes` is given, and `effort` 0 to 9."""
+    """Options of `compress`: `quality` 1 to 9, `effort` 0 to 9, and at most one of the other two.
+
+    With one of these, `quality` is not used.
+    """
 
     quality: int
     effort: int
     max_bytes: int | None
+    min_psnr: float | None
 
 
-def as_options(quality: object, effort: object, max_bytes: object) -> CodingOptions:
-    """Return the options of `Codec.compress`. Raises ArgumentError if one is not an integer or out of range."""
+def as_options(quality: object, effort: object, max_bytes: object, min_psnr: object = None) -> CodingOptions:
+    """Return the options of `Codec.compress`; `quality` None is the default one.
+
+    Raises ArgumentError if one is not a number or out of range, or if `min_psnr` is not the only one of its kind.
+    """
+    if min_psnr is not None:
+        for name, value in (("quality", quality), ("max_bytes", max_bytes)):
+            if value is not None:
+                raise ArgumentError("min_psnr", f"chooses the quality; use it or {name}, not both")
     return CodingOptions(
-        as_quality(quality),
-        _in_range("effort", effort, 0, _MAX_EFFORT),
+        DEFAULT_QUALITY if quality is None else as_quality(quality),
+        _in_range("effort", effort, 0, MAX_EFFORT),
         None if max_bytes is None else as_integer("max_bytes", max_bytes),
+        None if min_psnr is None else as_min_psnr(min_psnr),
     )
 
 
@@ -65,6 +80,9 @@ class FmaeWriter:
             (payload,) = payloads
             return pack_one(payload, quality, self._bundle_id)
 
+        if options.min_psnr is not None:
+            coded = reach_min_psnr(self._coder, images, options.min_psnr, options.effort)
+            return (pack([payload], quality) for quality, payload in coded)
         if options.max_bytes is None:
             payloads = self._coder.payloads(images, options.quality, options.effort)
             return (pack([payload], options.quality) for payload in payloads)
@@ -72,11 +90,27 @@ class FmaeWriter:
         return (self._best_that_fits(images[one], options.effort, options.max_bytes, pack) for one in parts)
 
     def stack(self, images: Stack, options: CodingOptions, names: Sequence[str] | None) -> bytes:
-        """Return one file of all images. Raises InputError if `options.max_bytes` is too few for it."""
+        """Return one file of all images, with a name for each if `names` are given.
+
+        Raises InputError if `options.max_bytes` is too few for it, if there are more images than a file holds, or
+        if the names are invalid.
+        """
+        if len(images) > MAX_IMAGES:
+            raise InputError(f"a file holds at most {MAX_IMAGES} images, got {len(images)}")
+        if names is not None:
+            from fmae_edge.runtime.format.image_names import as_names  # most files have no names
+
+            names = as_names(names, len(images))
 
         def pack(payloads: Iterable[bytes], quality: int) -> bytes:
             return pack_many(payloads, quality, self._bundle_id, names)
 
+        if options.min_psnr is not None:
+            coded = list(reach_min_psnr(self._coder, images, options.min_psnr, options.effort))
+            qualities = {quality for quality, _ in coded} or {options.quality}
+            if len(qualities) == 1 and 0 not in qualities:
+                return pack((payload for _, payload in coded), qualities.pop())
+            return pack((bytes([quality]) + payload for quality, payload in coded), 0)
         if options.max_bytes is None:
             return pack(self._coder.payloads(images, options.quality, options.effort), options.quality)
         return self._best_that_fits(images, options.effort, options.max_bytes, pack)
@@ -105,7 +139,8 @@ class FmaeWriter:
                     batch = images[part]
                     symbols = self._coder.quantise(latents_of(part, batch), batch, quality, effort)
                     yield from self._coder.payloads_of(symbols, quality)
-                    errors.append(self._coder.squared_error(symbols, batch, quality))  # only if the payloads fit
+                    # Only if the payloads fit
+                    errors.append(int(self._coder.squared_errors(symbols, batch, quality).sum()))
 
             try:
                 content = pack(_at_most(max_bytes, payloads()), quality)

@@ -14,8 +14,7 @@ from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
-from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.format.payload_index import Payloads
+from fmae_edge.runtime.errors import BundleError
 from fmae_edge.runtime.images import fewer_if_larger, to_levels
 
 # A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
@@ -56,15 +55,21 @@ class LatentCoder:
         symbols = clip_symbols(np.rint(latents / self._step(quality)))
         return self._search(symbols, images, quality, effort) if effort else symbols
 
-    def squared_error(self, symbols: Integers, images: NDArray[Any], quality: int) -> int:
-        """Return the summed squared error of the images that symbols decode to, in levels 0 to 255."""
+    def squared_errors(self, symbols: Integers, images: NDArray[Any], quality: int) -> NDArray[np.int64]:
+        """Return the squared error (N,) of each image that symbols decode to: a sum, in levels 0 to 255."""
         difference = self._decode(symbols, quality).astype(np.int32) - to_levels(images)
-        return int(np.square(difference).sum(dtype=np.int64))
+        errors: NDArray[np.int64] = np.square(difference).reshape(len(images), -1).sum(axis=1, dtype=np.int64)
+        return errors
 
-    def require_short(self, payloads: Payloads) -> None:
-        """Raise InputError if a payload is longer than any that an encoder writes."""
-        if payloads.longest > _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1:
-            raise InputError(f"corrupted: a payload has {payloads.longest} bytes, more than one image can take")
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of one image: (height, width), or (height, width, channels)."""
+        return self._bundle.manifest.image_shape
+
+    @property
+    def longest_payload(self) -> int:
+        """The largest number of bytes that an encoder writes for an image, and one more."""
+        return _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1
 
     def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
         """Return the payloads of quantised latents (N, latent_size)."""
@@ -83,7 +88,7 @@ class LatentCoder:
         return self._images(lambda part: symbols[part], len(symbols), quality)
 
     def _images(self, symbols_of: Callable[[slice], Integers], count: int, quality: int) -> NDArray[np.uint8]:
-        images = np.empty((count, *self._bundle.manifest.image_shape), np.uint8)
+        images = np.empty((count, *self.image_shape), np.uint8)
         for part in slices(count, _PAYLOADS_AT_ONCE):
             symbols = symbols_of(part)
             for some in slices(len(symbols), self._decoded_at_once):

@@ -102,7 +102,7 @@ def test_each_kind_of_damage_has_its_own_sentence(pack):
     for damaged, sentence in (
         (b"\x93NUMPY", "not a .fmae file"),
         (b"", "not a .fmae file"),
-        (content[:1] + b"\xe3" + content[2:], "version 3 of the .fmae format.* reads versions 1 and 2: upgrade"),
+        (content[:1] + b"\xe4" + content[2:], "version 4 of the .fmae format.* reads versions 1 to 3: upgrade"),
         (content[:1] + b"\xe0" + content[2:], "version 0 of the .fmae format"),
         (content[:2] + b"\x0f" + content[3:], "corrupted: byte 3 is 0x0f, which format version 1 does not define"),
         (content[:5], "truncated within its header"),
