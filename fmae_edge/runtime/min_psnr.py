@@ -1,7 +1,7 @@
 """Guarantee a PSNR: for each image the lowest quality that reaches it, else more effort, else every pixel."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
+from fmae_edge.runtime.entropy.prior import Integers
 from fmae_edge.runtime.errors import ArgumentError, shown
 from fmae_edge.runtime.images import to_levels
 from fmae_edge.runtime.latent_coder import LatentCoder
 
 MAX_EFFORT = 9
 _EXACT = 0  # the quality of an image that is stored exactly
-_MOST_GAIN = 3.0  # dB by effort: an image that misses `min_psnr` by more is not searched, which takes seconds
+# A search of all qualities takes hundreds of milliseconds per image, and is in vain for most that one pass did not
+# bring to `min_psnr`. So one quality is searched first; no other one was found to be that many dB better.
+_PROBED_QUALITY, _MOST_ABOVE_IT = 5, 2.5
+
+Coded = tuple[int, bytes]  # the quality of an image and its payload
 
 
 def as_min_psnr(value: object) -> float:
@@ -31,48 +36,63 @@ def as_min_psnr(value: object) -> float:
     return number
 
 
-def reach_min_psnr(coder: LatentCoder, images: Stack, min_psnr: float, effort: int) -> Iterator[tuple[int, bytes]]:
+def psnr_of(squared_error: int, numbers: int) -> float:
+    """Return the PSNR in dB of an image of `numbers` pixels or channels, given its summed error in levels."""
+    return 10 * math.log10(255**2 * numbers / squared_error) if squared_error else math.inf
+
+
+def reach_min_psnr(coder: LatentCoder, images: Stack, min_psnr: float, effort: int) -> Iterator[Coded]:
     """Yield the quality and the payload of each image; quality 0 is an image that is stored exactly.
 
     Each decoded image has at least `min_psnr` dB, in 8-bit levels and in the graphs of `coder`.
     """
     for part in slices(len(images), coder.images_at_once):
         batch = images[part]
-        found: dict[int, tuple[int, bytes]] = {}
-        # No quality decodes every pixel exactly, except by chance
+        found: dict[int, Coded] = {}
+        # Else only the image itself would do, which no graph decodes except by chance
         if psnr_of(1, batch[0].size) >= min_psnr:
-            found = _coded(coder, batch, min_psnr, effort)
+            found = _Batch(coder, batch, min_psnr).coded(effort)
         for number, image in enumerate(to_levels(batch)):
             yield found.get(number) or (_EXACT, _exact(image))
 
 
-def psnr_of(squared_error: int, numbers: int) -> float:
-    """Return the PSNR in dB of an image of `numbers` pixels or channels, given its summed error in levels."""
-    return 10 * math.log10(255**2 * numbers / squared_error) if squared_error else math.inf
+class _Batch:
+    """Images that are tried at several qualities."""
 
+    def __init__(self, coder: LatentCoder, images: NDArray[Any], min_psnr: float) -> None:
+        self._coder, self._images, self._min_psnr = coder, images, min_psnr
+        self._latents = coder.latents(images)
 
-def _coded(coder: LatentCoder, images: NDArray[Any], min_psnr: float, effort: int) -> dict[int, tuple[int, bytes]]:
-    """Return the quality and the payload of the images that reach `min_psnr`, by their number."""
-    latents = coder.latents(images)
-    found: dict[int, tuple[int, bytes]] = {}
-    best = dict.fromkeys(range(len(images)), -math.inf)  # the best PSNR of an image so far
-    for tried in dict.fromkeys((effort, MAX_EFFORT)):
-        left = [number for number in best if best[number] > min_psnr - _MOST_GAIN or tried == effort]
+    def coded(self, effort: int) -> dict[int, Coded]:
+        """Return the images that reach the PSNR, by their number in the batch."""
+        everyone = range(len(self._images))
+        found = self._lowest_qualities(everyone, effort)
+        left = [number for number in everyone if number not in found]
+        if left and effort < MAX_EFFORT:
+            _, psnrs = self._try(left, _PROBED_QUALITY, MAX_EFFORT)
+            hopeful = [number for number in left if psnrs[number] >= self._min_psnr - _MOST_ABOVE_IT]
+            found |= self._lowest_qualities(hopeful, MAX_EFFORT)
+        return found
+
+    def _lowest_qualities(self, numbers: Sequence[int], effort: int) -> dict[int, Coded]:
+        found: dict[int, Coded] = {}
         for quality in range(1, QUALITIES + 1):
-            left = [number for number in left if number not in found]
+            left = [number for number in numbers if number not in found]
             if not left:
                 break
-            symbols = coder.quantise(latents[left], images[left], quality, tried)
-            errors = coder.squared_errors(symbols, images[left], quality).tolist()
-            reached = []
-            for row, (number, error) in enumerate(zip(left, errors, strict=True)):
-                psnr = psnr_of(error, images[number].size)
-                best[number] = max(best[number], psnr)
-                if psnr >= min_psnr:
-                    reached.append(row)
-            payloads = coder.payloads_of(symbols[reached], quality)
-            found |= {left[row]: (quality, payload) for row, payload in zip(reached, payloads, strict=True)}
-    return found
+            symbols, psnrs = self._try(left, quality, effort)
+            rows = [row for row, number in enumerate(left) if psnrs[number] >= self._min_psnr]
+            payloads = self._coder.payloads_of(symbols[rows], quality)
+            found |= {left[row]: (quality, payload) for row, payload in zip(rows, payloads, strict=True)}
+        return found
+
+    def _try(self, numbers: list[int], quality: int, effort: int) -> tuple[Integers, dict[int, float]]:
+        """Return the symbols of some images, and the PSNR of each by its number."""
+        images = self._images[numbers]
+        symbols = self._coder.quantise(self._latents[numbers], images, quality, effort)
+        errors = self._coder.squared_errors(symbols, images, quality).tolist()
+        psnrs = {number: psnr_of(error, images[0].size) for number, error in zip(numbers, errors, strict=True)}
+        return symbols, psnrs
 
 
 def _exact(image: NDArray[np.uint8]) -> bytes:

@@ -25,25 +25,17 @@ Levels = NDArray[np.uint8]
 
 def encode_lossless(image: Levels) -> bytes:
     """Return the payload of an image (height, width) or (height, width, channels): at most its size and 1 byte."""
-    planes = _planes_of(image)
-    stored = bytes([_STORED | _NONE]) + planes.tobytes()
-    variants = [(0, planes)]
-    if len(planes) == 3:
-        variants.append((_FROM_GREEN, _without_green(planes)))
-    residuals = {
-        prediction | kind: _residuals(variant, prediction).tobytes()
-        for kind, variant in variants
-        for prediction in (_NONE, _LEFT, _UP, _MEDIAN)
-    }
+    residuals = _all_residuals(image)
     if image.size > _SMALL:
         best = min(residuals, key=lambda kind: len(_deflate(residuals[kind], zlib.Z_HUFFMAN_ONLY)))
         residuals = {best: residuals[best]}
-    compressed = (
-        bytes([kind | compressor]) + content
-        for kind, residual in residuals.items()
-        for compressor, content in _compressed(residual)
-    )
-    return min([stored, *compressed], key=len)
+    return min((payload for each in residuals.items() for payload in _payloads(*each)), key=len)
+
+
+def every_payload(image: Levels) -> Iterator[bytes]:
+    """Yield the payload of an image for each way to store it; `encode_lossless` returns the shortest."""
+    for kind, residual in _all_residuals(image).items():
+        yield from _payloads(kind, residual)
 
 
 def decode_lossless(payload: bytes, shape: tuple[int, ...]) -> Levels:
@@ -66,14 +58,19 @@ def decode_lossless(payload: bytes, shape: tuple[int, ...]) -> Levels:
     return np.ascontiguousarray(planes[0] if len(shape) == 2 else planes.transpose(1, 2, 0))
 
 
-def _planes_of(image: Levels) -> Levels:
-    return np.ascontiguousarray(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))
-
-
-def _without_green(planes: Levels) -> Levels:
-    subtracted = planes.copy()
-    subtracted[[0, 2]] -= planes[1]
-    return subtracted
+def _all_residuals(image: Levels) -> dict[int, bytes]:
+    """Return what each prediction leaves of an image, by the bits of the first byte that say which."""
+    planes = np.ascontiguousarray(image[None] if image.ndim == 2 else image.transpose(2, 0, 1))
+    variants = {0: planes}
+    if len(planes) == 3:
+        variants[_FROM_GREEN] = planes.copy()
+        variants[_FROM_GREEN][[0, 2]] -= planes[1]
+    predictions = (_NONE, _LEFT, _UP, _MEDIAN)
+    return {
+        variant | prediction: _residuals(variants[variant], prediction).tobytes()
+        for variant in variants
+        for prediction in predictions
+    }
 
 
 def _residuals(planes: Levels, prediction: int) -> Levels:
@@ -127,15 +124,16 @@ def _from_medians(residuals: Levels) -> Levels:
     return np.ascontiguousarray(skewed[places].transpose(2, 0, 1))
 
 
-def _compressed(residual: bytes) -> Iterator[tuple[int, bytes]]:
+def _payloads(kind: int, residual: bytes) -> Iterator[bytes]:
+    yield bytes([kind | _STORED]) + residual
     for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE):
-        yield _DEFLATED, _deflate(residual, strategy)
+        yield bytes([kind | _DEFLATED]) + _deflate(residual, strategy)
     try:
         import lzma  # some builds of Python lack it
     except ImportError:
         return
     compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_lzma_filters(len(residual)))
-    yield _LZMA, compressor.compress(residual) + compressor.flush()
+    yield bytes([kind | _LZMA]) + compressor.compress(residual) + compressor.flush()
 
 
 def _deflate(content: bytes, strategy: int) -> bytes:
