@@ -77,8 +77,8 @@ def decompress_files(
         with named(source):
             return _decode(codec, [file], index)[0], ()
 
-    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
-        return npy_bytes(np.concatenate([images for _, images in loaded]))
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> tuple[bytes, tuple[()]]:
+        return npy_bytes(np.concatenate([images for _, images in loaded])), ()
 
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:

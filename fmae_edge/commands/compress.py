@@ -32,6 +32,14 @@ def compress(
         int | None,
         options.integer_option("--max-bytes", "N", 1, help=".fmae: the best PSNR in at most N bytes per file."),
     ] = None,
+    min_psnr: Annotated[
+        float | None,
+        options.decibel_option(
+            "--min-psnr",
+            help=".fmae: the lowest quality that gives each image at least this PSNR; images that no quality "
+            "reproduces are stored exactly.",
+        ),
+    ] = None,
     names: Annotated[bool, typer.Option("--names", help=".fmae of several images: store their names.")] = False,
     dtype: Annotated[
         Literal["float32", "float16", "int8"] | None,
@@ -42,6 +50,9 @@ def compress(
     ] = None,
     precision: options.PrecisionOption = "int8",
     fit: options.Fit = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Decompress each result, and print the PSNR of its image.")
+    ] = False,
     bundle: options.BundleOption = None,
     recursive: options.Recursive = False,
     force: options.Force = False,
@@ -54,11 +65,12 @@ def compress(
     """Compress images to latents or to files of about 30 bytes.
 
     By default img.png becomes img.npy, the latent as a numpy array. With an output that ends in .fmae, or with
-    --quality, --effort, --max-bytes or --names, it becomes img.fmae, the smallest file. Several images go into one
-    file if -o is the name of a .npy or .fmae file.
+    --quality, --effort, --max-bytes, --min-psnr or --names, it becomes img.fmae, the smallest file. Several images
+    go into one file if -o is the name of a .npy or .fmae file.
 
     Example: fmae-edge compress img.png -o img.fmae
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
+    Example: fmae-edge compress img.png --min-psnr 30 --verify
     Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
     """
     arguments = locals()

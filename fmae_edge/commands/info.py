@@ -93,11 +93,21 @@ def _describe_file(source: Source, header: "FmaeInfo") -> str:
             "file": f"{source}, {header.file_bytes} bytes, version {header.format_version} of the .fmae format",
             "bundle": f"{header.bundle_id}, all check codes match",
             "images": f"{header.images}{'' if header.single else ', as a stack'}",
-            "quality": header.quality,
+            "quality": _describe_qualities(header),
             "payload": payload,
             "names": header.names_error or names,
         }
     )
+
+
+def _describe_qualities(header: "FmaeInfo") -> str:
+    if header.quality:
+        return str(header.quality)
+    if not any(header.qualities):
+        return "every pixel as it was" if header.images else "none"
+    exact = header.qualities.count(0)
+    own = [f"{count} of quality {each}" for each in range(1, 10) if (count := header.qualities.count(each))]
+    return ", ".join([*([f"{exact} with every pixel as it was"] if exact else []), *own])
 
 
 def _describe_bundle(path: Path, manifest: "Manifest") -> str:

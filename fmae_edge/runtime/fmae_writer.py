@@ -40,9 +40,9 @@ def as_options(quality: object, effort: object, max_bytes: object, min_psnr: obj
     Raises ArgumentError if one is not a number or out of range, or if `min_psnr` is not the only one of its kind.
     """
     if min_psnr is not None:
-        for name, value in (("quality", quality), ("max_bytes", max_bytes)):
+        for other, value in (("a quality", quality), ("a limit of bytes", max_bytes)):
             if value is not None:
-                raise ArgumentError("min_psnr", f"chooses the quality; use it or {name}, not both")
+                raise ArgumentError("min_psnr", f"chooses the quality; use it or {other}, not both")
     return CodingOptions(
         DEFAULT_QUALITY if quality is None else as_quality(quality),
         _in_range("effort", effort, 0, MAX_EFFORT),

@@ -141,10 +141,10 @@ def test_a_very_large_integer_is_as_good_as_infinity(images):
     assert CODEC.compress(images[0], min_psnr=10**400) == CODEC.compress(images[0], min_psnr=math.inf)
 
 
-@pytest.mark.parametrize("option", ["quality", "max_bytes"])
-def test_options_that_choose_the_quality_exclude_each_other(images, option):
+@pytest.mark.parametrize(("option", "other"), [("quality", "a quality"), ("max_bytes", "a limit of bytes")])
+def test_options_that_choose_the_quality_exclude_each_other(images, option, other):
     for call in (CODEC.compress, lambda image, **options: CODEC.compress_batch(image[None], **options)):
-        with pytest.raises(InputError, match=f"min_psnr chooses the quality; use it or {option}, not both"):
+        with pytest.raises(InputError, match=f"min_psnr chooses the quality; use it or {other}, not both"):
             call(images[0], min_psnr=20, **{option: 5})
 
 
