@@ -13,8 +13,8 @@ from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import load_latents
 from fmae_edge.runtime.format.payload_index import Payloads
 
-# Decoding the first images of a run and then every 32nd takes about a hundredth of its time
-_FIRST, _EVERY = 16, 32
+# Decoding the first images of a run and then every 128th takes a hundredth of its time
+_FIRST, _EVERY = 16, 128
 # One training image in a thousand is below its floor, and of other kinds a third and more
 _UNUSUAL_SHARE = 1 / 8
 
