@@ -18,7 +18,9 @@ from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manife
 from fmae_edge.runtime.engine.graphs import PRECISIONS
 from fmae_edge.runtime.entropy.prior import Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_coder import decode_symbols
+from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.fmae_file import unpack
+from fmae_edge.runtime.format.lossless import decode_lossless
 from fmae_edge.runtime.format.npy_file import load_latents
 from fmae_edge.runtime.self_test import diagnose_bundle
 from fuzz.containers import mutate_image
@@ -40,6 +42,8 @@ CORPUS = Path(__file__).parent / "corpus"
 PRIOR_LATENTS = 2  # of the priors in the corpus
 GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
 _GOLDEN_FOLDER = Path(__file__).parents[1] / "spec" / "golden" / "format-1"
+GOLDEN_3 = json.loads((_GOLDEN_FOLDER.parent / "format-3" / "files.json").read_text())
+LOSSLESS_SHAPES = sorted({tuple(file["shape"]) for file in GOLDEN_3["files"]})
 GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
 _DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
 _GOLDEN_ID: str = GOLDEN["bundle_id"]
@@ -76,8 +80,13 @@ def read_fmae(content: bytes) -> None:
     if info.images > _MOST_IMAGES:
         assert codec.decompress(content, index=info.images - 1).shape == (28, 28)
     else:
-        assert codec.decompress(content, max_images=_MOST_IMAGES).shape[-2:] == (28, 28)
-        assert len(codec.symbols(content)) == info.images
+        images = codec.decompress_batch(content, max_images=_MOST_IMAGES)
+        assert images.shape == (info.images, 28, 28)
+        assert len(list(codec.decompress_iter([content]))) == len(info.qualities) == info.images
+        if info.quality:
+            assert len(codec.symbols(content)) == info.images
+        elif info.images:
+            assert (codec.decompress(content, index=info.images - 1) == images[-1]).all()
     if info.names_error:
         codec.names(content)  # last, because the images can be decoded even if the names are refused
 
@@ -89,10 +98,25 @@ def _golden_prior(name: str) -> Prior:
 
 
 def read_golden_fmae(content: bytes) -> None:
-    """Read a .fmae file of the golden files' bundle, and decode its symbols with both priors."""
+    """Read a .fmae file of the golden files' bundle, and decode its symbols with both priors, or its pixels."""
     file = unpack(content, GOLDEN["bundle_id"])
+    if not file.quality:
+        for quality, payload in file.coded(file.payloads[:_MOST_IMAGES]):
+            if quality:
+                _decode_alike(_golden_prior("network"), (payload,), GOLDEN["latents"], quality - 1)
+            else:
+                _decode_pixels(payload)
+        return
     for name in ("network", "tables"):
         _decode_alike(_golden_prior(name), file.payloads[:_MOST_IMAGES], GOLDEN["latents"], file.quality - 1)
+
+
+def _decode_pixels(payload: bytes) -> None:
+    """Decode a lossless image of one of the sizes in the golden files."""
+    try:
+        decode_lossless(payload, LOSSLESS_SHAPES[0])
+    except InputError:
+        decode_lossless(payload, LOSSLESS_SHAPES[1])
 
 
 def _decode_alike(prior: Prior, payloads: tuple[bytes, ...], latents: int, quality: int) -> None:
