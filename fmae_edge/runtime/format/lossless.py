@@ -103,7 +103,8 @@ def _predicted(residuals: Levels, prediction: int) -> Levels:
 def _from_medians(residuals: Levels) -> Levels:
     """Undo the median prediction one antidiagonal at a time: its pixels depend on the two before it only.
 
-    Rows are shifted so that an antidiagonal becomes a column: `skewed[d, row + 1]` is the pixel at column d - row.
+    `skewed[d + 2, row + 1]` is the pixel at column d - row, so an antidiagonal is contiguous. Places outside the
+    image stay 0.
     """
     channels, height, width = residuals.shape
     skewed = np.zeros((height + width + 1, height + 1, channels), np.uint8)
@@ -114,13 +115,8 @@ def _from_medians(residuals: Levels) -> Levels:
         first, last = max(1, diagonal - width), min(height, diagonal - 1)  # the rows that it crosses, and 1
         here = slice(first, last + 1)
         above = slice(first - 1, last)
-        before, corner = skewed[diagonal - 1], skewed[diagonal - 2]
-        left, up, beyond = before[here].copy(), before[above], corner[above]
-        if diagonal - 1 <= height:  # the first column has nothing to its left, and nothing above that
-            left[-1] = 0
-            beyond = beyond.copy()
-            beyond[-1] = 0
-        skewed[diagonal, here] += _median(left, up, beyond)
+        left, up, corner = skewed[diagonal - 1, here], skewed[diagonal - 1, above], skewed[diagonal - 2, above]
+        skewed[diagonal, here] += _median(left, up, corner)
     return np.ascontiguousarray(skewed[places].transpose(2, 0, 1))
 
 
