@@ -24,8 +24,9 @@ from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
 from fmae_edge.runtime.entropy.prior import ESCAPE, FRACTIONS
 from fmae_edge.runtime.self_test import golden_vectors
+from fuzz.fmae_targets import GOLDEN
 from fuzz.mutators import with_manifest, zip_bundle
-from fuzz.targets import GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
+from fuzz.targets import GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
 
 _SIDE = 4  # of the images of the bundle in the corpus
 _RGB_SIDE = 8

@@ -1,20 +1,16 @@
 """The targets of the fuzzer: everything that fmae-edge does with each kind of file."""
 
-import json
 import math
 import tempfile
-from binascii import crc32
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TypeVar
 
 import numpy as np
 
-from fmae_edge import Codec, FmaeError, InputError
+from fmae_edge import Codec
 from fmae_edge.data.image_file import load_image
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, Bundle
 from fmae_edge.runtime.bundle.manifest import (
@@ -22,19 +18,24 @@ from fmae_edge.runtime.bundle.manifest import (
     GRADIENT_NAME,
     GRAPH_NAMES,
     MANIFEST_NAME,
-    QUALITIES,
     FileEntry,
     Manifest,
 )
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs
-from fmae_edge.runtime.entropy.image_stream import StreamContent, add_image, end_stream, read_stream, stream_images
-from fmae_edge.runtime.entropy.prior import Prior, read_prior
-from fmae_edge.runtime.entropy.symbol_coder import decode_symbols
-from fmae_edge.runtime.format.fmae_file import unpack
+from fmae_edge.runtime.entropy.prior import read_prior
 from fmae_edge.runtime.format.npy_file import load_latents
-from fmae_edge.runtime.format.packet import MAX_PACKET_IMAGES, MAX_SET_IMAGES, pack_packet, unpack_packet
 from fmae_edge.runtime.self_test import diagnose_bundle
 from fuzz.containers import mutate_image
+from fuzz.fmae_targets import (
+    GOLDEN,
+    MOST_IMAGES,
+    decode_alike,
+    default_codec,
+    read_bare,
+    read_fmae,
+    read_golden_fmae,
+    read_packet,
+)
 from fuzz.headers import mutate_fmae, mutate_npy, mutate_packet
 from fuzz.mutators import (
     Change,
@@ -50,18 +51,12 @@ from fuzz.mutators import (
 )
 from fuzz.tiff import mutate_tiff
 
-Item = TypeVar("Item")
 CORPUS = Path(__file__).parent / "corpus"
 PRIOR_LATENTS = 2  # of the priors in the corpus
 GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
-_GOLDEN_FOLDER = Path(__file__).parents[1] / "spec" / "golden" / "format-1"
-GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
-PACKETS = json.loads((_GOLDEN_FOLDER.parent / "packets" / "files.json").read_text())
 _DEFAULT_MANIFEST = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default")
 _DEFAULT_ID = _DEFAULT_MANIFEST.bundle_id
 _GOLDEN_ID: str = GOLDEN["bundle_id"]
-_SIDE_BY_SIDE = 8  # from this many payloads on, numpy decodes them together
-_MOST_IMAGES = 16  # images decoded per input; a stack of empty payloads may have a million
 _MOST_PIXELS = 1 << 16
 
 
@@ -80,119 +75,10 @@ class Target:
     share: int
 
 
-@cache
-def _codec() -> Codec:
-    return Codec(threads=1)
-
-
-def read_fmae(content: bytes) -> None:
-    """Read a .fmae file with the default bundle, as the codec and the command line do."""
-    codec = _codec()
-    info = codec.inspect(content)
-    assert info.names is None or info.names == codec.names(content)
-    if info.images > _MOST_IMAGES:
-        assert codec.decompress(content, index=info.images - 1).shape == (28, 28)
-    else:
-        assert codec.decompress(content, max_images=_MOST_IMAGES).shape[-2:] == (28, 28)
-        assert len(codec.symbols(content)) == info.images
-    if info.names_error:
-        codec.names(content)  # last, because the images can be decoded even if the names are refused
-
-
-@cache
-def _golden_prior(name: str) -> Prior:
-    content = (_GOLDEN_FOLDER / f"{name}.safetensors").read_bytes()
-    return read_prior(content, GOLDEN["latents"], tuple(GOLDEN["steps"]), name)
-
-
-def read_golden_fmae(content: bytes) -> None:
-    """Read a .fmae file of the golden files' bundle, and decode its symbols with both priors."""
-    file = unpack(content, GOLDEN["bundle_id"])
-    for name in ("network", "tables"):
-        _decode_alike(_golden_prior(name), file.payloads[:_MOST_IMAGES], GOLDEN["latents"], file.quality - 1)
-
-
-def _decode_alike(prior: Prior, payloads: tuple[bytes, ...], latents: int, quality: int) -> None:
-    """Decode payloads one by one and all together. The results must be the same."""
-    if payloads:
-        several = payloads * -(-_SIDE_BY_SIDE // len(payloads))
-        many = decode_symbols(prior, several, latents, quality)[: len(payloads)]
-        few = np.concatenate([decode_symbols(prior, [payload], latents, quality) for payload in payloads])
-        assert (many == few).all()
-
-
-def read_packet(content: bytes) -> None:
-    """Read a packet of the golden files' bundle with both priors. Some are written again, or decoded to images.
-
-    The default bundle decodes the images of the same message, which takes ten times as long.
-    """
-    frame = unpack_packet(content, _GOLDEN_ID)
-    if _one_of(range(8), content) == 0:
-        _read_default_packet(pack_packet(frame, _DEFAULT_ID))
-    most = min(MAX_PACKET_IMAGES, MAX_SET_IMAGES - frame.first)
-    read: dict[str, StreamContent] = {}
-    for name in ("network", "tables"):
-        with suppress(InputError):
-            message, latents = frame.message, GOLDEN["latents"]
-            read[name] = read_stream(_golden_prior(name), message, latents, frame.quality or None, most)
-            assert 1 <= len(read[name].symbols) == len(read[name].qualities) <= most
-    if not read:
-        raise InputError("refused with both priors")
-    if _one_of(range(8), content) == 1:
-        for name, images in read.items():
-            _require_same_again(_golden_prior(name), images, frame.quality or None)
-
-
-def _require_same_again(prior: Prior, images: StreamContent, quality: int | None) -> None:
-    message = None
-    for row, each in zip(images.symbols, images.qualities, strict=True):
-        message = add_image(message, stream_images(prior, row[None], each, quality is None)[0])
-    assert message is not None
-    written = end_stream(message, images.ends_set)
-    again = read_stream(prior, written, GOLDEN["latents"], quality, MAX_PACKET_IMAGES)
-    assert (again.symbols == images.symbols).all()
-    assert again[1:] == images[1:]
-
-
-def _read_default_packet(content: bytes) -> None:
-    """Read a packet of the default bundle, alone and with a packet that may be of another set."""
-    packets = _codec().packets
-    with suppress(FmaeError):
-        packet = packets.parse(content)
-        if len(packet.numbers) <= _MOST_IMAGES:
-            received = packets.decompress([packet, content])
-            assert received.images.shape == (len(packet.numbers), 28, 28)
-            assert (received.numbers, received.total is None) == (tuple(packet.numbers), not packet.ends_set)
-            packets.decompress([packet, _first_packet()])
-
-
-@cache
-def _first_packet() -> bytes:
-    """Return a packet of the default bundle with the first images of a set."""
-    return _codec().packets.compress(np.zeros((2, 28, 28), np.uint8), 1024)[0]
-
-
-def read_bare(content: bytes) -> None:
-    """Decode a bare payload, whose quality is the first byte, with the default bundle.
-
-    For one in eight, golden priors decode it one by one and side by side.
-    """
-    quality, payload = (content[0] if content else 0) % QUALITIES + 1, content[1:]
-    assert _codec().decompress(payload, bare=True, quality=quality).shape == (28, 28)
-    if _one_of(range(8), content) == 0:
-        for name in ("network", "tables"):
-            _decode_alike(_golden_prior(name), (payload,), GOLDEN["latents"], quality - 1)
-
-
-def _one_of(choices: Sequence[Item], content: bytes) -> Item:
-    """Return one of the choices: always the same one for the same content."""
-    return choices[crc32(content) % len(choices)]
-
-
 def read_npy(content: bytes) -> None:
     """Read a .npy file of latents and decode them."""
     latents = load_latents(content, 64, "fuzz")
-    _codec().decode(latents if latents.ndim == 1 else latents[:_MOST_IMAGES])
+    default_codec().decode(latents if latents.ndim == 1 else latents[:MOST_IMAGES])
 
 
 def read_image(content: bytes) -> None:
@@ -213,7 +99,7 @@ def read_prior_file(content: bytes) -> None:
     """Read a prior, and decode payloads with it."""
     prior = read_prior(content, PRIOR_LATENTS, tuple(GOLDEN["steps"]), "fuzz")
     for quality in (0, len(GOLDEN["steps"]) - 1):
-        _decode_alike(prior, (b"", b"\xff" * 8, bytes(range(8))), PRIOR_LATENTS, quality)
+        decode_alike(prior, (b"", b"\xff" * 8, bytes(range(8))), PRIOR_LATENTS, quality)
 
 
 def read_bundle_folder(content: bytes) -> None:

@@ -2,7 +2,8 @@
 
 spec/golden/default-bundle.npz changes with the shipped bundle. spec/golden/format-2, with version 2 of the .fmae
 format, and spec/golden/packets, with packets and bare payloads, get the same bytes each time. spec/golden/format-1
-was written once and is never written again.
+was written once and is never written again. Nor is spec/golden/format-3, because other versions of zlib and
+liblzma write other bytes.
 """
 
 import json
@@ -15,13 +16,15 @@ from fmae_edge import Codec
 from fmae_edge.runtime.entropy.image_stream import add_image, end_stream, stream_images
 from fmae_edge.runtime.entropy.prior import read_prior
 from fmae_edge.runtime.entropy.symbol_coder import encode_symbols
-from fmae_edge.runtime.format.fmae_file import pack_many
+from fmae_edge.runtime.format.fmae_file import pack_many, pack_one
 from fmae_edge.runtime.format.image_names import as_names
+from fmae_edge.runtime.format.lossless import encode_lossless, every_payload
 from fmae_edge.runtime.format.packet import OWN_QUALITIES, PacketFrame, pack_packet
 
 REPOSITORY = Path(__file__).parents[1]
 GOLDEN = REPOSITORY / "spec" / "golden"
-FORMAT_1, FORMAT_2, PACKETS = GOLDEN / "format-1", GOLDEN / "format-2", GOLDEN / "packets"
+FORMAT_1, FORMAT_2, FORMAT_3 = (GOLDEN / f"format-{version}" for version in (1, 2, 3))
+PACKETS = GOLDEN / "packets"
 # Letters of two bytes, characters that older versions of Python do not know, and valid paths that look invalid
 NAMES = [
     "coat",
@@ -76,6 +79,41 @@ def write_format_2() -> None:
     (FORMAT_2 / "files.json").write_text(json.dumps({**golden, "files": files}) + "\n")
 
 
+def write_format_3() -> None:
+    """Write lossless images, stored in every way, and stacks whose images have their own qualities."""
+    golden = json.loads((FORMAT_1 / "files.json").read_text())
+    bundle_id, latents = golden["bundle_id"], golden["latents"]
+    content = (FORMAT_1 / "network.safetensors").read_bytes()
+    prior = read_prior(content, latents, tuple(golden["steps"]), "network")
+    files = []
+    for shape in ((6, 9), (7, 5, 3)):
+        rows, columns = np.mgrid[: shape[0], : shape[1]]
+        smooth = (200 + 9 * rows + 31 * columns + (rows * columns) % 7) % 256
+        image = (smooth if len(shape) == 2 else np.stack([smooth, smooth // 2, 255 - smooth], axis=2)).astype(
+            np.uint8
+        )
+        for payload in {payload[0]: payload for payload in every_payload(image)}.values():
+            file = pack_one(payload, 0, bundle_id)
+            files.append({"shape": shape, "names": None, "single": True, "content": file.hex()})
+            files[-1]["images"] = [{"quality": 0, "pixels": image.tolist()}]
+        symbols = (np.arange(3 * latents) ** 2 * 29 % 71 - 35).reshape(3, latents)
+        coded = [
+            (quality, encode_symbols(prior, row[None], quality - 1)[0])
+            for quality, row in zip((9, 1, 4), symbols, strict=True)
+        ]
+        coded.insert(1, (0, encode_lossless(image)))
+        names = ["a", "b/c", "b/d", "e"] if len(shape) == 3 else None
+        file = pack_many([bytes([quality]) + payload for quality, payload in coded], 0, bundle_id, names)
+        files.append({"shape": shape, "names": names, "single": False, "content": file.hex()})
+        own = iter(symbols.tolist())
+        files[-1]["images"] = [
+            {"quality": quality, "symbols": next(own)} if quality else {"quality": 0, "pixels": image.tolist()}
+            for quality, _ in coded
+        ]
+    FORMAT_3.mkdir()
+    (FORMAT_3 / "files.json").write_text(json.dumps({**golden, "files": files}) + "\n")
+
+
 def write_packets() -> None:
     """Write bare payloads and packets, with the priors of format 1."""
     golden = json.loads((FORMAT_1 / "files.json").read_text())
@@ -125,4 +163,6 @@ def write_packets() -> None:
 if __name__ == "__main__":
     write_vectors()
     write_format_2()
+    if not FORMAT_3.exists():
+        write_format_3()
     write_packets()

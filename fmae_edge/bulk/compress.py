@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.bulk.decoded_results import DecodedResults
 from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
 from fmae_edge.bulk.join import OneFile, join_files
 from fmae_edge.bulk.outputs import Outputs, output_suffix
@@ -20,7 +21,7 @@ from fmae_edge.data.image_file import SUFFIXES
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError, shown
-from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, as_options
+from fmae_edge.runtime.fmae_writer import as_options
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
@@ -42,11 +43,13 @@ def compress_files(
     quality: int | None = None,
     effort: int | None = None,
     max_bytes: int | None = None,
+    min_psnr: float | None = None,
     names: bool = False,
     packet: int | None = None,
     fill: bool = False,
     dtype: LatentDtype | None = None,
     fit: Fit | None = None,
+    verify: bool = False,
     precision: Precision = "int8",
     bundle: str | Path | None = None,
     recursive: bool = False,
@@ -59,7 +62,8 @@ def compress_files(
     """Compress image files; iterate over the result to do so. The arguments are those of `fmae-edge compress`.
 
     Raises ArgumentError if they are invalid or contradict each other, InputError, BundleError or OutputError if no
-    input could be compressed. The outcome of an input contains its error.
+    input could be compressed. The outcome of an input contains its error, and with `verify` its PSNR. Without
+    `min_psnr`, a few images are decoded, and `unlike_training` of the result says if they turned out badly.
 
     Example::
 
@@ -67,11 +71,12 @@ def compress_files(
             print(outcome.input, outcome.status, outcome.error)
     """
     output_kind = output_suffix(output)
-    for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "names": names or None}
+    for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "min_psnr": min_psnr}
+    for_fmae["names"] = names or None
     fmae_only = [name for name, value in for_fmae.items() if value is not None]
     if packet is not None:
         packet, fill = as_packet_bytes(packet), as_fill(fill, max_bytes)
-        _require_packet_options(output, names, dtype, skip_existing)
+        _require_packet_options(output, names, dtype, min_psnr, skip_existing)
     elif fill:
         raise ArgumentError("fill", "fills packets, so it needs packet too")
     suffix = PACKET_SUFFIX if packet else _result_suffix(output, output_kind, dtype, fmae_only)
@@ -81,16 +86,22 @@ def compress_files(
     if fit not in (None, *get_args(Fit)):
         raise ArgumentError("fit", f"is {shown(fit)}; expected one of {', '.join(get_args(Fit))}")
     dtype = None if dtype is None else as_latent_dtype(dtype)
-    settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
-    as_options(*settings)
+    settings: dict[str, Any] = {
+        "quality": quality,
+        "effort": effort or 0,
+        "max_bytes": max_bytes,
+        "min_psnr": min_psnr,
+    }
+    as_options(**settings)
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
     joins = not packet and output_kind == suffix and (len(sources) > 1 or names)
     suffixes = (LATENT_SUFFIX, FMAE_SUFFIX)
     outputs = Outputs(output, suffix, sources, suffixes, joins, force, skip_existing, dry_run)
     if names and outputs.one_file is None:
         raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
-    searches = bool(effort or max_bytes)
+    searches = bool(effort or max_bytes or min_psnr)
     codec = open_codec(bundle, precision, many_files=len(sources) > 1 and not searches)
+    decoded = DecodedResults(codec, verify, guarantees=min_psnr is not None)
     image_names = _names_of(sources, keep_going) if names else {}
     settled: dict[Source, Outcome | None] = {
         source: failed(source, name) for source, name in image_names.items() if isinstance(name, InputError)
@@ -113,25 +124,35 @@ def compress_files(
             if suffix == LATENT_SUFFIX:
                 contents = [dump_latents(latent) for latent in codec.encode(images, dtype or "float32")]
             else:
-                contents = list(codec.compress_iter(images, *settings, batch_size=FILES_AT_ONCE))
+                contents = list(codec.compress_iter(images, **settings, batch_size=FILES_AT_ONCE))
+            psnrs = decoded.psnrs_of_files([source for source, _ in loaded], images, contents)
         files = []
-        for (source, (image, notes)), content in zip(loaded, contents, strict=True):
+        for (source, (image, notes)), content, psnr in zip(loaded, contents, psnrs, strict=True):
             target = outputs.path(source)
             measure = partial(_fmae_bytes, codec, image) if compares and target != STREAM else None
-            files.append([FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure)])
+            file = FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure, psnr=psnr)
+            files.append([file])
         return files
 
-    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> tuple[bytes, Sequence[float | None]]:
         images = np.concatenate([image for _, image in loaded])
         if suffix == LATENT_SUFFIX:
-            return dump_latents(codec.encode(images, dtype or "float32"))
-        listed = [str(image_names[source]) for source, _ in loaded] if names else None
-        return codec.compress_batch(images, *settings, listed)
+            content = dump_latents(codec.encode(images, dtype or "float32"))
+        else:
+            listed = [str(image_names[source]) for source, _ in loaded] if names else None
+            content = codec.compress_batch(images, **settings, names=listed)
+        return content, decoded.psnrs_of_stack([source for source, _ in loaded], images, content)
 
     together: OneFile | PacketFolder | None = None
     if packet:
-        pack = partial(_pack, codec, packet, settings, fill)
-        together = PacketFolder(Path(str(output)), outputs, codec, pack)
+        coding = (packet, quality, effort or 0, max_bytes)
+        together = PacketFolder(
+            Path(str(output)),
+            outputs,
+            codec,
+            lambda images: codec.packets.compress(images, *coding, fill=fill),
+            decoded,
+        )
     elif outputs.one_file is not None:
         together = OneFile(outputs, join)
 
@@ -142,22 +163,23 @@ def compress_files(
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
     if isinstance(together, PacketFolder):
-        return BulkRun(work, sources, passed_over, SUFFIXES, outputs, together.closing, joins=True)
-    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
-
-
-def _pack(
-    codec: Codec, packet_bytes: int, settings: tuple[int, int, int | None], fill: bool, images: Pixels
-) -> list[bytes]:
-    return codec.packets.compress(images, packet_bytes, *settings, fill=fill)
+        return BulkRun(work, sources, passed_over, SUFFIXES, outputs, decoded, together.closing, joins=True)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs, decoded)
 
 
 def _require_packet_options(
-    output: str | Path | None, names: bool, dtype: LatentDtype | None, skip_existing: bool
+    output: str | Path | None,
+    names: bool,
+    dtype: LatentDtype | None,
+    min_psnr: float | None,
+    skip_existing: bool,
 ) -> None:
     """Raise ArgumentError for arguments that contradict `packet`."""
     if names:
         raise ArgumentError("names", f"needs a {FMAE_SUFFIX} file; packets contain no names")
+    if min_psnr is not None:
+        message = f"needs {FMAE_SUFFIX} files; packets contain no images that are stored exactly, so use a quality"
+        raise ArgumentError("min_psnr", message)
     if dtype is not None:
         raise ArgumentError("dtype", f"is for {LATENT_SUFFIX} files; packets have a quality")
     if skip_existing:

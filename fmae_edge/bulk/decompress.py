@@ -21,8 +21,9 @@ from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.format.fmae_contents import FmaeFile
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.format.fmae_file import FmaeFile, is_fmae
+from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import load_latents
 from fmae_edge.runtime.format.packet import SUFFIX as PACKET_SUFFIX
@@ -89,8 +90,8 @@ def decompress_files(
         with named(source):
             return _decode(codec, [file], index)[0], ()
 
-    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
-        return npy_bytes(np.concatenate([images for _, images in loaded]))
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> tuple[bytes, tuple[()]]:
+        return npy_bytes(np.concatenate([images for _, images in loaded])), ()
 
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:
@@ -98,7 +99,7 @@ def decompress_files(
         at_once = files_at_once(codec, FILES_AT_ONCE)
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
-    return BulkRun(work, sources, passed_over, SUFFIXES, outputs, received.closing)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs, closing=received.closing)
 
 
 def _require_packet_options(outputs: Outputs, index: int | None) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.outputs import Outputs
-from fmae_edge.bulk.pipeline import FILES_AT_ONCE, interruptible, run_ahead, threads
+from fmae_edge.bulk.pipeline import FILES_AT_ONCE
 from fmae_edge.bulk.run import Outcome, failed, settle_all
 from fmae_edge.bulk.sources import Source, groups_of, needs_one_thread
+from fmae_edge.bulk.threads import interruptible, run_ahead, threads
 from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
 
 Pixels = NDArray[np.uint8]
@@ -20,10 +21,14 @@ Part = tuple[Source, Pixels]  # an input, and its images (N, height, width)
 
 
 class Written(NamedTuple):
-    """What became of all images together: the status of their inputs, and the output of each input."""
+    """What became of all images together: the status of their inputs, and the output of each input.
+
+    If the results were decoded again, `psnrs` is the PSNR of each input.
+    """
 
     status: Literal["done", "planned", "skipped"]
     outputs: Sequence[str]
+    psnrs: Sequence[float | None] = ()
 
 
 class RefusedPartsError(FmaeError):
@@ -49,9 +54,14 @@ class Destination(Protocol):
 
 
 class OneFile:
-    """One file, `outputs.one_file`, of all images; `join` returns its content."""
+    """One file, `outputs.one_file`, of all images.
 
-    def __init__(self, outputs: Outputs, join: Callable[[Sequence[Part]], bytes]) -> None:
+    `join` returns its content, and the PSNR of each input or of none.
+    """
+
+    def __init__(
+        self, outputs: Outputs, join: Callable[[Sequence[Part]], tuple[bytes, Sequence[float | None]]]
+    ) -> None:
         assert outputs.one_file is not None
         self.path = outputs.one_file
         self._outputs, self._join = outputs, join
@@ -65,13 +75,14 @@ class OneFile:
 
     def write(self, parts: Sequence[Part]) -> Written:
         """Write the file."""
-        status = self._outputs.write(self.path, self._join(parts))
+        content, psnrs = self._join(parts)
+        status = self._outputs.write(self.path, content)
         rows, end = [], 0
         for _, images in parts:
             end += len(images)
             rows.append(str(end - 1) if len(images) == 1 else f"{end - len(images)}:{end}")
         labels = [str(self.path) if status == "skipped" else f"{self.path}[{row}]" for row in rows]
-        return Written(status, labels)
+        return Written(status, labels, psnrs)
 
 
 def join_files(
@@ -124,14 +135,17 @@ def join_files(
         ended_by = error
     except (FmaeError, MemoryError) as error:
         common = Outcome("", None, "failed", error=str(error) or "out of memory", cause=error)
-    outcomes, labels = [], iter(written.outputs)
+    outcomes = []
+    each = zip(written.outputs, written.psnrs or [None] * len(written.outputs), strict=True)
     for source, part in results:
         outcome = replace(common, input=str(source))
         if isinstance(part, Outcome):
             outcome = part
         elif part is not None and written.outputs:
-            notes = part[1] if written.status in ("done", "planned") else ()
-            outcome = replace(outcome, output=next(labels), notes=notes)
+            label, psnr = next(each)
+            outcome = replace(outcome, output=label)
+            if written.status in ("done", "planned"):
+                outcome = replace(outcome, notes=part[1], psnr=psnr)
         outcomes.append([outcome])
     yield outcomes
     if ended_by is not None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from fmae_edge.bulk.decoded_results import DecodedResults
 from fmae_edge.bulk.join import Part, Pixels, RefusedPartsError, Written
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.run import Closing, Outcome
@@ -20,13 +21,18 @@ _DIGITS = 4  # of a number: a set has at most 4,096 images
 
 
 class PacketFolder:
-    """A new set of packets in a folder; `compress` returns the packets of all images."""
+    """A new set of packets in a folder; `compress` returns the packets of all images, `decoded` checks them."""
 
     def __init__(
-        self, path: Path, outputs: Outputs, codec: Codec, compress: Callable[[Pixels], list[bytes]]
+        self,
+        path: Path,
+        outputs: Outputs,
+        codec: Codec,
+        compress: Callable[[Pixels], list[bytes]],
+        decoded: DecodedResults,
     ) -> None:
         self.path = path
-        self._outputs, self._codec, self._compress = outputs, codec, compress
+        self._outputs, self._codec, self._compress, self._decoded = outputs, codec, compress, decoded
         self._images: list[int] = []  # in each packet
         self._bytes = 0
 
@@ -56,13 +62,15 @@ class PacketFolder:
             self._outputs.claim(file)
         labels: list[str] = []
         status: Literal["done", "planned", "skipped"] = "done"
-        for file, packet in zip(files, packets, strict=True):
-            status = self._outputs.write(file, packet)
-            count = len(self._codec.packets.parse(packet).numbers)
+        parsed = [self._codec.packets.parse(packet) for packet in packets]
+        psnrs = self._decoded.psnrs_of_packets(sources, images, parsed)
+        for file, packet, content in zip(files, parsed, packets, strict=True):
+            status = self._outputs.write(file, content)
+            count = len(packet.numbers)
             labels += [f"{file}[{row}]" for row in range(count)]
             self._images.append(count)
-            self._bytes += len(packet)
-        return Written(status, labels)
+            self._bytes += len(content)
+        return Written(status, labels, psnrs)
 
     def closing(self) -> Closing | None:
         """Return how many packets were written, None if none were."""
@@ -112,12 +120,7 @@ class ReceivedPackets:
         if not new:
             return Outcome(str(source), None, "skipped", notes=("its images are in other packets",))
         rows = [number - packet.first for number in new]
-        images = np.empty((len(rows), *self._codec.manifest.image_shape), np.uint8)
-        qualities = np.array([packet.qualities[row] for row in rows])
-        symbols = packet.symbols[rows]
-        for quality in np.unique(qualities).tolist():
-            images[qualities == quality] = self._codec.decode(symbols[qualities == quality], quality)
-        return zip(rows, new, images, strict=True)
+        return zip(rows, new, self._codec.packets.decode(self._set, new), strict=True)
 
     def closing(self) -> Closing | None:
         """Return which images are missing, None if there were no packets."""

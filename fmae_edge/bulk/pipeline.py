@@ -3,36 +3,30 @@
 The steps are functions of the caller. After Ctrl-C or on a full disk, no further inputs are read.
 """
 
-import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.run import Outcome, failed, settle, settle_all
 from fmae_edge.bulk.sources import Source, groups_of, needs_one_thread
+from fmae_edge.bulk.threads import interruptible, run_ahead, threads
 from fmae_edge.runtime.errors import DiskError, FmaeError, ResourceError
 
 FILES_AT_ONCE = 256  # converting more in one call gains little
-_GROUPS_AHEAD = 2  # for each thread
 
-Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
-Result = TypeVar("Result")
 
 
 class FileToWrite(NamedTuple):
     """A result: the label of its input, its path, its content, and notes on conversions.
 
     If existing results are skipped, it is also skipped if the existing file `twin` has the same content.
-    `fmae_bytes` is that of the outcome.
+    `fmae_bytes` and `psnr` are those of the outcome.
     """
 
     label: str
@@ -41,6 +35,7 @@ class FileToWrite(NamedTuple):
     notes: Sequence[str] = ()
     twin: Path | None = None
     fmae_bytes: Callable[[], int] | None = None
+    psnr: float | None = None
 
 
 def convert_files(
@@ -154,79 +149,5 @@ def _write(outputs: Outputs, file: FileToWrite) -> Outcome:
     status = outputs.write(file.target, content)
     if status == "skipped":
         return Outcome(file.label, str(file.target), status)
-    return Outcome(file.label, str(file.target), status, len(content), file.notes, fmae_bytes=file.fmae_bytes)
-
-
-def run_ahead(
-    pool: Executor | None, jobs: int, function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
-    """Yield the result of `function` for each item, in order, while the pool works on the next few."""
-    if pool is None:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > jobs * _GROUPS_AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-@contextmanager
-def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
-    """Yield a pool of threads, or None to work in this thread (`here`). At the end, pending calls are cancelled.
-
-    Raises ResourceError if the system cannot start that many threads.
-    """
-    if here:
-        yield None
-        return
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        _start(pool, jobs)
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start(pool: Executor, jobs: int) -> None:
-    """Start all threads before any work, so that no work is left unfinished if one cannot start."""
-    all_started = threading.Barrier(jobs)
-    try:
-        for _ in range(jobs):
-            pool.submit(all_started.wait)
-    except BaseException as error:  # Ctrl-C too: started threads would wait forever
-        all_started.abort()
-        if not isinstance(error, RuntimeError):
-            raise
-        count = "a thread" if jobs == 1 else f"{jobs} threads"
-        raise ResourceError(f"cannot start {count} ({error})") from None
-
-
-@contextmanager
-def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns True once Ctrl-C was pressed. A second Ctrl-C raises KeyboardInterrupt."""
-    pressed, ended = threading.Event(), threading.Event()
-    usual = signal.getsignal(signal.SIGINT)
-    if (
-        here
-        or usual is not signal.default_int_handler
-        or threading.current_thread() is not threading.main_thread()
-    ):
-        yield pressed.is_set
-        return
-
-    def note(*received: Any) -> None:
-        signal.signal(signal.SIGINT, usual)
-        pressed.set()
-        if ended.is_set():
-            signal.default_int_handler(*received)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed.is_set
-    finally:
-        ended.set()
-        if threading.current_thread() is threading.main_thread():  # else `note` does it at the next Ctrl-C
-            signal.signal(signal.SIGINT, usual)
+    size, measure = len(content), file.fmae_bytes
+    return Outcome(file.label, str(file.target), status, size, file.notes, fmae_bytes=measure, psnr=file.psnr)

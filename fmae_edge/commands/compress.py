@@ -33,6 +33,14 @@ def compress(
         int | None,
         options.integer_option("--max-bytes", "N", 1, help=".fmae: the best PSNR in at most N bytes per file."),
     ] = None,
+    min_psnr: Annotated[
+        float | None,
+        options.decibel_option(
+            "--min-psnr",
+            help=".fmae: the lowest quality that gives each image at least this PSNR; images that no quality "
+            "reproduces are stored exactly.",
+        ),
+    ] = None,
     packet: Annotated[
         int | None,
         options.integer_option(
@@ -60,6 +68,9 @@ def compress(
     ] = None,
     precision: options.PrecisionOption = "int8",
     fit: options.Fit = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Decompress each result, and print the PSNR of its image.")
+    ] = False,
     bundle: options.BundleOption = None,
     recursive: options.Recursive = False,
     force: options.Force = False,
@@ -72,12 +83,13 @@ def compress(
     """Compress images to latents or to files of about 30 bytes.
 
     By default img.png becomes img.npy, the latent as a numpy array. With an output that ends in .fmae, or with
-    --quality, --effort, --max-bytes or --names, it becomes img.fmae, the smallest file. Several images go into one
-    file if -o is the name of a .npy or .fmae file.
+    --quality, --effort, --max-bytes, --min-psnr or --names, it becomes img.fmae, the smallest file. Several images
+    go into one file if -o is the name of a .npy or .fmae file.
 
     Example: fmae-edge compress img.png -o img.fmae
     Example: fmae-edge compress -r photos -o 'latents/{path}.fmae' --skip-existing
     Example: fmae-edge compress photos/*.png --packet 51 --max-bytes 30 -o packets/
+    Example: fmae-edge compress img.png --min-psnr 30 --verify
     Example: cat img.png | fmae-edge compress - --max-bytes 30 > img.fmae
     """
     arguments = locals()

@@ -13,7 +13,7 @@ from fmae_edge.commands.options import BundleOption, as_bundle
 
 if TYPE_CHECKING:
     from fmae_edge.runtime.bundle.manifest import Manifest
-    from fmae_edge.runtime.format.fmae_file import FmaeInfo
+    from fmae_edge.runtime.format.fmae_contents import FmaeInfo
     from fmae_edge.runtime.packet_set import Packet
 
 _NAMES_SHOWN = 5
@@ -146,11 +146,21 @@ def _describe_file(source: Source, header: "FmaeInfo") -> str:
             "file": f"{source}, {header.file_bytes} bytes, version {header.format_version} of the .fmae format",
             "bundle": f"{header.bundle_id}, all check codes match",
             "images": f"{header.images}{'' if header.single else ', as a stack'}",
-            "quality": header.quality,
+            "quality": _describe_qualities(header),
             "payload": payload,
             "names": header.names_error or names,
         }
     )
+
+
+def _describe_qualities(header: "FmaeInfo") -> str:
+    if header.quality:
+        return str(header.quality)
+    if not any(header.qualities):
+        return "every pixel as it was" if header.images else "none"
+    exact = header.qualities.count(0)
+    own = [f"{count} of quality {each}" for each in range(1, 10) if (count := header.qualities.count(each))]
+    return ", ".join([*([f"{exact} with every pixel as it was"] if exact else []), *own])
 
 
 def _describe_bundle(path: Path, manifest: "Manifest") -> str:

@@ -236,7 +236,9 @@ def convert_each(
     return results()
 
 
-def group_ahead(items: Iterable[Item], most: int, kind: Callable[[Item], object]) -> Iterator[list[Item]]:
+def group_ahead(
+    items: Iterable[Item], most: int, kind: Callable[[Item], object] = lambda item: None
+) -> Iterator[list[Item]]:
     """Yield `items` in lists of consecutive items of one kind, at most `most` in each.
 
     An error that `items` raises is raised after the items before it were yielded.

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, overload
 
@@ -12,14 +11,15 @@ from numpy.typing import DTypeLike, NDArray
 from fmae_edge.runtime.arguments import BytesLike, ImageLike, LatentLike
 from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
 from fmae_edge.runtime.bundle.bundle import Bundle, as_expected_id, read_bundle
-from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME, Manifest
+from fmae_edge.runtime.bundle.manifest import Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
-from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precision
+from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precision, in_memory
 from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.fmae_reader import FmaeReader, as_read_options
-from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, FmaeWriter, as_options, as_quality
-from fmae_edge.runtime.format.fmae_file import FmaeFile, FmaeInfo, FmaeLike, as_max_images
-from fmae_edge.runtime.images import as_batch, as_one
+from fmae_edge.runtime.fmae_writer import FmaeWriter, as_options, as_quality
+from fmae_edge.runtime.format.fmae_contents import FmaeFile, FmaeInfo
+from fmae_edge.runtime.format.fmae_file import FmaeLike, as_max_images
+from fmae_edge.runtime.images import as_batch
 from fmae_edge.runtime.latent_coder import LatentCoder
 from fmae_edge.runtime.latents import as_latent_batch, as_latent_dtype, as_symbol_batch
 from fmae_edge.runtime.packets import PacketCodec
@@ -63,8 +63,8 @@ class Codec:
         read = read_bundle(folder, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
         self._start(read, precision, threads)
         # Unpickling reads the bundle again, which must be the same one
-        again, sha256 = portable(folder), read.sha256
-        self._again = partial(type(self), again, precision=precision, threads=threads, expect_id=sha256)
+        again = partial(type(self), portable(folder), precision=precision, threads=threads)
+        self._again = partial(again, expect_id=read.sha256)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, precision: Precision = "int8", threads: int | None = None) -> "Codec":
@@ -79,16 +79,14 @@ class Codec:
         if not isinstance(bundle, Bundle):
             raise InputError(f"bundle is {shown(bundle)}; expected a Bundle, or use Codec(folder)")
         precision = as_precision(precision)
-        wanted = (*GRAPHS[precision], PRIOR_NAME, *((GRADIENT_NAME, DECODER_NAME) if bundle.has_gradient else ()))
-        kept = replace(bundle, files={name: bundle.file(name) for name in wanted if name in bundle.manifest.files})
+        kept = in_memory(bundle, precision)
         codec = cls.__new__(cls)
         codec._start(kept, precision, threads)
         codec._again = partial(cls.from_bundle, kept, precision=precision, threads=threads)
         return codec
 
     def _start(self, bundle: Bundle, precision: Precision, threads: int | None) -> None:
-        self._bundle = bundle
-        self._precision = precision
+        self._bundle, self._precision = bundle, precision
         self._threads = choose_threads(threads)[0]
         self._graphs = Graphs(bundle, precision, self._threads)
         self._coder = LatentCoder(bundle, self._graphs)
@@ -148,79 +146,84 @@ class Codec:
     def compress(
         self,
         image: ImageLike,
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         effort: int = 0,
         max_bytes: int | None = None,
         *,
+        min_psnr: float | None = None,
         bare: bool = False,
     ) -> bytes:
         """Return the bytes of a .fmae file of one image, as `encode` takes it, or of a stack of one.
 
-        `quality` is 1 (fewest bytes) to 9. With `max_bytes`, all nine qualities are tried, and the result is the
-        file with the best PSNR that is no longer than that; `quality` is not used. This takes about ten times as
-        long as one quality, because the files that fit are decoded too. `effort` is the number of rounds of search
-        for cheaper symbols: 0 (one pass) to 9. With `bare`, the result is the payload alone, 7 bytes shorter, for
-        a caller who knows bundle and quality and detects damage: any bytes decode to some image.
+        `quality` is 1 (fewest bytes) to 9, by default 5. `effort` is the number of rounds of search for cheaper
+        symbols: 0 (one pass) to 9. `max_bytes` or `min_psnr` may choose the quality instead: the one with the best
+        PSNR in a file of at most `max_bytes`, which takes about ten times as long, or the lowest one whose image,
+        as this codec decodes it, has at least `min_psnr` dB. If there is none, effort 9 is tried, and then every
+        pixel is stored, which `math.inf` does at once. On another CPU, pixels may differ by a level. With `bare`,
+        the result is the payload alone, 7 bytes shorter, for callers who know bundle and quality and detect
+        damage: any bytes decode to some image.
 
         Raises InputError if an argument is invalid or no quality fits, BundleError if the bundle has no prior.
         """
-        options = as_options(quality, effort, max_bytes, bare)
-        return next(self._writer.one_each(as_one(image, self.manifest.image_shape), options))
+        return self._writer.one(image, as_options(quality, effort, max_bytes, min_psnr, bare))
 
     @overload
     def compress_batch(
-        self, images: ImageLike, quality: int = ..., effort: int = ..., *, bare: Literal[True]
+        self, images: ImageLike, quality: int | None = ..., effort: int = ..., *, bare: Literal[True]
     ) -> list[bytes]: ...
     @overload
     def compress_batch(
         self,
         images: ImageLike,
-        quality: int = ...,
+        quality: int | None = ...,
         effort: int = ...,
         max_bytes: int | None = ...,
         names: Sequence[str] | None = ...,
         *,
+        min_psnr: float | None = ...,
         bare: Literal[False] = ...,
     ) -> bytes: ...
     def compress_batch(
         self,
         images: ImageLike,
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         effort: int = 0,
         max_bytes: int | None = None,
         names: Sequence[str] | None = None,
         *,
+        min_psnr: float | None = None,
         bare: bool = False,
     ) -> bytes | list[bytes]:
         """Return the bytes of one .fmae file of a stack of images (N, H, W), with one name per image if given.
 
-        The options are those of `compress`; `max_bytes` limits the file, and the best PSNR is that of all images
-        together. With `bare`, returns a list of payloads. Raises as `compress` does.
+        The options are those of `compress`. `max_bytes` limits the file, `min_psnr` holds for each image, which
+        gets its own quality. With `bare`, returns a list of payloads. Raises as `compress` does.
         """
-        return self._writer.stack(images, as_options(quality, effort, max_bytes, bare), names)
+        return self._writer.stack(images, as_options(quality, effort, max_bytes, min_psnr, bare), names)
 
     def compress_iter(
         self,
         images: Iterable[ImageLike],
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         effort: int = 0,
         max_bytes: int | None = None,
         *,
-        batch_size: int = 64,
+        min_psnr: float | None = None,
         bare: bool = False,
+        batch_size: int = 64,
     ) -> Iterator[bytes]:
         """Yield one .fmae file per image, as `compress` returns it; read at most `batch_size` images ahead.
 
         Images in batches are coded several times faster. Raises as `compress` does. An invalid option is refused
         at the call, an invalid image after the files of the images before it, with its number from 0.
         """
-        return self._writer.one_of_each(images, as_options(quality, effort, max_bytes, bare), batch_size)
+        return self._writer.one_of_each(images, as_options(quality, effort, max_bytes, min_psnr, bare), batch_size)
 
     def parse(self, content: FmaeLike, *, max_images: int | None = None) -> FmaeFile:
         """Parse and check the bytes of a .fmae file; the methods below take the result in place of the bytes.
 
-        The result has the file's `quality`, `names` and `payloads`, one per image, and whether it holds a `single`
-        image or a stack. `max_images` bounds time and memory: 130 kB may claim a million images.
+        The result has the file's `quality` (0 if its images have their own `qualities`), `names`, and `payloads`,
+        one per image, and whether it is a `single` image. `max_images` bounds time: 130 kB may claim a million.
 
         Raises InputError if `content` is not a complete .fmae file of this bundle, has more than `max_images`
         images, or was parsed by a codec of another bundle.
@@ -244,8 +247,7 @@ class Codec:
 
         Raises InputError as `parse` does, or if there is no image `index`.
         """
-        opened = self._reader.open(content, as_read_options(max_images, bare, quality))
-        return self._reader.image_or_stack(opened, index)
+        return self._reader.image_or_stack(content, as_read_options(max_images, bare, quality), index)
 
     def decompress_batch(
         self,
@@ -259,7 +261,7 @@ class Codec:
 
         With `bare`, `content` is a list of payloads. Raises as `decompress` does.
         """
-        return self._reader.images(self._reader.open(content, as_read_options(max_images, bare, quality)))
+        return self._reader.stack(content, as_read_options(max_images, bare, quality))
 
     def decompress_iter(
         self,
@@ -272,8 +274,7 @@ class Codec:
     ) -> Iterator[NDArray[np.uint8]]:
         """Yield every image (H, W) in .fmae files, or in payloads, and read at most `batch_size` images ahead.
 
-        `max_images` limits each file. Raises as `decompress` does. An invalid file is refused after the images of
-        the files before it, with its number from 0.
+        Raises as `decompress` does. An invalid file is refused after the images before it, with its number from 0.
         """
         return self._reader.each_image(contents, as_read_options(max_images, bare, quality), batch_size)
 
@@ -287,7 +288,7 @@ class Codec:
     def symbols(self, content: FmaeLike, *, max_images: int | None = None) -> NDArray[np.int64]:
         """Return the quantised latents (N, latent) in a .fmae file, in quantiser steps of the file's quality.
 
-        They are the same on every machine. Raises as `decompress` does.
+        They are the same on every machine. Raises as `decompress` does, and InputError if the file's quality is 0.
         """
         return self._reader.symbols(self.parse(content, max_images=max_images))
 

@@ -15,8 +15,7 @@ from fmae_edge.runtime.entropy.image_stream import StreamContent, StreamImage, r
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, decode_symbols, encode_symbols
-from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.format.payload_index import Payloads
+from fmae_edge.runtime.errors import BundleError
 from fmae_edge.runtime.images import fewer_if_larger, to_levels
 from fmae_edge.runtime.latents import LatentDtype, to_dtype
 
@@ -69,20 +68,16 @@ class LatentCoder:
         in_steps = latents / self._step(quality)
         return self._search(in_steps, images, quality, effort) if effort else clip_symbols(np.rint(in_steps))
 
-    def squared_error(self, symbols: Integers, images: NDArray[Any], quality: int) -> int:
-        """Return the summed squared error of the images that symbols decode to, in levels 0 to 255."""
-        return int(self.squared_errors(symbols, images, quality).sum())
-
     def squared_errors(self, symbols: Integers, images: NDArray[Any], quality: int) -> NDArray[np.int64]:
-        """Return the squared error (N,) of each image that symbols decode to, in levels 0 to 255."""
+        """Return the squared error (N,) of each image that symbols decode to: a sum, in levels 0 to 255."""
         difference = self._decode(symbols, quality).astype(np.int32) - to_levels(images)
         errors: NDArray[np.int64] = np.square(difference).sum(axis=tuple(range(1, images.ndim)), dtype=np.int64)
         return errors
 
-    def require_short(self, payloads: Payloads) -> None:
-        """Raise InputError if a payload is longer than any that an encoder writes."""
-        if payloads.longest > _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1:
-            raise InputError(f"corrupted: a payload has {payloads.longest} bytes, more than one image can take")
+    @property
+    def longest_payload(self) -> int:
+        """The number of bytes that no payload of an encoder exceeds."""
+        return _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1
 
     def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
         """Return the payloads of quantised latents (N, latent_size)."""

@@ -1,12 +1,13 @@
 """Packets of images: write a set of them, and read any of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fmae_edge.runtime.arguments import BytesLike, ImageLike, as_flag, convert_each
 from fmae_edge.runtime.errors import ArgumentError, InputError
-from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, as_options
+from fmae_edge.runtime.fmae_writer import as_options
 from fmae_edge.runtime.format.packet import (
     MAX_PACKET_IMAGES,
     MAX_SET_IMAGES,
@@ -46,7 +47,7 @@ class PacketCodec:
         self,
         images: ImageLike,
         packet_bytes: int,
-        quality: int = DEFAULT_QUALITY,
+        quality: int | None = None,
         effort: int = 0,
         max_bytes: int | None = None,
         *,
@@ -57,7 +58,7 @@ class PacketCodec:
         Each packet can be decoded alone, and knows the numbers of its images. There are at most 4,096 images. The
         options are those of `Codec.compress`, but `max_bytes` limits the bare payload of each image: it gets the
         quality with the best PSNR among those that fit. With `fill`, a packet with room gets the highest quality
-        at which the same images fit.
+        at which the same images fit. Packets have no images that are stored exactly, so there is no `min_psnr`.
 
         Raises InputError if an argument is invalid or an image does not fit, BundleError if there is no prior.
         """
@@ -98,10 +99,14 @@ class PacketCodec:
 
     def images(self, received: PacketSet) -> PacketImages:
         """Decode the images of packets."""
-        images = np.empty((len(received.numbers), *self._coder.image_shape), np.uint8)
-        qualities = np.array([received.coded(number).quality for number in received.numbers])
-        for quality in np.unique(qualities).tolist():
-            (rows,) = np.nonzero(qualities == quality)
-            symbols = np.stack([received.coded(received.numbers[row]).symbols for row in rows])
-            images[rows] = self._coder.images_of(symbols, quality)
-        return PacketImages(images, received.numbers, received.missing, received.total)
+        numbers = received.numbers
+        return PacketImages(self.decode(received, numbers), numbers, received.missing, received.total)
+
+    def decode(self, received: PacketSet, numbers: Sequence[int]) -> NDArray[np.uint8]:
+        """Return some of the images of packets, those with these numbers, as (N, H, W)."""
+        images = np.empty((len(numbers), *self._coder.image_shape), np.uint8)
+        coded = [received.coded(number) for number in numbers]
+        for quality in {each.quality for each in coded}:
+            rows = [row for row, each in enumerate(coded) if each.quality == quality]
+            images[rows] = self._coder.images_of(np.stack([coded[row].symbols for row in rows]), quality)
+        return images

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from weakref import WeakSet
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
-from fmae_edge.runtime.bundle.manifest import GRADIENT_NAME
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME
 from fmae_edge.runtime.engine.sessions import counted_call, failure, open_session, takes_levels
 from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError, shown
 from fmae_edge.runtime.images import (
@@ -55,6 +56,12 @@ def as_precision(precision: object) -> Precision:
         if precision == name:
             return name
     raise ArgumentError("precision", f"is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
+
+
+def in_memory(bundle: Bundle, precision: Precision) -> Bundle:
+    """Return the bundle with the bytes of all files that a codec of this precision may need, and of no others."""
+    names = (*GRAPHS[precision], PRIOR_NAME, *((GRADIENT_NAME, DECODER_NAME) if bundle.has_gradient else ()))
+    return replace(bundle, files={name: bundle.file(name) for name in names if name in bundle.manifest.files})
 
 
 def _start_anew() -> None:
