@@ -126,6 +126,15 @@ def train(
             rich_help_panel=_MODEL,
         ),
     ] = None,
+    refine: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the run, at its end, that also trains the decoder and the prior on latents that a search "
+            "has improved, so that --effort finds more. [default: 0]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     mse: Annotated[
         bool, typer.Option("--mse", help="Minimise only the MSE, without a rate.", rich_help_panel=_MODEL)
     ] = False,
@@ -196,7 +205,7 @@ def train(
     given: list[str | Path] = list(inputs or ())
     run = run or run_folder(given)
     image_options = ImageOptions(size, color, fit, tuple(holdout or ()))
-    options = TrainingOptions(epochs, minutes, batch_size, lr, seed, augment, rate_distortion, mse, latent, widths)
+    options = TrainingOptions(epochs, minutes, batch_size, lr, seed, augment, rate_distortion, refine, mse, latent, widths)
     image_settings = image_options.settings()
     options.check()
     if not resume:

@@ -93,6 +93,7 @@ class TrainingOptions:
     seed: int | None = None
     augment: str | None = None
     rate_distortion: float | None = None
+    refine: float | None = None
     mse: bool = False
     latent_size: int | None = None
     widths: str | None = None

@@ -101,6 +101,9 @@ class Recipe:
     # Share of the steps in which the autoencoder learns without a rate: from random weights, the noise of a coarse
     # quantiser hides the little information in the latents.
     rate_start: float = 0.1
+    # Share of the steps, at the end, in which the decoder and the prior also learn from latents that a search has
+    # improved, as `--effort` does
+    refine: float = 0.0
     units: int = UNITS
     quality_steps: tuple[int, ...] = QUALITY_STEPS
     prior_fit: PriorFit = field(default_factory=PriorFit)
@@ -132,6 +135,10 @@ class Recipe:
             raise ArgumentError("augment", f"is {shown(self.augment)}; it must be one of {choices}")
         if not isinstance(self.data, dict | None):
             raise ArgumentError("data", f"is {shown(self.data)}; it must be an object in recipe.json")
+        if not 0 <= self.refine <= 1:
+            raise ArgumentError("refine", f"is {self.refine}; it must lie between 0 and 1")
+        if self.refine and self.rate_distortion is None:
+            raise ArgumentError("refine", f"is {self.refine}, but needs a loss with a rate: give --rate-distortion")
         _require_integer("batch_size", self.batch_size, 1, _LARGEST)
         _require_integer("seed", self.seed, 0, 2**63 - 1)
         for name in ("lr", "warm_up", "initial_lr", "rate_start", "patience"):
