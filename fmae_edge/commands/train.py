@@ -205,7 +205,9 @@ def train(
     given: list[str | Path] = list(inputs or ())
     run = run or run_folder(given)
     image_options = ImageOptions(size, color, fit, tuple(holdout or ()))
-    options = TrainingOptions(epochs, minutes, batch_size, lr, seed, augment, rate_distortion, refine, mse, latent, widths)
+    options = TrainingOptions(
+        epochs, minutes, batch_size, lr, seed, augment, rate_distortion, refine, mse, latent, widths
+    )
     image_settings = image_options.settings()
     options.check()
     if not resume:

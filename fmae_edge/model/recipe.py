@@ -138,7 +138,9 @@ class Recipe:
         if not 0 <= self.refine <= 1:
             raise ArgumentError("refine", f"is {self.refine}; it must lie between 0 and 1")
         if self.refine and self.rate_distortion is None:
-            raise ArgumentError("refine", f"is {self.refine}, but needs a loss with a rate: give --rate-distortion")
+            raise ArgumentError(
+                "refine", f"is {self.refine}, but needs a loss with a rate: give --rate-distortion"
+            )
         _require_integer("batch_size", self.batch_size, 1, _LARGEST)
         _require_integer("seed", self.seed, 0, 2**63 - 1)
         for name in ("lr", "warm_up", "initial_lr", "rate_start", "patience"):

@@ -22,8 +22,9 @@ from fmae_edge.model.recipe import ImageSet, Recipe
 from fmae_edge.train.augment import augment_batch
 from fmae_edge.train.device import has_fast_bfloat16, keep_freed_memory
 from fmae_edge.train.measurement import measure_epoch
-from fmae_edge.train.objective import rate_distortion, refine_all, refined_costs
+from fmae_edge.train.objective import rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
+from fmae_edge.train.refinement import refine_all, refined_costs
 from fmae_edge.train.schedule import Schedule, stops_early
 from fmae_edge.train.state import TrainingState
 
