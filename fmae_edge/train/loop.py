@@ -76,6 +76,7 @@ def train(
     on_measured: Callable[[list[Metrics], NDArray[np.float32]], None] = lambda metrics, reconstructions: None,
     on_trained: Callable[[list[Metrics]], None] = lambda metrics: None,
     prior: Prior | None = None,
+    on_refined: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width[, 3]) and return one entry of metrics per epoch.
 
@@ -91,8 +92,12 @@ def train(
     ten of `measured_images`, in [0, 1]. Then `on_epoch` gets the metrics of this epoch. `on_trained` gets all of
     them after the last epoch.
 
-    With a rate in the recipe, a prior over the latents is trained together with the model, `prior` if it is given, and
-    finally fitted to the encoder that is kept. `on_fit` gets (steps done, total steps) of this fit.
+    With a rate in the recipe, a prior over the latents is trained together with the model, and finally fitted to
+    the encoder that is kept. `on_fit` gets (steps done, total steps) of this fit. With `refine` in the recipe, the
+    latents of the training images are refined before it, and `on_refined` gets (images done, total images).
+
+    A run whose recipe has a `start` begins with the weights of `model` and `prior`, which another run has trained.
+    Without a `prior`, a new one is made.
 
     Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, or the
     loss is no longer finite.
@@ -110,6 +115,8 @@ def train(
     prior = (prior or Prior(model.config.latent_size)).to(device) if recipe.rate_distortion else None
     state = TrainingState(run, model, prior, keeps_best=recipe.validation_images is not None)
     state.restore()
+    if recipe.start is not None and not state.metrics:
+        state.save_start()
     schedule = Schedule(recipe, math.ceil(len(train_images) / recipe.batch_size), state.elapsed)
     while schedule.done(len(state.metrics) + 1, 0) < 1 and not stops_early(state.metrics, recipe):
         number = len(state.metrics) + 1
@@ -138,7 +145,7 @@ def train(
         validation = encode_all(model, measured_images) if recipe.validation_images else None
         refined = None
         if recipe.refine and recipe.rate_distortion:
-            refined = refine_all(model, prior, fitted, recipe.rate_distortion, recipe.seed)
+            refined = refine_all(model, prior, fitted, recipe.rate_distortion, recipe.seed, on_refined)
         save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit, validation, refined))
     return state.metrics
 

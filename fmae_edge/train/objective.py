@@ -47,7 +47,7 @@ def rate_distortion(
 
 
 def costs_of(error: Tensor, bits: Tensor, quality: Tensor, batch: Tensor, weight: float) -> Costs:
-    """Return the costs of a batch from its mean squared error and the bits (N,) of its images at their qualities."""
+    """Return the costs of a batch from its mean squared error, and the bits (N,) and qualities of its images."""
     rate = (bits * bit_weights(quality)).mean() / batch[0, 0].numel()
     return Costs(error + rate / (weight * 255**2), error, bits.mean())
 

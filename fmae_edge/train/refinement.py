@@ -35,7 +35,7 @@ def refined_costs(
 def refine_latents(
     model: Autoencoder, prior: Prior, pixels: Tensor, latents: Tensor, quality: Tensor, weight: float
 ) -> Tensor:
-    """Return rounded latents (N, latent_size) in units that cost no more in the loss than `latents` after rounding.
+    """Return rounded latents (N, latent_size) in units that cost no more in the loss than `latents` do rounded.
 
     `pixels` are (N, channels, height, width) in [0, 1], `quality` (N,) counts from 0. No gradients flow back.
     """
