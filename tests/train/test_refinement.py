@@ -69,6 +69,20 @@ def test_refined_latents_never_cost_more_than_rounded_ones(images, small, random
         assert after.mean() < 0.999 * before.mean(), f"at quality {number + 1}"
 
 
+def test_latents_are_refined_for_the_weight_of_the_loss(random_rgb):
+    model, prior = random_rgb
+    pixels = torch.rand(100, 3, 10, 13, generator=torch.Generator().manual_seed(1))
+    quality = torch.full((len(pixels),), 4)
+    latents, weight = model.encoder(pixels).detach() * UNITS, 2e-5
+    found = {
+        factor: refine_latents(model, prior, pixels, latents, quality, factor * weight) for factor in (1 / 3, 1, 3)
+    }
+    cost = {
+        factor: costs(model, prior, pixels, each, quality, weight).mean().item() for factor, each in found.items()
+    }
+    assert cost[1] < min(cost[1 / 3], cost[3]) * 0.999
+
+
 def test_the_loss_of_refined_latents_is_their_cost_and_trains_only_decoder_and_prior(images, small):
     model, prior = small
     model.zero_grad()
