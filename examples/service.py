@@ -5,7 +5,8 @@
     curl --data-binary @samples/bag.png -o bag.fmae 'localhost:8000/compress?quality=7'
     curl --data-binary @bag.fmae -o bag.png localhost:8000/decompress
 
-With FMAE_EDGE_BUNDLE=FOLDER it serves that bundle, for images of its size, gray or RGB.
+With FMAE_EDGE_BUNDLE=FOLDER it serves that bundle, for images of its size, gray or RGB. FMAE_EDGE_BUNDLE=detail is
+the built-in bundle of that name.
 
 The body of a request is the file itself, without a form around it. A request takes a few megabytes at most, and at
 most REQUESTS are in progress. Uvicorn's own --limit-concurrency counts idle connections too, so 100 idle clients

@@ -4,7 +4,7 @@ The public names load on first use (PEP 562), so that importing the package cost
 
     from fmae_edge import Codec
 
-    codec = Codec()  # the bundle in the wheel, for 28x28 gray clothing; Codec("folder") for another
+    codec = Codec()  # the default bundle, for 28x28 gray clothing; Codec("detail") or Codec("folder") for another
     latents = codec.encode(images)  # (N, 28, 28) uint8 -> (N, 64) float32
     images = codec.decode(latents)  # (N, 64) float32 -> (N, 28, 28) uint8
 """

@@ -151,8 +151,9 @@ def build_app() -> "Typer":
     from fmae_edge.commands.options import add_command
 
     app = typer.Typer(
-        help="Train an image codec for one kind of small image, and compress with it. The built-in one is for "
-        "28x28 gray images of clothing; a --bundle of your own is for images like those it was trained on.\n\n"
+        help="Train an image codec for one kind of small image, and compress with it. The built-in bundles, "
+        "default and detail, are for 28x28 gray images of clothing; a --bundle of your own is for images like "
+        "those it was trained on.\n\n"
         "\b\nExample:\n  fmae-edge compress img.png -o img.fmae\n  fmae-edge decompress img.fmae",
         epilog="Run fmae-edge COMMAND --help for the options of a command. Exit codes: 0 success, 1 something "
         "failed, 2 wrong usage, 130 Ctrl-C. Environment: FMAE_EDGE_THREADS, else OMP_NUM_THREADS, sets the number "

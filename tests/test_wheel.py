@@ -20,6 +20,8 @@ assert latents.shape == (100, 64) and latents.dtype == np.float32
 assert decoded.shape == images.shape and decoded.dtype == np.uint8
 assert image.shape == (28, 28)
 print(codec.manifest.name, type(content).__name__)
+image = Codec("detail").decompress(Codec("detail").compress(images[0]))
+assert image.shape == (28, 28)
 """
 
 
@@ -48,14 +50,15 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_the_wheel_contains_the_bundle_and_no_tests_or_checkpoints(wheel):
-    assert wheel.stat().st_size < 6_000_000
+def test_the_wheel_contains_the_bundles_and_no_tests_or_checkpoints(wheel):
+    assert wheel.stat().st_size < 16_000_000
     names = zipfile.ZipFile(wheel).namelist()
-    for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, MANIFEST_NAME):
-        assert f"fmae_edge/bundles/default/{name}" in names
+    for bundle in ("default", "detail"):
+        for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, MANIFEST_NAME):
+            assert f"fmae_edge/bundles/{bundle}/{name}" in names
     assert "fmae_edge/py.typed" in names
     assert {f"fmae_edge/evaluate/report/page.{kind}" for kind in ("html.jinja", "css", "js")} <= set(names)
-    assert len([name for name in names if name.endswith(".safetensors")]) == 2  # none from checkpoints/
+    assert len([name for name in names if name.endswith(".safetensors")]) == 2 * 2  # none from checkpoints/
     assert not [name for name in names if name.startswith(("tests", "samples", "checkpoints"))]
 
 

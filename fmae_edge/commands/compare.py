@@ -1,7 +1,7 @@
 """`fmae-edge compare`, and the parts that it shares with `reconstruct`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmae_edge.bulk.outputs import Outputs
+    from fmae_edge.measure.comparison import Comparison
     from fmae_edge.measure.quality import Quality
     from fmae_edge.runtime.codec import Codec
 
@@ -40,7 +41,7 @@ def compare(
     show: Annotated[bool, typer.Option("--show", help="Draw the images in the terminal.")] = False,
     precision: options.PrecisionOption = "int8",
     fit: options.Fit = None,
-    bundle: options.BundleOption = None,
+    bundle: options.Bundles = None,
     recursive: options.Recursive = False,
     force: options.Force = False,
     json: options.Json = False,
@@ -50,44 +51,79 @@ def compare(
     Every image is compressed to a .fmae file and decompressed. The picture shows the bytes, PSNR and SSIM of each.
 
     Example: fmae-edge compare img.png --show
+    Example: fmae-edge compare img.png --bundle default --bundle detail
     """
-    import numpy as np
-
     from fmae_edge.bulk.image_input import open_codec
     from fmae_edge.data.image_file import SUFFIXES
+    from fmae_edge.runtime.bundle.built_in import portable
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 
     sources, _ = expand(images, recursive, SUFFIXES)
     target = Path("comparison.png") if output is None and not show else output
     outputs = None if target is None else claim_picture(target, force, sources)
-    codec = open_codec(bundle, precision)
-    names, originals = load_images(sources, codec, fit)
+    codecs = {str(portable(path)): open_codec(path, precision) for path in bundle or [DEFAULT_BUNDLE]}
+    _require_same_images(codecs)
+    names, originals = load_images(sources, next(iter(codecs.values())), fit)
     if names:
-        from fmae_edge.measure.comparison import Comparison, comparison_text, draw_comparisons
+        from fmae_edge.measure.comparison import comparison_text, draw_comparisons
         from fmae_edge.measure.figure import to_png
-        from fmae_edge.measure.quality import measure_each
 
-        contents = []
-        with console.progress_bar("comparing") as on_progress:
-            for content in codec.compress_iter(originals, quality, effort):
-                contents.append(content)
-                on_progress(len(contents), len(names))
-        decoded = np.stack(list(codec.decompress_iter(contents)))
-        qualities = measure_each(originals, decoded)
-        sizes = [len(content) for content in contents]
-        comparisons = list(map(Comparison, names, originals, decoded, sizes, qualities))
+        compared = [_compare(each, codec, names, originals, quality, effort) for each, codec in codecs.items()]
         if outputs is not None and target is not None:
             settings = f"quality {quality}" + (f", effort {effort}" if effort else "")
-            outputs.write(target, to_png(draw_comparisons(comparisons, settings)))
+            outputs.write(target, to_png(draw_comparisons(compared, settings)))
+        rows = [each for of_image in zip(*compared, strict=True) for each in of_image]
         if show:
             stream = sys.stderr if json else text_stream(target)
-            for each in comparisons:
+            for each in rows:
+                title = f"{each.name}, {each.bundle}" if len(codecs) > 1 else each.name
                 text = comparison_text(each, stream, console.has_colours(stream))
-                print(f"{console.printable(each.name)}: {text}\n", file=stream)
+                print(f"{console.printable(title)}: {text}\n", file=stream)
         # For a single image, --show prints the same figures
-        stream = text_stream(target)
-        print_qualities(names, qualities, target, json, stream, sizes, table=len(names) > 1 or not show)
+        print_qualities(
+            [each.name for each in rows],
+            [each.quality for each in rows],
+            target,
+            json,
+            text_stream(target),
+            [each.file_bytes for each in rows],
+            [each.bundle for each in rows],
+            table=len(rows) > 1 or not show,
+        )
     if len(names) < len(sources):
         raise typer.Exit(1)
+
+
+def _require_same_images(codecs: "Mapping[str, Codec]") -> None:
+    """Raise InputError unless the bundles take images of the same shape."""
+    from fmae_edge.runtime.errors import InputError
+
+    (first, shape), *others = ((name, codec.manifest.image_shape) for name, codec in codecs.items())
+    for other, other_shape in others:
+        if other_shape != shape:
+            raise InputError(
+                f"bundle {first} is for images of shape {shape} and bundle {other} for {other_shape}: "
+                "compare them one by one"
+            )
+
+
+def _compare(
+    bundle: str, codec: "Codec", names: Sequence[str], originals: "NDArray[np.uint8]", quality: int, effort: int
+) -> "list[Comparison]":
+    """Compress and decompress the images, and measure the results."""
+    import numpy as np
+
+    from fmae_edge.measure.comparison import Comparison
+    from fmae_edge.measure.quality import measure_each
+
+    contents = []
+    with console.progress_bar(f"comparing, {bundle}") as on_progress:
+        for content in codec.compress_iter(originals, quality, effort):
+            contents.append(content)
+            on_progress(len(contents), len(names))
+    decoded = np.stack(list(codec.decompress_iter(contents)))
+    sizes, qualities = map(len, contents), measure_each(originals, decoded)
+    return list(map(partial(Comparison, bundle), names, originals, decoded, sizes, qualities))
 
 
 def claim_picture(path: Path, force: bool, sources: Sequence[Source] = ()) -> "Outputs":
@@ -143,13 +179,21 @@ def print_qualities(
     json: bool,
     stream: TextIO,
     sizes: Sequence[int] | None = None,
+    bundles: Sequence[str] | None = None,
     table: bool = True,
 ) -> None:
-    """Print the quality of each image, and its size in bytes if there are `sizes`, as JSON or as a table."""
+    """Print the quality of each image, as JSON or as a table.
+
+    `sizes` are the bytes of the files and `bundles` the names of the bundles, if each image has them. The table
+    shows the names only if they differ.
+    """
     if json:
-        for name, quality, size in zip(names, qualities, sizes or repeat(None), strict=False):
+        for name, quality, size, bundle in zip(
+            names, qualities, sizes or repeat(None), bundles or repeat(None), strict=False
+        ):
             record = {
                 "image": name,
+                **({} if bundle is None else {"bundle": bundle}),
                 **({} if size is None else {"bytes": size}),
                 "psnr": None if quality.mse == 0 else quality.psnr_pooled,
                 "ssim": quality.ssim,
@@ -160,6 +204,7 @@ def print_qualities(
     if table:
         columns = {
             "image": names,
+            **({"bundle": bundles} if bundles is not None and len(set(bundles)) > 1 else {}),
             **({} if sizes is None else {"bytes": list(map(str, sizes))}),
             "PSNR": [f"{quality.psnr_pooled:.2f} dB" for quality in qualities],
             "SSIM": [f"{quality.ssim:.4f}" for quality in qualities],

@@ -53,7 +53,8 @@ def evaluate(
     real files. With all images of Fashion-MNIST this takes an hour and a half, with --effort 9 two hours or more.
 
     The last lines are the verdict: how many per cent fewer or more bytes the bundle needs than the best other
-    codec at equal PSNR, and whether it had enough training images. If BUNDLE is given, its manifest keeps them.
+    codec at equal PSNR, and whether it had enough training images. The manifest of BUNDLE keeps them, except in a
+    built-in bundle.
 
     Example: fmae-edge evaluate bundle -o evaluation --images 1000
     """
@@ -71,6 +72,7 @@ def evaluate(
     )
     from fmae_edge.evaluate.training_gap import measure_training_gap
     from fmae_edge.evaluate.verdict import curves_of, judge
+    from fmae_edge.runtime.bundle.built_in import is_built_in
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
     from fmae_edge.runtime.codec import Codec
     from fmae_edge.runtime.errors import FmaeError
@@ -93,7 +95,7 @@ def evaluate(
     write_results(done, targets, force)
     print_line(json_line(done.to_record()) if json else to_markdown(done))
     say(f"wrote {', '.join(map(str, targets))}", sys.stderr)
-    if bundle is not None:
+    if bundle is not None and not is_built_in(bundle):
         try:
             keep_verdict(bundle, codec.manifest.bundle_id, verdict)
             say(f"wrote the verdict to the manifest of {bundle}", sys.stderr)

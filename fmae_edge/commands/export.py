@@ -35,6 +35,14 @@ def export(
     calibration_images: Annotated[
         int, integer_option("--calibration-images", "N", 1, 4096, help="Training images for the calibration.")
     ] = 512,
+    int8_loss: Annotated[
+        float,
+        typer.Option(
+            metavar="DB",
+            help="Layers stay in float32 until the int8 graphs lose at most this much PSNR on training images. "
+            "More makes graphs faster and smaller; parity allows 0.1 on test images.",
+        ),
+    ] = 0.04,
     allow_parity_loss: Annotated[
         bool, typer.Option("--allow-parity-loss", help="Write the bundle even if a parity gate fails.")
     ] = False,
@@ -67,7 +75,7 @@ def export(
             torch.from_numpy(images.held_out),
             output,
             name or run.resolve().name,
-            ExportOptions(not no_rewrite, int8_target, calibration, calibration_images),
+            ExportOptions(not no_rewrite, int8_target, calibration, calibration_images, int8_loss),
             allow_parity_loss=allow_parity_loss,
             force=force,
             on_progress=partial(on_progress, description="parity"),

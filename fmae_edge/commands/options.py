@@ -57,6 +57,13 @@ def image_argument(default: str = "") -> Any:
     return typer.Argument(metavar="IMAGE", help=text, parser=as_path)
 
 
+def as_bundle(text: str | Path) -> Path:
+    """Return the folder of a bundle, which `text` is or names. Raises BundleError as `find_bundle` does."""
+    from fmae_edge.runtime.bundle.built_in import find_bundle
+
+    return text if isinstance(text, Path) else find_bundle(text)
+
+
 Output = Annotated[
     str | None,
     typer.Option(
@@ -69,9 +76,19 @@ Output = Annotated[
     ),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Include the files in folders.")]
-_BUNDLE = "Bundle folder. [default: the built-in bundle]"
-BundleOption = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_BUNDLE, readable=False)]
-BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUNDLE, readable=False)]
+_BUNDLE = "Folder of a bundle, or the name of a built-in one: default or detail."
+_BUILT_IN = f"{_BUNDLE} [default: default]"
+BundleOption = Annotated[Path | None, typer.Option(metavar="BUNDLE", help=_BUILT_IN, parser=as_bundle)]
+BundleArgument = Annotated[Path | None, typer.Argument(metavar="BUNDLE", help=_BUILT_IN, parser=as_bundle)]
+Bundles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--bundle",
+        metavar="BUNDLE",
+        help=f"{_BUNDLE} May be repeated: each bundle gets rows of its own. [default: default]",
+        parser=as_bundle,
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
 PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
 Fit = Annotated[

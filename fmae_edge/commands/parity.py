@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmae_edge.commands.console import format_table, json_line, print_line, progress_bar
-from fmae_edge.commands.options import Json, Run, RunData
+from fmae_edge.commands.options import Json, Run, RunData, as_bundle
 
 if TYPE_CHECKING:
     from fmae_edge.export.parity import Parity
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def parity(
     run: Run,
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", help="Bundle folder that fmae-edge export wrote.", readable=False)
+        Path, typer.Argument(metavar="BUNDLE", help="Bundle that fmae-edge export made of RUN.", parser=as_bundle)
     ],
     data: RunData = None,
     json: Json = False,
@@ -81,8 +81,15 @@ def parity_table(parity: "Parity") -> str:
     return (
         f"{format_table(list(rows[0]), [list(row.values()) for row in merged])}\n"
         f"{_images(parity)}; PyTorch {parity.torch_psnr:.3f} dB. PSNR is pooled; latent differences are "
-        "shares of their range, pixels lie in [0, 1]."
+        f"shares of their range, pixels lie in [0, 1].{_gradient(parity)}"
     )
+
+
+def _gradient(parity: "Parity") -> str:
+    if parity.gradient is None:
+        return ""
+    images, difference = parity.gradient.images, parity.gradient.difference
+    return f"\nGradient of {images} images: differs by {difference:.1e} of its norm."
 
 
 def _images(parity: "Parity") -> str:

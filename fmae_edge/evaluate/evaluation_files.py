@@ -12,7 +12,8 @@ from fmae_edge.evaluate.rate_points import OURS, PACKINGS
 from fmae_edge.evaluate.records import verdict_sentences
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.atomic_write import refuse_existing, write_file
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, MAX_MANIFEST_BYTES, read_bundle
+from fmae_edge.runtime.bundle.built_in import is_built_in
+from fmae_edge.runtime.bundle.bundle import MAX_MANIFEST_BYTES, read_bundle
 from fmae_edge.runtime.bundle.manifest import MANIFEST_NAME, manifest_checksum
 from fmae_edge.runtime.errors import OutputError
 
@@ -110,11 +111,11 @@ def keep_verdict(bundle: Path, bundle_id: str, verdict: dict[str, Any]) -> None:
     """Write `verdict` to the record in the manifest of the bundle in a folder, with a new checksum.
 
     The file is replaced at once. All other fields stay, and with them the bundle id. Raises OutputError if it
-    cannot be written, if the folder now has another bundle, or if it is the built-in one; BundleError if it is
+    cannot be written, if the folder now has another bundle, or if it is a built-in one; BundleError if it is
     damaged.
     """
-    if bundle.resolve() == DEFAULT_BUNDLE.resolve():
-        raise OutputError(f"{bundle}: is the built-in bundle, which is not changed")
+    if is_built_in(bundle):
+        raise OutputError(f"{bundle}: is a built-in bundle, which is not changed")
     read = read_bundle(bundle, only=())
     if read.manifest.bundle_id != bundle_id:
         raise OutputError(f"{bundle}: now has another bundle than the one that was measured")

@@ -1,4 +1,4 @@
-"""Build the four graphs of a bundle from a trained model."""
+"""Build the graphs of a bundle from a trained model."""
 
 import tempfile
 from collections.abc import Callable, Collection
@@ -13,13 +13,15 @@ from torch import Tensor
 
 from fmae_edge.export.errors import ExportError
 from fmae_edge.export.float_graph import float_graph
-from fmae_edge.export.int8_network import MAX_LOSS_DB, Int8Network, choose_layers
+from fmae_edge.export.gradient_graph import gradient_graph
+from fmae_edge.export.int8_network import DEFAULT_MAX_LOSS_DB, Int8Network, choose_layers
 from fmae_edge.export.int8_target import DEFAULT_TARGET, TargetName, int8_target
 from fmae_edge.export.network import PARTS, Network, names_in, network_of
 from fmae_edge.export.plain_graph import plain_decoder_graph, plain_encoder_graph
 from fmae_edge.export.quantise import DEFAULT_METHOD, CalibrationMethod
 from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 _HELD_OUT_IMAGES = 1000
@@ -35,21 +37,25 @@ MAX_CALIBRATION_IMAGES, _CALIBRATION_PIXELS = 4096, 4096 * 28 * 28
 class ExportOptions:
     """Options of the graphs: rewritten or as trained, the target CPUs, and how int8 ranges are calibrated.
 
-    Of images larger than 32x32, fewer are used, with as many pixels: 8 of 256x256 for 512.
+    Of images larger than 32x32, fewer are used, with as many pixels: 8 of 256x256 for 512. Layers stay in float32
+    until the int8 graphs lose at most `int8_loss`, in dB of pooled PSNR.
 
-    Raises ExportError unless the number of calibration images is 1 to 4096.
+    Raises ExportError unless the number of calibration images is 1 to 4096 and `int8_loss` at least 0.
     """
 
     rewrite: bool = True
     int8_target: TargetName = DEFAULT_TARGET
     calibration: CalibrationMethod = DEFAULT_METHOD
     calibration_images: int = 512
+    int8_loss: float = DEFAULT_MAX_LOSS_DB
 
     def __post_init__(self) -> None:
         if not 1 <= self.calibration_images <= MAX_CALIBRATION_IMAGES:
             raise ExportError(
                 f"calibration_images is {self.calibration_images}; expected 1 to {MAX_CALIBRATION_IMAGES}"
             )
+        if not self.int8_loss >= 0:  # also true for NaN
+            raise ExportError(f"int8_loss is {self.int8_loss}; expected dB of PSNR, 0 or more")
 
 
 DEFAULT_OPTIONS = ExportOptions()
@@ -74,7 +80,7 @@ def build_graphs(
 
     `latent_steps` (latent_size,) are the quantiser steps of the latents in the int8 decoder. Both the images that
     calibrate and those that decide which layers stay in float are drawn from `train_images`; they never overlap.
-    `on_progress` gets (layers tried in int8, total layers).
+    `on_progress` gets (layers tried in int8, total layers). Only rewritten decoders get a graph of the gradient.
 
     Raises ExportError if a layer that should run in int8 does not, or a weight is not finite.
     """
@@ -94,7 +100,12 @@ def build_graphs(
         )
         measure = int8.measure_on(held_out)
         chosen = choose_layers(
-            int8.layer_names, network.faster_in_float, measure.reference_psnr, measure.psnr, on_progress
+            int8.layer_names,
+            network.faster_in_float,
+            measure.reference_psnr,
+            measure.psnr,
+            on_progress,
+            options.int8_loss,
         )
         graphs = int8.graphs(chosen.stay_float)
     if options.rewrite:
@@ -102,7 +113,7 @@ def build_graphs(
     else:
         graphs |= {
             "encoder.fp32.onnx": plain_encoder_graph(model),
-            "decoder.fp32.onnx": plain_decoder_graph(model),
+            DECODER_NAME: plain_decoder_graph(model),  # a reference has no use for a gradient
         }
     content = {name: graph.SerializeToString(deterministic=True) for name, graph in graphs.items()}
     work = {f"{part}.{name}": count for part in PARTS for name, count in network.multiply_adds(part).items()}
@@ -112,7 +123,7 @@ def build_graphs(
     record = {
         **asdict(options),
         "calibration_images": len(calibration),
-        "int8_loss": {"db": chosen.loss_db, "limit_db": MAX_LOSS_DB, "training_images": len(held_out)},
+        "int8_loss": {"db": chosen.loss_db, "limit_db": options.int8_loss, "training_images": len(held_out)},
         "layers": [{**choice._asdict(), "multiply_adds": work[choice.name]} for choice in chosen.layers],
     }
     return Built(content, record)
@@ -126,9 +137,11 @@ def _float_graphs(network: Network) -> dict[str, onnx.ModelProto]:
     height, width, channels = network.image
     image = ("image", np.float32, (channels, height, width))
     latent = ("latent", np.float32, (network.latent_size,))
+    decoder = float_graph(network.decoder, latent, image)
     return {
         "encoder.fp32.onnx": float_graph(network.encoder, image, latent),
-        "decoder.fp32.onnx": float_graph(network.decoder, latent, image),
+        DECODER_NAME: decoder,
+        GRADIENT_NAME: gradient_graph(decoder),
     }
 
 

@@ -105,6 +105,7 @@ def export_bundle(
         }
         manifest = replace(manifest, files=_entries(files), record=record, qualities=qualities)
         complete = Bundle.of(manifest, files)
+        folder.mkdir()
         for file_name, content in complete.files.items():
             (folder / file_name).write_bytes(content)
         (folder / MANIFEST_NAME).write_text(complete.manifest.to_json())
@@ -147,7 +148,10 @@ def _tool_versions() -> dict[str, str]:
 
 @contextmanager
 def _new_folder(target: Path, force: bool) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `target` when the block ends, and is deleted if the block fails."""
+    """Yield the path of a scratch folder to create, which becomes `target` when the block ends.
+
+    It is deleted if the block fails. A kill leaves it behind, so the block creates it after minutes of work.
+    """
     replaces = os.path.lexists(target)
     if replaces and not _is_only_a_bundle(target):
         raise OutputError(f"{target}: contains more than a bundle, so it is not replaced; choose another folder")
@@ -155,11 +159,11 @@ def _new_folder(target: Path, force: bool) -> Iterator[Path]:
         raise OutputError(f"{target}: already exists; use --force to replace it")
     try:
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+        scratch.rmdir()  # the parent folder can be written to
     except OSError as error:
         raise OutputError(f"{target}: its parent folder cannot be written to ({error.strerror})") from None
     try:
         yield scratch
-        scratch.chmod(0o755)  # mkdtemp creates private folders
         if replaces:
             replaced = scratch.with_suffix(".old")
             target.rename(replaced)

@@ -1,5 +1,6 @@
 """Write ONNX graphs node by node, in a form that onnxruntime 1.20 and later can read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,14 +49,28 @@ class GraphBuilder:
     def finish(self, gives: Port) -> onnx.ModelProto:
         """Return the checked model; its output is the newest result, with the name, dtype and shape of `gives`."""
         self._nodes[-1].output[0] = gives[0]
-        graph = helper.make_graph(
-            self._nodes, "fmae", [_port(*self._takes)], [_port(*gives)], list(self._constants.values())
-        )
-        domains = sorted({node.domain for node in self._nodes} - {""})
-        opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(domain, 1) for domain in domains)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fmae-edge")
-        onnx.checker.check_model(model, full_check=True)
-        return model
+        return checked_model(self._nodes, [self._takes], [gives], list(self._constants.values()))
+
+
+def checked_model(
+    nodes: Sequence[onnx.NodeProto],
+    takes: Sequence[Port],
+    gives: Sequence[Port],
+    constants: Sequence[onnx.TensorProto],
+    weights: Sequence[onnx.TensorProto] = (),
+) -> onnx.ModelProto:
+    """Return the model of a graph with these inputs and outputs, after ONNX's own check.
+
+    `weights` are tensors that the graph takes as further inputs, without a batch.
+    """
+    inputs, outputs = ([_port(*port) for port in ports] for ports in (takes, gives))
+    inputs += [helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims) for weight in weights]
+    graph = helper.make_graph(nodes, "fmae", inputs, outputs, constants)
+    domains = sorted({node.domain for node in nodes} - {""})
+    opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fmae-edge")
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def _port(name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> onnx.ValueInfoProto:

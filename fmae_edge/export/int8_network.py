@@ -19,7 +19,7 @@ from fmae_edge.measure.quality import pooled_psnr
 
 # Largest loss by int8 in dB of pooled PSNR. While the loss is larger, the layer that loses most returns to float.
 # Measured on training images, so that images which training never saw lose at most 0.05.
-MAX_LOSS_DB = 0.04
+DEFAULT_MAX_LOSS_DB = 0.04
 _PIXELS_AT_ONCE = 50 * 28 * 28  # bounds memory
 
 
@@ -145,10 +145,11 @@ def choose_layers(
     reference: float,
     psnr_with: Callable[[frozenset[str]], float],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    max_loss_db: float = DEFAULT_MAX_LOSS_DB,
 ) -> Precisions:
     """Choose the layers that stay in float.
 
-    Layers of `names` that are not `faster_in_float` run in int8, unless all together lose more than MAX_LOSS_DB:
+    Layers of `names` that are not `faster_in_float` run in int8, unless all together lose more than `max_loss_db`:
     then those that lose most stay in float too, one after the other. `reference` is the pooled PSNR in dB in
     float32; `psnr_with(stay_float)` returns it in int8 with these layers in float32. `on_progress` gets (layers
     tried, total layers).
@@ -160,7 +161,7 @@ def choose_layers(
         on_progress(tried, len(names))
     stay_float = faster_in_float
     for name in sorted(set(names) - faster_in_float, key=lambda name: -losses[name]):
-        if reference - psnr(stay_float) <= MAX_LOSS_DB:
+        if reference - psnr(stay_float) <= max_loss_db:
             break
         stay_float |= {name}
     reasons = {name: FASTER if name in faster_in_float else TOO_LOSSY for name in stay_float}

@@ -16,8 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fmae_edge.export.gradient_parity import MAX_GRADIENT_DIFFERENCE, GradientParity, measure_gradient
 from fmae_edge.measure.quality import mse_per_image, psnr
 from fmae_edge.model.autoencoder import Autoencoder, channels_first, to_pixels
+from fmae_edge.runtime.bundle.gradient_check import with_weights
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME
 from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.engine.graphs import GRAPHS, PRECISIONS, Precision
 from fmae_edge.runtime.engine.sessions import open_session, takes_levels
@@ -81,17 +84,20 @@ class Comparison:
 class Parity:
     """All comparisons of a bundle with PyTorch, whose pooled PSNR in dB is `torch_psnr`.
 
-    `images` of `held_out_images` images are compared: not all, if they are many or large.
+    `images` of `held_out_images` images are compared: not all, if they are many or large. `gradient` is None for
+    a bundle without the graph of the gradient.
     """
 
     images: int
     held_out_images: int
     torch_psnr: float
     comparisons: tuple[Comparison, ...]
+    gradient: GradientParity | None = None
 
     def failures(self) -> list[str]:
         """Return a sentence for each gate that fails."""
-        return [failure for comparison in self.comparisons for failure in comparison.failures()]
+        failures = [failure for comparison in self.comparisons for failure in comparison.failures()]
+        return [*failures, *(self.gradient.failures() if self.gradient else ())]
 
     def to_record(self) -> dict[str, Any]:
         """Return the figures as JSON values for the manifest; values that are not finite become None."""
@@ -106,6 +112,7 @@ class Parity:
             "fp32_pixel_max": MAX_PIXEL_DIFFERENCE,
             "fp32_latent_max": MAX_LATENT_DIFFERENCE,
             "int8_loss_db": MAX_INT8_LOSS_DB,
+            **({"gradient_difference": MAX_GRADIENT_DIFFERENCE} if self.gradient else {}),
         }
         return {
             "images": self.images,
@@ -114,6 +121,7 @@ class Parity:
             "gates": gates,
             "failures": self.failures(),
             "comparisons": rows,
+            **({"gradient": self.gradient.to_record()} if self.gradient else {}),
         }
 
 
@@ -123,7 +131,7 @@ def measure_parity(
     images: Tensor,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Parity:
-    """Compare `model` with the four graphs of a bundle on uint8 images (N, height, width[, 3]).
+    """Compare `model` with the graphs of a bundle on uint8 images (N, height, width[, 3]).
 
     At most the first 10,000 are compared, and of images of 256x256 the first 156: held-out images are in random
     order. They are compared in parts, so memory does not depend on N. `on_progress` gets (comparisons done, total
@@ -153,8 +161,13 @@ def measure_parity(
             for done, future in enumerate(as_completed(futures), start=before * len(cases) + 1):
                 future.result()
                 on_progress(done, len(parts) * len(cases))
+    gradient = None
+    if GRADIENT_NAME in graphs:
+        graph = with_weights(graphs[GRADIENT_NAME], graphs[DECODER_NAME], GRADIENT_NAME)
+        gradient = measure_gradient(model, graph, images)
     torch_psnr = _pooled(torch_errors)
-    return Parity(len(images), held_out, torch_psnr, tuple(case.comparison(torch_psnr) for case in cases))
+    comparisons = tuple(case.comparison(torch_psnr) for case in cases)
+    return Parity(len(images), held_out, torch_psnr, comparisons, gradient)
 
 
 @dataclass(frozen=True)

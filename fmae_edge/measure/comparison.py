@@ -24,8 +24,9 @@ _UNLIMITED = 10_000  # columns, if the stream is not a terminal
 
 @dataclass(frozen=True)
 class Comparison:
-    """An image and its reconstruction, both (height, width[, 3]) uint8, from a compressed file of `file_bytes`."""
+    """An image and its reconstruction from a file of `file_bytes` by a bundle, both (height, width[, 3]) uint8."""
 
+    bundle: str
     name: str
     original: NDArray[np.uint8]
     reconstruction: NDArray[np.uint8]
@@ -49,26 +50,28 @@ def enlarged_difference(original: NDArray[np.uint8], reconstruction: NDArray[np.
     return enlarged
 
 
-def draw_comparisons(comparisons: Sequence[Comparison], settings: str) -> Image.Image:
+def draw_comparisons(comparisons: Sequence[Sequence[Comparison]], settings: str) -> Image.Image:
     """Draw originals, reconstructions and enlarged differences, with bytes, PSNR and SSIM.
 
-    `settings` is written below the label of the reconstructions, for example "quality 5".
+    `comparisons` has those of all images with one bundle, or for each bundle. With several, a pair of rows shows
+    each one. `settings` is written below the label of the reconstructions, for example "quality 5".
     """
-    labels = (
-        "original",
-        f"reconstruction,\n{settings}",
-        f"difference,\n{DIFFERENCE_FACTOR} times; gray\nmeans equal",
-    )
-    return draw_columns(
-        [
-            Column(
-                (each.original, each.reconstruction, each.difference),
-                (Path(each.name).name, f"{each.file_bytes} bytes", *quality_captions(each.quality)),
-            )
-            for each in comparisons
-        ],
-        labels,
-    )
+    several = len(comparisons) > 1
+    labels = ["original"]
+    for first, *_ in comparisons:
+        labels += [
+            f"{Path(first.bundle).name if several else 'reconstruction'},\n{settings}",
+            f"difference,\n{DIFFERENCE_FACTOR} times; gray\nmeans equal",
+        ]
+    columns = []
+    for of_image in zip(*comparisons, strict=True):
+        images, captions = [of_image[0].original], [Path(of_image[0].name).name]
+        for each in of_image:
+            images += [each.reconstruction, each.difference]
+            prefix = f"{Path(each.bundle).name}: " if several else ""
+            captions += [f"{prefix}{each.file_bytes} bytes", *quality_captions(each.quality)]
+        columns.append(Column(images, captions))
+    return draw_columns(columns, labels)
 
 
 def comparison_text(comparison: Comparison, stream: TextIO, colours: bool) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fmae_edge.runtime.arguments import BytesLike, ImageLike, LatentLike
-from fmae_edge.runtime.bundle.bundle import Bundle, as_bundle_folder, as_expected_id, read_bundle
-from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Manifest
+from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
+from fmae_edge.runtime.bundle.bundle import Bundle, as_expected_id, read_bundle
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME, Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
 from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precision
 from fmae_edge.runtime.errors import InputError, shown
@@ -25,12 +26,12 @@ from fmae_edge.runtime.packets import PacketCodec
 
 
 class Codec:
-    """Compress and decompress images with the bundle in folder `bundle`, by default the bundle in the wheel.
+    """Compress and decompress images with `bundle`: a folder, or "default" or "detail", which are built in.
 
     `precision` chooses the int8 or the float32 graphs. `threads` limits the threads of onnxruntime; the default
     is FMAE_EDGE_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use. Fewer than 8 images always
     run on one thread. `expect_id` pins the bundle: its id, which covers everything that affects decoding, or the
-    SHA-256 of its manifest.json, which covers every byte.
+    SHA-256 of its manifest.json, which covers every byte. "detail" is never a folder, "./detail" always.
 
     Any number of threads may share a codec. It can be pickled, and used after a fork: each process loads the
     graphs at its first use. A call takes any number of images, a .fmae file at most 2^20. docs/embedding.md says
@@ -57,13 +58,13 @@ class Codec:
         expect_id: str | None = None,
     ) -> None:
         precision = as_precision(precision)
-        path = as_bundle_folder(bundle)
+        folder = as_bundle_folder(bundle)
         # The graphs of the other precision are not run, so they are not read either
-        read = read_bundle(path, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
+        read = read_bundle(folder, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
         self._start(read, precision, threads)
         # Unpickling reads the bundle again, which must be the same one
-        folder, sha256 = None if bundle is None else path, read.sha256
-        self._again = partial(type(self), folder, precision=precision, threads=threads, expect_id=sha256)
+        again, sha256 = portable(folder), read.sha256
+        self._again = partial(type(self), again, precision=precision, threads=threads, expect_id=sha256)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, precision: Precision = "int8", threads: int | None = None) -> "Codec":
@@ -77,8 +78,9 @@ class Codec:
         """
         if not isinstance(bundle, Bundle):
             raise InputError(f"bundle is {shown(bundle)}; expected a Bundle, or use Codec(folder)")
-        needed = (*GRAPHS[as_precision(precision)], *((PRIOR_NAME,) if bundle.manifest.qualities else ()))
-        kept = replace(bundle, files={name: bundle.file(name) for name in needed})
+        gradient = (GRADIENT_NAME, DECODER_NAME) if bundle.has_gradient else ()
+        wanted = (*GRAPHS[as_precision(precision)], PRIOR_NAME, *gradient)
+        kept = replace(bundle, files={name: bundle.file(name) for name in wanted if name in bundle.manifest.files})
         codec = cls.__new__(cls)
         codec._start(kept, precision, threads)
         codec._again = partial(cls.from_bundle, kept, precision=precision, threads=threads)

@@ -32,6 +32,9 @@ GOLDEN_QUALITY = 5
 # Root mean square of the differences: of latents as a share of their range, of pixels in levels of 255.
 # Different rounding in every int8 layer stays far below; a sum that saturates does not.
 MAX_DIFFERENCES: dict[Precision, tuple[float, float]] = {"fp32": (1e-4, 0.1), "int8": (5e-3, 1.0)}
+# Of the error's change along its gradient, as a share of what the gradient predicts. The step is a share of the
+# latents' norm. ReLUs that change sides make a difference of 0.0015 in the default bundle, as doctor shows.
+_STEP, _MAX_SLOPE_DIFFERENCE = 1e-3, 0.05
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
             _near(f"{precision} latents", graphs.encode, golden["images"], latents, most_latents),
             _near(f"{precision} pixels", graphs.decode, latents, pixels, most_pixels),
         ]
+    if bundle.has_gradient:
+        checks.append(_gradient(Graphs(bundle, "fp32", threads=1), golden["images"], golden["fp32.latents"]))
     if "file" in golden:
         coder = LatentCoder(bundle, Graphs(bundle, "int8", threads=1))
         content, symbols = golden["file"].tobytes(), golden["symbols"]
@@ -140,6 +145,30 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
             _equal("file of symbols", write, symbols, golden["file"]),
         ]
     return checks
+
+
+def _gradient(graphs: Graphs, images: NDArray[np.uint8], latents: NDArray[np.float32]) -> Check:
+    """Compare the change of the error along its gradient with the change that the gradient predicts.
+
+    Each latent is that of another image, because near its own the gradient is small.
+    """
+    images = np.roll(images, 1, axis=0)
+    levels = images / 255
+
+    def squared_error(latents: NDArray[np.float32]) -> float:
+        pixels, _ = graphs.error_gradient(latents, images)
+        return float(np.square(pixels - levels).sum())
+
+    graphs.error_gradient(latents[:1], images[:1])  # loads the graph, which is not timed
+    gradients, ms = _timed(lambda given: graphs.error_gradient(*given)[1], (latents, images))
+    slope = gradients.astype(np.float64)
+    with np.errstate(over="ignore"):  # of latents that no image has
+        step = _STEP * np.linalg.norm(latents.astype(np.float64)) / (np.linalg.norm(slope) or 1.0) * slope
+        below, above = ((latents + sign * step).astype(np.float32) for sign in (-1, 1))
+        predicted = float(np.sum((above.astype(np.float64) - below) * slope))
+    difference = abs(squared_error(above) - squared_error(below) - predicted) / predicted if predicted else np.inf
+    found = f"differs by {difference:.2g}, {_MAX_SLOPE_DIFFERENCE:.2g} allowed"
+    return Check("gradient", bool(difference <= _MAX_SLOPE_DIFFERENCE), found, ms)
 
 
 def _near(

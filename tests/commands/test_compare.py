@@ -39,10 +39,10 @@ def pictures(tmp_path, images):
     return names
 
 
-def drawn(path, column):
-    """Return original, reconstruction and difference in a column of the picture."""
+def drawn(path, column, rows=3):
+    """Return original, reconstruction and difference in a column of the picture, for each bundle."""
     figure, left = pixels(path), MARGIN + LABELS + column * (SIDE + MARGIN)
-    tops = [MARGIN + line * (SIDE + MARGIN) for line in range(3)]
+    tops = [MARGIN + line * (SIDE + MARGIN) for line in range(rows)]
     return [figure[top : top + SIDE : SCALE, left : left + SIDE : SCALE] for top in tops]
 
 
@@ -72,7 +72,8 @@ def test_the_options_reach_the_codec(cli, tmp_path, pictures, bundle):
         return sum(json.loads(line)["bytes"] for line in said.splitlines())
 
     assert size(said("--quality", "1")) < size(said()) < size(said("--quality", "9"))
-    assert said("--quality", "5", "--effort", "0", "--precision", "int8", "--bundle", bundle) == said()
+    usual = said("--quality", "5", "--effort", "0", "--precision", "int8", "--bundle", bundle)
+    assert usual.replace(str(bundle), "default") == said()
     assert said("--precision", "fp32") != said() != said("--effort", "1")
 
 
@@ -80,11 +81,39 @@ def test_json_is_one_line_per_image(cli, tmp_path, pictures, monkeypatch, images
     done = cli("compare", *pictures, "--json", "-o", "out.png")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["image"] for record in records] == pictures
-    assert all(set(record) == {"image", "bytes", "psnr", "ssim", "output"} for record in records)
+    assert all(set(record) == {"image", "bundle", "bytes", "psnr", "ssim", "output"} for record in records)
     assert {record["output"] for record in records} == {"out.png"}
     monkeypatch.setattr(Codec, "decompress_iter", lambda *_: iter(images[:1]))
     done = cli("compare", "0.png", "--json", "-o", "exact.png")
     assert (json.loads(done.stdout)["psnr"], json.loads(done.stdout)["ssim"]) == (None, pytest.approx(1))
+
+
+def test_each_bundle_is_compared(cli, tmp_path, pictures, images):
+    bundles = ("default", "detail")
+    arguments = ("compare", *pictures, *(word for each in bundles for word in ("--bundle", each)))
+    records = [json.loads(line) for line in cli(*arguments, "--json").stdout.splitlines()]
+    assert [(each["image"], each["bundle"]) for each in records] == [(n, b) for n in pictures for b in bundles]
+    files = [Codec(each).compress(image) for image in images[:COUNT] for each in bundles]
+    assert [each["bytes"] for each in records] == list(map(len, files))
+    for index in range(COUNT):
+        rows = drawn(tmp_path / "comparison.png", index, 5)
+        np.testing.assert_array_equal(rows[0], images[index])
+        for row, bundle in ((1, "default"), (3, "detail")):
+            np.testing.assert_array_equal(rows[row], Codec(bundle).decompress(files[2 * index + row // 2]))
+            np.testing.assert_array_equal(rows[row + 1], enlarged_difference(images[index], rows[row]))
+    header, _, *table, _ = cli(*arguments, "--force").stdout.splitlines()
+    assert header.split() == ["image", "bundle", "bytes", "PSNR", "SSIM"]
+    assert [row.split()[:3] for row in table] == [[r["image"], r["bundle"], str(r["bytes"])] for r in records]
+    shown = cli("compare", "0.png", *arguments[-4:], "--show").stdout
+    assert shown.startswith("0.png, default: ")
+    assert "\n0.png, detail: " in shown
+
+
+def test_bundles_for_images_of_other_sizes_cannot_be_compared(cli, tmp_path, pictures, rgb_bundle):
+    done = cli("compare", "0.png", "--bundle", "default", "--bundle", rgb_bundle)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("fmae-edge: bundle default is for images of shape (28, 28) and bundle ")
+    assert sorted(os.listdir(tmp_path)) == pictures
 
 
 def test_nothing_is_overwritten(cli, tmp_path, pictures):

@@ -39,9 +39,10 @@ def test_the_last_lines_are_the_verdict_and_the_bundle_keeps_it(cli, tmp_path, b
     assert all(sentence in shown for sentence in sentences)
 
 
-def test_the_built_in_bundle_does_not_keep_it(cli):
+@pytest.mark.parametrize("name", [(), ("default",)])
+def test_a_built_in_bundle_does_not_keep_it(cli, name):
     before = (DEFAULT_BUNDLE / "manifest.json").read_bytes()
-    done = cli("evaluate", "--images", "100", "--json")
+    done = cli("evaluate", *name, "--images", "100", "--json")
     assert done.returncode == 0
     assert "manifest" not in done.stderr
     verdict = json.loads(done.stdout)["verdict"]

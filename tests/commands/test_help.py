@@ -124,9 +124,9 @@ def test_python_looks_for_no_garbage_at_exit():
 
 
 def test_a_traceback_only_with_debug(cli, tmp_path):
-    done = cli("info", "nowhere")
+    done = cli("info", "./nowhere")
     assert done.stderr == "fmae-edge: nowhere: no such bundle folder\n"
-    done = cli("info", "nowhere", "--debug")
+    done = cli("info", "./nowhere", "--debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("fmae-edge: nowhere: no such bundle folder\n")

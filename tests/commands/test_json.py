@@ -49,7 +49,7 @@ def pictures(tmp_path, images):
 
 
 def test_every_command_that_prints_results_has_a_schema():
-    assert set(SCHEMA["$defs"]) == {*COMMANDS, "info_file", "info_packet"}
+    assert set(SCHEMA["$defs"]) == {*COMMANDS, "info_file", "info_list", "info_packet"}
     Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -102,6 +102,7 @@ def test_info_of_a_file(cli, pictures):
 
 def test_bundles(cli, bundle):
     require_valid("info", cli("info", "--json").stdout, 1)
+    require_valid("info_list", cli("info", "--list", "--json").stdout, 2)
     (record,) = require_valid("doctor", cli("doctor", "--json").stdout, 1)
     assert record["self-test"]["checks"]
     (bundle / "decoder.onnx").write_bytes(b"")

@@ -103,7 +103,7 @@ def test_compare_shows_colours_in_a_terminal(tmp_path, pictures, rgb_bundle, rgb
     monkeypatch.setattr("fmae_edge.commands.console.has_colours", lambda stream: True)
     out = io.TextIOWrapper(io.BytesIO(), "utf-8")
     monkeypatch.setattr("sys.stdout", out)
-    compare([tmp_path / pictures[0]], show=True, bundle=rgb_bundle)
+    compare([tmp_path / pictures[0]], show=True, bundle=[rgb_bundle])
     out.flush()
     red, green, blue = rgb_images[0, 0, 0]
     assert f"\x1b[38;2;{red};{green};{blue}m" in out.buffer.getvalue().decode()

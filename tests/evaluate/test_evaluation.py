@@ -136,5 +136,5 @@ def test_codecs_are_compared_at_a_psnr_that_the_bundle_reaches(done, shift):
 
 def test_the_command_names_a_missing_bundle_as_it_was_typed(cli, monkeypatch):
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", None)
-    done = cli("evaluate", "nosuch")
+    done = cli("evaluate", "./nosuch")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "fmae-edge: nosuch: no such bundle folder\n")

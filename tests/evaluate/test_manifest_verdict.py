@@ -30,7 +30,7 @@ def test_only_the_verdict_and_the_checksum_change(bundle, images):
 def test_the_built_in_bundle_is_never_changed():
     content = (DEFAULT_BUNDLE / "manifest.json").read_bytes()
     for path in (DEFAULT_BUNDLE, DEFAULT_BUNDLE / ".." / DEFAULT_BUNDLE.name):
-        with pytest.raises(OutputError, match="is the built-in bundle"):
+        with pytest.raises(OutputError, match="is a built-in bundle"):
             keep_verdict(path, Codec().manifest.bundle_id, VERDICT)
     assert (DEFAULT_BUNDLE / "manifest.json").read_bytes() == content
 

@@ -69,6 +69,12 @@ def test_an_invalid_number_of_calibration_images_is_refused(number):
         ExportOptions(calibration_images=number)
 
 
+@pytest.mark.parametrize("loss", [-0.01, float("nan")])
+def test_an_invalid_loss_is_refused(loss):
+    with pytest.raises(ExportError, match="expected dB of PSNR, 0 or more"):
+        ExportOptions(int8_loss=loss)
+
+
 def test_a_layer_that_does_not_run_in_int8_fails_the_export(model, train_images, monkeypatch):
     """Simulate an onnxruntime that turns a promised int8 layer into a float layer."""
     original = int8_network.quantise
@@ -117,8 +123,8 @@ def test_a_layer_that_quantises_badly_stays_in_float(with_a_bad_layer, images, m
     train, held_out = torch.from_numpy(images[:200].copy()), torch.from_numpy(images[200:].copy())
     steps = torch.tensor(latent_steps(encode_all(with_a_bad_layer, train).numpy()))
 
-    def export():
-        built = build_graphs(with_a_bad_layer, train, steps, ExportOptions())
+    def export(**options):
+        built = build_graphs(with_a_bad_layer, train, steps, ExportOptions(**options))
         parity = measure_parity(with_a_bad_layer, built.graphs, held_out)
         return built.record, max(each.loss_db for each in parity.comparisons), parity.failures()
 
@@ -131,9 +137,10 @@ def test_a_layer_that_quantises_badly_stays_in_float(with_a_bad_layer, images, m
     assert record["int8_loss"]["training_images"] == 100
     assert lost <= 0.05
     assert failures == []
-    monkeypatch.setattr(int8_network, "MAX_LOSS_DB", 99)  # without the choice
-    record, lost, failures = export()
+    record, lost, failures = export(int8_loss=99)  # without the choice
     assert record["int8_loss"]["db"] > 0.2
+    assert record["int8_loss"]["limit_db"] == 99
+    assert all(layer["reason"] in (None, "faster in float32") for layer in record["layers"])
     assert lost > 0.2
     assert failures
 

@@ -14,6 +14,7 @@ import torch
 from fmae_edge import Codec
 from fmae_edge.export import bundle_writer
 from fmae_edge.export.bundle_figures import measure_bit_costs, measure_rate
+from fmae_edge.export.bundle_graphs import ExportOptions
 from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.model.checkpoint import MODEL, RECIPE, load_checkpoint
@@ -126,14 +127,26 @@ def test_every_file_is_written_once_and_none_is_read_again(export, tmp_path, mon
     assert sorted(written) == sorted(path.name for path in (tmp_path / "made").iterdir())
 
 
+def test_an_export_that_is_killed_while_it_measures_leaves_nothing(export, tmp_path, monkeypatch):
+    found = []
+
+    def measured(*arguments):
+        found.append(os.listdir(tmp_path))
+        return measure_rate(*arguments)
+
+    monkeypatch.setattr("fmae_edge.export.bundle_writer.measure_rate", measured)
+    export()
+    assert found == [[]]
+
+
 def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypatch):
     # The real activations need ten times these ranges, so they saturate
     monkeypatch.setattr("fmae_edge.export.quantise.upper_bound", lambda values, method: values.max() / 10)
-    monkeypatch.setattr("fmae_edge.export.int8_network.MAX_LOSS_DB", 99)  # else most layers return to float
+    options = ExportOptions(int8_loss=99)  # else most layers return to float
     with pytest.raises(ParityError, match="no bundle was written; int8.*PSNR lost"):
-        export()
+        export(options=options)
     assert os.listdir(tmp_path) == []
-    export(allow_parity_loss=True)
+    export(options=options, allow_parity_loss=True)
     record = json.loads((tmp_path / "made" / "manifest.json").read_text())["record"]["parity"]
     assert record["loss_allowed"]
     assert record["failures"]

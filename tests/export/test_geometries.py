@@ -103,7 +103,7 @@ def test_the_search_lowers_the_cost_of_any_geometry(made):
 def test_the_self_test_of_the_bundle_passes(made):
     read_bundle(made.bundle)
     checks = self_test(made.bundle)
-    assert len(checks) == 6
+    assert len(checks) == 7
     assert all(check.passed for check in checks), checks
 
 

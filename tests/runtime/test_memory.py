@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fmae_edge.model.config import default_config
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from fmae_edge.runtime.bundle.built_in import built_in_names
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.engine.graphs import PRECISIONS
 from tests.manifest_changes import rewrite
@@ -177,8 +177,9 @@ def test_memory_apart_from_input_and_result_does_not_grow_with_the_number_of_ima
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_the_shipped_graphs_take_less_than_64_megabytes(precision):
-    measured = megabytes_beside(_LARGE, DEFAULT_BUNDLE, precision, 500)
+@pytest.mark.parametrize("bundle", built_in_names())
+def test_the_shipped_graphs_take_less_than_64_megabytes(bundle, precision):
+    measured = megabytes_beside(_LARGE, bundle, precision, 500)
     assert len(measured) == (12 if precision == "int8" else 10)
     for call, megabytes in measured.items():
         assert -2 < megabytes < 64, (call, megabytes)

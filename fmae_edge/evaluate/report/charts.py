@@ -13,11 +13,10 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from fmae_edge.evaluate.evaluation import Evaluation
-from fmae_edge.evaluate.plots import BLUE, ORANGE, plot_rate_apart
-from fmae_edge.evaluate.rate_points import PACKINGS
+from fmae_edge.evaluate.plots import BLUE, ORANGE, plot_rate_apart, psnr_window
+from fmae_edge.evaluate.rate_points import OURS, PACKINGS
 
 _SIZE = (3.9, 2.8)  # inches: 281 points wide, so that letters of 9 points are at least as large on a phone
-_DB_ABOVE_OURS, _DB_ABOVE_OTHERS = 4, 2  # of the lowest points of other codecs
 _INK = re.compile(r"#000000|\bblack\b")
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -153,19 +152,15 @@ def histogram_chart(figures: dict[str, Any]) -> str:
 def rate_charts(evaluation: Evaluation) -> list[str]:
     """Return the rate-distortion charts of all codecs: one image per file, and 100 images per file if measured."""
     panels = [[evaluation.curve(name, packing) for name in evaluation.codecs()] for packing in PACKINGS]
-    levels = [psnr for panel in panels for curve in panel for _, psnr in curve.points]
-    ours = [psnr for panel in panels for curve in panel[:1] for _, psnr in curve.points]
-    if not ours:
+    if not any(curve.points for panel in panels for curve in panel if curve.name == OURS):
         return []
-    lowest = [min(psnr for _, psnr in curve.points) for panel in panels for curve in panel if curve.points]
-    low = np.floor(min(levels))
-    high = max(np.ceil(max(ours)) + _DB_ABOVE_OURS, np.ceil(max(lowest)) + _DB_ABOVE_OTHERS)
+    low, high = psnr_window([curve for panel in panels for curve in panel], OURS)
     drawn = [
         [curve for curve in panel if any(low <= psnr <= high for _, psnr in curve.points)] for panel in panels
     ]
     charts = []
     with mpl.rc_context(_STYLE):
-        figures = plot_rate_apart(drawn[0], drawn[1], (float(low), float(high)))
+        figures = plot_rate_apart(drawn[0], drawn[1], (low, high))
         for figure, words in zip(figures, ("one image per file", "100 images per file"), strict=False):
             names = ", ".join(evaluation.codecs())
             description = f"PSNR over bytes per image, {words}: {names}. The tables below list every point."

@@ -8,9 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmae_edge.runtime.bundle.gradient_check import check_gradient, most_of_gradient, with_weights
 from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.manifest import (
+    DECODER_NAME,
     GOLDEN_NAME,
+    GRADIENT_NAME,
     GRAPH_NAMES,
     MANIFEST_NAME,
     PRIOR_NAME,
@@ -58,7 +61,10 @@ class Bundle:
             if name not in files:
                 raise BundleError(f"{where}: {name} is missing")
             _check_file(files[name], name, manifest, where)
-        return cls(None, manifest, _sha256(content), {name: bytes(files[name]) for name in manifest.files})
+        bundle = cls(None, manifest, _sha256(content), {name: bytes(files[name]) for name in manifest.files})
+        if bundle.has_gradient:
+            bundle.gradient_graph()
+        return bundle
 
     @property
     def where(self) -> str:
@@ -74,21 +80,25 @@ class Bundle:
             return self.files[name]
         return _read_checked(self.path, name, self.manifest)
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the bundle has the graph of the decoder's gradient, which a search by gradients needs."""
+        return GRADIENT_NAME in self.manifest.files
 
-def as_bundle_folder(bundle: object) -> Path:
-    """Return the absolute path of a bundle's folder, by default of the one in the wheel.
+    def gradient_graph(self) -> bytes:
+        """Return the checked graph of the decoder's gradient, with the weights of the float32 decoder.
 
-    Raises InputError if `bundle` is not a path, BundleError if it is relative and the current folder is deleted.
-    """
-    if bundle is None:
-        return DEFAULT_BUNDLE
-    path = os.fspath(bundle) if isinstance(bundle, os.PathLike) else bundle
-    if not isinstance(path, str):
-        raise InputError(f"bundle is {shown(bundle)}; expected the path of a folder")
-    try:
-        return Path(path).absolute()
-    except OSError as error:
-        raise BundleError(f"{path}: is relative, but the current folder was deleted ({error.strerror})") from None
+        Both files are read from the folder if `files` does not contain them. Raises BundleError as `read_bundle`
+        does, and if the bundle has no such graph.
+        """
+        if not self.has_gradient:
+            raise BundleError(f"{self.where}: has no {GRADIENT_NAME}; export the bundle again")
+        manifest, where = self.manifest, f"{self.where}: {GRADIENT_NAME}"
+        graph = with_weights(self.file(GRADIENT_NAME), self.file(DECODER_NAME), where)
+        image = (manifest.image_channels, manifest.image_height, manifest.image_width)
+        most = most_of_gradient(most_needs(math.prod(image), manifest.latent_size))
+        check_gradient(graph, where, (manifest.latent_size,), image, most)
+        return graph
 
 
 def as_expected_id(expect_id: object) -> str | None:
@@ -123,7 +133,10 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
         )
     _require_reasonable_sizes(manifest, str(path))
     wanted = manifest.files if only is None else only
-    return Bundle(path, manifest, sha256, {name: _read_checked(path, name, manifest) for name in wanted})
+    bundle = Bundle(path, manifest, sha256, {name: _read_checked(path, name, manifest) for name in wanted})
+    if GRADIENT_NAME in bundle.files:
+        bundle.gradient_graph()
+    return bundle
 
 
 def _where(path: Path | None, manifest: Manifest) -> str:

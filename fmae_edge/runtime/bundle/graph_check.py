@@ -54,29 +54,50 @@ def check_graph(model: bytes, where: str, takes: tuple[str, Shape], gives: tuple
     It must have one input `takes` and one output `gives` (name, shape of one image), only known operators, and
     need no more than `most`.
     """
-    try:
-        graph = read_graph(model)
-    except RefusedError as error:
-        raise BundleError(f"{where} has {error}, which is not allowed in the graph of a bundle") from None
-    except (IndexError, KeyError, ValueError):
-        raise BundleError(f"{where} is not an ONNX graph") from None
+    graph = parse_graph(model, where)
     value = _port(graph.inputs, *takes, where)
     expected = _port(graph.outputs, *gives, where)
     if takes[0] in graph.constants:  # onnxruntime would use the constant if no input is given
         raise BundleError(f"{where} has a constant with the name of its input, {takes[0]!r}")
-    if len(graph.nodes) > most.operators:  # before time is spent on them
-        raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have at most {most.operators}")
+    require_few_operators(graph, most, where)
     name, result, needs = _walk(graph, takes[0], value, where)
     if (name, result) != (gives[0], expected):
         raise BundleError(
             f"{where}: its last operator returns {shown(name, 60)} {result}, expected {gives[0]!r} {expected}"
         )
+    require_within(needs, most, where)
+
+
+def parse_graph(model: bytes, where: str) -> Graph:
+    """Return the graph in a serialised model. Raises BundleError if it has parts that no bundle may have."""
+    try:
+        return read_graph(model)
+    except RefusedError as error:
+        raise BundleError(f"{where} has {error}, which is not allowed in the graph of a bundle") from None
+    except (IndexError, KeyError, ValueError):
+        raise BundleError(f"{where} is not an ONNX graph") from None
+
+
+def require_few_operators(graph: Graph, most: Needs, where: str) -> None:
+    """Raise BundleError if a graph has too many operators, before time is spent on them."""
+    if len(graph.nodes) > most.operators:
+        raise BundleError(f"{where} has {len(graph.nodes)} operators; a bundle may have at most {most.operators}")
+
+
+def require_within(needs: Needs, most: Needs, where: str) -> None:
+    """Raise BundleError if a graph needs more than `most`."""
     for what, need in needs._asdict().items():
         if need > getattr(most, what):
             raise BundleError(
                 f"{where} needs {need} {what.replace('_', ' ')} for one image, more than the "
                 f"{getattr(most, what)} allowed for images of this size"
             )
+
+
+def refusal(error: KeyError | ValueError, number: int, operator: str, where: str) -> BundleError:
+    """Return the error for an operator that a check refuses; a KeyError names an input that is missing."""
+    problem = f"{shown(error.args[0], 60)} is missing" if isinstance(error, KeyError) else error
+    return BundleError(f"{where}: operator {number} ({shown(operator, 60)}) is refused: {problem}")
 
 
 def _port(ports: tuple[Port, ...], name: str, shape: Shape, where: str) -> Value:
@@ -113,11 +134,9 @@ def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value
             if min(value.shape) < 1:
                 raise ValueError("its result is empty")
         except (KeyError, ValueError) as error:
-            problem = f"{shown(error.args[0], 60)} is missing" if isinstance(error, KeyError) else error
-            operator = f"operator {number} ({shown(node.operator, 60)})"
-            raise BundleError(f"{where}: {operator} is refused: {problem}") from None
+            raise refusal(error, number, node.operator, where) from None
         name = output
-        values.append(_values(value))
+        values.append(stored_numbers(value))
         multiply_adds += work
     if unread:
         raise BundleError(f"{where} has constants that no operator uses, for example {shown(min(unread), 60)}")
@@ -125,7 +144,7 @@ def _walk(graph: Graph, name: str, value: Value, where: str) -> tuple[str, Value
     return name, value, Needs(max(values), sum(values), multiply_adds, weights, len(graph.nodes))
 
 
-def _values(value: Value) -> int:
+def stored_numbers(value: Value) -> int:
     """Return the number of values onnxruntime stores for a result; it pads float images to 16 channels."""
     if value.dtype == FLOAT and len(value.shape) == 3:
         channels, height, width = value.shape

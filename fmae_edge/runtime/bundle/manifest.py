@@ -23,6 +23,8 @@ PRIOR_NAME = "prior.safetensors"
 GOLDEN_NAME = "golden.safetensors"
 QUALITIES = 9
 GRAPH_NAMES = ("encoder.onnx", "decoder.onnx", "encoder.fp32.onnx", "decoder.fp32.onnx")
+DECODER_NAME = GRAPH_NAMES[3]  # the float32 decoder, whose weights the graph of its gradient uses
+GRADIENT_NAME = "decoder.gradient.onnx"  # optional: only an encoder that searches for better latents uses it
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

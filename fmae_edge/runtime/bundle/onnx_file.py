@@ -20,7 +20,7 @@ _TAG_BITS, _SIZE_BITS, _VALUE_BITS = 32, 31, 64
 
 Field = int | memoryview
 
-FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7  # TensorProto.DataType
+FLOAT, UINT8, INT8, INT32, INT64, BOOL = 1, 2, 3, 6, 7, 9  # TensorProto.DataType
 _ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8}
 MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
 OPSETS = {"": 18, MICROSOFT: 1}  # in later versions, an operator may mean something else

@@ -214,12 +214,22 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
     if not bundle_id.startswith(made_by):
         raise InputError(
             f"made by the bundle whose id begins with {made_by}, but this is bundle {bundle_id}: "
-            "decompress it with the bundle that compressed it"
+            f"decompress it with {_maker(made_by)}"
         )
     if not many:
         require_images(1, max_images)
         return _unpack_one(content, id_end, bundle_id)
     return _unpack_many(content, id_end, bundle_id, max_images)
+
+
+def _maker(id_start: str) -> str:
+    """Return what to decompress a file with whose bundle has an id that begins like that."""
+    from fmae_edge.runtime.bundle.built_in import name_of  # few files are those of another bundle
+
+    name = name_of(id_start)
+    if name is None:
+        return "the bundle that compressed it"
+    return f'the built-in bundle {name}: Codec("{name}") or --bundle {name}'
 
 
 def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
