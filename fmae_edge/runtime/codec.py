@@ -78,8 +78,8 @@ class Codec:
         """
         if not isinstance(bundle, Bundle):
             raise InputError(f"bundle is {shown(bundle)}; expected a Bundle, or use Codec(folder)")
-        precision = as_precision(precision)
-        wanted = (*GRAPHS[precision], PRIOR_NAME, *((GRADIENT_NAME, DECODER_NAME) if bundle.has_gradient else ()))
+        gradient = (GRADIENT_NAME, DECODER_NAME) if bundle.has_gradient else ()
+        wanted = (*GRAPHS[as_precision(precision)], PRIOR_NAME, *gradient)
         kept = replace(bundle, files={name: bundle.file(name) for name in wanted if name in bundle.manifest.files})
         codec = cls.__new__(cls)
         codec._start(kept, precision, threads)
