@@ -17,6 +17,7 @@ _SPELLINGS = {
     "inputs": "the inputs",
     "latent_size": "--latent",
     "packet_bytes": "--packet",
+    "start": "--from",
 }  # of arguments that are not options of the same name
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,11 +17,7 @@ from fmae_edge.commands.training_options import (
     run_folder,
     usage_errors,
 )
-from fmae_edge.commands.training_progress import TrainingProgress
-
-if TYPE_CHECKING:
-    from fmae_edge.data.image_data import ImageData
-    from fmae_edge.model.recipe import Recipe
+from fmae_edge.commands.training_progress import TrainingProgress, describe_run
 
 _IMAGES, _MODEL, _TRAINING = "Images", "Model and loss", "Training"
 
@@ -126,9 +122,29 @@ def train(
             rich_help_panel=_MODEL,
         ),
     ] = None,
+    refine: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the run, at its end, that also trains the decoder and the prior on latents that a "
+            "search has improved, so that --effort gains more. It takes several times as long. [default: 0]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     mse: Annotated[
         bool, typer.Option("--mse", help="Minimise only the MSE, without a rate.", rich_help_panel=_MODEL)
     ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Start with the model and the prior of a finished run instead of random weights, and by default "
+            "with its loss.",
+            readable=False,
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         integer_option(
@@ -196,7 +212,9 @@ def train(
     given: list[str | Path] = list(inputs or ())
     run = run or run_folder(given)
     image_options = ImageOptions(size, color, fit, tuple(holdout or ()))
-    options = TrainingOptions(epochs, minutes, batch_size, lr, seed, augment, rate_distortion, mse, latent, widths)
+    options = TrainingOptions(
+        epochs, minutes, batch_size, lr, seed, augment, rate_distortion, refine, mse, start, latent, widths
+    )
     image_settings = image_options.settings()
     options.check()
     if not resume:
@@ -213,6 +231,7 @@ def train(
     from fmae_edge.train.run_pictures import RunPictures
 
     torch_device = resolve_device(device)
+    starting_run = None
     if resume:
         config, recipe = options.resume(run)
         if recipe.data is not None:
@@ -224,6 +243,7 @@ def train(
             images = find_image_data(asdict(recipe), again, on_progress=on_read)
     else:
         require_new(run)
+        starting_run = options.read_start()
         with console.progress_bar("reading images") as on_read, usage_errors():
             images = load_image_data(
                 given,
@@ -233,9 +253,11 @@ def train(
                 allow_unreadable=allow_unreadable,
                 on_progress=on_read,
             )
-        config, recipe = options.new_run(images)
+        config, recipe = options.new_run(images, starting_run)
     torch.manual_seed(recipe.seed)
-    model = Autoencoder(config)
+    model, prior = Autoencoder(config), None
+    if starting_run:
+        model, prior = starting_run.checkpoint.model, starting_run.checkpoint.prior
     if not resume:
         start_run(run, config, recipe)  # after what may need more memory than there is
     train_images, validation, test = map(torch.from_numpy, (images.train, images.validation, images.held_out))
@@ -245,10 +267,11 @@ def train(
             progress = TrainingProgress(json, update, recipe, len(train_images))
             for note in images.notes:
                 progress.say(note)
-            progress.say(_beginning(images, recipe, torch_device))
+            progress.say(describe_run(images, recipe, torch_device, start))
             callbacks = (progress.on_step, progress.on_epoch, progress.on_fit, pictures.on_measured)
+            afterwards = (progress.on_trained, prior, progress.on_refined)
             metrics = train_model(
-                run, model, recipe, train_images, measured, torch_device, *callbacks, progress.on_trained
+                run, model, recipe, train_images, measured, torch_device, *callbacks, *afterwards
             )
             prior = load_checkpoint(run).prior
             if len(test):
@@ -260,25 +283,3 @@ def train(
     except KeyboardInterrupt:
         console.say_error(f"stopped; to continue after the last finished epoch: fmae-edge train -o {run} --resume")
         raise typer.Exit(130) from None
-
-
-def _beginning(images: "ImageData", recipe: "Recipe", device: Any) -> str:
-    """Return the line with which training begins."""
-    from fmae_edge.train.device import has_fast_bfloat16
-
-    height, width = images.train.shape[1:3]
-    length = f"{recipe.epochs} epochs" if recipe.minutes is None else f"{recipe.minutes:g} minutes"
-    rate = recipe.rate_distortion
-    objective = "MSE" if rate is None else f"rate and distortion with lambda {rate:g}"
-    facts = [
-        length,
-        f"batch {recipe.batch_size}",
-        f"lr {recipe.lr}",
-        f"seed {recipe.seed}",
-        f"loss: {objective}",
-        *([] if recipe.augment == "none" else [f"augment: {recipe.augment}"]),
-        device.type,
-        "bfloat16 autocast" if has_fast_bfloat16(device) else "float32",
-    ]
-    kind = f"{height}x{width} {'gray' if images.train.ndim == 3 else 'RGB'}"
-    return f"training on {len(images.train)} images of {images.record['name']}, {kind}: {', '.join(facts)}"

@@ -11,6 +11,7 @@ from fmae_edge.commands.console import UsageError, as_option
 from fmae_edge.runtime.errors import ArgumentError, shown
 
 if TYPE_CHECKING:
+    from fmae_edge.commands.starting_run import StartingRun
     from fmae_edge.data.image_data import ImageData
     from fmae_edge.data.image_settings import ImageSettings
     from fmae_edge.model.config import ModelConfig
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _CHANNELS = {"gray": 1, "grey": 1, "rgb": 3, "auto": None, None: None}
 _CHANNEL_OF = {1: "gray", 3: "rgb"}
 _DEFAULT_RUN = "fashion-mnist"
+_ANY_RATE = 0.01  # where only the other options are checked
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class ImageOptions:
 class TrainingOptions:
     """The options about model and training as the user typed them, None where they are missing.
 
-    They are fields of Recipe and ModelConfig, except `mse`, which asks for a loss without a rate.
+    They are fields of Recipe and ModelConfig, except `mse`, which asks for a loss without a rate, and `start`, the
+    folder of the run whose weights a new run starts with.
     """
 
     epochs: int | None = None
@@ -93,25 +96,34 @@ class TrainingOptions:
     seed: int | None = None
     augment: str | None = None
     rate_distortion: float | None = None
+    refine: float | None = None
     mse: bool = False
+    start: Path | None = None
     latent_size: int | None = None
     widths: str | None = None
 
     def __post_init__(self) -> None:
-        for option, other in (("minutes", "epochs"), ("rate_distortion", "mse")):
+        for option, other in (("minutes", "epochs"), ("rate_distortion", "mse"), ("refine", "mse")):
             if getattr(self, option) is not None and getattr(self, other) not in (None, False):
                 names = [f"--{name.replace('_', '-')}" for name in (option, other)]
                 raise UsageError(f"{' and '.join(names)} contradict each other; use only one of them")
 
     def _given(self) -> dict[str, Any]:
         """Return the options that the user typed, by the names of the fields of Recipe and ModelConfig."""
-        given = {name: value for name, value in vars(self).items() if value is not None and name != "mse"}
+        given = {
+            name: value for name, value in vars(self).items() if value is not None and name not in ("mse", "start")
+        }
         return given if self.widths is None else {**given, "widths": _widths(self.widths)}
 
     def resume(self, run: Path) -> tuple["ModelConfig", "Recipe"]:
         """Return the model and the recipe of `run`. Raises UsageError if an option contradicts them."""
         from fmae_edge.model.checkpoint import resume_run
 
+        if self.start is not None:
+            raise UsageError(
+                f"--from {self.start} is for a new run, but --resume continues {run} with its own weights; "
+                "use only one of them"
+            )
         with usage_errors():
             config, recipe = resume_run(run, self._given())
         if self.mse and recipe.rate_distortion is not None:
@@ -120,19 +132,41 @@ class TrainingOptions:
 
     def check(self) -> None:
         """Raise UsageError for values that are invalid with any images, before these are read."""
-        self.recipe_for_seed()
+        self.recipe_for_seed(rate_distortion=None if self.mse else _ANY_RATE)
 
-    def new_run(self, images: "ImageData") -> tuple["ModelConfig", "Recipe"]:
+    def read_start(self) -> "StartingRun | None":
+        """Return the run whose weights a new run starts with, if there is one.
+
+        Raises RunError if it cannot be read, and UsageError if an option contradicts it.
+        """
+        if self.start is None:
+            return None
+        from fmae_edge.commands.starting_run import StartingRun
+
+        start = StartingRun.read(self.start)
+        start.require_same(self._sizes())
+        if self.rate_distortion is not None or self.refine:
+            start.require_prior()
+        return start
+
+    def new_run(self, images: "ImageData", start: "StartingRun | None" = None) -> tuple["ModelConfig", "Recipe"]:
         """Return the model and the recipe of a new run. Raises UsageError for invalid values.
 
         Fashion-MNIST as it is has no validation images, and gets the defaults of the seed. Other images get those
-        of `model.default_recipe`, and a loss with a rate.
+        of `model.default_recipe`, and a loss with a rate. A run that starts with the weights of another one has
+        its model and, unless an option says otherwise, its loss.
         """
         from fmae_edge.model.recipe import ImageSet
 
-        config = self._config(images.train.shape[1:])
+        image_shape = images.train.shape[1:]
+        config = start.config_for(image_shape) if start else self._config(image_shape)
         is_own = len(images.validation) > 0
-        recipe = self._recipe_for_own(images, config) if is_own else self.recipe_for_seed()
+        defaults = self._defaults_for_own(images, config) if is_own else {}
+        if start:
+            defaults |= start.defaults()
+        if self.mse:
+            defaults["rate_distortion"] = None
+        recipe = self.recipe_for_seed(**defaults)
         return config, replace(
             recipe,
             data=images.record,
@@ -152,22 +186,25 @@ class TrainingOptions:
         with usage_errors():
             return Recipe(**{**defaults, **given})
 
-    def _recipe_for_own(self, images: "ImageData", config: "ModelConfig") -> "Recipe":
+    def _defaults_for_own(self, images: "ImageData", config: "ModelConfig") -> dict[str, Any]:
         from fmae_edge.model import default_recipe as rules
 
         batch_size = self.batch_size or rules.default_batch_size(len(images.train))
-        rate = rules.default_rate_distortion(config)
-        return self.recipe_for_seed(
-            batch_size=batch_size,
-            epochs=rules.default_epochs(len(images.train), batch_size),
-            rate_distortion=None if self.mse else rate,
-            prior_fit=rules.default_prior_fit(len(images.train)),
-        )
+        return {
+            "batch_size": batch_size,
+            "epochs": rules.default_epochs(len(images.train), batch_size),
+            "rate_distortion": rules.default_rate_distortion(config),
+            "prior_fit": rules.default_prior_fit(len(images.train)),
+        }
+
+    def _sizes(self) -> dict[str, Any]:
+        """Return the sizes of the model that the user typed."""
+        return {name: value for name, value in self._given().items() if name in _OPTIONS}
 
     def _config(self, image_shape: Sequence[int]) -> "ModelConfig":
         from fmae_edge.model.config import default_config
 
-        sizes = {name: value for name, value in self._given().items() if name in _OPTIONS}
+        sizes = self._sizes()
         height, width, channels = (*image_shape, 1)[:3]
         config = default_config(height, width, 1 if channels == 1 else 3)
         try:

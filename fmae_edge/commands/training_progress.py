@@ -3,14 +3,17 @@
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmae_edge.commands import console
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
+    from fmae_edge.data.image_data import ImageData
     from fmae_edge.model.recipe import Recipe
     from fmae_edge.train.loop import Step
     from fmae_edge.train.measurement import HeldOut
@@ -31,28 +34,42 @@ class TrainingProgress:
     ) -> None:
         self._json, self._update = json, update
         self._recipe, self._images = recipe, images
-        self._fit_began: float | None = None
-        self._last_line = 0.0
+        self._began: float | None = None  # of the present part after the epochs
+        self._last_line, self._first = 0.0, 0
 
     def on_step(self, step: "Step") -> None:
         """Move the bar."""
         details = f"loss {step.loss:.5f}  {step.psnr:.2f} dB {step.images_per_second:.0f} images/s"
         self._update(step.done, step.total, f"epoch {step.epoch}", details)
 
+    def on_refined(self, done: int, total: int) -> None:
+        """Move the bar while the latents of `total` images are refined for the fit of the prior."""
+        if self._began is None:
+            self.say(f"refining the latents of {total} training images")
+        self._follow("refining latents", done, total, "images")
+
     def on_fit(self, done: int, total: int) -> None:
         """Move the bar while the prior is fitted; print when the fit begins and when it ends."""
-        now = time.monotonic()
-        if self._fit_began is None:
-            self._fit_began = self._last_line = now
+        if self._began is None:
             self.say(f"fitting the prior to the trained encoder: {total} steps")
-        self._update(done, total, "fitting the prior")
-        seconds = now - self._fit_began
+        seconds = self._follow("fitting the prior", done, total, "steps")
         if done == total:
             self.say(f"fitted the prior in {seconds:.1f} s")
+
+    def _follow(self, doing: str, done: int, total: int, unit: str) -> float:
+        """Move the bar, or without one print a line now and then; return the seconds since the first call."""
+        now = time.monotonic()
+        if self._began is None:  # the time is measured from the end of the first part
+            self._began, self._last_line, self._first = now, now, done
+        self._update(done, total, doing)
+        seconds = now - self._began
+        if done == total:
+            self._began = None
         elif not console.shows_bars() and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = seconds / (done - 1) * (total - done)  # the time is measured from the end of the first step
-            self.say(f"fitting the prior: {done} of {total} steps, about {left:.0f} s left")
+            left = seconds / (done - self._first) * (total - done)
+            self.say(f"{doing}: {done} of {total} {unit}, about {left:.0f} s left")
+        return seconds
 
     def on_epoch(self, metrics: dict[str, Any]) -> None:
         """Print a line for an epoch."""
@@ -107,6 +124,30 @@ class TrainingProgress:
     def say(self, line: str) -> None:
         """Print a line for people."""
         console.say(line, sys.stderr if self._json else sys.stdout)
+
+
+def describe_run(images: "ImageData", recipe: "Recipe", device: "torch.device", start: Path | None) -> str:
+    """Return the line with which training begins; `start` is the run whose weights it starts with."""
+    from fmae_edge.train.device import has_fast_bfloat16
+
+    height, width = images.train.shape[1:3]
+    length = f"{recipe.epochs} epochs" if recipe.minutes is None else f"{recipe.minutes:g} minutes"
+    rate = recipe.rate_distortion
+    objective = "MSE" if rate is None else f"rate and distortion with lambda {rate:g}"
+    facts = [
+        length,
+        f"batch {recipe.batch_size}",
+        f"lr {recipe.lr}",
+        f"seed {recipe.seed}",
+        f"loss: {objective}",
+        *([f"refined latents in the last {recipe.refine:.0%}"] if recipe.refine else []),
+        *([] if start is None else [f"from {start}"]),
+        *([] if recipe.augment == "none" else [f"augment: {recipe.augment}"]),
+        device.type,
+        "bfloat16 autocast" if has_fast_bfloat16(device) else "float32",
+    ]
+    kind = f"{height}x{width} {'gray' if images.train.ndim == 3 else 'RGB'}"
+    return f"training on {len(images.train)} images of {images.record['name']}, {kind}: {', '.join(facts)}"
 
 
 def _describe_model(measured: "HeldOut", training_images: int) -> list[str]:

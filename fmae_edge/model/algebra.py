@@ -31,14 +31,20 @@ def dense_then_conv(dense_weight: Tensor, dense_bias: Tensor, grid: tuple[int, .
     return conv2d(basis.contiguous(memory_format=torch.channels_last), kernel, padding=1)
 
 
-def upsample_then_conv(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Compute conv(upsample2x(x), kernel, bias, padding 1) for a 3x3 kernel in 2.25 times fewer products.
+def merge_upsampling(kernel: Tensor) -> Tensor:
+    """Return the 2x2 kernels (4 * out, in, 2, 2) of `upsample_then_conv` for a 3x3 kernel (out, in, 3, 3).
 
-    Nearest upsampling repeats pixels, so each of the four output phases is a 2x2 convolution of `x`:
-    crop(pixel_shuffle(conv2x2(x, 4 * out channels, padding 1))).
+    Nearest upsampling repeats pixels, so each of the four output phases is a 2x2 convolution.
     """
     out_channels, in_channels = kernel.shape[:2]
     phases = torch.tensor(PHASES, dtype=kernel.dtype, device=kernel.device)
     kernels = torch.einsum("pak,qbl,oikl->opqiab", phases, phases, kernel)
-    stacked = kernels.reshape(4 * out_channels, in_channels, 2, 2)
-    return pixel_shuffle(conv2d(x, stacked, bias.repeat_interleave(4), padding=1), 2)[..., 1:-1, 1:-1]
+    return kernels.reshape(4 * out_channels, in_channels, 2, 2)
+
+
+def upsample_then_conv(x: Tensor, merged: Tensor, bias: Tensor) -> Tensor:
+    """Compute conv(upsample2x(x), kernel, bias, padding 1) in 2.25 times fewer products.
+
+    It equals crop(pixel_shuffle(conv2x2(x, merged, padding 1))), where `merged` is `merge_upsampling(kernel)`.
+    """
+    return pixel_shuffle(conv2d(x, merged, bias.repeat_interleave(4), padding=1), 2)[..., 1:-1, 1:-1]

@@ -20,6 +20,7 @@ Only safetensors and JSON files are read: loading a run cannot execute code.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,15 +90,17 @@ def require_new(run: Path) -> None:
 
 
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
-    """Write the state after an epoch; `model` is the one that the run keeps if it ends here."""
+    """Write the state after an epoch, or before the first one; `model` is the one that the run keeps so far."""
     metadata = {"metrics": json.dumps(progress.metrics), "elapsed": str(progress.elapsed)}
     write_file(run / RESUME, safetensors.torch.save(_on_cpu(progress.tensors), metadata), force=True)
     publish(run, model, progress.metrics)
 
 
 def publish(run: Path, model: Autoencoder, metrics: list[Metrics]) -> None:
-    """Write the weights and the metrics, for `export` and for people."""
-    epochs = {"epochs": str(chosen_epoch(metrics)["epoch"] if metrics else 0)}
+    """Write the weights and the metrics, for `export` and for people. Without a finished epoch, do nothing."""
+    if not metrics:
+        return
+    epochs = {"epochs": str(chosen_epoch(metrics)["epoch"])}
     write_file(run / MODEL, safetensors.torch.save(_on_cpu(model.state_dict()), epochs), force=True)
     lines = "".join(json.dumps(entry) + "\n" for entry in metrics)
     write_file(run / METRICS, lines.encode(), force=True)
@@ -149,9 +152,14 @@ def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, R
     """Return the architecture and the recipe of `run`, to continue it.
 
     Raises ArgumentError if a value in `options`, the fields of both, differs from that of the run: it would start
-    another one.
+    another one. Raises RunError if a run from the weights of another one stopped before it had copied them.
     """
     config, recipe = read_config(run), read_recipe(run)
+    if recipe.start is not None and not (run / RESUME).exists():
+        raise RunError(
+            f"{run}: has no {RESUME}, because it stopped before it had copied the weights that it starts from; "
+            "delete it, and train again with --from"
+        )
     recorded = {**vars(config), **vars(recipe)}
     for name, value in options.items():
         if value != (started := recorded[name]):
@@ -181,6 +189,11 @@ def load_checkpoint(run: Path) -> Checkpoint:
         _load_weights(prior, run, PRIOR)
         prior.eval()
     return Checkpoint(model.eval(), prior, recipe, _read_metrics(run / METRICS))
+
+
+def sha256_of_model(run: Path) -> str:
+    """Return the SHA-256 of the weights of a run, which `load_checkpoint` reads."""
+    return hashlib.sha256((run / MODEL).read_bytes()).hexdigest()
 
 
 def _load_weights(module: nn.Module, run: Path, name: str) -> None:

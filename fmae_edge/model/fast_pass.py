@@ -3,13 +3,14 @@
 Each function equals the forward pass of its module up to rounding, and gradients reach the weights.
 """
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from fmae_edge.model.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
+from fmae_edge.model.algebra import conv_of_transposed, dense_then_conv, merge_upsampling, upsample_then_conv
 from fmae_edge.model.autoencoder import Autoencoder, Decoder, Encoder, to_pixels
 from fmae_edge.model.config import ModelConfig
 
@@ -50,21 +51,41 @@ def images_at_once(config: ModelConfig) -> int:
     return max(1, _PIXELS_AT_ONCE // (config.height * config.width))
 
 
-def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
-    """Return decoder(latents), up to rounding, in about half the multiply-adds.
+@dataclass(frozen=True)
+class PackedDecoder:
+    """The merged layers of a decoder, to decode more than one batch with the same weights.
 
-    The dense layer and the first transposed convolution become one dense layer. Each upsampling is merged with the
+    The dense layer and the first transposed convolution are one dense layer. Each upsampling is merged with the
     convolution after it.
     """
-    (first_kernel, first_bias), *others = map(_as_convolution, decoder.transposed)
-    folded = dense_then_conv(decoder.dense.weight, decoder.dense.bias, decoder.grid, first_kernel)
-    folded = folded.permute(0, 2, 3, 1)  # channels last is the fastest layout for the other layers
-    rows = folded.flatten(1)
-    x = torch.addmm(rows[-1], latents, rows[:-1]).unflatten(1, folded.shape[1:]) + first_bias
-    x = x.permute(0, 3, 1, 2)
-    for kernel, bias in others:
-        x = upsample_then_conv(torch.relu(x), kernel, bias)
-    return torch.sigmoid(decoder.cropped(x).float())  # float32 for the loss, even under autocast
+
+    decoder: Decoder
+    first: Tensor  # (latent_size + 1, height, width, channels); the last row is the bias of the dense layer
+    first_bias: Tensor  # (channels,)
+    others: tuple[tuple[Tensor, Tensor], ...]  # merged kernel and bias of each layer
+
+    @classmethod
+    def of(cls, decoder: Decoder) -> "PackedDecoder":
+        """Merge the layers of `decoder`. Gradients flow back to its weights."""
+        (first_kernel, first_bias), *others = map(_as_convolution, decoder.transposed)
+        folded = dense_then_conv(decoder.dense.weight, decoder.dense.bias, decoder.grid, first_kernel)
+        folded = folded.permute(0, 2, 3, 1)  # channels last is the fastest layout for the other layers
+        merged = tuple((merge_upsampling(kernel), bias) for kernel, bias in others)
+        return cls(decoder, folded, first_bias, merged)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return decoder(latents), up to rounding, in about half the multiply-adds."""
+        rows = self.first.flatten(1)
+        x = torch.addmm(rows[-1], latents, rows[:-1]).unflatten(1, self.first.shape[1:]) + self.first_bias
+        x = x.permute(0, 3, 1, 2)
+        for merged, bias in self.others:
+            x = upsample_then_conv(torch.relu(x), merged, bias)
+        return torch.sigmoid(self.decoder.cropped(x).float())  # float32 for the loss, even under autocast
+
+
+def fast_decode(decoder: Decoder, latents: Tensor) -> Tensor:
+    """Return decoder(latents), up to rounding, in about half the multiply-adds."""
+    return PackedDecoder.of(decoder).decode(latents)
 
 
 def _as_convolution(transposed: nn.Module) -> tuple[Tensor, Tensor]:

@@ -101,8 +101,11 @@ class PackedPrior:
         `values` and the known `context` are (N, latent_size) latents in units. The probability of a value is the
         mass of the quantiser step around it.
         """
+        return self.bits_as_predicted(values, *self.predict(context, quality), quality)
+
+    def bits_as_predicted(self, values: Tensor, means: Tensor, widths: Tensor, quality: Tensor) -> Tensor:
+        """Return the bits (N, size) of `values` from the result of `predict`; see `bits_of_each`."""
         values = values[:, self.before : self.before + len(self.mean_rows)]
-        means, widths = self.predict(context, quality)
         half = torch.tensor(QUALITY_STEPS, device=values.device)[quality].unsqueeze(1) / 2
         away = -(values - means).abs()  # symmetric, and floats are precise in the lower tail
         slope = torch.exp2(-widths)

@@ -60,8 +60,7 @@ class ImageSet:
         object.__setattr__(self, "shape", tuple(self.shape))  # a list in JSON
         if not self.shape or any(type(side) is not int for side in self.shape):
             raise ArgumentError("shape", f"is {shown(self.shape)}; it must be integers")
-        if type(self.sha256) is not str or not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ArgumentError("sha256", f"is {shown(self.sha256)}; it must be 64 hexadecimal digits")
+        _require_sha256("sha256", self.sha256)
 
     def __str__(self) -> str:
         count, *sides = self.shape
@@ -101,6 +100,11 @@ class Recipe:
     # Share of the steps in which the autoencoder learns without a rate: from random weights, the noise of a coarse
     # quantiser hides the little information in the latents.
     rate_start: float = 0.1
+    # Share of the steps, at the end, in which the decoder and the prior also learn from latents that a search has
+    # improved, as `--effort` does. The final fit of the prior then uses such latents too.
+    refine: float = 0.0
+    # SHA-256 of the model.safetensors with whose weights the run started; None for random ones
+    start: str | None = None
     units: int = UNITS
     quality_steps: tuple[int, ...] = QUALITY_STEPS
     prior_fit: PriorFit = field(default_factory=PriorFit)
@@ -132,9 +136,19 @@ class Recipe:
             raise ArgumentError("augment", f"is {shown(self.augment)}; it must be one of {choices}")
         if not isinstance(self.data, dict | None):
             raise ArgumentError("data", f"is {shown(self.data)}; it must be an object in recipe.json")
+        if not 0 <= self.rate_start < 1:
+            raise ArgumentError("rate_start", f"is {self.rate_start}; it must be at least 0 and below 1")
+        if not 0 <= self.refine <= 1:
+            raise ArgumentError("refine", f"is {self.refine}; it must be from 0 to 1")
+        if self.refine and self.rate_distortion is None:
+            raise ArgumentError(
+                "refine", f"is {self.refine}, but needs a loss with a rate: give --rate-distortion"
+            )
+        if self.start is not None:
+            _require_sha256("start", self.start)
         _require_integer("batch_size", self.batch_size, 1, _LARGEST)
         _require_integer("seed", self.seed, 0, 2**63 - 1)
-        for name in ("lr", "warm_up", "initial_lr", "rate_start", "patience"):
+        for name in ("lr", "warm_up", "initial_lr", "patience"):
             _require_share(name, getattr(self, name))
         if self.rate_distortion is not None and not (1e-6 <= self.rate_distortion <= 1):
             raise ArgumentError("rate_distortion", f"is {self.rate_distortion}; it must lie between 1e-6 and 1")
@@ -171,3 +185,8 @@ def _require_integer(name: str, value: object, least: int, most: int) -> None:
 def _require_share(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise ArgumentError(name, f"is {value}; it must lie between 0 and 1")
+
+
+def _require_sha256(name: str, value: object) -> None:
+    if type(value) is not str or not re.fullmatch("[0-9a-f]{64}", value):
+        raise ArgumentError(name, f"is {shown(value)}; it must be 64 hexadecimal digits")

@@ -24,6 +24,7 @@ from fmae_edge.train.device import has_fast_bfloat16, keep_freed_memory
 from fmae_edge.train.measurement import measure_epoch
 from fmae_edge.train.objective import rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
+from fmae_edge.train.refinement import refine_all, refined_costs
 from fmae_edge.train.schedule import Schedule, stops_early
 from fmae_edge.train.state import TrainingState
 
@@ -74,6 +75,8 @@ def train(
     on_fit: Callable[[int, int], None] = lambda done, total: None,
     on_measured: Callable[[list[Metrics], NDArray[np.float32]], None] = lambda metrics, reconstructions: None,
     on_trained: Callable[[list[Metrics]], None] = lambda metrics: None,
+    prior: Prior | None = None,
+    on_refined: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width[, 3]) and return one entry of metrics per epoch.
 
@@ -90,7 +93,11 @@ def train(
     them after the last epoch.
 
     With a rate in the recipe, a prior over the latents is trained together with the model, and finally fitted to
-    the encoder that is kept. `on_fit` gets (steps done, total steps) of this fit.
+    the encoder that is kept. `on_fit` gets (steps done, total steps) of this fit. With `refine` in the recipe, the
+    latents of the training images are refined before it, and `on_refined` gets (images done, total images).
+
+    A run whose recipe has a `start` begins with the weights of `model` and `prior`, which another run has trained.
+    Without a `prior`, a new one is made.
 
     Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, or the
     loss is no longer finite.
@@ -105,9 +112,11 @@ def train(
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     if train_images.nbytes <= _MOST_ON_DEVICE:
         train_images = train_images.to(device)
-    prior = Prior(model.config.latent_size).to(device) if recipe.rate_distortion else None
+    prior = (prior or Prior(model.config.latent_size)).to(device) if recipe.rate_distortion else None
     state = TrainingState(run, model, prior, keeps_best=recipe.validation_images is not None)
     state.restore()
+    if recipe.start is not None and not state.metrics:
+        state.save_start()
     schedule = Schedule(recipe, math.ceil(len(train_images) / recipe.batch_size), state.elapsed)
     while schedule.done(len(state.metrics) + 1, 0) < 1 and not stops_early(state.metrics, recipe):
         number = len(state.metrics) + 1
@@ -131,9 +140,13 @@ def train(
     state.return_to_best()
     on_trained(state.metrics)
     if prior and not has_prior(run):
-        latents = encode_all(model, train_images[:: prior_stride(len(train_images))])
+        fitted = train_images[:: prior_stride(len(train_images))]
+        latents = encode_all(model, fitted)
         validation = encode_all(model, measured_images) if recipe.validation_images else None
-        save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit, validation))
+        refined = None
+        if recipe.refine and recipe.rate_distortion:
+            refined = refine_all(model, prior, fitted, recipe.rate_distortion, recipe.seed, on_refined)
+        save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit, validation, refined))
     return state.metrics
 
 
@@ -175,6 +188,9 @@ def _train_epoch(
             if prior and recipe.rate_distortion and done >= recipe.rate_start:
                 costs = rate_distortion(model, prior, batch, recipe.rate_distortion, draws)
                 loss, error = costs.loss, costs.error
+                if done >= 1 - recipe.refine:
+                    half = batch[: max(1, len(batch) // 2)]
+                    loss = loss + refined_costs(model, prior, half, recipe.rate_distortion, draws).loss
                 bits += costs.bits.item() * len(batch)
                 with_rate += len(batch)
             else:

@@ -37,14 +37,29 @@ def rate_distortion(
     """
     quality = torch.randint(len(QUALITY_STEPS), (len(batch),), generator=generator).to(batch.device)
     noise = torch.rand((len(batch), model.config.latent_size), generator=generator).to(batch.device) - 0.5
-    steps = torch.tensor(QUALITY_STEPS, device=batch.device)[quality].unsqueeze(1)
+    steps = quantiser_steps(quality)
     latents = fast_encode(model.encoder, batch).float() * UNITS
     rounded = latents + (quantise(latents, steps) - latents).detach()
     with torch.autocast(batch.device.type, enabled=False):  # bfloat16 is too coarse for values in units
         bits = prior.bits(latents + noise * steps, rounded, quality)
     error = mse_loss(fast_decode(model.decoder, rounded / UNITS), batch)
-    rate = (bits * (steps[:, 0] / _MIDDLE) ** 2).mean() / batch[0, 0].numel()
+    return costs_of(error, bits, quality, batch, weight)
+
+
+def costs_of(error: Tensor, bits: Tensor, quality: Tensor, batch: Tensor, weight: float) -> Costs:
+    """Return the costs of a batch from its mean squared error, and the bits (N,) and qualities of its images."""
+    rate = (bits * bit_weights(quality)).mean() / batch[0, 0].numel()
     return Costs(error + rate / (weight * 255**2), error, bits.mean())
+
+
+def quantiser_steps(quality: Tensor) -> Tensor:
+    """Return the quantiser steps (N, 1) in units."""
+    return torch.tensor(QUALITY_STEPS, device=quality.device)[quality].unsqueeze(1)
+
+
+def bit_weights(quality: Tensor) -> Tensor:
+    """Return the weight (N,) of bits at each quality, relative to the middle one."""
+    return (quantiser_steps(quality)[:, 0] / _MIDDLE) ** 2
 
 
 def quantise(latents: Tensor, steps: Tensor) -> Tensor:

@@ -32,12 +32,16 @@ def fit_prior(
     seed: int,
     on_step: Callable[[int, int], None] = lambda done, total: None,
     validation: Tensor | None = None,
+    refined: tuple[Tensor, Tensor] | None = None,
 ) -> Prior:
     """Return `prior` trained further, to minimise the bits of latents (N, latent_size) over all qualities.
 
     Networks with thousands of weights memorise the latents of a few hundred images. So the weights are compared on
     the `validation` latents (V, latent_size), if there are any, before the fit and after each fortieth of it. Each
     group keeps the weights that need the fewest bits. Without validation latents, it keeps the last.
+
+    Half of each batch comes from `refined` if it is given: rounded latents (N, latent_size) in units of the same
+    images, which a search has improved, and their qualities (N,).
 
     On a CPU it uses the same number of threads as PyTorch. `on_step` gets (steps done, total steps).
     """
@@ -52,7 +56,7 @@ def fit_prior(
         best = None
         if validation is not None:
             best = _BestGroups(packed, group_sizes(latents.shape[1])[share], validation, seed)
-        for done in _fit(packed, latents, settings, seed):
+        for done in _fit(packed, latents, settings, seed, refined):
             if stopped.is_set():
                 return
             if best and (done % max(1, settings.steps // _COMPARED) == 0 or done == settings.steps):
@@ -117,7 +121,9 @@ def _trainable(start: PackedPrior) -> PackedPrior:
     return replace(start, **weights)
 
 
-def _fit(packed: PackedPrior, latents: Tensor, settings: PriorFit, seed: int) -> Iterator[int]:
+def _fit(
+    packed: PackedPrior, latents: Tensor, settings: PriorFit, seed: int, refined: tuple[Tensor, Tensor] | None
+) -> Iterator[int]:
     """Train `packed`, and yield the number of steps done after each step."""
     optimiser = torch.optim.AdamW(
         [getattr(packed, name) for name in _WEIGHTS], lr=0.0, weight_decay=0.0, fused=True
@@ -132,6 +138,9 @@ def _fit(packed: PackedPrior, latents: Tensor, settings: PriorFit, seed: int) ->
         chosen = torch.randint(len(latents), size, generator=draws).to(latents.device)
         quality = torch.randint(len(QUALITY_STEPS), size, generator=draws).to(latents.device)
         rounded = quantise(latents[chosen] * UNITS, sizes[quality].unsqueeze(1))
+        if refined is not None:
+            half = chosen[: len(chosen) // 2]
+            rounded[: len(half)], quality[: len(half)] = refined[0][half], refined[1][half]
         optimiser.zero_grad()
         packed.bits(rounded, rounded, quality).mean().backward()
         optimiser.step()

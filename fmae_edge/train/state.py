@@ -47,6 +47,13 @@ class TrainingState:
         self.metrics, self.elapsed = list(progress.metrics), progress.elapsed
         publish(self._run, self._best[0], self.metrics)
 
+    def save_start(self) -> None:
+        """Write everything before the first epoch of a run that starts from the weights of another one.
+
+        So it is resumed without the other one, even within its first epoch.
+        """
+        self._write()
+
     def save(self, metrics: Metrics, elapsed: float) -> None:
         """Add the metrics of a finished epoch, and write everything."""
         self.metrics.append(metrics)
@@ -55,11 +62,14 @@ class TrainingState:
             _copy(self.model, self._best[0])
             if self.prior and self._best[1]:
                 _copy(self.prior, self._best[1])
+        self._write()
+
+    def _write(self) -> None:
         tensors = _tensors("", self.model, self.prior)
         if self._best[0] is not self.model:
             tensors |= _tensors("best.", *self._best)
         tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimisers.tensors().items()}
-        save_progress(self._run, self._best[0], Progress(tensors, self.metrics, elapsed))
+        save_progress(self._run, self._best[0], Progress(tensors, self.metrics, self.elapsed))
 
     def return_to_best(self) -> None:
         """Give the model and the prior the weights that the run keeps."""

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate
 
-from fmae_edge.model.algebra import conv_of_transposed, dense_then_conv, upsample_then_conv
+from fmae_edge.model.algebra import conv_of_transposed, dense_then_conv, merge_upsampling, upsample_then_conv
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.config import ModelConfig
-from fmae_edge.model.fast_pass import fast_autoencode, fast_decode, fast_encode
+from fmae_edge.model.fast_pass import PackedDecoder, fast_autoencode, fast_decode, fast_encode
 from tests.conftest import CHECKPOINT
 
 CONFIGS = [
@@ -40,7 +40,8 @@ def test_transposed_convolution_is_convolution(ins, outs, height, width):
 @pytest.mark.parametrize(("ins", "outs", "height", "width"), SIZES)
 def test_upsampling_and_convolution_in_phases(ins, outs, height, width):
     x, kernel, bias = random(3, ins, height, width), random(outs, ins, 3, 3) / ins, random(outs)
-    close(upsample_then_conv(x, kernel, bias), conv2d(interpolate(x, scale_factor=2), kernel, bias, padding=1))
+    expected = conv2d(interpolate(x, scale_factor=2), kernel, bias, padding=1)
+    close(upsample_then_conv(x, merge_upsampling(kernel), bias), expected)
 
 
 def test_dense_and_convolution_fold():
@@ -66,6 +67,21 @@ def test_the_training_pass_is_the_model(config, memory_format):
         gradients.append([parameter.grad.clone() for parameter in model.parameters()])
     for expected, actual in zip(*gradients, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_packed_decoder_decodes_each_batch_exactly_as_one_that_is_merged_for_it(config):
+    torch.manual_seed(0)
+    decoder = Autoencoder(config).to(memory_format=torch.channels_last).decoder
+    with torch.no_grad():
+        packed = PackedDecoder.of(decoder)
+    for count in (1, 7):
+        gradients = []
+        for decode in (packed.decode, lambda latents: fast_decode(decoder, latents)):
+            latents = torch.linspace(-1, 1, count * config.latent_size).view(count, -1).requires_grad_()
+            decoded = decode(latents)
+            gradients.append((decoded.detach(), *torch.autograd.grad(decoded.square().sum(), latents)))
+        assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
 def test_the_training_pass_is_the_trained_model(images):

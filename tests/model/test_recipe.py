@@ -47,6 +47,11 @@ def test_the_recipe_says_where_the_learning_rate_starts_and_peaks():
         {"warm_up": 0},
         {"initial_lr": 1.5},
         {"rate_start": -0.5},
+        {"rate_start": 1.0},
+        {"refine": -0.5},
+        {"refine": 1.5},
+        {"refine": float("nan")},
+        {"start": 5},
         {"patience": 0},
         {"minutes": 0, "epochs": None},
         {"minutes": float("nan"), "epochs": None},
@@ -87,6 +92,8 @@ def test_recipe_json_records_every_field_and_reads_back(tmp_path, images):
         epochs=3,
         rate_distortion=0.01,
         rate_start=0.2,
+        refine=0.4,
+        start="5" * 64,
         prior_fit=PriorFit(steps=9),
         train_images=ImageSet.of(images[:200]),
         test_images=ImageSet.of(images[200:]),
@@ -123,7 +130,15 @@ def test_a_recipe_of_version_0_1_0_gets_the_constants_of_that_version():
         minutes=None,
         augment="none",
         patience=0.25,
+        refine=0.0,
+        start=None,
     )
+
+
+def test_refining_needs_a_rate_and_may_fill_the_whole_run():
+    assert Recipe(rate_distortion=0.01, refine=1.0, rate_start=0.0).refine == 1
+    with pytest.raises(ValueError, match="refine is 0.5, but needs a loss with a rate: give --rate-distortion"):
+        Recipe(refine=0.5)
 
 
 @pytest.mark.parametrize(

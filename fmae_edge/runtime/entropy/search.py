@@ -65,7 +65,7 @@ class Problem(NamedTuple):
     bit_cost: float
     decode: Callable[[Integers], Pixels]
     count_bits: Callable[[Integers], NDArray[np.float64]]
-    bits_near: Callable[[Integers], Reals]
+    bits_near: Callable[[Integers], NDArray[np.float64]]
 
 
 class Descent(NamedTuple):
