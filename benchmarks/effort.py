@@ -1,6 +1,6 @@
 """Measure what `--effort` costs and gains: `python benchmarks/effort.py`.
 
-100 images share a file. For each quality and effort it prints the bytes per image, the pooled PSNR and the CPU time
+100 images share a file. For each quality and effort it prints the bytes per image, pooled PSNR, and the CPU time
 of compressing an image on one thread. Then it prints, for each effort, the bytes against one pass at equal PSNR:
 averaged over the logarithm from --low to --high dB, as `fmae-edge evaluate` compares codecs.
 
