@@ -26,7 +26,8 @@ def compress(
             "0-9",
             0,
             9,
-            help=".fmae: rounds of search for fewer bytes; each takes milliseconds per image. [default: 0]",
+            help=".fmae: how long to search for fewer bytes and less error, from about 1 ms per image at 1 to "
+            "about 15 ms at 9. [default: 0, no search]",
         ),
     ] = None,
     max_bytes: Annotated[

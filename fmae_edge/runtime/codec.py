@@ -155,8 +155,8 @@ class Codec:
     ) -> bytes:
         """Return the bytes of a .fmae file of one image, as `encode` takes it, or of a stack of one.
 
-        `quality` is 1 (fewest bytes) to 9, by default 5. `effort` is the number of rounds of search for cheaper
-        symbols: 0 (one pass) to 9. `max_bytes` or `min_psnr` may choose the quality instead: the one with the best
+        `quality` is 1 (fewest bytes) to 9, by default 5. `effort` is 0 (one pass) to 9: how long to search
+        for symbols that take fewer bytes or make a better image. `max_bytes` or `min_psnr` may choose the quality instead: the one with the best
         PSNR in a file of at most `max_bytes`, which takes about ten times as long, or the lowest one whose image,
         as this codec decodes it, has at least `min_psnr` dB. If there is none, effort 9 is tried, and then every
         pixel is stored, which `math.inf` does at once. On another CPU, pixels may differ by a level. With `bare`,
