@@ -1,8 +1,9 @@
 """Measure a bundle again for an evaluation, and keep the points of the other codecs.
 
-Use: `python scripts/measure_again.py EVALUATION -o FOLDER`. EVALUATION is an evaluation.json of `fmae-edge evaluate`,
+Use: `python scripts/measure_again.py EVALUATION -o FOLDER`. EVALUATION is an evaluation.json of `fmae-edge evaluate`
 on the test images of Fashion-MNIST. The points of general codecs do not depend on the bundle, and to measure them
-takes an hour. Their times are those of the machine in EVALUATION. The results go to the folder of -o, as `fmae-edge evaluate` writes them.
+takes an hour. Their times are those of the machine in EVALUATION. FOLDER gets the files that `fmae-edge evaluate`
+writes.
 """
 
 import argparse
