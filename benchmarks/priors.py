@@ -22,7 +22,8 @@ from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from fmae_edge.runtime.entropy.prior import read_prior
-from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
+from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, decode_symbols, encode_symbols
 
 CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "fashion-mnist"
 REPETITIONS = 100
@@ -60,9 +61,9 @@ def main() -> None:
             floats = checkpoint.prior.bits(rounded, rounded, torch.full((len(rounded),), quality)).mean().item()
         coded = np.mean([len(payload) for payload in encode_symbols(network, symbols, quality)])
         costs = (
-            count_bits(table, symbols, quality).mean(),
+            SymbolBits(table, quality).count(symbols).mean(),
             floats,
-            count_bits(network, symbols, quality).mean(),
+            SymbolBits(network, quality).count(symbols).mean(),
         )
         rows.append((f"quality {quality + 1}", *(f"{bits / 8:.2f}" for bits in costs), f"{coded:.2f}"))
     print(format_table(("bytes per image", "tables", "network, float32", "network, integers", "coded"), rows))

@@ -25,7 +25,7 @@ def _words(text: str) -> tuple[str, ...]:
 _OURS = _words("""
     Conv Relu MaxPool Flatten Gemm Reshape DepthToSpace Sigmoid Transpose Slice Resize ConvTranspose Cast Mul Sub
     Add QuantizeLinear DequantizeLinear QLinearConv QLinearMatMul QGemm NhwcMaxPool QLinearSigmoid Clip MatMul
-    Concat
+    Concat Greater SpaceToDepth
 """)
 _OTHERS = _words("""
     ConstantOfShape Range Expand Tile Pad OneHot EyeLike RandomNormal RandomUniformLike Einsum Loop If Scan Gather

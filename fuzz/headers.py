@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
+from fuzz.lossless import lossless_payload
+
 Change = Callable[[bytes], bytes]
 _START_BYTES, _CHECK_BYTES, _BODY_CHECK_BYTES = 3, 2, 4
-_MANY, _NAMED = 0x80, 0x10
+_MANY, _NAMED, _QUALITY = 0x80, 0x10, 0x0F
 _COUNTS = (
     *(0, 1, 2, 3, 7, 8, 9, 64, 255, 1024, 1025, 65_535, 65_536),
     *(1 << 20, (1 << 20) + 1, 1 << 31, (1 << 35) - 1),
@@ -56,6 +58,8 @@ class Stack:
 def mutate_fmae(content: bytes, change: Change, random: Random, bundle_id: str) -> bytes:
     """Change a file's header or payload, and correct its id and check codes in seven of eight calls."""
     right = random.randrange(8) > 0
+    if len(content) > _START_BYTES and not content[2] & _QUALITY and random.randrange(2):
+        return _with_lossless_images(content, random, bundle_id)
     stack = parse_stack(content) if random.randrange(4) else None
     if stack is None:
         changed = change(content)
@@ -82,10 +86,7 @@ def _changed(stack: Stack, change: Change, random: Random) -> Stack:
             return replace(stack, count=count, low_bits=0, packed=b"\xff" * -(-count // 8))
         case 5:
             lengths = [random.choice((0, 1, 2, 5, 100)) for _ in range(random.randrange(1, 20))]
-            body = bytes(random.randrange(256) for _ in range(sum(lengths)))
-            high = "".join("0" * length + "1" for length in lengths)
-            packed = int(high.ljust(-(-len(high) // 8) * 8, "0"), 2).to_bytes(-(-len(high) // 8))
-            return replace(stack, count=len(lengths), shortest=0, low_bits=0, packed=packed, body=body)
+            return _with_payloads(stack, [random.randbytes(length) for length in lengths])
         case 6:
             names = [random.choice(_NAMES) for _ in range(min(stack.count, 100))]
             names += [str(number) for number in range(len(names), min(stack.count, 1 << 16))]
@@ -96,13 +97,36 @@ def _changed(stack: Stack, change: Change, random: Random) -> Stack:
         case 8:
             return replace(stack, pad=random.choice((1, 2, 4, 9)))
         case 9:
-            version = stack.start[1] & 0xF0 | random.choice((0, 1, 1, 2, 2, 3, 15))
+            version = stack.start[1] & 0xF0 | random.choice((0, 1, 1, 2, 2, 3, 3, 4, 15))
             return replace(stack, start=bytes([stack.start[0], version, stack.start[2]]))
         case 10:
             kind = stack.start[2] ^ 1 << random.randrange(8)
             return replace(stack, start=stack.start[:2] + bytes([kind]))
         case _:
             return replace(stack, body=change(stack.body))
+
+
+def _with_payloads(stack: Stack, payloads: list[bytes]) -> Stack:
+    high = "".join("0" * len(payload) + "1" for payload in payloads)
+    packed = int(high.ljust(-(-len(high) // 8) * 8, "0"), 2).to_bytes(-(-len(high) // 8))
+    body = b"".join(payloads)
+    return replace(stack, count=len(payloads), shortest=0, low_bits=0, packed=packed, body=body, names=None)
+
+
+def _with_lossless_images(content: bytes, random: Random, bundle_id: str) -> bytes:
+    """Return a file of version 3 with other lossless images, and in a stack with other qualities too."""
+    stack = parse_stack(content)
+    if stack is None:
+        payload = lossless_payload(random)
+        start = content[:2] + bytes([len(payload) % 8 << 4])
+        return repair_fmae(start + bytes(4) + payload, bundle_id)
+    payloads = []
+    for _ in range(random.randrange(1, 12)):
+        quality = random.choice((0, 0, 0, 1, 5, 9, 10, 255))
+        rest = random.randbytes(random.choice((0, 5, 20, 256, 300))) if quality else lossless_payload(random)
+        payloads.append(bytes([quality]) + rest[: 1 << 12] if random.randrange(16) else b"")
+    start = stack.start[:2] + bytes([_MANY])
+    return stack_bytes(replace(_with_payloads(stack, payloads), start=start), bundle_id)
 
 
 def repair_fmae(content: bytes, bundle_id: str) -> bytes:
@@ -175,6 +199,28 @@ def _number(content: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return number, at + place + 1
     return number, at + 5
+
+
+def mutate_packet(content: bytes, change: Change, random: Random, bundle_id: str) -> bytes:
+    """Change a packet's header or message, and correct its check code in seven of eight calls."""
+    header, message = content[:2].ljust(2, b"\0"), content[4:]
+    match random.randrange(8):
+        case 0:
+            number = random.choice((0, 1, 2, 255, 4000, 4094, 4095))
+            header = (number << 4 | header[1] & 15).to_bytes(2)
+        case 1:
+            header = bytes([header[0], header[1] & 0xF0 | random.randrange(16)])
+        case 2:  # ends in images that take few bits
+            message = message[: random.randrange(64)] + bytes(
+                [random.choice((0, 127, 128, 255))]
+            ) * random.randrange(99)
+        case 3:
+            return change(content)
+        case _:
+            message = change(message)
+    kept = message.rstrip(b"\0")
+    check = _check(header + kept, bundle_id) if random.randrange(8) else content[2:4]
+    return header + check + message
 
 
 _DTYPES = (

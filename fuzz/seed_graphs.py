@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fmae_edge.export.float_graph import float_graph
+from fmae_edge.export.gradient_graph import gradient_graph
 from fmae_edge.export.graph_builder import MICROSOFT, GraphBuilder
 from fmae_edge.export.int8_network import Int8Network
 from fmae_edge.export.int8_target import int8_target
@@ -22,8 +24,9 @@ from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME
 from fmae_edge.runtime.entropy.prior import ESCAPE, FRACTIONS
 from fmae_edge.runtime.self_test import golden_vectors
+from fuzz.fmae_targets import GOLDEN
 from fuzz.mutators import with_manifest, zip_bundle
-from fuzz.targets import GOLDEN, GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
+from fuzz.targets import GRAPH_LATENTS, GRAPH_SIDE, PRIOR_LATENTS
 
 _SIDE = 4  # of the images of the bundle in the corpus
 _RGB_SIDE = 8
@@ -101,6 +104,20 @@ def graphs() -> Iterator[tuple[str, bytes]]:
     yield "encoder-float.onnx", _float_encoder(GRAPH_SIDE, GRAPH_LATENTS)
     yield "encoder-padded.onnx", _float_encoder(GRAPH_SIDE, GRAPH_LATENTS, padding=4)
     yield "decoder-float.onnx", _float_decoder(GRAPH_SIDE, GRAPH_LATENTS)
+    yield "decoder-rewritten.onnx", _rewritten_decoder().SerializeToString(deterministic=True)
+
+
+def gradients() -> Iterator[tuple[str, bytes]]:
+    """Yield the graph of the gradient of `decoder-rewritten.onnx`."""
+    yield "gradient.onnx", gradient_graph(_rewritten_decoder()).SerializeToString(deterministic=True)
+
+
+def _rewritten_decoder() -> onnx.ModelProto:
+    """Return a decoder as `export` writes it, of a random model with one channel in each layer."""
+    torch.manual_seed(0)
+    layers = network_of(Autoencoder(ModelConfig(GRAPH_SIDE, GRAPH_SIDE, 1, GRAPH_LATENTS, (1, 1, 1)))).decoder
+    image, latent = ("image", np.float32, (1, GRAPH_SIDE, GRAPH_SIDE)), ("latent", np.float32, (GRAPH_LATENTS,))
+    return float_graph(rewrite_decoder(layers), latent, image)
 
 
 def _weights(*shape: int) -> NDArray[np.float64]:

@@ -1,11 +1,10 @@
 """The targets of the fuzzer: everything that fmae-edge does with each kind of file."""
 
-import json
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -13,20 +12,36 @@ import numpy as np
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import load_image
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, Manifest
-from fmae_edge.runtime.engine.graphs import PRECISIONS
-from fmae_edge.runtime.entropy.prior import Prior, read_prior
-from fmae_edge.runtime.entropy.symbol_coder import decode_symbols
-from fmae_edge.runtime.format.fmae_file import unpack
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, Bundle
+from fmae_edge.runtime.bundle.manifest import (
+    DECODER_NAME,
+    GRADIENT_NAME,
+    GRAPH_NAMES,
+    MANIFEST_NAME,
+    FileEntry,
+    Manifest,
+)
+from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs
+from fmae_edge.runtime.entropy.prior import read_prior
 from fmae_edge.runtime.format.npy_file import load_latents
 from fmae_edge.runtime.self_test import diagnose_bundle
 from fuzz.containers import mutate_image
-from fuzz.headers import mutate_fmae, mutate_npy
+from fuzz.fmae_targets import (
+    GOLDEN,
+    MOST_IMAGES,
+    decode_alike,
+    default_codec,
+    read_bare,
+    read_fmae,
+    read_golden_fmae,
+    read_packet,
+)
+from fuzz.headers import mutate_fmae, mutate_npy, mutate_packet
 from fuzz.mutators import (
     Change,
     Mutator,
     mutate_bundle,
+    mutate_bytes,
     mutate_json,
     mutate_safetensors,
     repair_manifest,
@@ -39,12 +54,9 @@ from fuzz.tiff import mutate_tiff
 CORPUS = Path(__file__).parent / "corpus"
 PRIOR_LATENTS = 2  # of the priors in the corpus
 GRAPH_LATENTS, GRAPH_SIDE = 64, 28  # of the graphs in the corpus
-_GOLDEN_FOLDER = Path(__file__).parents[1] / "spec" / "golden" / "format-1"
-GOLDEN = json.loads((_GOLDEN_FOLDER / "files.json").read_text())
-_DEFAULT_ID = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default").bundle_id
+_DEFAULT_MANIFEST = Manifest.from_json((DEFAULT_BUNDLE / MANIFEST_NAME).read_bytes(), "default")
+_DEFAULT_ID = _DEFAULT_MANIFEST.bundle_id
 _GOLDEN_ID: str = GOLDEN["bundle_id"]
-_SIDE_BY_SIDE = 8  # from this many payloads on, numpy decodes them together
-_MOST_IMAGES = 16  # images decoded per input; a stack of empty payloads may have a million
 _MOST_PIXELS = 1 << 16
 
 
@@ -63,51 +75,10 @@ class Target:
     share: int
 
 
-@cache
-def _codec() -> Codec:
-    return Codec(threads=1)
-
-
-def read_fmae(content: bytes) -> None:
-    """Read a .fmae file with the default bundle, as the codec and the command line do."""
-    codec = _codec()
-    info = codec.inspect(content)
-    assert info.names is None or info.names == codec.names(content)
-    if info.images > _MOST_IMAGES:
-        assert codec.decompress(content, index=info.images - 1).shape == (28, 28)
-    else:
-        assert codec.decompress(content, max_images=_MOST_IMAGES).shape[-2:] == (28, 28)
-        assert len(codec.symbols(content)) == info.images
-    if info.names_error:
-        codec.names(content)  # last, because the images can be decoded even if the names are refused
-
-
-@cache
-def _golden_prior(name: str) -> Prior:
-    content = (_GOLDEN_FOLDER / f"{name}.safetensors").read_bytes()
-    return read_prior(content, GOLDEN["latents"], tuple(GOLDEN["steps"]), name)
-
-
-def read_golden_fmae(content: bytes) -> None:
-    """Read a .fmae file of the golden files' bundle, and decode its symbols with both priors."""
-    file = unpack(content, GOLDEN["bundle_id"])
-    for name in ("network", "tables"):
-        _decode_alike(_golden_prior(name), file.payloads[:_MOST_IMAGES], GOLDEN["latents"], file.quality - 1)
-
-
-def _decode_alike(prior: Prior, payloads: tuple[bytes, ...], latents: int, quality: int) -> None:
-    """Decode payloads one by one and all together. The results must be the same."""
-    if payloads:
-        several = payloads * -(-_SIDE_BY_SIDE // len(payloads))
-        many = decode_symbols(prior, several, latents, quality)[: len(payloads)]
-        few = np.concatenate([decode_symbols(prior, [payload], latents, quality) for payload in payloads])
-        assert (many == few).all()
-
-
 def read_npy(content: bytes) -> None:
     """Read a .npy file of latents and decode them."""
     latents = load_latents(content, 64, "fuzz")
-    _codec().decode(latents if latents.ndim == 1 else latents[:_MOST_IMAGES])
+    default_codec().decode(latents if latents.ndim == 1 else latents[:MOST_IMAGES])
 
 
 def read_image(content: bytes) -> None:
@@ -128,7 +99,7 @@ def read_prior_file(content: bytes) -> None:
     """Read a prior, and decode payloads with it."""
     prior = read_prior(content, PRIOR_LATENTS, tuple(GOLDEN["steps"]), "fuzz")
     for quality in (0, len(GOLDEN["steps"]) - 1):
-        _decode_alike(prior, (b"", b"\xff" * 8, bytes(range(8))), PRIOR_LATENTS, quality)
+        decode_alike(prior, (b"", b"\xff" * 8, bytes(range(8))), PRIOR_LATENTS, quality)
 
 
 def read_bundle_folder(content: bytes) -> None:
@@ -169,6 +140,19 @@ def read_graph(content: bytes) -> None:
             codec.decode(np.ones((3, GRAPH_LATENTS), np.float32))
 
 
+_GRADIENT_DECODER = CORPUS / "graph" / "decoder-rewritten.onnx"
+
+
+def read_gradient(content: bytes) -> None:
+    """Use a graph as the gradient of an otherwise valid bundle, with the right hashes."""
+    files = {DECODER_NAME: _GRADIENT_DECODER.read_bytes(), GRADIENT_NAME: content}
+    entries = {name: FileEntry.of(file) for name, file in files.items()}
+    manifest = replace(_DEFAULT_MANIFEST, files=_DEFAULT_MANIFEST.files | entries)
+    graphs = Graphs(Bundle(None, manifest, "", files), "fp32", threads=1)
+    images = np.full((3, GRAPH_SIDE, GRAPH_SIDE), 99, np.uint8)
+    graphs.error_gradient(np.ones((3, GRAPH_LATENTS), np.float32), images)
+
+
 def _mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
     from fuzz.graph_mutator import mutate_graph  # imported here, because onnx takes a second to import
 
@@ -177,14 +161,17 @@ def _mutate_graph(content: bytes, change: Change, random: Random) -> bytes:
 
 _KB, _MB = 1 << 10, 1 << 20
 TARGETS = {
-    "fmae": Target(read_fmae, partial(mutate_fmae, bundle_id=_DEFAULT_ID), _KB, _MB, 90),
-    "fmae-golden": Target(read_golden_fmae, partial(mutate_fmae, bundle_id=_GOLDEN_ID), _KB, _MB, 110),
-    "npy": Target(read_npy, mutate_npy, _KB, 4 * _KB, 250),
+    "fmae": Target(read_fmae, partial(mutate_fmae, bundle_id=_DEFAULT_ID), _KB, _MB, 70),
+    "fmae-golden": Target(read_golden_fmae, partial(mutate_fmae, bundle_id=_GOLDEN_ID), _KB, _MB, 90),
+    "packet": Target(read_packet, partial(mutate_packet, bundle_id=_GOLDEN_ID), _KB, 2 * _KB, 80),
+    "bare": Target(read_bare, mutate_bytes, _KB, 2 * _KB, 60),
+    "npy": Target(read_npy, mutate_npy, _KB, 4 * _KB, 200),
     "image": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
     "tiff": Target(read_image, mutate_tiff, 8 * _KB, 2 * _MB, 80),
     "jpeg": Target(read_image, mutate_image, 8 * _KB, 2 * _MB, 80),
-    "manifest": Target(read_manifest, repaired(repair_manifest, mutate_json), 4 * _KB, 64 * _KB, 130),
-    "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 150),
+    "manifest": Target(read_manifest, repaired(repair_manifest, mutate_json), 4 * _KB, 64 * _KB, 110),
+    "prior": Target(read_prior_file, mutate_safetensors, 8 * _KB, 64 * _KB, 120),
     "bundle": Target(read_bundle_folder, mutate_bundle, 16 * _KB, 2 * _MB, 10),
     "graph": Target(read_graph, _mutate_graph, 16 * _KB, 2 * _MB, 20),
+    "gradient": Target(read_gradient, _mutate_graph, 16 * _KB, 2 * _MB, 20),
 }

@@ -170,7 +170,9 @@ def test_two_processes_share_a_page(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # about damaged tags, which image_file ignores too
-@pytest.mark.parametrize("name", ["image", "jpeg", "tiff", "fmae", "fmae-golden", "npy", "graph", "bundle"])
+@pytest.mark.parametrize(
+    "name", ["image", "jpeg", "tiff", "fmae", "fmae-golden", "packet", "bare", "npy", "graph", "bundle"]
+)
 def test_readers_accept_some_changed_files(name):
     """One in twenty changed files is still read. Otherwise the code after the checks is not fuzzed."""
     target, generator = TARGETS[name], random.Random(1)

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fmae_edge.bulk.decoded_results import DecodedResults
 from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
+from fmae_edge.bulk.join import OneFile, join_files
 from fmae_edge.bulk.outputs import Outputs, output_suffix
-from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.packets import PacketFolder
+from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_conversion import Fit
@@ -18,12 +21,15 @@ from fmae_edge.data.image_file import SUFFIXES
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError, shown
-from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, as_options
+from fmae_edge.runtime.fmae_writer import as_options
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.image_names import as_names
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import dump_latents
+from fmae_edge.runtime.format.packet import SUFFIX as PACKET_SUFFIX
+from fmae_edge.runtime.format.packet import as_packet_bytes
 from fmae_edge.runtime.latents import LatentDtype, as_latent_dtype
+from fmae_edge.runtime.packets import as_fill
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
@@ -37,9 +43,13 @@ def compress_files(
     quality: int | None = None,
     effort: int | None = None,
     max_bytes: int | None = None,
+    min_psnr: float | None = None,
     names: bool = False,
+    packet: int | None = None,
+    fill: bool = False,
     dtype: LatentDtype | None = None,
     fit: Fit | None = None,
+    verify: bool = False,
     precision: Precision = "int8",
     bundle: str | Path | None = None,
     recursive: bool = False,
@@ -52,7 +62,8 @@ def compress_files(
     """Compress image files; iterate over the result to do so. The arguments are those of `fmae-edge compress`.
 
     Raises ArgumentError if they are invalid or contradict each other, InputError, BundleError or OutputError if no
-    input could be compressed. The outcome of an input contains its error.
+    input could be compressed. The outcome of an input contains its error, and with `verify` its PSNR. Without
+    `min_psnr`, a few images are decoded, and `unlike_training` of the result says if they turned out badly.
 
     Example::
 
@@ -60,25 +71,37 @@ def compress_files(
             print(outcome.input, outcome.status, outcome.error)
     """
     output_kind = output_suffix(output)
-    for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "names": names or None}
+    for_fmae = {"quality": quality, "effort": effort, "max_bytes": max_bytes, "min_psnr": min_psnr}
+    for_fmae["names"] = names or None
     fmae_only = [name for name, value in for_fmae.items() if value is not None]
-    suffix = _result_suffix(output, output_kind, dtype, fmae_only)
+    if packet is not None:
+        packet, fill = as_packet_bytes(packet), as_fill(fill, max_bytes)
+        _require_packet_options(output, names, dtype, min_psnr, skip_existing)
+    elif fill:
+        raise ArgumentError("fill", "fills packets, so it needs packet too")
+    suffix = PACKET_SUFFIX if packet else _result_suffix(output, output_kind, dtype, fmae_only)
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
     jobs = as_jobs(jobs)
     if fit not in (None, *get_args(Fit)):
         raise ArgumentError("fit", f"is {shown(fit)}; expected one of {', '.join(get_args(Fit))}")
     dtype = None if dtype is None else as_latent_dtype(dtype)
-    settings = (DEFAULT_QUALITY if quality is None else quality, effort or 0, max_bytes)
-    as_options(*settings)
+    settings: dict[str, Any] = {
+        "quality": quality,
+        "effort": effort or 0,
+        "max_bytes": max_bytes,
+        "min_psnr": min_psnr,
+    }
+    as_options(**settings)
     sources, passed_over = expand(inputs, recursive, SUFFIXES)
-    joins = output_kind == suffix and (len(sources) > 1 or names)
+    joins = not packet and output_kind == suffix and (len(sources) > 1 or names)
     suffixes = (LATENT_SUFFIX, FMAE_SUFFIX)
     outputs = Outputs(output, suffix, sources, suffixes, joins, force, skip_existing, dry_run)
     if names and outputs.one_file is None:
         raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
-    searches = bool(effort or max_bytes)
+    searches = bool(effort or max_bytes or min_psnr)
     codec = open_codec(bundle, precision, many_files=len(sources) > 1 and not searches)
+    decoded = DecodedResults(codec, verify, guarantees=min_psnr is not None)
     image_names = _names_of(sources, keep_going) if names else {}
     settled: dict[Source, Outcome | None] = {
         source: failed(source, name) for source, name in image_names.items() if isinstance(name, InputError)
@@ -101,28 +124,69 @@ def compress_files(
             if suffix == LATENT_SUFFIX:
                 contents = [dump_latents(latent) for latent in codec.encode(images, dtype or "float32")]
             else:
-                contents = list(codec.compress_iter(images, *settings, batch_size=FILES_AT_ONCE))
+                contents = list(codec.compress_iter(images, **settings, batch_size=FILES_AT_ONCE))
+            psnrs = decoded.psnrs_of_files([source for source, _ in loaded], images, contents)
         files = []
-        for (source, (image, notes)), content in zip(loaded, contents, strict=True):
+        for (source, (image, notes)), content, psnr in zip(loaded, contents, psnrs, strict=True):
             target = outputs.path(source)
             measure = partial(_fmae_bytes, codec, image) if compares and target != STREAM else None
-            files.append([FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure)])
+            file = FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure, psnr=psnr)
+            files.append([file])
         return files
 
-    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> tuple[bytes, Sequence[float | None]]:
         images = np.concatenate([image for _, image in loaded])
         if suffix == LATENT_SUFFIX:
-            return dump_latents(codec.encode(images, dtype or "float32"))
-        listed = [str(image_names[source]) for source, _ in loaded] if names else None
-        return codec.compress_batch(images, *settings, listed)
+            content = dump_latents(codec.encode(images, dtype or "float32"))
+        else:
+            listed = [str(image_names[source]) for source, _ in loaded] if names else None
+            content = codec.compress_batch(images, **settings, names=listed)
+        return content, decoded.psnrs_of_stack([source for source, _ in loaded], images, content)
+
+    together: OneFile | PacketFolder | None = None
+    if packet:
+        coding = (packet, quality, effort or 0, max_bytes)
+        together = PacketFolder(
+            Path(str(output)),
+            outputs,
+            codec,
+            lambda images: codec.packets.compress(images, *coding, fill=fill),
+            decoded,
+        )
+    elif outputs.one_file is not None:
+        together = OneFile(outputs, join)
 
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
-        if outputs.one_file is not None:
-            return join_files(sources, load, join, outputs, jobs, keep_going, advance)
+        if together is not None:
+            return join_files(sources, load, together, jobs, keep_going, advance)
         at_once = files_at_once(codec, _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE)
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
-    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
+    if isinstance(together, PacketFolder):
+        return BulkRun(work, sources, passed_over, SUFFIXES, outputs, decoded, together.closing, joins=True)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs, decoded)
+
+
+def _require_packet_options(
+    output: str | Path | None,
+    names: bool,
+    dtype: LatentDtype | None,
+    min_psnr: float | None,
+    skip_existing: bool,
+) -> None:
+    """Raise ArgumentError for arguments that contradict `packet`."""
+    if names:
+        raise ArgumentError("names", f"needs a {FMAE_SUFFIX} file; packets contain no names")
+    if min_psnr is not None:
+        message = f"needs {FMAE_SUFFIX} files; packets contain no images that are stored exactly, so use a quality"
+        raise ArgumentError("min_psnr", message)
+    if dtype is not None:
+        raise ArgumentError("dtype", f"is for {LATENT_SUFFIX} files; packets have a quality")
+    if skip_existing:
+        raise ArgumentError("skip_existing", "is not for packets: an image more changes all packets after it")
+    if output is None or output_suffix(output) or str(output) == str(STREAM) or set("{}") & set(str(output)):
+        given = "" if output is None else f", got {output}"
+        raise ArgumentError("packet", f"needs a folder for the packets: -o FOLDER/{given}")
 
 
 def _skip(outputs: Outputs, source: Source) -> Outcome | None:

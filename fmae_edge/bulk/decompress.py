@@ -1,6 +1,6 @@
 """Decompress latent and .fmae files to image files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.image_input import files_at_once, open_codec
+from fmae_edge.bulk.join import OneFile, join_files
 from fmae_edge.bulk.outputs import Outputs, output_suffix
-from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files, join_files
+from fmae_edge.bulk.packets import ReceivedPackets, image_stem, is_packet
+from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
 from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
@@ -19,12 +21,14 @@ from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError, InputError
+from fmae_edge.runtime.format.fmae_contents import FmaeFile
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
-from fmae_edge.runtime.format.fmae_file import FmaeFile, is_fmae
+from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import SUFFIX as LATENT_SUFFIX
 from fmae_edge.runtime.format.npy_file import load_latents
+from fmae_edge.runtime.format.packet import SUFFIX as PACKET_SUFFIX
 
-SUFFIXES = (LATENT_SUFFIX, FMAE_SUFFIX)
+SUFFIXES = (LATENT_SUFFIX, FMAE_SUFFIX, PACKET_SUFFIX)
 _ARRAY = ".npy"
 _ENCODERS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
     ".png": png_bytes,
@@ -50,7 +54,7 @@ def decompress_files(
     jobs: int = 1,
     keep_going: bool = False,
 ) -> BulkRun:
-    """Decompress latent and .fmae files; iterate over the result to do so.
+    """Decompress latent and .fmae files, and packets of one set; iterate over the result to do so.
 
     The arguments are those of `fmae-edge decompress`. Raises as `compress_files` does.
     """
@@ -61,31 +65,68 @@ def decompress_files(
     output_kind = output_suffix(output)
     suffix, joins = output_kind if output_kind in _ENCODERS else ".png", output_kind == _ARRAY and len(sources) > 1
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
+    if any(map(is_packet, sources)):
+        _require_packet_options(outputs, index)
     codec = open_codec(bundle, precision, many_files=len(sources) > 1)
+    received = ReceivedPackets(codec)
     most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
-    load = partial(_load, codec, index, most)
 
-    def convert(loaded: Sequence[tuple[Source, Any]]) -> list[list[FileToWrite]]:
+    def load(source: Source) -> Any:
+        return received.load(source) if is_packet(source) else _load(codec, index, most, source)
+
+    def convert(loaded: Sequence[tuple[Source, Any]]) -> list[Sequence[FileToWrite] | Outcome]:
+        files = [(source, file) for source, file in loaded if not is_packet(source)]
         with named(loaded[0][0]):  # if a group fails, its files are tried again one by one, to name the right one
-            decoded = _decode(codec, [file for _, file in loaded], index)
-        each = zip(loaded, decoded, strict=True)
-        return [_files_of(outputs, source, file, images, index) for (source, file), images in each]
+            decoded = iter(_decode(codec, [file for _, file in files], index))
+        return [
+            _images_of(outputs, source, received.images(source, file))
+            if is_packet(source)
+            else _files_of(outputs, source, file, next(decoded), index)
+            for source, file in loaded
+        ]
 
     def load_stack(source: Source) -> tuple[Pixels, tuple[()]]:
         file = load(source)
         with named(source):
             return _decode(codec, [file], index)[0], ()
 
-    def join(loaded: Sequence[tuple[Source, Pixels]]) -> bytes:
-        return npy_bytes(np.concatenate([images for _, images in loaded]))
+    def join(loaded: Sequence[tuple[Source, Pixels]]) -> tuple[bytes, tuple[()]]:
+        return npy_bytes(np.concatenate([images for _, images in loaded])), ()
 
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if outputs.one_file is not None:
-            return join_files(sources, load_stack, join, outputs, jobs, keep_going, advance)
+            return join_files(sources, load_stack, OneFile(outputs, join), jobs, keep_going, advance)
         at_once = files_at_once(codec, FILES_AT_ONCE)
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
-    return BulkRun(work, sources, passed_over, SUFFIXES, outputs)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs, closing=received.closing)
+
+
+def _require_packet_options(outputs: Outputs, index: int | None) -> None:
+    """Raise ArgumentError for arguments that contradict inputs that are packets."""
+    if index is not None:
+        raise ArgumentError("index", f"is for files of several images, not for packets ({PACKET_SUFFIX})")
+    if outputs.one_file is not None or outputs.to_stdout:
+        path = outputs.one_file or STREAM
+        raise ArgumentError("output", f"is {path}; the images of packets need a folder or a pattern with {{stem}}")
+
+
+def _images_of(
+    outputs: Outputs, source: Source, images: Iterable[tuple[int, int, Pixels]] | Outcome
+) -> Sequence[FileToWrite] | Outcome:
+    """Return the files to write for a packet: one per image, named by its number in the set."""
+    if isinstance(images, Outcome):
+        return images
+    encode = _ENCODERS[outputs.suffix]
+    files = [
+        FileToWrite(f"{source}[{row}]", outputs.path(source, image_stem(number)), partial(encode, image))
+        for row, number, image in images
+    ]
+    if len({file.target for file in files}) < len(files):
+        raise InputError(
+            f"{source}: contains {len(files)} images, so the output (-o) must be a folder or contain {{stem}}"
+        )
+    return files
 
 
 def _load(codec: Codec, index: int | None, most: int | None, source: Source) -> FmaeFile | NDArray[Any]:

@@ -3,39 +3,30 @@
 The steps are functions of the caller. After Ctrl-C or on a full disk, no further inputs are read.
 """
 
-import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple, TypeVar
 
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.run import Outcome, failed, settle, settle_all
 from fmae_edge.bulk.sources import Source, groups_of, needs_one_thread
-from fmae_edge.runtime.errors import DiskError, FmaeError, OutputError, ResourceError
+from fmae_edge.bulk.threads import interruptible, run_ahead, threads
+from fmae_edge.runtime.errors import DiskError, FmaeError, ResourceError
 
 FILES_AT_ONCE = 256  # converting more in one call gains little
-_GROUPS_AHEAD = 2  # for each thread
 
-Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
-Result = TypeVar("Result")
 
 
 class FileToWrite(NamedTuple):
     """A result: the label of its input, its path, its content, and notes on conversions.
 
     If existing results are skipped, it is also skipped if the existing file `twin` has the same content.
-    `fmae_bytes` is that of the outcome.
+    `fmae_bytes` and `psnr` are those of the outcome.
     """
 
     label: str
@@ -44,12 +35,13 @@ class FileToWrite(NamedTuple):
     notes: Sequence[str] = ()
     twin: Path | None = None
     fmae_bytes: Callable[[], int] | None = None
+    psnr: float | None = None
 
 
 def convert_files(
     sources: Sequence[Source],
     load: Callable[[Source], Loaded | Outcome],
-    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite] | Outcome]],
     outputs: Outputs,
     jobs: int,
     files_at_once: int,
@@ -58,8 +50,9 @@ def convert_files(
     """Yield the outcomes of each of `sources` in order, several sources at a time.
 
     `load` reads a source in any of `jobs` threads, or returns an outcome if there is nothing to do. `convert`
-    makes the results of several sources, in order, in one thread; if it fails, each source is tried again alone.
-    `advance` is called with the number of sources whose outcomes were yielded.
+    makes the results of several sources, in order, in one thread, or an outcome for one with nothing to write; if
+    it fails, each source is tried again alone. `advance` is called with the number of sources whose outcomes were
+    yielded.
 
     A full disk or a lack of threads ends the iteration after the outcome that reports it. Raises ResourceError if
     the threads cannot be started, KeyboardInterrupt after Ctrl-C once the current files are done.
@@ -78,71 +71,8 @@ def convert_files(
             raise KeyboardInterrupt
 
 
-def join_files(
-    sources: Sequence[Source],
-    load: Callable[[Source], tuple[NDArray[np.uint8], Sequence[str]] | Outcome],
-    join: Callable[[Sequence[tuple[Source, NDArray[np.uint8]]]], bytes],
-    outputs: Outputs,
-    jobs: int,
-    keep_going: bool,
-    advance: Callable[[int], None],
-) -> Iterator[list[list[Outcome]]]:
-    """Write one file of all `sources`, or no file if one of them fails, because the rows of the others would move.
-
-    `load` reads the images (N, height, width) of a source, and notes on conversions, in any of `jobs` threads.
-    `join` returns the content of the file. With `keep_going`, sources that fail are left out of it. `advance` is
-    called with the number of sources that were read. The outcomes are yielded at the end.
-
-    After them, raises OutputError if the file is not written because sources failed, DiskError or ResourceError if
-    the disk is full or threads are lacking. Raises KeyboardInterrupt after Ctrl-C; then nothing is written.
-    """
-    target = outputs.one_file
-    assert target is not None
-    results: Sequence[tuple[Source, tuple[NDArray[np.uint8], Sequence[str]] | Outcome | None]]
-    results = [(source, None) for source in sources]
-    common = Outcome("", None, "skipped")  # the outcome of sources that did not fail themselves
-    ended_by: FmaeError | None = None
-    try:
-        if outputs.claim(target):
-            outputs.rehearse(target)  # before all are read
-            here, jobs, loaded = needs_one_thread(sources), min(jobs, len(sources)), []
-            with threads(here, jobs) as pool, interruptible(here) as interrupted:
-                for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
-                    if interrupted():
-                        raise KeyboardInterrupt
-                    loaded += group
-                    advance(len(group))
-            results = loaded
-            parts = [(source, part[0]) for source, part in results if isinstance(part, tuple)]
-            bad = len(results) - len(parts)
-            if bad and not (keep_going and parts):
-                ended_by = OutputError(f"{target}: not written, because {bad} of its {len(results)} inputs failed")
-            else:
-                common = replace(common, output=str(target), status=outputs.write(target, join(parts)))
-        else:
-            common = replace(common, output=str(target))
-    except (DiskError, ResourceError) as error:
-        ended_by = error
-    except (FmaeError, MemoryError) as error:
-        common = Outcome("", None, "failed", error=str(error) or "out of memory", cause=error)
-    outcomes, end = [], 0
-    for source, part in results:
-        outcome = replace(common, input=str(source))
-        if isinstance(part, Outcome):
-            outcome = part
-        elif part is not None and common.status in ("done", "planned"):
-            images, notes = part
-            end += len(images)
-            rows = str(end - 1) if len(images) == 1 else f"{end - len(images)}:{end}"
-            outcome = replace(outcome, output=f"{target}[{rows}]", notes=notes)
-        outcomes.append([outcome])
-    yield outcomes
-    if ended_by is not None:
-        raise ended_by
-
-
 def _convert_groups(
-    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite] | Outcome]],
     outputs: Outputs,
     groups: Iterable[Sequence[tuple[Source, Loaded | Outcome]]],
 ) -> Iterator[list[tuple[Source, Sequence[FileToWrite | Outcome]]]]:
@@ -159,7 +89,7 @@ def _convert_groups(
 
 
 def _convert(
-    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite]]],
+    convert: Callable[[Sequence[tuple[Source, Loaded]]], Sequence[Sequence[FileToWrite] | Outcome]],
     todo: Sequence[tuple[Source, Loaded]],
 ) -> Sequence[Sequence[FileToWrite] | Outcome]:
     """Convert sources together, or one by one if that fails."""
@@ -219,79 +149,5 @@ def _write(outputs: Outputs, file: FileToWrite) -> Outcome:
     status = outputs.write(file.target, content)
     if status == "skipped":
         return Outcome(file.label, str(file.target), status)
-    return Outcome(file.label, str(file.target), status, len(content), file.notes, fmae_bytes=file.fmae_bytes)
-
-
-def run_ahead(
-    pool: Executor | None, jobs: int, function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
-    """Yield the result of `function` for each item, in order, while the pool works on the next few."""
-    if pool is None:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > jobs * _GROUPS_AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-@contextmanager
-def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
-    """Yield a pool of threads, or None to work in this thread (`here`). At the end, pending calls are cancelled.
-
-    Raises ResourceError if the system cannot start that many threads.
-    """
-    if here:
-        yield None
-        return
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        _start(pool, jobs)
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start(pool: Executor, jobs: int) -> None:
-    """Start all threads before any work, so that no work is left unfinished if one cannot start."""
-    all_started = threading.Barrier(jobs)
-    try:
-        for _ in range(jobs):
-            pool.submit(all_started.wait)
-    except BaseException as error:  # Ctrl-C too: started threads would wait forever
-        all_started.abort()
-        if not isinstance(error, RuntimeError):
-            raise
-        count = "a thread" if jobs == 1 else f"{jobs} threads"
-        raise ResourceError(f"cannot start {count} ({error})") from None
-
-
-@contextmanager
-def interruptible(here: bool) -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns True once Ctrl-C was pressed. A second Ctrl-C raises KeyboardInterrupt."""
-    pressed, ended = threading.Event(), threading.Event()
-    usual = signal.getsignal(signal.SIGINT)
-    if (
-        here
-        or usual is not signal.default_int_handler
-        or threading.current_thread() is not threading.main_thread()
-    ):
-        yield pressed.is_set
-        return
-
-    def note(*received: Any) -> None:
-        signal.signal(signal.SIGINT, usual)
-        pressed.set()
-        if ended.is_set():
-            signal.default_int_handler(*received)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed.is_set
-    finally:
-        ended.set()
-        if threading.current_thread() is threading.main_thread():  # else `note` does it at the next Ctrl-C
-            signal.signal(signal.SIGINT, usual)
+    size, measure = len(content), file.fmae_bytes
+    return Outcome(file.label, str(file.target), status, size, file.notes, fmae_bytes=measure, psnr=file.psnr)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
+from fmae_edge.bulk.decoded_results import DecodedResults, UnlikeTraining
 from fmae_edge.bulk.outputs import Outputs
 from fmae_edge.bulk.sources import Source
 from fmae_edge.runtime.arguments import as_integer
@@ -21,7 +22,8 @@ _PRECEDENCE = ("failed", "done", "planned", "skipped")
 class Outcome:
     """The outcome of an input, or of one image in it: its output, size in bytes, and notes on conversions.
 
-    `error` is the reason if it failed, and `cause` the exception. If a single image became a latent file,
+    `error` is the reason if it failed, and `cause` the exception. If the result was decoded again, `psnr` is its
+    PSNR in dB, infinite if no pixel differs. If a single image became a latent file,
     `fmae_bytes` returns the size of a .fmae file of it; the call takes milliseconds.
     """
 
@@ -33,6 +35,14 @@ class Outcome:
     error: str | None = None
     cause: Exception | None = None
     fmae_bytes: Callable[[], int] | None = None
+    psnr: float | None = None
+
+
+class Closing(NamedTuple):
+    """What a run says at its end: a sentence for people, and facts for the summary in JSON."""
+
+    sentence: str
+    facts: dict[str, Any]
 
 
 class BulkRun:
@@ -48,7 +58,10 @@ class BulkRun:
     `counts` is the number of inputs so far by status, `converted` the number with notes, `handled` the number that
     were read; `on_progress` is called with the last of these. `passed_over` is the number of files in folders that
     do not end in `suffixes`. With `to_stdout`, results go to standard output, so print no text there. With
-    `one_file`, all inputs become one file.
+    `one_file`, the results of all inputs depend on each other: they become one file, or one set of packets.
+    `unlike_training` describes the images that were decoded, if they are not of the kind that the bundle was
+    trained on; it changes from None at most once. At the end, `closing` returns what there is to say about a set
+    of packets, else None.
     """
 
     def __init__(
@@ -58,15 +71,24 @@ class BulkRun:
         passed_over: int,
         suffixes: Sequence[str],
         outputs: Outputs,
+        decoded: DecodedResults | None = None,
+        closing: Callable[[], Closing | None] = lambda: None,
+        joins: bool = False,
     ) -> None:
-        self._started = False
+        self._started, self._decoded = False, decoded
         self._work = work  # yields the outcomes of each input in groups, given a function that counts inputs
         self.inputs, self.passed_over, self.suffixes = len(sources), passed_over, suffixes
-        self.to_stdout, self.one_file = outputs.to_stdout, outputs.one_file is not None
+        self.to_stdout, self.one_file = outputs.to_stdout, joins or outputs.one_file is not None
+        self.closing = closing
         self.counts: Counter[str] = Counter()
         self.converted = self.handled = 0
         self.ended_by: FmaeError | None = None
         self.on_progress: Callable[[int], None] | None = None
+
+    @property
+    def unlike_training(self) -> UnlikeTraining | None:
+        """Images that decode worse than nearly all training images, None if there are none or few."""
+        return None if self._decoded is None else self._decoded.unlike_training
 
     @property
     def not_tried(self) -> int:

@@ -36,7 +36,7 @@ def compare(
         int, options.integer_option("--quality", "1-9", 1, 9, help="1 for the fewest bytes, 9 for the best image.")
     ] = 5,
     effort: Annotated[
-        int, options.integer_option("--effort", "0-9", 0, 9, help="Rounds of search for fewer bytes.")
+        int, options.integer_option("--effort", "0-9", 0, 9, help="How long to search for fewer bytes.")
     ] = 0,
     show: Annotated[bool, typer.Option("--show", help="Draw the images in the terminal.")] = False,
     precision: options.PrecisionOption = "int8",

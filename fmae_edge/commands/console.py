@@ -16,6 +16,7 @@ _SPELLINGS = {
     "output": "-o",
     "inputs": "the inputs",
     "latent_size": "--latent",
+    "packet_bytes": "--packet",
     "start": "--from",
 }  # of arguments that are not options of the same name
 

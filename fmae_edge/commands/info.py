@@ -13,7 +13,8 @@ from fmae_edge.commands.options import BundleOption, as_bundle
 
 if TYPE_CHECKING:
     from fmae_edge.runtime.bundle.manifest import Manifest
-    from fmae_edge.runtime.format.fmae_file import FmaeInfo
+    from fmae_edge.runtime.format.fmae_contents import FmaeInfo
+    from fmae_edge.runtime.packet_set import Packet
 
 _NAMES_SHOWN = 5
 
@@ -28,8 +29,8 @@ def info(
         Path | None,
         typer.Argument(
             metavar="TARGET",
-            help="A .fmae file, - for standard input, or a bundle: its folder, or the name of a built-in one. "
-            "[default: default]",
+            help="A .fmae file, a packet (.fmpk), - for standard input, or a bundle: its folder, or the name of a "
+            "built-in one. [default: default]",
             parser=_as_target,
         ),
     ] = None,
@@ -43,10 +44,10 @@ def info(
         ),
     ] = False,
 ) -> None:
-    """Show the contents of a .fmae file or a bundle.
+    """Show the contents of a .fmae file, a packet or a bundle.
 
     For a .fmae file: number of images, quality, names, bytes per image. No image is decoded, but the check codes
-    are compared, which needs the bundle that made the file.
+    are compared, which needs the bundle that made the file. For a packet: the numbers of its images.
 
     For a bundle: its properties and measurements. Every file in it is checked first.
 
@@ -65,9 +66,15 @@ def info(
         print_line("\n".join(map(json_line, bundles)) if json else _list(bundles))
         return
     if target is not None and _is_file(target):
+        from fmae_edge.bulk.packets import ReceivedPackets, is_packet
         from fmae_edge.runtime.codec import Codec
 
         source = Source(target)
+        if is_packet(source):
+            packet = ReceivedPackets(Codec(bundle)).load(source)
+            record = {"file": str(source), **_packet_facts(packet)}
+            print_line(json_line(record) if json else _describe_packet(source, packet))
+            return
         content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)
         with named(source):
             header = Codec(bundle).inspect(content)
@@ -97,8 +104,33 @@ def info(
 def _is_file(target: Path) -> bool:
     """Return whether `target` is the path of a .fmae file, which may not exist, and not of a bundle."""
     from fmae_edge.runtime.format.fmae_file import SUFFIX
+    from fmae_edge.runtime.format.packet import SUFFIX as PACKET_SUFFIX
 
-    return not target.is_dir() and (target == STREAM or target.is_file() or target.suffix.lower() == SUFFIX)
+    suffixes = (SUFFIX, PACKET_SUFFIX)
+    return not target.is_dir() and (target == STREAM or target.is_file() or target.suffix.lower() in suffixes)
+
+
+def _packet_facts(packet: "Packet") -> dict[str, object]:
+    return {
+        "bundle_id": packet.bundle_id,
+        "packet_bytes": packet.packet_bytes,
+        "numbers": list(packet.numbers),
+        "qualities": list(packet.qualities),
+        "ends_set": packet.ends_set,
+    }
+
+
+def _describe_packet(source: Source, packet: "Packet") -> str:
+    first, last = packet.numbers[0], packet.numbers[-1]
+    qualities = sorted(set(packet.qualities))
+    return _lines(
+        {
+            "packet": f"{source}, {packet.packet_bytes} bytes",
+            "bundle": f"{packet.bundle_id}, the check code matches",
+            "images": f"{len(packet.numbers)}, numbers {first} to {last}{' (the last)' * packet.ends_set}",
+            "quality": ", ".join(map(str, qualities)),
+        }
+    )
 
 
 def _describe_file(source: Source, header: "FmaeInfo") -> str:
@@ -114,11 +146,21 @@ def _describe_file(source: Source, header: "FmaeInfo") -> str:
             "file": f"{source}, {header.file_bytes} bytes, version {header.format_version} of the .fmae format",
             "bundle": f"{header.bundle_id}, all check codes match",
             "images": f"{header.images}{'' if header.single else ', as a stack'}",
-            "quality": header.quality,
+            "quality": _describe_qualities(header),
             "payload": payload,
             "names": header.names_error or names,
         }
     )
+
+
+def _describe_qualities(header: "FmaeInfo") -> str:
+    if header.quality:
+        return str(header.quality)
+    if not any(header.qualities):
+        return "every pixel as it was" if header.images else "none"
+    exact = header.qualities.count(0)
+    own = [f"{count} of quality {each}" for each in range(1, 10) if (count := header.qualities.count(each))]
+    return ", ".join([*([f"{exact} with every pixel as it was"] if exact else []), *own])
 
 
 def _describe_bundle(path: Path, manifest: "Manifest") -> str:

@@ -16,6 +16,7 @@ from fmae_edge.commands.console import UsageError, set_verbosity
 from fmae_edge.runtime.errors import shown
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]+)")
+_DECIBELS = re.compile(r"\+?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20}|inf)")
 _DIGITS = 20  # one more than those of _LARGEST: Python refuses to read thousands of digits
 _LARGEST = 2**63 - 1
 _LONGEST_SHOWN = 40  # characters
@@ -44,6 +45,19 @@ def integer_option(
     """Return the Typer declaration of an option that takes an integer from `least` to `most`."""
     parser = integer(name, least, most)
     return typer.Option(name, metavar=metavar, parser=parser, help=help, rich_help_panel=panel)
+
+
+def decibel_option(name: str, *, help: str) -> Any:
+    """Return the Typer declaration of an option that takes a number of dB above 0, or inf."""
+
+    def parse(value: str | float) -> float:
+        text = str(value)
+        number = float(text) if _DECIBELS.fullmatch(text) else 0.0
+        if number <= 0:
+            raise UsageError(f"{name} is {shown(text, _LONGEST_SHOWN)}; expected a number of dB above 0, or inf")
+        return number
+
+    return typer.Option(name, metavar="DB", parser=parse, help=help)
 
 
 def file_option(*names: str, help: str) -> Any:

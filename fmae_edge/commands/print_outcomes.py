@@ -1,5 +1,6 @@
 """Run a conversion of many files for the command line, and print the outcome of each input."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fmae_edge.bulk.decoded_results import UnlikeTraining
 from fmae_edge.bulk.run import BulkRun, Outcome
 from fmae_edge.commands import console
 from fmae_edge.commands.console import UsageError, as_argument, as_option, print_line, printable, say, say_error
@@ -36,31 +38,42 @@ def convert_and_print(
         run = convert(inputs, output, force=force, **options)
     except ArgumentError as error:
         raise UsageError(as_option(error)) from error
+    verifies = bool(options.get("verify"))
     with _bar(run, json) as has_bar:
         lists = not has_bar or console.verbosity.verbose or not sys.stdout.isatty()
         # Not with --skip-existing after --force, which would skip old files
         option = "" if force or run.one_file else " with --skip-existing"
-        print_outcomes(run, json, lists, f"to continue, run the same command{option}")
+        print_outcomes(run, json, lists, f"to continue, run the same command{option}", verifies)
 
 
-def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, advice: str = "") -> None:
+def print_outcomes(
+    run: BulkRun, json: bool = False, lists: bool = True, advice: str = "", verifies: bool = False
+) -> None:
     """Print the outcomes of a run as they come, one line each if it `lists`, and a summary.
 
-    `advice` says how to continue a run that ends early. Exits with 1 if an input failed or was not tried, with 130
-    after Ctrl-C.
+    `advice` says how to continue a run that ends early. If it `verifies`, the PSNRs are printed too. Warns once
+    about images that are unlike those that the bundle was trained on. Exits with 1 if an input failed or was not
+    tried, with 130 after Ctrl-C.
     """
     stream = sys.stderr if run.to_stdout else sys.stdout
     began, exit_code, printed = time.monotonic(), 0, 0
     errors_printed: set[str] = set()
+    warned = False
     try:
         for outcome in run:
             printed += 1
+            if run.unlike_training is not None and not warned:
+                warned = True
+                say(f"fmae-edge: warning: {_warning(run.unlike_training)}", sys.stderr)
             error, ends = _error_of(outcome), isinstance(outcome.cause, DiskError | ResourceError)
             if error is not None and error not in errors_printed and not ends:  # one that ends the run comes last
                 errors_printed.add(error)
                 say_error(error, outcome.cause)
             if json:
-                record = {**{name: getattr(outcome, name) for name in _RECORDED}, "error": error}
+                record = {name: getattr(outcome, name) for name in _RECORDED}
+                if verifies:
+                    record["psnr"] = None if outcome.psnr == math.inf else outcome.psnr
+                record["error"] = error
                 print_line(console.json_line(record), stream)
             elif lists and outcome.output is not None and (outcome.notes or outcome.output != "-"):
                 say(_line_of(outcome), stream)
@@ -73,10 +86,14 @@ def print_outcomes(run: BulkRun, json: bool = False, lists: bool = True, advice:
             raise
         say_error(f"{error}{_left_undone(run, printed, advice)}", error)
     seconds = time.monotonic() - began
+    closing = run.closing()
+    if closing is not None and not json:
+        say(closing.sentence, sys.stderr)
     if json:
         counts = {status: run.counts[status] for status in ("done", "skipped", "failed", "planned")}
         record = {"inputs": run.inputs, **counts, "not_tried": run.not_tried, "passed_over": run.passed_over}
-        print_line(console.json_line({"summary": {**record, "seconds": round(seconds, 3)}}), stream)
+        facts = {} if closing is None else closing.facts
+        print_line(console.json_line({"summary": {**record, "seconds": round(seconds, 3), **facts}}), stream)
     elif not exit_code and (run.inputs > 1 or run.passed_over):
         say(_summary(run, lists, seconds), sys.stderr)
     if not exit_code and not (run.counts["failed"] or run.not_tried or run.ended_by):
@@ -115,9 +132,23 @@ def _line_of(outcome: Outcome) -> str:
             hint = [f"-o {fmae} would take {outcome.fmae_bytes()}"]
     if outcome.bytes is not None and (hint or str(outcome.output).endswith(FMAE_SUFFIX)):
         notes.append(f"{outcome.bytes} bytes")
+    if outcome.psnr is not None:
+        notes.append("every pixel as it was" if outcome.psnr == math.inf else f"PSNR {outcome.psnr:.2f} dB")
     notes += hint + ["exists, skipped"] * (outcome.status == "skipped")
     line = f"{as_argument(outcome.input)} -> {as_argument(outcome.output)}"
     return printable(f"{line}  ({'; '.join(notes)})" if notes else line)
+
+
+def _warning(found: UnlikeTraining) -> str:
+    """Return the warning about images that are unlike those that the bundle was trained on."""
+    begin = f"{found.input} decodes badly, with a PSNR of {found.psnr:.1f} dB"
+    if found.checked > 1:
+        begin = f"{found.below} of the {found.checked} images checked decode badly, such as {found.input}"
+        begin += f" with a PSNR of {found.psnr:.1f} dB"
+    return (
+        f"{begin}; such images are not of the kind that the bundle was trained on. "
+        "--verify prints the PSNR of each image, --min-psnr guarantees one"
+    )
 
 
 def _left_undone(run: BulkRun, printed: int, advice: str) -> str:

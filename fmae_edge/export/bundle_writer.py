@@ -22,7 +22,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fmae_edge.export.bundle_figures import measure_bit_costs, measure_latents, measure_rate
+from fmae_edge.export.bundle_figures import (
+    measure_bit_costs,
+    measure_contrast_floors,
+    measure_latents,
+    measure_rate,
+)
 from fmae_edge.export.bundle_graphs import DEFAULT_OPTIONS, ExportOptions, build_graphs
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.export.integer_prior import build_prior
@@ -92,7 +97,10 @@ def export_bundle(
         # The bundle so far computes the golden vectors and the figures of the complete one
         measured = Bundle.of(manifest, files)
         train_pixels, test_pixels = train_images.numpy(), test_images[: parity.images].numpy()
-        qualities = qualities._replace(bit_costs=measure_bit_costs(measured, train_pixels))
+        qualities = qualities._replace(
+            bit_costs=measure_bit_costs(measured, train_pixels),
+            contrast_floors=measure_contrast_floors(measured, train_pixels),
+        )
         golden = golden_vectors(measured, train_pixels[:_GOLDEN_IMAGES])
         files[GOLDEN_NAME] = safetensors.numpy.save(golden)
         record = {

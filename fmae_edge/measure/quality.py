@@ -20,6 +20,7 @@ Images = NDArray[np.floating] | NDArray[np.uint8]
 
 _SSIM_WINDOW = 7
 _SSIM_K1, _SSIM_K2 = 0.01, 0.03
+_LEAST_VARIANCE = 64  # in levels: of an image without contrast, or the ratio would be that of its noise
 _NUMBERS_AT_ONCE = 500 * 28 * 28  # bounds memory
 
 
@@ -74,9 +75,29 @@ def pooled_psnr(originals: Images, reconstructions: Images) -> float:
     return psnr(float(np.concatenate(errors).mean()))
 
 
+def psnr_per_image(originals: Images, reconstructions: Images) -> list[float]:
+    """Return the PSNR in dB of each of N images, uint8 or in [0, 1]; infinite if no pixel differs."""
+    return [psnr(error) for part in _real_parts(originals, reconstructions) for error in mse_per_image(*part)]
+
+
 def psnr(mse: float) -> float:
     """Return the peak signal-to-noise ratio in dB for a mean squared error of pixels in [0, 1]."""
     return -10 * math.log10(mse) if mse > 0 else math.inf
+
+
+def contrast_to_error(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return 10 log10((variance + 64) / MSE) of each of N images, (N,), in dB: both are of levels 0 to 255.
+
+    Unlike PSNR, it is low for images that a codec does not know even if they have little contrast, because then
+    much of the contrast is lost. It is infinite if no pixel differs.
+    """
+    parts = []
+    for before, after in _parts(originals, reconstructions):
+        variance = before.reshape(len(before), -1).var(axis=1, dtype=np.float64)
+        error = mse_per_image(before, after)
+        with np.errstate(divide="ignore"):
+            parts.append(10 * np.log10((variance + _LEAST_VARIANCE) / error))
+    return np.concatenate(parts)
 
 
 def ssim_per_image(originals: Array, reconstructions: Array) -> NDArray[np.float64]:

@@ -174,6 +174,26 @@ def as_integer(name: str, value: object) -> int:
     raise ArgumentError(name, f"is {shown(value)}; expected an integer")
 
 
+def as_flag(name: str, value: object) -> bool:
+    """Return True or False. Raises ArgumentError for anything else."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ArgumentError(name, f"is {shown(value)}; expected True or False")
+
+
+def as_bytes(content: object, what: str) -> bytes:
+    """Return the bytes in any bytes-like object, even a strided one. Raises InputError for anything else.
+
+    The message says that the bytes of `what` were expected.
+    """
+    if isinstance(content, bytes):
+        return content
+    try:
+        return memoryview(content).tobytes()  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # not a buffer, or one that was released
+        raise InputError(f"expected the bytes of {what}, got {type(content).__name__}") from None
+
+
 def as_index(value: object, images: int) -> int:
     """Return the number of one of `images` images, from 0. Raises InputError if there is no such image."""
     number = as_integer("index", value)
@@ -216,7 +236,9 @@ def convert_each(
     return results()
 
 
-def group_ahead(items: Iterable[Item], most: int, kind: Callable[[Item], object]) -> Iterator[list[Item]]:
+def group_ahead(
+    items: Iterable[Item], most: int, kind: Callable[[Item], object] = lambda item: None
+) -> Iterator[list[Item]]:
     """Yield `items` in lists of consecutive items of one kind, at most `most` in each.
 
     An error that `items` raises is raised after the items before it were yielded.

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,13 @@ from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
+from fmae_edge.runtime.entropy.image_stream import StreamContent, StreamImage, read_stream, stream_images
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
-from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits, decode_symbols, encode_symbols
-from fmae_edge.runtime.errors import BundleError, InputError
-from fmae_edge.runtime.format.payload_index import Payloads
+from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, decode_symbols, encode_symbols
+from fmae_edge.runtime.errors import BundleError
 from fmae_edge.runtime.images import fewer_if_larger, to_levels
+from fmae_edge.runtime.latents import LatentDtype, to_dtype
 
 # A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
 _PAYLOAD_BYTES_PER_LATENT = 4
@@ -24,6 +25,7 @@ _PAYLOAD_BYTES_PER_LATENT = 4
 # fewer payloads take longer.
 _IMAGES_AT_ONCE = 256
 _PAYLOADS_AT_ONCE = 1024
+_LEARNING_RATE = 3.0  # of the search's gradient steps, in units of the quantiser steps: measured
 
 
 class LatentCoder:
@@ -36,7 +38,8 @@ class LatentCoder:
         self._bundle = bundle
         self._graphs = graphs
         self._read_prior: Prior | None = None
-        numbers = math.prod(bundle.manifest.image_shape)
+        self.image_shape = bundle.manifest.image_shape
+        numbers = math.prod(self.image_shape)
         self.images_at_once = fewer_if_larger(_IMAGES_AT_ONCE, numbers)  # to bound memory
         self._decoded_at_once = fewer_if_larger(_PAYLOADS_AT_ONCE, numbers)
 
@@ -51,24 +54,45 @@ class LatentCoder:
         """Return the latent values (N, latent_size) of checked images."""
         return self._graphs.encode(images)
 
+    def stored_latents(self, images: Stack, dtype: LatentDtype) -> NDArray[Any]:
+        """Return the latents (N, latent_size) of checked images in a dtype that `as_latent_dtype` returned."""
+        manifest = self._bundle.manifest
+        stored = np.empty((len(images), manifest.latent_size), dtype)
+        steps = np.array(manifest.latent_steps, np.float32)
+        for part in slices(len(images), self.images_at_once):
+            stored[part] = to_dtype(self._graphs.encode(images[part]), dtype, steps)
+        return stored
+
     def quantise(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
         """Return the symbols (N, latent_size) of images with these latent values."""
-        symbols = clip_symbols(np.rint(latents / self._step(quality)))
-        return self._search(symbols, images, quality, effort) if effort else symbols
+        in_steps = latents / self._step(quality)
+        return self._search(in_steps, images, quality, effort) if effort else clip_symbols(np.rint(in_steps))
 
-    def squared_error(self, symbols: Integers, images: NDArray[Any], quality: int) -> int:
-        """Return the summed squared error of the images that symbols decode to, in levels 0 to 255."""
+    def squared_errors(self, symbols: Integers, images: NDArray[Any], quality: int) -> NDArray[np.int64]:
+        """Return the squared error (N,) of each image that symbols decode to: a sum, in levels 0 to 255."""
         difference = self._decode(symbols, quality).astype(np.int32) - to_levels(images)
-        return int(np.square(difference).sum(dtype=np.int64))
+        errors: NDArray[np.int64] = np.square(difference).sum(axis=tuple(range(1, images.ndim)), dtype=np.int64)
+        return errors
 
-    def require_short(self, payloads: Payloads) -> None:
-        """Raise InputError if a payload is longer than any that an encoder writes."""
-        if payloads.longest > _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1:
-            raise InputError(f"corrupted: a payload has {payloads.longest} bytes, more than one image can take")
+    @property
+    def longest_payload(self) -> int:
+        """The number of bytes that no payload of an encoder exceeds."""
+        return _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1
 
     def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
         """Return the payloads of quantised latents (N, latent_size)."""
         return encode_symbols(self._prior, symbols, quality - 1)
+
+    def stream_images(self, symbols: Integers, quality: int, own_quality: bool) -> list[StreamImage]:
+        """Return quantised latents (N, latent_size) as images of a packet's message."""
+        return stream_images(self._prior, symbols, quality, own_quality)
+
+    def read_stream(self, message: bytes, quality: int | None, max_images: int) -> StreamContent:
+        """Return the images in a packet's message; `quality` is None if each names its own.
+
+        Raises InputError as `image_stream.read_stream` does.
+        """
+        return read_stream(self._prior, message, self._bundle.manifest.latent_size, quality, max_images)
 
     def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
         """Return the quantised latents (N, latent_size) in payloads that are short enough."""
@@ -83,7 +107,7 @@ class LatentCoder:
         return self._images(lambda part: symbols[part], len(symbols), quality)
 
     def _images(self, symbols_of: Callable[[slice], Integers], count: int, quality: int) -> NDArray[np.uint8]:
-        images = np.empty((count, *self._bundle.manifest.image_shape), np.uint8)
+        images = np.empty((count, *self.image_shape), np.uint8)
         for part in slices(count, _PAYLOADS_AT_ONCE):
             symbols = symbols_of(part)
             for some in slices(len(symbols), self._decoded_at_once):
@@ -93,18 +117,28 @@ class LatentCoder:
     def _decode(self, symbols: Integers, quality: int) -> NDArray[np.uint8]:
         return self._graphs.decode(symbols.astype(np.float32) * self._step(quality))
 
-    def _search(self, symbols: Integers, images: NDArray[Any], quality: int, effort: int) -> Integers:
-        from fmae_edge.runtime.entropy.search import search  # most files are written without a search
+    def _search(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
+        from fmae_edge.runtime.entropy.search import Descent, Problem, search  # most files are written without it
 
-        pixels = to_levels(images).reshape(len(images), math.prod(images.shape[1:]))
+        levels = to_levels(images)
+        pixels = levels.reshape(len(images), math.prod(images.shape[1:])).astype(np.float32)
+        step = self._step(quality)
+        bits = SymbolBits(self._prior, quality - 1)
 
-        def decode(tried: Integers) -> NDArray[np.float32]:
-            return self._decode(tried, quality).reshape(len(tried), -1).astype(np.float32)
+        def decode(symbols: Integers) -> NDArray[np.float32]:
+            return self._decode(symbols, quality).reshape(len(symbols), -1).astype(np.float32)
+
+        def gradient(symbols: Integers, rows: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            decoded, slopes = self._graphs.error_gradient(symbols.astype(np.float32) * step, levels[rows])
+            errors = np.square(decoded.reshape(len(rows), -1) * np.float32(255) - pixels[rows]).sum(axis=1)
+            return errors, slopes * (step * np.float32(255**2))
 
         # From mean squared error of pixels in [0, 1] to summed squared error of levels
         bit_cost = self._qualities.bit_costs[quality - 1] * pixels.shape[1] * 255**2
-        count = partial(count_bits, self._prior, quality=quality - 1)
-        return search(symbols, pixels.astype(np.float32), bit_cost, effort, decode, count)
+        problem = Problem(bit_cost, decode, bits.count, bits.near)
+        rate = _LEARNING_RATE / self._qualities.steps[quality - 1]
+        descent = Descent(gradient, rate) if self._graphs.has_gradient else None
+        return search(latents, pixels, effort, problem, descent)
 
     def _step(self, quality: int) -> np.float32:
         return np.float32(self._qualities.steps[quality - 1] * self._qualities.unit)

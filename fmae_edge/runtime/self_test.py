@@ -7,7 +7,7 @@ add floating-point numbers in different orders and round int8 results differentl
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -25,7 +25,9 @@ from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs, Precision
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL
 from fmae_edge.runtime.errors import BundleError, FmaeError, InputError
-from fmae_edge.runtime.format.fmae_file import pack_many, unpack
+from fmae_edge.runtime.fmae_reader import FmaeReader
+from fmae_edge.runtime.format.fmae_file import pack_many
+from fmae_edge.runtime.format.payload_index import MAX_IMAGES
 from fmae_edge.runtime.latent_coder import LatentCoder
 
 GOLDEN_QUALITY = 5
@@ -126,22 +128,21 @@ def _checks(bundle: Bundle, golden: Mapping[str, NDArray[Any]]) -> list[Check]:
     if "file" in golden:
         coder = LatentCoder(bundle, Graphs(bundle, "int8", threads=1))
         content, symbols = golden["file"].tobytes(), golden["symbols"]
-        file = unpack(content, bundle.manifest.bundle_id)
-        coder.require_short(file.payloads)
+        reader = FmaeReader(coder, bundle.manifest.bundle_id)
+        file = reader.parse(content, MAX_IMAGES)
+        if not file.quality:
+            raise InputError("its file has images without symbols")
         if len(file.payloads) != len(symbols):
             raise InputError(
                 f"its file has {len(file.payloads)} images, but its symbols are those of {len(symbols)}"
             )
-
-        def read(payloads: Sequence[bytes]) -> NDArray[Any]:
-            return coder.symbols(payloads, file.quality)
 
         def write(symbols: NDArray[Any]) -> NDArray[Any]:
             payloads = coder.payloads_of(symbols.astype(np.int64), file.quality)
             return np.frombuffer(pack_many(payloads, file.quality, bundle.manifest.bundle_id), np.uint8)
 
         checks += [
-            _equal("symbols of a file", read, file.payloads, symbols),
+            _equal("symbols of a file", reader.symbols, file, symbols),
             _equal("file of symbols", write, symbols, golden["file"]),
         ]
     return checks

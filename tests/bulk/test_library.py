@@ -42,7 +42,7 @@ def photos(tmp_path, monkeypatch, images):
 @pytest.fixture
 def many(tmp_path, images, monkeypatch):
     """COUNT images, of which ten are converted together."""
-    for module in ("compress", "pipeline"):
+    for module in ("compress", "join", "pipeline"):
         monkeypatch.setattr(f"fmae_edge.bulk.{module}.FILES_AT_ONCE", 10)
     for number in range(COUNT):
         (tmp_path / f"{number:03d}.png").write_bytes(png_bytes(images[0]))

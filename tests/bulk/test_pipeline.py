@@ -10,9 +10,10 @@ from functools import partial
 import pytest
 
 from fmae_edge.bulk.outputs import Outputs
-from fmae_edge.bulk.pipeline import FileToWrite, convert_files, interruptible, run_ahead, threads
+from fmae_edge.bulk.pipeline import FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun
 from fmae_edge.bulk.sources import Source, groups_of
+from fmae_edge.bulk.threads import interruptible, run_ahead, threads
 from fmae_edge.commands.print_outcomes import convert_and_print
 from fmae_edge.runtime.errors import ResourceError
 from tests.commands.results import found

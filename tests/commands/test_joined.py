@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from fmae_edge import Codec
+from fmae_edge.bulk.join import OneFile, join_files
 from fmae_edge.bulk.outputs import Outputs
-from fmae_edge.bulk.pipeline import join_files
 from fmae_edge.bulk.run import BulkRun
 from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print
@@ -220,10 +220,10 @@ def test_ctrl_c_while_files_are_read_writes_nothing(tmp_path, capsys, monkeypatc
             signal.raise_signal(signal.SIGINT)
         return np.zeros((1, 28, 28), np.uint8), []
 
-    monkeypatch.setattr("fmae_edge.bulk.pipeline.FILES_AT_ONCE", 1)
+    monkeypatch.setattr("fmae_edge.bulk.join.FILES_AT_ONCE", 1)
     target, sources = tmp_path / "all.npy", [Source(tmp_path / f"{number}.png") for number in range(100)]
     outputs = Outputs(target, ".npy", sources, (".npy",), join=True)
-    work = partial(join_files, sources, load, lambda _: b"all", outputs, 1, False)
+    work = partial(join_files, sources, load, OneFile(outputs, lambda _: b"all"), 1, False)
     with pytest.raises(SystemExit, match="130"):
         convert_and_print(lambda *_, **__: BulkRun(work, sources, 0, (".npy",), outputs), [], json=True)
     printed = capsys.readouterr()

@@ -10,6 +10,7 @@ from referencing import Registry, Resource
 from fmae_edge.cli import build_app
 from fmae_edge.commands.training_progress import TrainingProgress
 from fmae_edge.data.image_file import png_bytes
+from tests.commands.results import summary
 from tests.conftest import CHECKPOINT, REPOSITORY
 from tests.installed_data import needs_data
 
@@ -48,7 +49,7 @@ def pictures(tmp_path, images):
 
 
 def test_every_command_that_prints_results_has_a_schema():
-    assert set(SCHEMA["$defs"]) == {*COMMANDS, "info_file", "info_list"}
+    assert set(SCHEMA["$defs"]) == {*COMMANDS, "info_file", "info_list", "info_packet"}
     Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -157,3 +158,26 @@ def test_the_lines_on_the_page_are_valid():
     assert len(shown) >= 3
     for block in shown:
         require_valid("compress", block, len(block.splitlines()))
+
+
+def test_packets(cli, pictures, images):
+    size, numbers = 60, range(20)
+    for number in numbers:
+        (pictures / f"{number:02d}.png").write_bytes(png_bytes(images[number]))
+    done = cli("compress", "??.png", "--packet", size, "--max-bytes", "20", "-o", "out", "--json")
+    require_summary("compress", done.stdout, 20)
+    assert summary(done)["images"] == 20
+    files = sorted((pictures / "out").iterdir())
+    assert summary(done)["packets"] == len(files)
+    (record,) = require_valid("info_packet", cli("info", files[2], "--json").stdout, 1)
+    described = cli("info", files[2]).stdout
+    assert f"numbers {record['numbers'][0]} to {record['numbers'][-1]}\n" in described
+    files[2].unlink()
+    (pictures / "out/copy.fmpk").write_bytes(files[0].read_bytes())
+    done = cli("decompress", "out/*.fmpk", "-o", "back", "--json")
+    require_summary("decompress", done.stdout, 1 + 20 - len(record["numbers"]))
+    assert (summary(done)["total"], summary(done)["missing"]) == (20, record["numbers"])
+    files[-1].unlink()
+    done = cli("decompress", "out/*.fmpk", "-o", "again", "--json")
+    require_summary("decompress", done.stdout, 1 + summary(done)["images"])
+    assert summary(done)["total"] is None

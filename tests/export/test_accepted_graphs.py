@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fmae_edge.export.float_graph import float_graph
+from fmae_edge.export.gradient_graph import gradient_graph
 from fmae_edge.export.graph_builder import IR_VERSION, MICROSOFT, OPSET
 from fmae_edge.export.int8_target import TARGETS
 from fmae_edge.export.network import network_of
@@ -15,6 +16,8 @@ from fmae_edge.export.rewrite import rewrite_decoder
 from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.config import ModelConfig, default_config
 from fmae_edge.runtime.bundle import onnx_file
+from fmae_edge.runtime.bundle.gradient_check import check_gradient, most_of_gradient, with_weights
+from fmae_edge.runtime.bundle.gradient_operators import GRADIENT_OPERATORS
 from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.operators import OPERATORS
 from tests.export.conftest import plain_graphs
@@ -49,6 +52,13 @@ def check(config, encoder, decoder):
     check_graph(decoder.SerializeToString(), "decoder", latent, image, most)
 
 
+def check_gradient_of(config, decoder):
+    latent, image = (config.latent_size,), (config.image_channels, config.height, config.width)
+    bound = with_weights(gradient_graph(decoder).SerializeToString(), decoder.SerializeToString(), "gradient")
+    most = most_of_gradient(most_needs(config.image_channels * config.height * config.width, config.latent_size))
+    check_gradient(bound, "gradient", latent, image, most)
+
+
 def random_config(source):
     levels = source.randint(1, 4)
     height, width = source.randint(8, 40), source.randint(8, 40)
@@ -63,6 +73,7 @@ def test_graphs_of_any_geometry_are_accepted(seed):
     stay_float = {name for name in ("conv1", "conv2", "dense") if source.random() < 0.3}
     check(config, *int8_graphs(config, rewrite, source.choice(TARGETS), stay_float))
     check(config, *float_graphs(config, rewrite))
+    check_gradient_of(config, float_graphs(config, rewrite=True)[1])
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,7 @@ def test_graphs_of_any_geometry_are_accepted(seed):
 )
 def test_small_images_large_images_and_wide_models_are_accepted(config):
     check(config, *float_graphs(config, rewrite=True))
+    check_gradient_of(config, float_graphs(config, rewrite=True)[1])
 
 
 def test_the_check_knows_exactly_the_operators_that_export_writes():
@@ -95,8 +107,16 @@ def test_the_check_knows_exactly_the_operators_that_export_writes():
     assert written == set(OPERATORS)
 
 
+def test_the_check_of_gradients_knows_exactly_the_operators_that_export_writes():
+    graphs = [
+        gradient_graph(float_graphs(ModelConfig(8, 9, 1, 2, widths), rewrite=True)[1])
+        for widths in ((2,), (2, 3), (2, 3, 2))
+    ]
+    assert {node.op_type for graph in graphs for node in graph.graph.node} == GRADIENT_OPERATORS
+
+
 def test_versions_and_types_are_those_of_onnx():
     assert onnx_file.OPSETS == {"": OPSET, MICROSOFT: 1}
     assert max(onnx_file.IR_VERSIONS) == IR_VERSION
-    for name in ("FLOAT", "UINT8", "INT8", "INT32", "INT64"):
+    for name in ("FLOAT", "UINT8", "INT8", "INT32", "INT64", "BOOL"):
         assert getattr(onnx_file, name) == getattr(onnx.TensorProto, name)

@@ -15,6 +15,7 @@ from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.checkpoint import load_checkpoint
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.fast_pass import encode_all
+from fmae_edge.runtime.bundle.manifest import GRADIENT_NAME, GRAPH_NAMES
 from fmae_edge.runtime.engine.sessions import open_session
 
 STEPS = torch.full((6,), 0.02)
@@ -53,6 +54,14 @@ def test_layers_are_chosen_on_images_that_do_not_calibrate(model, train_images, 
     assert not rows["calibration"] & rows["held out"]
     assert len(rows["calibration"]) + len(rows["held out"]) == 60
     assert built.record["calibration_images"] == len(rows["calibration"]) == 30  # not the requested 4,000
+
+
+def test_only_a_rewritten_decoder_gets_the_graph_of_its_gradient(model, train_images, monkeypatch):
+    assert GRADIENT_NAME in build_graphs(model, train_images, STEPS, ExportOptions()).graphs
+    for half in ("encoder", "decoder"):  # PyTorch takes seconds to write them
+        monkeypatch.setattr(f"fmae_edge.export.bundle_graphs.plain_{half}_graph", lambda _: onnx.ModelProto())
+    plain = build_graphs(model, train_images, STEPS, ExportOptions(rewrite=False)).graphs
+    assert sorted(plain) == sorted(GRAPH_NAMES)
 
 
 def test_large_images_are_fewer_with_as_many_pixels(model, train_images, monkeypatch):

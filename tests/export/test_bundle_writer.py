@@ -13,14 +13,17 @@ import torch
 
 from fmae_edge import Codec
 from fmae_edge.export import bundle_writer
-from fmae_edge.export.bundle_figures import measure_bit_costs, measure_rate
+from fmae_edge.export.bundle_figures import measure_bit_costs, measure_contrast_floors, measure_rate
 from fmae_edge.export.bundle_graphs import ExportOptions
 from fmae_edge.export.bundle_writer import export_bundle
 from fmae_edge.export.errors import ExportError, ParityError
+from fmae_edge.export.gradient_graph import gradient_graph
+from fmae_edge.measure.quality import contrast_to_error
 from fmae_edge.model.checkpoint import MODEL, RECIPE, load_checkpoint
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.bundle.manifest import GRADIENT_NAME
 from fmae_edge.runtime.errors import BundleError, OutputError
-from fmae_edge.runtime.self_test import GOLDEN_NAME
+from fmae_edge.runtime.self_test import GOLDEN_NAME, self_test
 from tests.conftest import CHECKPOINT
 
 
@@ -58,6 +61,7 @@ def test_a_written_bundle_has_its_figures(export, tmp_path, images):
     assert all(cost > 0 for cost in read.qualities.bit_costs)
     made = read_bundle(tmp_path / "made")
     assert read.qualities.bit_costs == measure_bit_costs(made, images[:200])  # training images
+    assert read.qualities.contrast_floors == measure_contrast_floors(made, images[:200])
     assert read.record["rate"] == measure_rate(made, images[200:])  # test images
     symbols = Codec(tmp_path / "made", precision="fp32").encode(images[:200], dtype="int8")
     assert 100 <= abs(symbols.astype(int)).max() <= 127
@@ -152,6 +156,29 @@ def test_a_missed_gate_writes_nothing_unless_allowed(export, tmp_path, monkeypat
     assert record["failures"]
 
 
+def test_it_has_the_graph_of_the_gradient_and_its_parity(export, tmp_path):
+    manifest, parity = export(allow_parity_loss=True)
+    assert GRADIENT_NAME in read_bundle(tmp_path / "made").files
+    recorded = manifest.record["parity"]["gradient"]
+    assert recorded == parity.gradient.to_record()
+    assert recorded["images"] == 16
+    assert 0 < recorded["difference"] < 1e-5
+    assert "gradient" in [check.name for check in self_test(tmp_path / "made") if check.passed]
+
+
+def test_a_wrong_gradient_is_not_written(export, tmp_path, monkeypatch):
+    def off_by_a_thousandth(decoder):
+        model = gradient_graph(decoder)
+        (level,) = (tensor for tensor in model.graph.initializer if tensor.name == "gradient.level")
+        level.raw_data = np.float32(1.001 / 255).tobytes()
+        return model
+
+    monkeypatch.setattr("fmae_edge.export.bundle_graphs.gradient_graph", off_by_a_thousandth)
+    with pytest.raises(ParityError, match=r"gradient: difference, share of norm, is 0\.0\d+, the gate is 0\.0001"):
+        export()
+    assert not (tmp_path / "made").exists()
+
+
 def test_an_existing_bundle_stays_unless_forced(export, tmp_path, bundle):
     before = (bundle / "manifest.json").read_bytes()
     with pytest.raises(OutputError, match="already exists; use --force"):
@@ -203,3 +230,15 @@ def test_the_shipped_bundle_was_made_from_the_shipped_checkpoint():
     assert training["checkpoint_sha256"] == sha256_of(CHECKPOINT / MODEL)
     assert training["metrics"] == load_checkpoint(CHECKPOINT).metrics
     assert training["metrics"][-1]["test_mse"] <= 0.0052
+
+
+def test_nearly_all_training_images_are_above_the_floors_and_noise_is_not(images):
+    bundle = read_bundle(DEFAULT_BUNDLE)
+    codec = Codec.from_bundle(bundle)
+    floors = measure_contrast_floors(bundle, images)
+    noise = np.random.default_rng(0).integers(0, 256, (20, 28, 28)).astype(np.uint8)
+    for quality, floor in enumerate(floors, 1):
+        ratios = contrast_to_error(images, codec.decompress(codec.compress_batch(images, quality)))
+        assert np.mean(ratios < floor) <= 2 / len(images)  # batches of other sizes may differ by a level
+        ratios = contrast_to_error(noise, codec.decompress(codec.compress_batch(noise, quality)))
+        assert max(ratios) < floor

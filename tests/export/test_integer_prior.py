@@ -15,7 +15,8 @@ from fmae_edge.export.integer_prior import (
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, PriorFit
 from fmae_edge.runtime.entropy.prior import FRACTIONS, NetworkPrior, TablePrior, read_prior
-from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, count_bits
+from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
+from fmae_edge.runtime.entropy.symbol_coder import clip_symbols
 from fmae_edge.train.prior_fit import fit_prior
 
 SIZE = 10
@@ -39,7 +40,7 @@ def fitted(latents):
 def mean_bits(content, latents, unit, quality):
     prior = read_prior(content, SIZE, QUALITY_STEPS, "the prior")
     symbols = clip_symbols(np.rint(latents / np.float32(unit * QUALITY_STEPS[quality])))
-    return count_bits(prior, symbols, quality).mean()
+    return SymbolBits(prior, quality).count(symbols).mean()
 
 
 def test_integers_cost_what_floats_cost(latents, fitted):

@@ -8,11 +8,13 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from fmae_edge.measure.quality import (
+    contrast_to_error,
     measure_each,
     measure_quality,
     mse_per_image,
     pooled_psnr,
     psnr,
+    psnr_per_image,
     ssim_per_image,
 )
 
@@ -103,3 +105,23 @@ def test_each_image_is_measured_by_itself(images):
         one = slice(index, index + 1)
         expected = measure_quality(originals[one] / 255, others[one] / 255)
         assert dataclasses.astuple(quality) == pytest.approx(dataclasses.astuple(expected), rel=1e-5)
+
+
+def test_contrast_to_error_by_hand():
+    halves = np.zeros((3, 4, 4), np.uint8)
+    halves[:, 2:] = 40  # a variance of 400
+    decoded = halves.copy()
+    decoded[0] += 10  # an error of 100
+    decoded[2] = 0  # no contrast is left: an error of 800
+    expected = [10 * math.log10(464 / 100), math.inf, 10 * math.log10(464 / 800)]
+    np.testing.assert_allclose(contrast_to_error(halves, decoded), expected)
+    flat = np.full((1, 4, 4), 7, np.uint8)
+    assert contrast_to_error(flat, flat + np.uint8(8)) == 0  # 64 of variance at least
+
+
+def test_the_psnr_of_each_image(images):
+    changed = images[:5].copy()
+    changed[1:] ^= 3
+    expected = [each.psnr_pooled for each in measure_each(images[:5], changed)]
+    assert psnr_per_image(images[:5], changed) == expected
+    assert expected[0] == math.inf

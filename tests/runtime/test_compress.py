@@ -62,8 +62,8 @@ def test_one_of_a_stack_is_decoded_without_the_others(images, monkeypatch):
 
 
 def test_more_images_than_a_file_holds_are_refused_before_they_are_coded(monkeypatch):
-    monkeypatch.setattr("fmae_edge.runtime.codec.MAX_IMAGES", 10)
-    monkeypatch.setattr(CODEC, "_coder", None)
+    monkeypatch.setattr("fmae_edge.runtime.fmae_writer.MAX_IMAGES", 10)
+    monkeypatch.setattr(CODEC._coder, "_graphs", None)
     with pytest.raises(InputError, match="a file holds at most 10 images, got 11"):
         CODEC.compress_batch(np.zeros((11, 28, 28), np.uint8))
 

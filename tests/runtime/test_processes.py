@@ -71,10 +71,10 @@ codec = Codec(threads=1)
 open_session = graphs.open_session
 loading, forked = threading.Event(), threading.Event()
 
-def slow(*arguments):
+def slow(*arguments, **options):
     loading.set()
     forked.wait()
-    return open_session(*arguments)
+    return open_session(*arguments, **options)
 
 graphs.open_session = slow
 thread = threading.Thread(target=codec.encode, args=(images,))
@@ -104,10 +104,10 @@ codec = Codec(threads=1)
 open_session = graphs.open_session
 signal.signal(signal.SIGUSR1, lambda *_: print(codec.encode(images).shape))
 
-def interrupted(*arguments):
+def interrupted(*arguments, **options):
     graphs.open_session = open_session
     signal.raise_signal(signal.SIGUSR1)
-    return open_session(*arguments)
+    return open_session(*arguments, **options)
 
 graphs.open_session = interrupted
 signal.alarm(20)

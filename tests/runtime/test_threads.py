@@ -70,9 +70,9 @@ def test_results_do_not_depend_on_the_number_of_threads(images):
 def test_concurrent_threads_load_each_graph_once(images, monkeypatch):
     opened = []
 
-    def note(*arguments):
+    def note(*arguments, **options):
         opened.append(arguments[1])
-        return open_session(*arguments)
+        return open_session(*arguments, **options)
 
     monkeypatch.setattr("fmae_edge.runtime.engine.graphs.open_session", note)
     codec = Codec()
@@ -119,7 +119,8 @@ def test_the_interpreter_is_free_while_a_graph_runs(images, monkeypatch):
             return output
 
     monkeypatch.setattr(
-        "fmae_edge.runtime.engine.graphs.open_session", lambda *arguments: Watched(open_session(*arguments))
+        "fmae_edge.runtime.engine.graphs.open_session",
+        lambda *arguments, **options: Watched(open_session(*arguments, **options)),
     )
     codec = Codec(threads=1)
     codec.encode(images[:64])

@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
 
@@ -15,8 +16,10 @@ from fmae_edge.runtime.bundle.bundle import (
     MAX_MANIFEST_BYTES,
     most_bytes,
 )
-from fmae_edge.runtime.bundle.graph_check import most_needs
-from fmae_edge.runtime.bundle.manifest import Manifest
+from fmae_edge.runtime.bundle.gradient_check import most_of_gradient
+from fmae_edge.runtime.bundle.gradient_operators import GRADIENT_OPERATORS
+from fmae_edge.runtime.bundle.graph_check import Needs, most_needs
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, Manifest
 from fmae_edge.runtime.bundle.onnx_file import IR_VERSIONS, OPSETS
 from fmae_edge.runtime.bundle.operators import OPERATORS
 from fmae_edge.runtime.errors import BundleError
@@ -29,6 +32,7 @@ MANIFEST = json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())
 FORMATS = [
     json.loads((REPOSITORY / f"fuzz/corpus/manifest/format-{version}.json").read_text()) for version in (1, 2, 3)
 ]
+OPTIONAL = {"contrast_floors"}
 SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 NUMBERS = (
     *(0.0125, 3.0, 1e-05, 1.5e-07, 1e16, 1e15, 0.0001, 0.1 + 0.2, 1 / 3, 123456.789, 1e-38, 5e-324, 2.5e22),
@@ -140,7 +144,8 @@ def test_every_field_of_the_manifest_is_on_the_page():
     top = {name.partition(".")[0] for name in rows}
     assert top == set(MANIFEST)
     for name in ("image", "latent", "qualities"):
-        assert {field.partition(".")[2] for field in rows if field.startswith(f"{name}.")} == set(MANIFEST[name])
+        described = {field.partition(".")[2] for field in rows if field.startswith(f"{name}.")}
+        assert described | OPTIONAL == set(MANIFEST[name]) | OPTIONAL
     assert {"files.*.size", "files.*.sha256"} < rows
 
 
@@ -173,6 +178,21 @@ def test_the_rules_for_graphs_are_on_the_page():
     assert f"ONNX opset {OPSETS['']} and of `com.microsoft` version {OPSETS['com.microsoft']}" in text
 
 
+def test_the_rules_for_gradients_are_on_the_page(bundle_with_gradient):
+    text = " ".join(section("The gradient: decoder.gradient.onnx").split())
+    operators = text.partition("These operators: ")[2].partition(". [gradient_operators.py]")[0]
+    assert re.findall(r"`(\w+)`", operators) == sorted(GRADIENT_OPERATORS)
+    most = Needs(1, 1, 1, 1, 1)
+    assert most_of_gradient(most) == Needs(1, 3, 2, 2, 1)
+    assert "three times the numbers in the results of all operators, twice the multiply-adds, and" in text
+    graphs = {name: onnx.load(bundle_with_gradient / name).graph for name in (GRADIENT_NAME, DECODER_NAME)}
+    ports = [port.name for port in (*graphs[GRADIENT_NAME].input, *graphs[GRADIENT_NAME].output)]
+    named = re.findall(r"put `(\w+)` \|", section("The gradient: decoder.gradient.onnx"))
+    assert named == [*ports[:2], *ports[-2:]]
+    weights = {one.name for one in graphs[DECODER_NAME].initializer if one.data_type == onnx.TensorProto.FLOAT}
+    assert set(ports[2:-2]) == weights
+
+
 @pytest.mark.parametrize(("pixels", "latents"), [(784, 64), (100, 2), (3 * 96 * 96, 16383)])
 def test_the_limits_are_on_the_page(pixels, latents):
     rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", section("Limits"), flags=re.M))
@@ -188,6 +208,7 @@ def test_the_limits_are_on_the_page(pixels, latents):
     assert limit("`prior.safetensors`") == most_bytes("prior.safetensors", pixels, latents)
     assert limit("`golden.safetensors`") == most_bytes("golden.safetensors", pixels, latents)
     assert limit("any other file") == most_bytes("notes.txt", pixels, latents)
+    assert limit("any other file") == most_bytes(GRADIENT_NAME, pixels, latents) == 1 << 20  # as on the page
     assert limit("weights: numbers in the constants of a graph") == most.weights
     assert limit("operators of a graph") == most.operators
     assert limit("numbers in one operator's result, for one image") == most.values_at_once

@@ -1,6 +1,7 @@
 """spec/format.md and bundle.md are enough to write a reader: this one is written from those pages only."""
 
 import json
+import lzma
 import zlib
 
 import pytest
@@ -10,7 +11,9 @@ from tests.conftest import REPOSITORY
 GOLDEN_FOLDER = REPOSITORY / "spec/golden"
 GOLDEN = [json.loads((GOLDEN_FOLDER / f"format-{version}/files.json").read_text()) for version in (1, 2)]
 FILES = [file for golden in GOLDEN for file in golden["files"]]
+LOSSLESS = json.loads((GOLDEN_FOLDER / "format-3/files.json").read_text())["files"]
 BUNDLE, LATENTS, STEPS = (GOLDEN[0][key] for key in ("bundle_id", "latents", "steps"))
+PACKETS = json.loads((GOLDEN_FOLDER / "packets/files.json").read_text())
 DTYPES = {"I8": (1, True), "U8": (1, False), "I16": (2, True), "U16": (2, False), "I32": (4, True)}
 
 
@@ -39,7 +42,7 @@ class Bits:
 def read_file(content):
     """Return quality, payloads and names."""
     assert content[0] == 0xFA
-    assert content[1] in (0xE1, 0xE2)
+    assert content[1] in (0xE1, 0xE2, 0xE3)
     bundle, kind = bytes.fromhex(BUNDLE), content[2]
     many = kind >> 7
     end = 7 if many else 5
@@ -148,7 +151,11 @@ def predict(prior, quality, symbols):
 
 
 def read_symbols(prior, quality, payload):
-    reader, symbols = RangeReader(payload), []
+    return read_image(prior, quality, RangeReader(payload))
+
+
+def read_image(prior, quality, reader):
+    symbols = []
     while len(symbols) < LATENTS:
         for centre, row in predict(prior, quality, symbols):
             starts = [*prior["tables"][0][row * 64 : row * 64 + 64], 65536]
@@ -164,6 +171,46 @@ def read_symbols(prior, quality, payload):
     return symbols
 
 
+def decompressed(compressor, content, size):
+    """Return `size` bytes and nothing after them."""
+    if compressor == 0:
+        return content
+    if compressor == 1:
+        stream = zlib.decompressobj(-15)
+    else:
+        filters = [{"id": lzma.FILTER_LZMA1, "lc": 0, "lp": 0, "pb": 0, "dict_size": max(size, 4096)}]
+        stream = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+    result = stream.decompress(content, size + 1)
+    assert stream.eof
+    assert not stream.unused_data
+    return result
+
+
+def read_pixels(payload, height, width, channels=1):
+    """Return a lossless image as nested lists: rows of pixels, which are lists if there are several channels."""
+    how, size = payload[0], channels * height * width
+    assert how >> 5 == 0
+    residuals = decompressed(how >> 3, payload[1:], size)
+    assert len(residuals) == size
+    at = iter(residuals)
+    planes = []
+    for _ in range(channels):
+        plane = [[0] * (width + 1) for _ in range(height + 1)]
+        for row in range(1, height + 1):
+            for column in range(1, width + 1):
+                left, up = plane[row][column - 1], plane[row - 1][column]
+                median = sorted((left, up, left + up - plane[row - 1][column - 1]))[1]
+                plane[row][column] = (next(at) + (0, left, up, median)[how & 3]) % 256
+        planes.append([row[1:] for row in plane[1:]])
+    if how & 4:
+        for plane in (planes[0], planes[2]):
+            for row, green in zip(plane, planes[1], strict=True):
+                row[:] = [(value + added) % 256 for value, added in zip(row, green, strict=True)]
+    if channels == 1:
+        return planes[0]
+    return [[list(pixel) for pixel in zip(*rows, strict=True)] for rows in zip(*planes, strict=True)]
+
+
 @pytest.mark.parametrize(
     "golden", FILES, ids=lambda file: f"{file['content'][:4]}-{file['prior']}-{file['quality']}"
 )
@@ -173,3 +220,55 @@ def test_a_reader_of_the_page_reads_the_golden_files(golden):
     assert quality == golden["quality"]
     assert (names or None) == (golden["names"] or None)
     assert [read_symbols(prior, quality, payload) for payload in payloads] == golden["symbols"]
+
+
+@pytest.mark.parametrize("golden", LOSSLESS, ids=range(len(LOSSLESS)))
+def test_a_reader_of_the_page_reads_lossless_images_and_those_with_their_own_qualities(golden):
+    quality, payloads, names = read_file(bytes.fromhex(golden["content"]))
+    prior = read_tensors(GOLDEN_FOLDER / "format-1/network.safetensors")
+    assert (quality, names) == (0, golden["names"])
+    for payload, image in zip(payloads, golden["images"], strict=True):
+        own, rest = (0, payload) if golden["single"] else (payload[0], payload[1:])
+        assert own == image["quality"]
+        if own:
+            assert read_symbols(prior, own, rest) == image["symbols"]
+        else:
+            assert read_pixels(rest, *golden["shape"]) == image["pixels"]
+
+
+def read_packet(prior, content):
+    """Return the number of the first image, the qualities, the symbols, and whether the set ends."""
+    assert 4 <= len(content) <= 1024
+    header, message = int.from_bytes(content[:2], "big"), content[4:].rstrip(b"\0")
+    assert content[2:4] == crc16(bytes.fromhex(BUNDLE) + content[:2] + message)
+    reader, qualities, images = RangeReader(message), [], []
+    while True:
+        quality = header & 15
+        if quality == 0:
+            quality = min(reader.position() // 7281, 8) + 1
+            reader.go_past((quality - 1) * 7281, quality * 7281 if quality < 9 else 65536)
+        qualities.append(quality)
+        images.append(read_image(prior, quality, reader))
+        position = reader.position()
+        if position >= 8192:
+            reader.go_past(8192, 65536)
+            continue
+        reader.go_past(*((0, 7168) if position < 7168 else (7168, 8192)))
+        assert len(message) <= reader.next - 5 + 1
+        assert len(images) <= 255
+        assert (header >> 4) + len(images) <= 4096
+        return header >> 4, qualities, images, position >= 7168
+
+
+@pytest.mark.parametrize("golden", PACKETS["packets"], ids=lambda packet: f"{packet['prior']}-{packet['first']}")
+def test_a_reader_of_the_page_reads_the_golden_packets(golden):
+    prior, content = read_tensors(GOLDEN_FOLDER / f"format-1/{golden['prior']}.safetensors"), golden["packet"]
+    expected = (golden["first"], golden["qualities"], golden["symbols"], golden["ends_set"])
+    assert read_packet(prior, bytes.fromhex(content)) == expected
+    assert read_packet(prior, bytes.fromhex(content).ljust(200, b"\0")) == expected
+
+
+def test_a_reader_of_the_page_reads_the_golden_payloads():
+    for golden in PACKETS["payloads"]:
+        prior = read_tensors(GOLDEN_FOLDER / f"format-1/{golden['prior']}.safetensors")
+        assert read_symbols(prior, golden["quality"], bytes.fromhex(golden["payload"])) == golden["symbols"]

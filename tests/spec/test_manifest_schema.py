@@ -38,6 +38,10 @@ BROKEN = {
     "a quality's step of 4097": lambda m: m["qualities"]["steps"].__setitem__(0, 4097),
     "a negative unit": lambda m: m["qualities"].update(unit=-0.5),
     "a bit that costs 2": lambda m: m["qualities"]["bit_costs"].__setitem__(0, 2.0),
+    "8 contrast floors": lambda m: m["qualities"].update(contrast_floors=[3.0] * 8),
+    "a contrast floor of 201 dB": lambda m: m["qualities"].update(contrast_floors=[3.0] * 8 + [201.0]),
+    "a contrast floor that is text": lambda m: m["qualities"].update(contrast_floors=[3.0] * 8 + ["3"]),
+    "contrast floors that are null": lambda m: m["qualities"].update(contrast_floors=None),
     "no encoder": lambda m: m["files"].pop("encoder.onnx"),
     "qualities without a prior": lambda m: m["files"].pop("prior.safetensors"),
     "a file outside": lambda m: m["files"].update({"../x": m["files"]["encoder.onnx"]}),
@@ -77,6 +81,21 @@ def test_the_schema_accepts_the_default_bundle_and_older_formats():
 def test_the_schema_accepts_bundles_without_qualities():
     manifest = Manifest.from_json(json.dumps(changed(lambda m: m.pop("qualities"))).encode(), "here")
     SCHEMA.validate(json.loads(manifest.to_json()))
+
+
+@pytest.mark.parametrize("floors", [None, [3.0, -1.5, *[200.0] * 7]])
+def test_contrast_floors_are_optional_and_do_not_change_the_bundle_id(floors):
+    def change(manifest):
+        manifest["qualities"].pop("contrast_floors", None)
+        if floors is not None:
+            manifest["qualities"]["contrast_floors"] = floors
+
+    manifest = Manifest.from_json(json.dumps(changed(change)).encode(), "here")
+    assert manifest.bundle_id == MANIFEST["bundle_id"]
+    assert manifest.qualities.contrast_floors == (None if floors is None else tuple(floors))
+    written = json.loads(manifest.to_json())
+    SCHEMA.validate(written)
+    assert written["qualities"].get("contrast_floors") == floors
 
 
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)

@@ -85,9 +85,10 @@ class Bundle:
         """Whether the bundle has the graph of the decoder's gradient, which a search by gradients needs."""
         return GRADIENT_NAME in self.manifest.files
 
-    def gradient_graph(self) -> bytes:
+    def gradient_graph(self) -> tuple[bytes, int]:
         """Return the checked graph of the decoder's gradient, with the weights of the float32 decoder.
 
+        The second value is the number of numbers in all of its results for one image, which bounds its memory.
         Both files are read from the folder if `files` does not contain them. Raises BundleError as `read_bundle`
         does, and if the bundle has no such graph.
         """
@@ -97,8 +98,7 @@ class Bundle:
         graph = with_weights(self.file(GRADIENT_NAME), self.file(DECODER_NAME), where)
         image = (manifest.image_channels, manifest.image_height, manifest.image_width)
         most = most_of_gradient(most_needs(math.prod(image), manifest.latent_size))
-        check_gradient(graph, where, (manifest.latent_size,), image, most)
-        return graph
+        return graph, check_gradient(graph, where, (manifest.latent_size,), image, most).values
 
 
 def as_expected_id(expect_id: object) -> str | None:

@@ -20,7 +20,18 @@ from fmae_edge.runtime.bundle.graph_check import (
     require_within,
     stored_numbers,
 )
-from fmae_edge.runtime.bundle.onnx_file import BYTES, FLOAT, UINT8, VARINT, Constant, Field, Graph, Shape, fields
+from fmae_edge.runtime.bundle.onnx_file import (
+    BYTES,
+    FLOAT,
+    UINT8,
+    VARINT,
+    Constant,
+    Field,
+    Graph,
+    Port,
+    Shape,
+    fields,
+)
 from fmae_edge.runtime.bundle.operator_call import Value
 from fmae_edge.runtime.errors import BundleError, shown
 
@@ -90,20 +101,21 @@ def _varint(number: int) -> bytes:
     return bytes((*sevens, number))
 
 
-def check_gradient(model: bytes, where: str, latent: Shape, image: Shape, most: Needs) -> None:
-    """Raise BundleError unless `model` is the graph of a gradient that a bundle may have, with its weights.
+def check_gradient(model: bytes, where: str, latent: Shape, image: Shape, most: Needs) -> Needs:
+    """Return what the graph of a gradient needs for one image; `where` names it in messages.
 
-    It takes "latent" and 8-bit "image", and gives float32 "pixels" and "gradient", of these shapes for one image.
-    It has only known operators and needs no more than `most`; `where` names it in messages.
+    `model` has its weights. It must take "latent" and 8-bit "image", and give float32 "pixels" and "gradient", of
+    these shapes for one image. It may have only known operators, and need no more than `most`.
+
+    Raises BundleError for other graphs.
     """
     graph = parse_graph(model, where)
     takes = {"latent": Value(FLOAT, latent), "image": Value(UINT8, image)}
     gives = {"pixels": Value(FLOAT, image), "gradient": Value(FLOAT, latent)}
     for ports, expected in ((graph.inputs, takes), (graph.outputs, gives)):
-        wanted = [(name, value.dtype, (None, *value.shape)) for name, value in expected.items()]
-        if list(map(tuple, ports)) != wanted:
-            found = {port.name: port.shape for port in ports}
-            raise BundleError(f"{where} has {shown(found)} where the manifest needs {shown(dict(expected))}")
+        wanted = tuple(Port(name, value.dtype, (None, *value.shape)) for name, value in expected.items())
+        if ports != wanted:
+            raise BundleError(f"{where} has {_text(ports)} where the manifest needs {_text(wanted)}")
     if takes.keys() & graph.constants.keys():  # onnxruntime would use the constant if no input is given
         raise BundleError(f"{where} has a constant with the name of an input")
     require_few_operators(graph, most, where)
@@ -112,6 +124,12 @@ def check_gradient(model: bytes, where: str, latent: Shape, image: Shape, most: 
         if results.get(name) != value:
             raise BundleError(f"{where}: its {name} are {shown(results.get(name), 60)}, expected {value}")
     require_within(needs, most, where)
+    return needs
+
+
+def _text(ports: tuple[Port, ...]) -> str:
+    types = {FLOAT: "float32", UINT8: "uint8"}
+    return shown({port.name: f"{types.get(port.dtype, port.dtype)} {port.shape}" for port in ports})
 
 
 def _walk(graph: Graph, takes: dict[str, Value], where: str) -> tuple[dict[str, Value], Needs]:

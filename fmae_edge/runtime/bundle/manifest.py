@@ -38,6 +38,7 @@ _MAX_NESTING = 32
 _MAX_DIGITS = 20  # of an integer: the time to parse one grows with the square of its digits
 _MAX_UNITS = 4096  # of a quality's step
 _MAX_UNIT = 1e24  # the largest latent of any file is a finite float32
+_MAX_FLOOR = 200.0  # dB, in absolute value
 _MIN_STEP, _MAX_STEP = 1e-38, 1e36  # a step and 127 of them are finite, normal float32 numbers
 
 
@@ -58,11 +59,19 @@ class Qualities(NamedTuple):
 
     `bit_costs` is the cost of one bit at each quality, in mean squared error of pixels in [0, 1]: the slope of the
     bundle's rate-distortion curve. With an effort above 0, the encoder uses it to weigh error against bits.
+
+    `contrast_floors` is, for each quality, the ratio of contrast to error, in dB, that nearly all training images
+    reach; spec/bundle.md has the formula. It is None in older bundles.
     """
 
     unit: float
     steps: tuple[int, ...]
     bit_costs: tuple[float, ...]
+    contrast_floors: tuple[float, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields of the manifest."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ class Manifest:
                 "preprocessing": "layout NCHW; int8 graphs: uint8 as it is; fp32 graphs: uint8 / 255 as float32",
             },
             "latent": {"size": self.latent_size, "steps": list(self.latent_steps)},
-            **({"qualities": self.qualities._asdict()} if self.qualities else {}),
+            **({"qualities": self.qualities.to_json()} if self.qualities else {}),
             "files": {name: entry._asdict() for name, entry in self.files.items()},
             "record": dict(self.record),
         }
@@ -207,8 +216,15 @@ def _qualities(content: dict[str, Any], files: Mapping[str, FileEntry]) -> Quali
         _valid(cost, lambda cost: type(cost) is float and 0 <= cost <= 1) for cost in content["bit_costs"]
     )
     _valid((len(steps), len(costs)), (QUALITIES, QUALITIES).__eq__)
+    floors = None
+    if "contrast_floors" in content:
+        floors = tuple(
+            _valid(floor, lambda floor: type(floor) is float and abs(floor) <= _MAX_FLOOR)
+            for floor in content["contrast_floors"]
+        )
+        _valid(len(floors), QUALITIES.__eq__)
     unit = _valid(content["unit"], lambda unit: type(unit) is float and _MIN_STEP <= unit <= _MAX_UNIT)
-    return Qualities(unit, steps, costs)
+    return Qualities(unit, steps, costs, floors)
 
 
 def _integer(text: str) -> int:

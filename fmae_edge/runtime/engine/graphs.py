@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from weakref import WeakSet
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
-from fmae_edge.runtime.bundle.manifest import GRADIENT_NAME
+from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME
 from fmae_edge.runtime.engine.sessions import counted_call, failure, open_session, takes_levels
 from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError, shown
 from fmae_edge.runtime.images import (
@@ -39,8 +40,9 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
 # 3 times as long (64x64 RGB: 0.38 ms per image one at a time, 0.93 ms eight at a time).
 _IMAGES_PER_RUN, _LARGER_PER_RUN = 64, 16
 _IMAGES_FOR_THREADS = 8
-# The gradient keeps many results: with 32 images and more, a call took up to 1.6 times as long per image
-_GRADIENTS_PER_RUN = 16
+# The gradient keeps its results until the way back. By benchmarks/gradient.py, more images at once are not faster.
+# The numbers in the results of a call bound its memory, which is kept for the next call.
+_GRADIENTS_PER_THREAD, _GRADIENT_NUMBERS = 8, 1 << 22
 
 
 # Re-entrant: a signal handler may use a codec while the thread that it interrupts loads the graphs
@@ -54,6 +56,12 @@ def as_precision(precision: object) -> Precision:
         if precision == name:
             return name
     raise ArgumentError("precision", f"is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
+
+
+def in_memory(bundle: Bundle, precision: Precision) -> Bundle:
+    """Return the bundle with the bytes of all files that a codec of this precision may need, and of no others."""
+    names = (*GRAPHS[precision], PRIOR_NAME, *((GRADIENT_NAME, DECODER_NAME) if bundle.has_gradient else ()))
+    return replace(bundle, files={name: bundle.file(name) for name in names if name in bundle.manifest.files})
 
 
 def _start_anew() -> None:
@@ -71,13 +79,14 @@ if hasattr(os, "register_at_fork"):
 class _Graph(NamedTuple):
     """A loaded graph that returns arrays (N, *shape) for each shape of `gives`; `where` names it in messages.
 
-    It takes 8-bit images if `takes_levels`.
+    It takes 8-bit images if `takes_levels`, and `per_run` images at once.
     """
 
     session: "InferenceSession"
     where: str
     gives: tuple[tuple[int, ...], ...]
     takes_levels: bool
+    per_run: int
 
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return the only output for the input `name`. Raises BundleError if the graph fails."""
@@ -114,9 +123,7 @@ class Graphs:
         self._steps = np.array(manifest.latent_steps, np.float32)
         pixels = manifest.image_height * manifest.image_width
         small = fewer_if_larger(_IMAGES_PER_RUN, pixels) == _IMAGES_PER_RUN
-        larger = fewer_if_larger(_LARGER_PER_RUN, pixels)
-        self._per_run = _IMAGES_PER_RUN if small else larger
-        self._gradients_per_run = min(_GRADIENTS_PER_RUN, larger)
+        self._per_run = _IMAGES_PER_RUN if small else fewer_if_larger(_LARGER_PER_RUN, pixels)
         _all.add(self)
 
     def abandon_sessions(self) -> None:
@@ -139,7 +146,7 @@ class Graphs:
         values = np.empty((len(images), manifest.latent_size), np.float32)
         encoder = self._graph("encoder", len(images))
         to_pixels = to_levels if encoder.takes_levels else to_reals
-        for part in slices(len(images), self._per_run):
+        for part in slices(len(images), encoder.per_run):
             values[part] = encoder.run("image", channels_first(to_pixels(images[part])))
         if not np.isfinite(values).all():
             raise BundleError(f"{self._bundle.where}: its encoder returns latents that are NaN or infinite")
@@ -153,7 +160,7 @@ class Graphs:
         image_shape = self._bundle.manifest.image_shape
         images = np.empty((len(latents), *image_shape), np.uint8)
         decoder = self._graph("decoder", len(latents))
-        for part in slices(len(latents), self._per_run):
+        for part in slices(len(latents), decoder.per_run):
             values = to_values(latents[part], self._steps)
             pixels = decoder.run("latent", values)
             if pixels.dtype != np.uint8:
@@ -183,7 +190,7 @@ class Graphs:
         pixels = np.empty((len(latents), *self._bundle.manifest.image_shape), np.float32)
         gradients = np.empty(latents.shape, np.float32)
         graph = self._graph("gradient", len(latents))
-        for part in slices(len(latents), self._gradients_per_run):
+        for part in slices(len(latents), graph.per_run):
             decoded, gradients[part] = graph.run_all(
                 {"latent": latents[part], "image": channels_first(images[part])}
             )
@@ -212,8 +219,12 @@ class Graphs:
             "decoder": (decoder, (image,)),
             "gradient": (GRADIENT_NAME, (image, latent)),
         }[part]
-        where = f"{bundle.where}: {name}"
-        graph = bundle.gradient_graph() if part == "gradient" else bundle.files[name]
+        where, searches = f"{bundle.where}: {name}", part == "gradient"
+        if searches:
+            graph, numbers = bundle.gradient_graph()
+            per_run = max(1, min(_GRADIENTS_PER_THREAD * threads, _GRADIENT_NUMBERS // numbers))
+        else:
+            graph, per_run = bundle.files[name], self._per_run
         with counted_call():
-            session = open_session(graph, where, threads)
-        return _Graph(session, where, gives, takes_levels(session))
+            session = open_session(graph, where, threads, arena=searches)
+        return _Graph(session, where, gives, takes_levels(session), per_run)

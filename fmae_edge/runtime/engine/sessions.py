@@ -50,8 +50,12 @@ def _raised_by_a_handler(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def open_session(model: bytes, where: str, threads: int, optimise: bool = True) -> "InferenceSession":
+def open_session(
+    model: bytes, where: str, threads: int, optimise: bool = True, arena: bool = False
+) -> "InferenceSession":
     """Load a serialised ONNX graph on the CPU with `threads` threads; `where` names it in messages.
+
+    With `arena`, the memory of the largest call is kept for the next ones.
 
     Raises BundleError if onnxruntime refuses the graph, FmaeError if onnxruntime cannot be imported, ResourceError
     if it cannot start its threads, MemoryError if there is not enough memory.
@@ -65,9 +69,9 @@ def open_session(model: bytes, where: str, threads: int, optimise: bool = True) 
     # Otherwise, bytes that begin like onnxruntime's own format would be loaded as such, which nothing here checks
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # A spinning pool uses CPU time between calls, and the arena keeps the memory of a large batch;
-    # neither makes graphs of this size measurably faster.
+    # neither makes encoders and decoders of this size measurably faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False
+    options.enable_cpu_mem_arena = arena
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

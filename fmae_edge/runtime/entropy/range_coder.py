@@ -10,8 +10,8 @@ Many messages are coded side by side in numpy, and a few in Python integers. The
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ def encode(starts: Integers, sizes: Integers) -> list[bytes]:
     Intervals of size 0 are skipped, so that messages of different lengths fit into one array.
     """
     if len(starts) < _FEW:
-        return [_encode_one(*pair) for pair in zip(starts.tolist(), sizes.tolist(), strict=True)]
+        return [Encoder().after(*pair).message() for pair in zip(starts.tolist(), sizes.tolist(), strict=True)]
     count, steps = starts.shape
     low = np.zeros(count, np.int64)
     width = np.full(count, _WINDOW, np.int64)
@@ -70,22 +70,37 @@ def _last_point(low: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.
     return np.where(whole_windows < low + width, whole_windows, (low + _SETTLED - 1) & -_SETTLED)
 
 
-def _encode_one(starts: list[int], sizes: list[int]) -> bytes:
-    low, width, length = 0, _WINDOW, 1  # low grows as long as the message: no carries to keep
-    for start, size in zip(starts, sizes, strict=True):
-        if not size:
-            continue
-        unit = width >> TOTAL_BITS
-        low += unit * start
-        width = unit * size
-        while width < _SETTLED:
-            low <<= 8
-            width <<= 8
-            length += 1
-    point = (low + _WINDOW - 1) & -_WINDOW
-    if point >= low + width:
-        point = (low + _SETTLED - 1) & -_SETTLED
-    return (point >> _TAIL_BITS).to_bytes(length, "big").rstrip(b"\0")
+class Encoder(NamedTuple):
+    """A message so far, which `after` continues: one message can have several continuations.
+
+    `low` grows as long as the message, so there are no carries to keep. `shifted` bytes are settled.
+    """
+
+    low: int = 0
+    width: int = _WINDOW
+    shifted: int = 0
+
+    def after(self, starts: Iterable[int], sizes: Iterable[int]) -> "Encoder":
+        """Return the message with more intervals [start, start + size); those of size 0 are skipped."""
+        low, width, shifted = self
+        for start, size in zip(starts, sizes, strict=True):
+            if not size:
+                continue
+            unit = width >> TOTAL_BITS
+            low += unit * start
+            width = unit * size
+            while width < _SETTLED:
+                low <<= 8
+                width <<= 8
+                shifted += 1
+        return Encoder(low, width, shifted)
+
+    def message(self) -> bytes:
+        """Return the bytes of the message if it ends here: at most `shifted` + 1."""
+        point = (self.low + _WINDOW - 1) & -_WINDOW
+        if point >= self.low + self.width:
+            point = (self.low + _SETTLED - 1) & -_SETTLED
+        return (point >> _TAIL_BITS).to_bytes(self.shifted + 1, "big").rstrip(b"\0")
 
 
 class Decoder:
@@ -146,6 +161,11 @@ class SingleDecoder:
         symbol = min(self._above_low // unit, TOTAL - 1)
         self._advance(unit, symbol, symbol + 1)
         return symbol
+
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes that a writer's message has if it ends after the last symbol."""
+        return self._read - _WINDOW_BYTES + 1
 
     def _advance(self, unit: int, start: int, end: int) -> None:
         width = unit * (end - start)

@@ -31,29 +31,15 @@ def encode_symbols(prior: Prior, symbols: Integers, quality: int) -> list[bytes]
     """Return the bytes of each of (N, latent_size) symbols; `quality` counts from 0."""
     payloads: list[bytes] = []
     for part in slices(len(symbols), _images_at_once(symbols.shape[1])):
-        payloads += encode(*_intervals(prior, symbols[part], quality))
+        payloads += encode(*intervals_of(prior, symbols[part], quality))
     return payloads
-
-
-def count_bits(prior: Prior, symbols: Integers, quality: int) -> NDArray[np.float64]:
-    """Return the bits (N,) of the intervals of symbols (N, latent_size), before they are rounded to bytes."""
-    bits = [
-        _bits(_intervals(prior, symbols[part], quality)[1])
-        for part in slices(len(symbols), _images_at_once(symbols.shape[1]))
-    ]
-    return np.concatenate(bits) if bits else np.empty(0)
 
 
 def _images_at_once(latent_size: int) -> int:
     return max(1, _SYMBOLS_AT_ONCE // latent_size)
 
 
-def _bits(sizes: Integers) -> NDArray[np.float64]:
-    bits: NDArray[np.float64] = np.where(sizes > 0, TOTAL_BITS - np.log2(np.maximum(sizes, 1)), 0).sum(axis=1)
-    return bits
-
-
-def _intervals(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
+def intervals_of(prior: Prior, symbols: Integers, quality: int) -> tuple[Integers, Integers]:
     """Return starts and sizes (N, 2 latent_size): each symbol's interval, then its escape's or an empty one."""
     centres, rows = prior.predict_all(prior.known(symbols, quality), quality)
     columns = columns_of(symbols, centres)
@@ -103,7 +89,11 @@ def _decode_many(prior: Prior, payloads: Sequence[bytes], latent_size: int, qual
 
 
 def _decode_one(prior: Prior, payload: bytes, latent_size: int, quality: int) -> list[int]:
-    decoder = SingleDecoder(payload)
+    return decode_next(prior, SingleDecoder(payload), latent_size, quality)
+
+
+def decode_next(prior: Prior, decoder: SingleDecoder, latent_size: int, quality: int) -> list[int]:
+    """Return the symbols (latent_size,) of the next image in a message; `quality` counts from 0."""
     symbols: list[int] = []
     known = np.zeros(latent_size, np.float32)
     starts = prior.starts.reshape(-1).data  # whose items are Python integers, made one at a time

@@ -7,18 +7,18 @@ where each payload begins, so that one image can be decoded without the others.
 from array import array
 from binascii import crc32, crc_hqx
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
 
 import numpy as np
 
-from fmae_edge.runtime.arguments import BytesLike, as_integer
+from fmae_edge.runtime.arguments import BytesLike, as_bytes, as_integer
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.format.fmae_contents import LOSSLESS_VERSION, PATHS_VERSION, FmaeFile
 from fmae_edge.runtime.format.payload_index import (
     MAX_IMAGES,
-    MAX_PAYLOAD_BYTES,
     HeaderReader,
     Payloads,
+    max_payload_bytes,
     pack_index,
     read_index,
     require_images,
@@ -27,7 +27,7 @@ from fmae_edge.runtime.format.payload_index import (
 )
 
 SUFFIX = ".fmae"
-_VERSION, _PATHS_VERSION = 1, 2  # in version 2, names may be relative paths; all else is as in 1
+_VERSION = 1  # of files that need no later one
 _MAGIC = 0xFAE
 _START_BYTES = 3  # magic, version, and one byte of quality and kind
 _ID_BYTES, _MANY_ID_BYTES = 2, 4
@@ -39,80 +39,6 @@ _LENGTH_MODULUS = 8  # a single image's header has its payload's length modulo 8
 _MAX_STACK_BYTES = 1 << 30  # a kilobyte for each of MAX_IMAGES
 
 
-@dataclass(frozen=True)
-class FmaeInfo:
-    """The header of a .fmae file: `images` is their number, `single` is True for one image, False for a stack.
-
-    `payload_bytes` is the size of each image's payload, `file_bytes` that of the file. `names` is None if the file
-    has no names, or names that spec/format.md does not allow; `names_error` then gives the reason.
-    """
-
-    format_version: int
-    bundle_id: str
-    quality: int
-    images: int
-    single: bool
-    file_bytes: int
-    payload_bytes: tuple[int, ...]
-    names: tuple[str, ...] | None
-    names_error: str | None
-
-
-@dataclass(frozen=True)
-class FmaeFile:
-    """A .fmae file that was parsed and checked for one bundle: one image if `single`, else a stack.
-
-    `bundle_id` is that bundle's full id, `file_bytes` the size of the file. `listed` contains the names as stored
-    in the file, not checked yet.
-    """
-
-    version: int
-    bundle_id: str
-    quality: int
-    payloads: Payloads
-    single: bool
-    file_bytes: int
-    listed: bytes | memoryview | None = None
-
-    def __reduce__(self) -> tuple[type["FmaeFile"], tuple[object, ...]]:
-        listed = None if self.listed is None else bytes(self.listed)  # a memoryview cannot be pickled
-        return FmaeFile, (*(getattr(self, each.name) for each in fields(self)[:-1]), listed)
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """The names of the images, None if the file has no names.
-
-        Raises InputError if spec/format.md does not allow them. The images can still be decoded.
-        """
-        if self.listed is None:
-            return None
-        from fmae_edge.runtime.format.image_names import read_names  # most files have no names
-
-        try:
-            return read_names(bytes(self.listed), len(self.payloads), paths=self.version >= _PATHS_VERSION)
-        except InputError as error:
-            raise InputError(f"contains invalid image names: {error}") from None
-
-    def describe(self) -> FmaeInfo:
-        """Return the header; if the names are invalid, `names_error` is the reason."""
-        names, names_error = None, None
-        try:
-            names = self.names
-        except InputError as error:
-            names_error = str(error)
-        return FmaeInfo(
-            format_version=self.version,
-            bundle_id=self.bundle_id,
-            quality=self.quality,
-            images=len(self.payloads),
-            single=self.single,
-            file_bytes=self.file_bytes,
-            payload_bytes=tuple(self.payloads.lengths.tolist()),
-            names=names,
-            names_error=names_error,
-        )
-
-
 FmaeLike = BytesLike | FmaeFile
 
 
@@ -122,20 +48,23 @@ def is_fmae(content: bytes) -> bool:
 
 
 def max_file_bytes(start: bytes) -> int:
-    """Return the largest size in bytes of a .fmae file that begins with `start`: a gigabyte for a stack."""
-    if start[1] & 15 <= _PATHS_VERSION and not start[2] & _MANY:
-        return _START_BYTES + _ID_BYTES + _CHECK_BYTES + MAX_PAYLOAD_BYTES
+    """Return the largest size in bytes of a .fmae file that begins with `start`: a gigabyte for a stack.
+
+    It is that of the largest images that a bundle may have; those of a given bundle take less.
+    """
+    if start[1] & 15 <= LOSSLESS_VERSION and not start[2] & _MANY:
+        return SINGLE_HEADER_BYTES + max_payload_bytes(start[2] & 15)
     return _MAX_STACK_BYTES
 
 
 def pack_one(payload: bytes, quality: int, bundle_id: str) -> bytes:
-    """Return the file of a single image; `bundle_id` is the bundle's, in hexadecimal.
+    """Return the file of a single image, lossless if `quality` is 0; `bundle_id` is the bundle's, in hexadecimal.
 
-    Raises InputError if the payload has more than 65,535 bytes.
+    Raises InputError if the payload has more than 65,535 bytes, or 2^26 + 2 if it is lossless.
     """
-    require_payload_bytes(len(payload))
+    require_payload_bytes(len(payload), quality)
     kind = quality | len(payload) % _LENGTH_MODULUS << _QUALITY_BITS
-    start = _start(_VERSION, kind) + bytes.fromhex(bundle_id)[:_ID_BYTES]
+    start = _start(_VERSION if quality else LOSSLESS_VERSION, kind) + bytes.fromhex(bundle_id)[:_ID_BYTES]
     return start + _check(start + payload, bundle_id) + payload
 
 
@@ -144,16 +73,18 @@ def pack_many(
 ) -> bytes:
     """Return the file of a stack of at most MAX_IMAGES, with a name for each image or without names.
 
-    `as_names` has checked the names. Raises InputError if a payload has more than 65,535 bytes.
+    With `quality` 0, each payload begins with a byte for the quality of its image. `as_names` has checked the
+    names. Raises InputError if a payload is longer than `pack_one` allows.
     """
     body = bytearray()
     lengths = array("I")
     for payload in payloads:
-        require_payload_bytes(len(payload))
+        require_payload_bytes(len(payload), quality)
         body += payload
         lengths.append(len(payload))
     listed = None if names is None else "\0".join(names).encode()
-    version = _VERSION if listed is None or b"/" not in listed else _PATHS_VERSION
+    version = _VERSION if listed is None or b"/" not in listed else PATHS_VERSION
+    version = version if quality else LOSSLESS_VERSION
     start = _start(version, quality | _MANY | (0 if listed is None else _NAMED))
     start += bytes.fromhex(bundle_id)[:_MANY_ID_BYTES]
     index = pack_index(lengths)
@@ -169,7 +100,7 @@ def as_fmae_file(content: object, bundle_id: str, max_images: int) -> FmaeFile:
     Raises InputError as `unpack` does, or if the file was parsed for another bundle or `content` is neither.
     """
     if not isinstance(content, FmaeFile):
-        return unpack(_as_bytes(content), bundle_id, max_images)
+        return unpack(as_bytes(content, "a .fmae file"), bundle_id, max_images)
     if content.bundle_id != bundle_id:
         raise InputError(
             f"was parsed with bundle {content.bundle_id}, but this codec has bundle {bundle_id}: "
@@ -190,16 +121,6 @@ def as_max_images(max_images: object) -> int:
     return most
 
 
-def _as_bytes(content: object) -> bytes:
-    """Return the bytes in any bytes-like object, even a strided one. Raises InputError for anything else."""
-    if isinstance(content, bytes):
-        return content
-    try:
-        return memoryview(content).tobytes()  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # not a buffer, or one that was released
-        raise InputError(f"expected the bytes of a .fmae file, got {type(content).__name__}") from None
-
-
 def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> FmaeFile:
     """Parse and check the bytes of a file, for the bundle with `bundle_id`.
 
@@ -209,13 +130,13 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
     if not is_fmae(content):
         raise InputError("not a .fmae file")
     version, kind = content[1] & 15, content[2]
-    if not _VERSION <= version <= _PATHS_VERSION:
+    if not _VERSION <= version <= LOSSLESS_VERSION:
         raise InputError(
-            f"version {version} of the .fmae format, but this fmae-edge reads versions {_VERSION} and "
-            f"{_PATHS_VERSION}: upgrade fmae-edge"
+            f"version {version} of the .fmae format, but this fmae-edge reads versions {_VERSION} to "
+            f"{LOSSLESS_VERSION}: upgrade fmae-edge"
         )
-    many = bool(kind & _MANY)
-    if not 1 <= kind & 15 <= QUALITIES or (many and kind & _RESERVED):
+    many, least = bool(kind & _MANY), 0 if version == LOSSLESS_VERSION else 1
+    if not least <= kind & 15 <= QUALITIES or (many and kind & _RESERVED):
         raise InputError(f"corrupted: byte 3 is {kind:#04x}, which format version {version} does not define")
     id_end = _START_BYTES + (_MANY_ID_BYTES if many else _ID_BYTES)
     if len(content) < id_end + _CHECK_BYTES + (_PAYLOAD_CHECK_BYTES if many else 0):
@@ -248,7 +169,7 @@ def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
     quality, length = content[2] & 15, content[2] >> _QUALITY_BITS
     if len(payload) % _LENGTH_MODULUS != length:
         raise InputError("truncated or with added bytes: its payload length does not match its header")
-    require_payload_bytes(len(payload))
+    require_payload_bytes(len(payload), quality)
     if content[id_end:check_end] != _check(content[:id_end], bundle_id, payload):
         raise InputError("corrupted: its check code does not match")
     payloads = Payloads(payload, np.array([len(payload)]))
@@ -258,9 +179,9 @@ def _unpack_one(content: bytes, id_end: int, bundle_id: str) -> FmaeFile:
 def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -> FmaeFile:
     check_end = id_end + _CHECK_BYTES
     body_check_end = check_end + _PAYLOAD_CHECK_BYTES
-    reader = HeaderReader(content, body_check_end)
+    reader, quality = HeaderReader(content, body_check_end), content[2] & 15
     try:
-        lengths = read_index(reader, max_images)
+        lengths = read_index(reader, max_images, max_payload_bytes(quality))
         listed = reader.take(reader.varint()) if content[2] & _NAMED else None
     except EOFError:
         raise InputError("truncated or corrupted within its header") from None
@@ -275,8 +196,11 @@ def _unpack_many(content: bytes, id_end: int, bundle_id: str, max_images: int) -
         raise InputError("corrupted: the check code of its payloads does not match")
     if len(body) > needed:
         raise InputError(f"corrupted: it has {len(body) - needed} bytes after its payloads")
-    version, quality, payloads = content[1] & 15, content[2] & 15, Payloads(body, lengths)
-    return FmaeFile(version, bundle_id, quality, payloads, single=False, file_bytes=len(content), listed=listed)
+    payloads = Payloads(body, lengths)
+    if not quality and (lengths.min(initial=1) < 1 or payloads.first_bytes.max(initial=0) > QUALITIES):
+        raise InputError("corrupted: an image has no quality, or one that the format does not define")
+    made_with = content[1] & 15
+    return FmaeFile(made_with, bundle_id, quality, payloads, single=False, file_bytes=len(content), listed=listed)
 
 
 def _start(version: int, kind: int) -> bytes:

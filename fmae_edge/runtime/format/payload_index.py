@@ -15,6 +15,7 @@ from fmae_edge.runtime.errors import InputError
 
 MAX_IMAGES = 1 << 20
 MAX_PAYLOAD_BYTES = 65535
+MAX_LOSSLESS_BYTES = (1 << 26) + 2  # the largest image, and a byte each for its quality and its compressor
 _MAX_LOW_BITS = 15
 _MAX_VARINT_BYTES = 5
 _BYTES_AT_ONCE = 1 << 16  # of unary numbers; unpacked, they take eight times as much
@@ -33,6 +34,12 @@ class Payloads(Sequence[bytes]):
 
     def __reduce__(self) -> tuple[type["Payloads"], tuple[bytes, NDArray[np.int64]]]:
         return Payloads, (bytes(self._body), self.lengths)  # a memoryview cannot be pickled
+
+    @property
+    def first_bytes(self) -> NDArray[np.uint8]:
+        """The first byte (N,) of each payload; none of them may be empty."""
+        first: NDArray[np.uint8] = np.frombuffer(self._body, np.uint8)[self._ends - self.lengths]
+        return first
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -54,10 +61,15 @@ class Payloads(Sequence[bytes]):
         return bytes(self._body[begin : int(self._ends[number])])
 
 
-def require_payload_bytes(number: int) -> None:
-    """Raise InputError if a payload of `number` bytes is too long for a .fmae file."""
-    if number > MAX_PAYLOAD_BYTES:
-        raise InputError(f"a payload has {number} bytes; a .fmae file allows {MAX_PAYLOAD_BYTES}")
+def max_payload_bytes(quality: int) -> int:
+    """Return the largest payload in bytes of a file with this quality in its header, 0 for lossless images."""
+    return MAX_PAYLOAD_BYTES if quality else MAX_LOSSLESS_BYTES
+
+
+def require_payload_bytes(number: int, quality: int) -> None:
+    """Raise InputError if a payload of `number` bytes is too long for a .fmae file of this quality."""
+    if number > (most := max_payload_bytes(quality)):
+        raise InputError(f"a payload has {number} bytes; a .fmae file allows {most}")
 
 
 def require_images(number: int, max_images: int) -> None:
@@ -136,8 +148,8 @@ def pack_index(lengths: "array[int]") -> bytes:
     return count + varint(shortest) + bytes([low_bits]) + packed
 
 
-def read_index(reader: HeaderReader, max_images: int) -> NDArray[np.int64]:
-    """Return the lengths (N,) in an index.
+def read_index(reader: HeaderReader, max_images: int, max_bytes: int) -> NDArray[np.int64]:
+    """Return the lengths (N,) in an index, each at most `max_bytes`.
 
     Raises EOFError as the reader does, and InputError if there are more than `max_images`, before memory is
     allocated for them.
@@ -149,17 +161,17 @@ def read_index(reader: HeaderReader, max_images: int) -> NDArray[np.int64]:
     if not count:
         return np.empty(0, np.int64)
     shortest = reader.varint()
-    if shortest > MAX_PAYLOAD_BYTES:
+    if shortest > max_bytes:
         raise EOFError
     (low_bits,) = reader.take(1)
     if low_bits > _MAX_LOW_BITS:
         raise EOFError
     packed = reader.take(-(-count * low_bits // 8))
     low = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * low_bits).reshape(count, low_bits)
-    lengths = reader.unary(count, MAX_PAYLOAD_BYTES >> low_bits)
+    lengths = reader.unary(count, max_bytes >> low_bits)
     for bits in low.T:
         lengths = lengths << 1 | bits
     lengths += shortest
-    if lengths.max() > MAX_PAYLOAD_BYTES:
+    if lengths.max() > max_bytes:
         raise EOFError
     return lengths

@@ -34,6 +34,7 @@ def test_threads_do_not_spin_and_memory_is_returned():
     given = options(threads=2)
     assert given.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert not given.enable_cpu_mem_arena
+    assert options(threads=1, arena=True).enable_cpu_mem_arena
 
 
 def test_cpus_are_those_that_this_process_may_use(monkeypatch):
@@ -44,9 +45,9 @@ def test_cpus_are_those_that_this_process_may_use(monkeypatch):
 def test_few_images_run_on_one_thread_and_many_on_the_requested_number(monkeypatch, images):
     opened = []
 
-    def note(model, where, threads, optimise=True):
+    def note(model, where, threads, **options):
         opened.append((where.rpartition(" ")[2], threads))
-        return open_session(model, where, threads, optimise)
+        return open_session(model, where, threads, **options)
 
     monkeypatch.setattr("fmae_edge.runtime.engine.graphs.open_session", note)
     codec = Codec(threads=3)

@@ -13,7 +13,8 @@ from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME
 from fmae_edge.runtime.bundle.safetensors_file import read_tensors
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL, read_prior
-from fmae_edge.runtime.entropy.symbol_coder import count_bits, decode_symbols, encode_symbols
+from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
+from fmae_edge.runtime.entropy.symbol_coder import decode_symbols, encode_symbols
 
 BUNDLE = read_bundle(DEFAULT_BUNDLE, only=[PRIOR_NAME])
 CONTENT = BUNDLE.files[PRIOR_NAME]
@@ -137,7 +138,7 @@ def test_any_symbols_come_back(count, quality):
 def test_payloads_take_less_than_half_a_byte_more_than_the_cross_entropy():
     symbols = some_symbols(2000)
     lengths = np.array([len(payload) for payload in encode_symbols(PRIOR, symbols, 4)])
-    excess = lengths - count_bits(PRIOR, symbols, 4) / 8
+    excess = lengths - SymbolBits(PRIOR, 4).count(symbols) / 8
     assert 0.2 < excess.mean() < 0.5
 
 

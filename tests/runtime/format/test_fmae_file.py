@@ -71,8 +71,13 @@ def test_the_index_takes_less_than_a_byte_per_image():
 
 @pytest.mark.parametrize(
     "content",
-    [pack_one(b"some payload", 5, BUNDLE), pack_many([b"first", b"", b"third"], 5, BUNDLE, ["a", "b", "c"])],
-    ids=["one", "many"],
+    [
+        pack_one(b"some payload", 5, BUNDLE),
+        pack_many([b"first", b"", b"third"], 5, BUNDLE, ["a", "b", "c"]),
+        pack_one(b"some payload", 0, BUNDLE),
+        pack_many([b"\0first", b"\5", b"\7third"], 0, BUNDLE, ["a", "b", "c"]),
+    ],
+    ids=["one", "many", "lossless", "own qualities"],
 )
 def test_any_changed_missing_or_added_byte_is_detected(content):
     for at in range(len(content)):
@@ -102,7 +107,7 @@ def test_each_kind_of_damage_has_its_own_sentence(pack):
     for damaged, sentence in (
         (b"\x93NUMPY", "not a .fmae file"),
         (b"", "not a .fmae file"),
-        (content[:1] + b"\xe3" + content[2:], "version 3 of the .fmae format.* reads versions 1 and 2: upgrade"),
+        (content[:1] + b"\xe4" + content[2:], "version 4 of the .fmae format.* reads versions 1 to 3: upgrade"),
         (content[:1] + b"\xe0" + content[2:], "version 0 of the .fmae format"),
         (content[:2] + b"\x0f" + content[3:], "corrupted: byte 3 is 0x0f, which format version 1 does not define"),
         (content[:5], "truncated within its header"),
@@ -183,7 +188,7 @@ def test_encodings_that_are_never_written_are_read(index, body):
     assert list(unpack(with_right_checks(0x80 | 5, index, body), BUNDLE).payloads) == [body]
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_file_of_one_image_may_have_few_bytes_in_any_version(version):
     """A reader that used only the version would read a gigabyte."""
     file = bytearray(pack_one(bytes(65535), 5, BUNDLE))
@@ -279,3 +284,38 @@ def test_a_count_of_billions_is_refused():
     content[13:14] = b"\xff\xff\xff\xff\x0f"  # four billion images
     with pytest.raises(InputError, match="truncated or corrupted"):
         unpack(bytes(content), BUNDLE)
+
+
+def test_quality_0_is_of_version_3_only():
+    for version in (1, 2, 3):
+        one, many = pack_one(b"some payload", 0, BUNDLE), with_right_checks(0x80, ONE, b"\5", version)
+        one = one[:1] + bytes([0xE0 | version]) + one[2:5]
+        one += crc_hqx(bytes.fromhex(BUNDLE) + one + b"some payload", 0).to_bytes(2, "big") + b"some payload"
+        for content in (one, many):
+            if version < 3:
+                with pytest.raises(InputError, match=f"which format version {version} does not define"):
+                    unpack(content, BUNDLE)
+            else:
+                assert (unpack(content, BUNDLE).version, unpack(content, BUNDLE).quality) == (3, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=300)), max_size=40))
+def test_payloads_with_their_own_qualities_come_back(coded):
+    content = pack_many([bytes([quality]) + payload for quality, payload in coded], 0, BUNDLE)
+    file = unpack(content, BUNDLE)
+    assert (file.version, file.quality) == (3, 0)
+    assert list(file.coded()) == coded
+    assert file.qualities.tolist() == [quality for quality, _ in coded]
+    assert list(file.coded(file.payloads[1:3])) == coded[1:3]
+
+
+def test_lossless_payloads_may_be_as_long_as_the_largest_image():
+    longest = bytes((1 << 26) + 2)
+    content = pack_one(longest, 0, BUNDLE)
+    assert max_file_bytes(content[:3]) == len(content)
+    assert unpack(content, BUNDLE).payloads.longest == len(longest)
+    with pytest.raises(InputError, match="has 67108867 bytes; a .fmae file allows 67108866"):
+        pack_one(longest + b"x", 0, BUNDLE)
+    index = b"\x01\x83\x80\x80\x20" + b"\x00\x80"  # one byte more
+    with pytest.raises(InputError, match="corrupted within its header"):
+        unpack(with_right_checks(0x80, index, b"", 3), BUNDLE)

@@ -1,0 +1,101 @@
+"""Guarantee a PSNR: for each image the lowest quality that reaches it, else more effort, else every pixel."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmae_edge.runtime.arguments import Stack, slices
+from fmae_edge.runtime.bundle.manifest import QUALITIES
+from fmae_edge.runtime.entropy.prior import Integers
+from fmae_edge.runtime.errors import ArgumentError, shown
+from fmae_edge.runtime.images import to_levels
+from fmae_edge.runtime.latent_coder import LatentCoder
+
+MAX_EFFORT = 9
+_EXACT = 0  # the quality of an image that is stored exactly
+# A search of all qualities takes hundreds of milliseconds per image, and is in vain for most that one pass did not
+# bring to `min_psnr`. So one quality is searched first; no other one was found to be that many dB better.
+_PROBED_QUALITY, _MOST_ABOVE_IT = 5, 2.5
+
+Coded = tuple[int, bytes]  # the quality of an image and its payload
+
+
+def as_min_psnr(value: object) -> float:
+    """Return a PSNR in dB as a float. Raises ArgumentError if it is not a number above 0; infinity is one."""
+    number = math.nan
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond all floats
+            number = math.inf
+    if not number > 0:
+        raise ArgumentError("min_psnr", f"is {shown(value)}; expected a number of dB above 0")
+    return number
+
+
+def psnr_of(squared_error: int, numbers: int) -> float:
+    """Return the PSNR in dB of an image of `numbers` pixels or channels, given its summed error in levels."""
+    return 10 * math.log10(255**2 * numbers / squared_error) if squared_error else math.inf
+
+
+def reach_min_psnr(coder: LatentCoder, images: Stack, min_psnr: float, effort: int) -> Iterator[Coded]:
+    """Yield the quality and the payload of each image; quality 0 is an image that is stored exactly.
+
+    Each decoded image has at least `min_psnr` dB, in 8-bit levels and in the graphs of `coder`.
+    """
+    for part in slices(len(images), coder.images_at_once):
+        batch = images[part]
+        found: dict[int, Coded] = {}
+        # Else only the image itself would do, which no graph decodes except by chance
+        if psnr_of(1, batch[0].size) >= min_psnr:
+            found = _Batch(coder, batch, min_psnr).coded(effort)
+        for number, image in enumerate(to_levels(batch)):
+            yield found.get(number) or (_EXACT, _exact(image))
+
+
+class _Batch:
+    """Images that are tried at several qualities."""
+
+    def __init__(self, coder: LatentCoder, images: NDArray[Any], min_psnr: float) -> None:
+        self._coder, self._images, self._min_psnr = coder, images, min_psnr
+        self._latents = coder.latents(images)
+
+    def coded(self, effort: int) -> dict[int, Coded]:
+        """Return the images that reach the PSNR, by their number in the batch."""
+        everyone = range(len(self._images))
+        found = self._lowest_qualities(everyone, effort)
+        left = [number for number in everyone if number not in found]
+        if left and effort < MAX_EFFORT:
+            _, psnrs = self._try(left, _PROBED_QUALITY, MAX_EFFORT)
+            hopeful = [number for number in left if psnrs[number] >= self._min_psnr - _MOST_ABOVE_IT]
+            found |= self._lowest_qualities(hopeful, MAX_EFFORT)
+        return found
+
+    def _lowest_qualities(self, numbers: Sequence[int], effort: int) -> dict[int, Coded]:
+        found: dict[int, Coded] = {}
+        for quality in range(1, QUALITIES + 1):
+            left = [number for number in numbers if number not in found]
+            if not left:
+                break
+            symbols, psnrs = self._try(left, quality, effort)
+            rows = [row for row, number in enumerate(left) if psnrs[number] >= self._min_psnr]
+            payloads = self._coder.payloads_of(symbols[rows], quality)
+            found |= {left[row]: (quality, payload) for row, payload in zip(rows, payloads, strict=True)}
+        return found
+
+    def _try(self, numbers: list[int], quality: int, effort: int) -> tuple[Integers, dict[int, float]]:
+        """Return the symbols of some images, and the PSNR of each by its number."""
+        images = self._images[numbers]
+        symbols = self._coder.quantise(self._latents[numbers], images, quality, effort)
+        errors = self._coder.squared_errors(symbols, images, quality).tolist()
+        psnrs = {number: psnr_of(error, images[0].size) for number, error in zip(numbers, errors, strict=True)}
+        return symbols, psnrs
+
+
+def _exact(image: NDArray[np.uint8]) -> bytes:
+    from fmae_edge.runtime.format.lossless import encode_lossless  # few images need it
+
+    return encode_lossless(image)
