@@ -1,7 +1,7 @@
 """Measure a bundle again for an evaluation, and keep the points of the other codecs.
 
-Use: `python scripts/measure_again.py EVALUATION -o FOLDER`. EVALUATION is an evaluation.json of `fmae-edge evaluate`
-on the test images of Fashion-MNIST. The points of general codecs do not depend on the bundle, and to measure them
+Use: `python scripts/measure_again.py EVALUATION -o FOLDER`. EVALUATION is an evaluation.json that `fmae-edge
+evaluate` wrote, on the test images of Fashion-MNIST. The points of general codecs do not depend on the bundle, and to measure them
 takes an hour. Their times are those of the machine in EVALUATION. FOLDER gets the files that `fmae-edge evaluate`
 writes.
 """
