@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 import typer
 
 from fmae_edge.commands import options
-from fmae_edge.runtime.format.packet import MAX_PACKET_BYTES, MIN_PACKET_BYTES
 
 
 def compress(
@@ -47,8 +46,8 @@ def compress(
         options.integer_option(
             "--packet",
             "N",
-            MIN_PACKET_BYTES,
-            MAX_PACKET_BYTES,
+            16,
+            1024,
             help="Write packets of at most N bytes to the folder of -o, with as many images in each as fit. Each "
             "one can be decompressed alone. --max-bytes then limits each image.",
         ),

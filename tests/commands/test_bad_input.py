@@ -157,6 +157,7 @@ NUMBERS = [
     ("compress", "--quality", "x.png"),
     ("compress", "--effort", "x.png"),
     ("compress", "--max-bytes", "x.png"),
+    ("compress", "--packet", "x.png"),
     ("compress", "--jobs", "x.png"),
     ("decompress", "--jobs", "x.npy"),
     ("decompress", "--index", "x.npy"),

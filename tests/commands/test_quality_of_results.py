@@ -155,3 +155,25 @@ def test_no_warning_where_quality_is_guaranteed_or_unknown_or_silence_is_asked_f
 def test_one_odd_image_among_many_is_no_reason_to_warn(cli, pictures, knows_clothing):
     done = cli("compress", "n0.png", "c*.png", "-o", "x/", "--quality", "5", "--bundle", "bundle")
     assert WARNING not in done.stderr
+
+
+def test_packets_are_verified_too(cli, pictures, images):
+    done = cli("compress", "c?.png", "--packet", "51", "-o", "out/", "--verify", "--json")
+    assert done.returncode == 0
+    packets = [file.read_bytes() for file in sorted((pictures / "out").iterdir())]
+    assert len(packets) > 1
+    expected = psnr_per_image(images[:10], CODEC.packets.decompress(packets).images)
+    assert [each["psnr"] for each in records(done)[:10]] == pytest.approx(expected)
+    assert "(PSNR " in cli("compress", "c?.png", "--packet", "51", "-o", "again/", "--verify").stdout
+
+
+def test_packets_of_images_of_another_kind_give_a_warning(cli, pictures, knows_clothing):
+    options = ("--packet", "222", "--quality", "1", "--bundle", knows_clothing)
+    assert WARNING not in cli("compress", "c?.png", "-o", "clothing/", *options).stderr
+    assert cli("compress", "n*.png", "-o", "noise/", *options).stderr.count(WARNING) == 1
+
+
+def test_packets_hold_no_images_that_are_stored_exactly(cli, pictures):
+    done = cli("compress", "c?.png", "--packet", "51", "--min-psnr", "30", "-o", "out/")
+    assert (done.returncode, (pictures / "out").exists()) == (2, False)
+    assert "--min-psnr needs .fmae files; packets contain no images that are stored exactly" in done.stderr

@@ -44,6 +44,7 @@ def test_any_bytes_decode_but_not_too_many():
     ("call", "message"),
     [
         (lambda image: CODEC.compress(image, bare=True, max_bytes=30), "max_bytes chooses the quality"),
+        (lambda image: CODEC.compress(image, bare=True, min_psnr=30), "min_psnr chooses the quality"),
         (lambda image: CODEC.compress_batch([image], bare=True, names=["a"]), "names need a .fmae file"),
         (lambda image: CODEC.compress(image, bare=1), "bare is 1; expected True or False"),
         (lambda image: CODEC.decompress(b"", bare=True), "quality is missing"),
