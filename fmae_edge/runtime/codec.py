@@ -70,8 +70,8 @@ class Codec:
     def from_bundle(cls, bundle: Bundle, *, precision: Precision = "int8", threads: int | None = None) -> "Codec":
         """Return a codec of a bundle in memory, as `read_bundle` or `Bundle.of` returns it.
 
-        Neither the codec nor a pickle of it needs the bundle's folder. The pickle has the bundle's files. With
-        int8 graphs, these are 2.2 MB for "default", 7 MB for "detail". `precision` and `threads` are as for `Codec`.
+        Neither the codec nor a pickle of it needs the bundle's folder. The pickle has the bundle's files:
+        2.2 MB of "default" and 7 MB of "detail" with int8 graphs. `precision` and `threads` are as for `Codec`.
 
         Raises BundleError if the bundle was read in part and a file is no longer in its folder, InputError if an
         argument is invalid.
