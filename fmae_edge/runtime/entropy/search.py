@@ -26,6 +26,7 @@ from fmae_edge.runtime.entropy.symbol_coder import clip_symbols
 _IMAGES_AT_ONCE = 64
 _NUMBERS_AT_ONCE = 1 << 21  # of decoded images, and of the changes of all moves: bounds memory
 _BETAS = (0.9, 0.999)  # of Adam
+_STEEPEST = 1e15  # the gradients of an untrusted bundle may be larger, and their squares are float32
 _LAST_RATE = 0.3  # share of the learning rate that is left at the last step
 
 Pixels = NDArray[np.float32]
@@ -120,7 +121,7 @@ class _Search:
             cheaper = costs < lowest
             seen = np.where(cheaper[:, None], symbols, seen)
             lowest = np.where(cheaper, costs, lowest)
-            gradient = slopes + problem.bit_cost / 2 * (more - less)
+            gradient = np.clip(slopes + problem.bit_cost / 2 * (more - less), -_STEEPEST, _STEEPEST)
             mean += (1 - _BETAS[0]) * (gradient - mean)
             square += (1 - _BETAS[1]) * (np.square(gradient) - square)
             scale = np.sqrt(square / (1 - _BETAS[1] ** step)) + 1e-9

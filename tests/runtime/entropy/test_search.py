@@ -82,6 +82,16 @@ def test_steps_along_the_gradient_alone_lower_the_cost(monkeypatch):
     assert codec.costs(found).mean() < 0.6 * codec.costs(np.rint(start).astype(np.int64)).mean()
 
 
+@pytest.mark.parametrize("slope", [1e25, np.inf])
+def test_gradients_that_overflow_do_not_reach_the_symbols(slope):
+    codec = LinearCodec(6, 20, seed=7, bit_cost=50.0)
+    steep = Descent(lambda symbols, rows: (np.ones(len(rows), np.float32), np.full(symbols.shape, slope)), 0.2)
+    start = np.random.default_rng(8).normal(0, 2, (10, 6)).astype(np.float32)
+    with np.errstate(all="raise"):
+        found = search(start, codec.images, 9, codec.problem, steep)
+    assert (codec.costs(found) <= codec.costs(np.rint(start).astype(np.int64)) + 1e-3).all()
+
+
 @pytest.mark.parametrize("numbers", [1, 50, 200, 500])
 @both
 def test_images_that_do_not_fit_into_memory_are_searched_on_a_part_of_their_pixels(
