@@ -50,8 +50,8 @@ LEVELS = (
     Level(12, 6, 10),
     Level(18, 6, 12),
     Level(26, 7, 14),
-    Level(38, 8, 16),
-    Level(56, 8, 16),
+    Level(38, 8, 18),
+    Level(56, 8, 20),
 )
 
 
