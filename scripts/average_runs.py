@@ -3,8 +3,8 @@
 Use: `python scripts/average_runs.py A B -o RUN`. A refined run (`fmae-edge train --from A --refine 1 -o B`) is
 better with `--effort`, and a little worse without. The average of both keeps most of the first and loses little of
 the second (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). The prior of A is fitted to the
-averaged encoder, half on refined latents of every third training image. Both runs are of Fashion-MNIST, and RUN can
-be exported.
+averaged encoder, half on refined latents of every third training image. Both runs are of Fashion-MNIST, and RUN
+can be exported.
 """
 
 import argparse
