@@ -58,16 +58,6 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle_with_gradient(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default bundle, with the graph of the gradient."""
-    from tests.gradient_bundle import add_gradient
-
-    folder = tmp_path_factory.mktemp("gradient")
-    add_gradient(DEFAULT_BUNDLE, folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8]) -> Path:
     """A run of a small model, trained with a rate for a few seconds: its images are blurs, and it exports fast."""
     import torch

@@ -32,11 +32,13 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 
 import numpy as np
 from fmae_edge.cli import main
-from fmae_edge.data import fashion_mnist
+from fmae_edge.data import fashion_mnist, image_data
 from fmae_edge.evaluate import codec_settings, evaluation
 images = np.load("images.npy")
 few = fashion_mnist.FashionMnist(images[100:], images[:100], Path())
 fashion_mnist.load_fashion_mnist = lambda data: few
+find_image_data = image_data.find_image_data
+image_data.find_image_data = lambda recipe, *data, **rest: find_image_data({}, *data, **rest)  # has other hashes
 ladders = [codec_settings.Ladder(each.rungs[:1]) for each in codec_settings.general_ladders((28, 28))]
 evaluation.general_ladders = lambda shape: [each for each in ladders if not each.lossless]
 for command in (

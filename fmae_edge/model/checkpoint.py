@@ -155,7 +155,7 @@ def resume_run(run: Path, options: Mapping[str, object]) -> tuple[ModelConfig, R
     another one. Raises RunError if a run from the weights of another one stopped before it had copied them.
     """
     config, recipe = read_config(run), read_recipe(run)
-    if recipe.start is not None and not (run / RESUME).exists():
+    if recipe.start is not None and not (run / RESUME).exists() and not (run / MODEL).exists():
         raise RunError(
             f"{run}: has no {RESUME}, because it stopped before it had copied the weights that it starts from; "
             "delete it, and train again with --from"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fmae_edge.data.image_file import png_bytes
 from tests.conftest import REPOSITORY
+from tests.few_images import replace_fashion_mnist
 from tests.invented_bench import bench_of
 
 
@@ -38,7 +39,7 @@ def report_page(tmp_path_factory, few_images):
     bench = folder / "bench.json"
     bench.write_text(json.dumps(bench_of().to_record()))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
-        patch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few_images)
+        replace_fashion_mnist(patch, few_images)
         evaluation = REPOSITORY / "docs" / "evaluation" / "evaluation.json"
         report(output=folder / "report.html", evaluation=evaluation, bench=bench, json=True)
     (line,) = out.getvalue().splitlines()

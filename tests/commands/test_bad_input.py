@@ -204,7 +204,7 @@ def test_parity_of_a_run_with_another_latent_size(cli, tmp_path, bundle):
     from fmae_edge.model.recipe import Recipe
 
     start_run(tmp_path / "run", ModelConfig(latent_size=32), Recipe())
-    publish(tmp_path / "run", Autoencoder(ModelConfig(latent_size=32)), [])
+    publish(tmp_path / "run", Autoencoder(ModelConfig(latent_size=32)), [{"epoch": 1}])
     refused(cli("parity", "run", bundle), "32 latents, but the bundle 64", tmp_path, ["bundle", "run"])
 
 

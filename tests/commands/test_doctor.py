@@ -12,7 +12,11 @@ from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.self_test import GOLDEN_NAME, diagnose, self_test
 from tests.manifest_changes import rewrite
 
-CHECKS = {"fp32 latents", "fp32 pixels", "int8 latents", "int8 pixels", "symbols of a file", "file of symbols"}
+CHECKS = {f"{precision} {result}" for precision in ("fp32", "int8") for result in ("latents", "pixels")} | {
+    "gradient",
+    "symbols of a file",
+    "file of symbols",
+}
 
 
 def put(bundle, name, content):

@@ -9,12 +9,13 @@ from fmae_edge.evaluate.codec_settings import Ladder, general_ladders
 from fmae_edge.runtime.atomic_write import write_file
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.errors import OutputError
+from tests.few_images import replace_fashion_mnist
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch, few_images):
     """Measure few images with few codecs and qualities."""
-    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few_images)
+    replace_fashion_mnist(monkeypatch, few_images)
     webp = next(each for each in general_ladders((28, 28)) if each.name == "WebP")
     monkeypatch.setattr("fmae_edge.evaluate.evaluation.general_ladders", lambda shape: [Ladder(webp.rungs[:4], 4)])
     monkeypatch.setattr("fmae_edge.evaluate.evaluation.fit_pca_codecs", lambda images: [])
@@ -83,7 +84,7 @@ def test_fewer_than_100_held_out_images_are_measured_alone(cli, few_images, monk
     from dataclasses import replace
 
     fewer = replace(few_images, test=np.ascontiguousarray(few_images.test[:40]))
-    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: fewer)
+    replace_fashion_mnist(monkeypatch, fewer)
     done = cli("evaluate")
     assert done.returncode == 0
     assert done.stdout.rstrip().endswith(

@@ -12,6 +12,7 @@ from fmae_edge import cli as command_line
 from fmae_edge.cli import build_app, fast_path
 from fmae_edge.commands import print_outcomes
 from fmae_edge.commands.console import UsageError
+from fmae_edge.runtime.bundle.built_in import built_in_folder
 
 APP = build_app()
 FAST = [
@@ -96,7 +97,8 @@ def test_both_parsers_make_the_same_call_or_refuse_it_in_the_same_way(parsed_cal
     [
         ("-o x/", "output", "x/"),
         ("--precision fp32", "precision", "fp32"),
-        ("--bundle folder", "bundle", Path("folder")),
+        ("--bundle ./folder", "bundle", Path("folder")),
+        ("--bundle detail", "bundle", built_in_folder("detail")),
         ("-r", "recursive", True),
         ("--force", "force", True),
         ("--skip-existing", "skip_existing", True),

@@ -37,7 +37,7 @@ def test_a_number_that_is_too_large_is_an_error(cli, bundle):
 def test_the_training_of_own_images_is_described(cli, bundle):
     def change(content):
         training = content["record"]["training"]
-        training["recipe"] |= {"epochs": None, "minutes": 30.0}
+        training["recipe"] |= {"epochs": None, "minutes": 30.0, "batch_size": 256}
         training["metrics"] = [{"epoch": at + 1, "val_mse": mse} for at, mse in enumerate((0.03, 0.01, 0.02))]
 
     rewrite(bundle, change)
@@ -131,7 +131,7 @@ def test_an_empty_stack_has_no_names(cli, tmp_path, images):
 def test_a_run_with_validation_images_shows_the_epoch_that_it_kept(cli, bundle):
     def change(content):
         training = content["record"]["training"]
-        training["recipe"] |= {"epochs": None, "minutes": 12.5}
+        training["recipe"] |= {"epochs": None, "minutes": 12.5, "batch_size": 256}
         training["metrics"] = [
             {"epoch": epoch, "val_mse": mse, "val_loss": mse} for epoch, mse in ((1, 0.2), (2, 0.0125), (3, 0.1))
         ]

@@ -139,17 +139,23 @@ def test_a_single_image_gets_a_warning_with_its_psnr(cli, pictures, knows_clothi
     assert len(done.stdout.splitlines()) == 2
 
 
-@pytest.mark.parametrize("options", [["--min-psnr", "5"], ["--quiet"], ["--bundle", "default"]])
-def test_no_warning_where_quality_is_guaranteed_or_unknown_or_silence_is_asked_for(
-    cli, pictures, knows_clothing, options
-):
-    folder = [] if "--bundle" in options else ["--bundle", "bundle"]
-    options = ["-o", "x/"] if "--bundle" in options else options
-    done = cli("compress", "n*.png", *folder, "--quality", "5", *options)
-    if "--min-psnr" in options:
-        done = cli("compress", "n*.png", *folder, *options)
+@pytest.mark.parametrize("options", [["--min-psnr", "5"], ["--quality", "5", "--quiet"]])
+def test_no_warning_where_quality_is_guaranteed_or_silence_is_asked_for(cli, pictures, knows_clothing, options):
+    done = cli("compress", "n*.png", "--bundle", "bundle", *options)
     assert WARNING not in done.stderr
     assert done.returncode == 0
+
+
+def test_no_warning_where_the_bundle_does_not_know_its_images(cli, pictures, bundle):
+    rewrite(bundle, lambda content: content["qualities"].pop("contrast_floors"))
+    done = cli("compress", "n*.png", "--bundle", "bundle", "--quality", "5", "-o", "x/")
+    assert WARNING not in done.stderr
+    assert done.returncode == 0
+
+
+def test_the_default_bundle_knows_its_images(cli, pictures):
+    assert WARNING in cli("compress", "n*.png", "--quality", "5", "-o", "x/").stderr
+    assert WARNING not in cli("compress", "c*.png", "--quality", "5", "-o", "x/").stderr
 
 
 def test_one_odd_image_among_many_is_no_reason_to_warn(cli, pictures, knows_clothing):

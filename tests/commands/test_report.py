@@ -10,6 +10,7 @@ import pytest
 
 from fmae_edge.runtime.bundle.manifest import Manifest
 from tests.conftest import REPOSITORY
+from tests.few_images import replace_fashion_mnist
 from tests.invented_bench import bench_of
 from tests.report_page import Page
 
@@ -80,7 +81,7 @@ def given(tmp_path):
 
 @pytest.fixture
 def data(monkeypatch, few_images):
-    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few_images)
+    replace_fashion_mnist(monkeypatch, few_images)
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def test_missing_results_are_measured(cli, tmp_path, data, monkeypatch):
 
 def test_the_page_says_that_images_have_another_size(cli, tmp_path, given, monkeypatch, few_images):
     larger = replace(few_images, test=np.repeat(few_images.test, 2, axis=1))
-    monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: larger)
+    replace_fashion_mnist(monkeypatch, larger)
     done = cli("report", *given, "--json")
     assert done.returncode == 0
     figures = json.loads(done.stdout)

@@ -121,7 +121,7 @@ def test_doctor_and_info_describe_the_bundle(cli, rgb_bundle):
     done = cli("doctor", rgb_bundle, "--json")
     report = json.loads(done.stdout)
     assert done.returncode == 0, report["problems"]
-    assert len(report["self-test"]["checks"]) == 6
+    assert len(report["self-test"]["checks"]) == 7
     done = cli("info", rgb_bundle)
     assert done.returncode == 0
     assert "20x26 (width x height), 3 channel(s)" in done.stdout

@@ -20,6 +20,7 @@ from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.bundle.manifest import FileEntry, Manifest
 from fmae_edge.train.prior_fit import fit_prior
 from tests.conftest import CHECKPOINT
+from tests.few_images import replace_fashion_mnist
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,7 @@ def few_images(images, monkeypatch):
     pixels = images.copy()
     few = FashionMnist(pixels[:200], pixels[200:], Path("few"))
     monkeypatch.setattr("fmae_edge.data.fashion_mnist.load_fashion_mnist", lambda data: few)
+    return few
 
 
 def test_train_follows_its_options(tmp_path, capsys):
@@ -165,7 +167,8 @@ def test_export_follows_its_options(tmp_path, small_run, monkeypatch, capsys):
     assert ops.count("ConvTranspose") == 3
 
 
-def test_parity_passes_or_names_the_failed_gate(bundle, capsys):
+def test_parity_passes_or_names_the_failed_gate(bundle, few_images, capsys, monkeypatch):
+    replace_fashion_mnist(monkeypatch, few_images)
     parity(CHECKPOINT, bundle)
     assert "56 images; PyTorch" in capsys.readouterr().out
     graph = onnx.load(bundle / "decoder.fp32.onnx")

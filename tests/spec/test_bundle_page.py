@@ -178,14 +178,14 @@ def test_the_rules_for_graphs_are_on_the_page():
     assert f"ONNX opset {OPSETS['']} and of `com.microsoft` version {OPSETS['com.microsoft']}" in text
 
 
-def test_the_rules_for_gradients_are_on_the_page(bundle_with_gradient):
+def test_the_rules_for_gradients_are_on_the_page():
     text = " ".join(section("The gradient: decoder.gradient.onnx").split())
     operators = text.partition("These operators: ")[2].partition(". [gradient_operators.py]")[0]
     assert re.findall(r"`(\w+)`", operators) == sorted(GRADIENT_OPERATORS)
     most = Needs(1, 1, 1, 1, 1)
     assert most_of_gradient(most) == Needs(1, 3, 2, 2, 1)
     assert "three times the numbers in the results of all operators, twice the multiply-adds, and" in text
-    graphs = {name: onnx.load(bundle_with_gradient / name).graph for name in (GRADIENT_NAME, DECODER_NAME)}
+    graphs = {name: onnx.load(DEFAULT_BUNDLE / name).graph for name in (GRADIENT_NAME, DECODER_NAME)}
     ports = [port.name for port in (*graphs[GRADIENT_NAME].input, *graphs[GRADIENT_NAME].output)]
     named = re.findall(r"put `(\w+)` \|", section("The gradient: decoder.gradient.onnx"))
     assert named == [*ports[:2], *ports[-2:]]

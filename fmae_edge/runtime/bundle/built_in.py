@@ -41,9 +41,19 @@ def find_bundle(bundle: str) -> Path:
         names = built_in_names()
         if bundle in names:
             return built_in_folder(bundle)
-        if not os.path.lexists(_absolute(Path(bundle))):
+        if _is_missing(_absolute(Path(bundle))):
             raise BundleError(f"{bundle}: no such bundle folder; the built-in bundles are {' and '.join(names)}")
     return Path(bundle)
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):  # the reader of the bundle says what is wrong with the path
+        return False
+    return False
 
 
 def as_bundle_folder(bundle: object) -> Path:

@@ -16,7 +16,7 @@ from fmae_edge.runtime.bundle.built_in import (
     name_of,
 )
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
-from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME
+from fmae_edge.runtime.bundle.manifest import GRADIENT_NAME, GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME
 from fmae_edge.runtime.self_test import GOLDEN_NAME, self_test
 from tests.manifest_changes import rewrite
 
@@ -32,7 +32,7 @@ def test_the_names():
 def test_each_is_complete_and_small(name):
     folder = built_in_folder(name)
     bundle = read_bundle(folder)
-    assert set(bundle.files) == {*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME}
+    assert set(bundle.files) == {*GRAPH_NAMES, GRADIENT_NAME, PRIOR_NAME, GOLDEN_NAME}
     assert {file.name for file in folder.iterdir()} == {*bundle.files, MANIFEST_NAME}
     assert bundle.manifest.image_shape == (28, 28)
     assert bundle.manifest.record["parity"]["failures"] == []
@@ -43,7 +43,7 @@ def test_each_is_complete_and_small(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_computes_its_golden_vectors(name):
     checks = self_test(built_in_folder(name))
-    assert len(checks) == 6
+    assert len(checks) == 7
     assert all(check.passed for check in checks), checks
 
 
