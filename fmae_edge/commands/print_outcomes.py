@@ -147,7 +147,7 @@ def _warning(found: UnlikeTraining) -> str:
         begin += f" with a PSNR of {found.psnr:.1f} dB"
     return (
         f"{begin}; such images are not of the kind that the bundle was trained on. "
-        "--verify prints the PSNR of each image, --min-psnr guarantees one"
+        "--verify prints the PSNR of each image, --min-psnr guarantees one in a .fmae file"
     )
 
 

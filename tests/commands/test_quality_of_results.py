@@ -176,7 +176,9 @@ def test_packets_are_verified_too(cli, pictures, images):
 def test_packets_of_images_of_another_kind_give_a_warning(cli, pictures, knows_clothing):
     options = ("--packet", "222", "--quality", "1", "--bundle", knows_clothing)
     assert WARNING not in cli("compress", "c?.png", "-o", "clothing/", *options).stderr
-    assert cli("compress", "n*.png", "-o", "noise/", *options).stderr.count(WARNING) == 1
+    warned = cli("compress", "n*.png", "-o", "noise/", *options).stderr
+    assert warned.count(WARNING) == 1
+    assert "--min-psnr guarantees one in a .fmae file\n" in warned  # packets refuse the option
 
 
 def test_packets_hold_no_images_that_are_stored_exactly(cli, pictures):
