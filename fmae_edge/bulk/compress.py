@@ -78,7 +78,7 @@ def compress_files(
         packet, fill = as_packet_bytes(packet), as_fill(fill, max_bytes)
         _require_packet_options(output, names, dtype, min_psnr, skip_existing)
     elif fill:
-        raise ArgumentError("fill", "fills packets, so it needs packet too")
+        raise ArgumentError("fill", "is for packets; give the size of packets too")
     suffix = PACKET_SUFFIX if packet else _result_suffix(output, output_kind, dtype, fmae_only)
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
@@ -183,7 +183,7 @@ def _require_packet_options(
     if dtype is not None:
         raise ArgumentError("dtype", f"is for {LATENT_SUFFIX} files; packets have a quality")
     if skip_existing:
-        raise ArgumentError("skip_existing", "is not for packets: an image more changes all packets after it")
+        raise ArgumentError("skip_existing", "is not for packets: one more image changes all packets after it")
     if output is None or output_suffix(output) or str(output) == str(STREAM) or set("{}") & set(str(output)):
         given = "" if output is None else f", got {output}"
         raise ArgumentError("packet", f"needs a folder for the packets: -o FOLDER/{given}")

@@ -98,8 +98,8 @@ class ReceivedPackets:
 
     def __init__(self, codec: Codec) -> None:
         self._codec, self._set = codec, PacketSet()
-        self._new: dict[Source, list[int]] = {}
-        self._packets = 0
+        # By id: a group that failed asks for its packets again, and a file that is named twice gives two packets
+        self._new: dict[int, tuple[Packet, list[int]]] = {}
 
     def load(self, source: Source) -> Packet:
         """Read and parse a packet. Raises InputError if it is damaged."""
@@ -112,11 +112,10 @@ class ReceivedPackets:
 
         If none is new, returns the outcome. Raises InputError if the packet is of another set.
         """
-        if source not in self._new:
+        if id(packet) not in self._new:
             with named(source):
-                self._new[source] = self._set.add(packet)
-            self._packets += 1
-        new = self._new[source]
+                self._new[id(packet)] = packet, self._set.add(packet)
+        _, new = self._new[id(packet)]
         if not new:
             return Outcome(str(source), None, "skipped", notes=("its images are in other packets",))
         rows = [number - packet.first for number in new]
@@ -124,11 +123,11 @@ class ReceivedPackets:
 
     def closing(self) -> Closing | None:
         """Return which images are missing, None if there were no packets."""
-        if not self._packets:
+        if not self._new:
             return None
         numbers, missing, total = self._set.numbers, self._set.missing, self._set.total
         images = _count(len(numbers), "image") if total is None else f"{len(numbers)} of {_count(total, 'image')}"
-        sentence = f"{images} from {_count(self._packets, 'packet')}"
+        sentence = f"{images} from {_count(len(self._new), 'packet')}"
         if missing:
             sentence += f"; missing: {_ranges(missing)}"
         if total is None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.entropy.image_stream import StreamImage, add_image, end_stream
+from fmae_edge.runtime.entropy.prior import Integers
 from fmae_edge.runtime.entropy.range_coder import Encoder
 from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.fmae_writer import CodingOptions
@@ -85,34 +86,34 @@ class PacketWriter:
                 symbols = self._coder.quantise(latents, batch, options.quality, options.effort)
                 yield from self._coder.stream_images(symbols, options.quality, own_quality=False)
                 continue
-            chosen, lengths = self._best_that_fit(batch, options.effort, options.max_bytes)
+            best, symbols, lengths = self._best_that_fit(batch, options.effort, options.max_bytes)
             for number, length in enumerate(lengths, part.start):
                 if length > options.max_bytes:
                     too_large[number] = _does_not_fit("max_bytes", options.max_bytes, length)
-            yield from chosen
+            for quality, row in zip(best, symbols, strict=True):
+                yield from self._coder.stream_images(row[None], quality, own_quality=True)
 
     def _best_that_fit(
         self, batch: NDArray[Any], effort: int, max_bytes: int
-    ) -> tuple[list[StreamImage], list[int]]:
-        """Return each image in the quality with the lowest error of those whose payload has at most `max_bytes`.
+    ) -> tuple[list[int], Integers, list[int]]:
+        """Return the quality of each image with the lowest error of those whose payload has at most `max_bytes`.
 
-        If none has, it is the quality with the shortest payload. Also returns the length of the payloads.
+        If none has, it is the quality with the shortest payload. Also returns the symbols (N, latent_size) of
+        these qualities, and the lengths of their payloads.
         """
         latents = self._coder.latents(batch)
-        tried: list[list[StreamImage]] = []
+        symbols = np.empty((QUALITIES, *latents.shape), np.int64)
         lengths, errors = (np.empty((QUALITIES, len(batch)), np.int64) for _ in range(2))
         for index in range(QUALITIES):
-            symbols = self._coder.quantise(latents, batch, index + 1, effort)
-            tried.append(self._coder.stream_images(symbols, index + 1, own_quality=True))
-            lengths[index] = [len(payload) for payload in self._coder.payloads_of(symbols, index + 1)]
-            errors[index] = self._coder.squared_errors(symbols, batch, index + 1)
+            symbols[index] = self._coder.quantise(latents, batch, index + 1, effort)
+            lengths[index] = [len(payload) for payload in self._coder.payloads_of(symbols[index], index + 1)]
+            errors[index] = self._coder.squared_errors(symbols[index], batch, index + 1)
         too_long = lengths > max_bytes
         best = np.where(
             too_long.all(axis=0), lengths.argmin(axis=0), np.where(too_long, _NEVER, errors).argmin(axis=0)
         )
         columns = np.arange(len(batch))
-        chosen = [tried[index][column] for index, column in zip(best.tolist(), columns.tolist(), strict=True)]
-        return chosen, lengths[best, columns].tolist()
+        return (best + 1).tolist(), symbols[best, columns], lengths[best, columns].tolist()
 
 
 def _message(images: Iterable[StreamImage]) -> Encoder:

@@ -75,6 +75,15 @@ def test_missing_damaged_and_repeated_packets(packets, cli):
     assert f"{len(files) - 2} done, 1 skipped, 1 failed" in done.stderr
 
 
+def test_a_packet_that_is_named_twice_is_skipped_once(packets, cli):
+    first = CODEC.packets.parse((packets / "packet-0000.fmpk").read_bytes())
+    done = cli("decompress", "out/packet-0000.fmpk", "out/packet-0000.fmpk", "-o", "back/")
+    assert done.returncode == 0, done.stderr
+    assert found(packets.parent / "back") == [f"image-{number:04d}.png" for number in first.numbers]
+    assert f"{len(first.numbers)} images from 2 packets" in done.stderr
+    assert "1 done, 1 skipped, 0 failed" in done.stderr
+
+
 def test_missing_images_are_not_a_failure(packets, cli):
     last = sorted(packets.iterdir())[-1]
     first = CODEC.packets.parse(last.read_bytes()).first
@@ -150,7 +159,7 @@ def test_a_dry_run_writes_nothing(photos, cli):
             ("--packet", "51", "-o", "out", "--fill", "--max-bytes", "9"),
             "--fill raises the quality of packets, but",
         ),
-        (("--fill", "-o", "out"), "--fill fills packets, so it needs packet too"),
+        (("--fill", "-o", "out"), "--fill is for packets; give the size of packets too"),
         (("--packet", "51", "-o", "out", "--skip-existing"), "--skip-existing is not for packets"),
         (("--packet", "51", "-o", "out", "--quality", "2", "--max-bytes", "9"), "--max-bytes chooses the quality"),
     ],
