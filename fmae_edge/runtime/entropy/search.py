@@ -51,7 +51,7 @@ LEVELS = (
     Level(18, 6, 12),
     Level(26, 7, 14),
     Level(38, 8, 18),
-    Level(56, 10, 20),
+    Level(50, 10, 26),
 )
 
 
