@@ -10,7 +10,7 @@ from fmae_edge import Codec, InputError
 CODEC = Codec()
 
 
-@pytest.mark.parametrize("options", [{}, {"quality": 2}, {"max_bytes": 25}, {"quality": 1, "effort": 1}])
+@pytest.mark.parametrize("options", [{}, {"quality": 2}, {"max_bytes": 30}, {"quality": 1, "effort": 1}])
 def test_files_are_those_of_compress(images, options):
     some = images[:21]
     files = list(CODEC.compress_iter(iter(some), **options, batch_size=8))
