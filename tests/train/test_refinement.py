@@ -50,9 +50,9 @@ def costs(model, prior, pixels, rounded, quality, weight=WEIGHT):
 @pytest.mark.parametrize(("kind", "weight"), [("gray", WEIGHT), ("rgb", 2e-5)])  # at which bits matter too
 def test_refined_latents_never_cost_more_than_rounded_ones(images, small, random_rgb, kind, weight):
     if kind == "gray":
-        (model, prior), pixels = small, to_pixels(torch.from_numpy(images[:20].copy()))
+        (model, prior), pixels = small, to_pixels(torch.from_numpy(images[:8].copy()))
     else:
-        (model, prior), pixels = random_rgb, torch.rand(20, 3, 10, 13, generator=torch.Generator().manual_seed(1))
+        (model, prior), pixels = random_rgb, torch.rand(8, 3, 10, 13, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         latents = model.encoder(pixels) * UNITS
     for number, step in enumerate(QUALITY_STEPS):
