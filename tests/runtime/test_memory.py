@@ -97,8 +97,8 @@ report("decompress", lambda: codec.decompress(content), array_bytes)
 symbols = report("symbols", lambda: codec.symbols(content), array_bytes)
 report("decode-symbols", lambda: codec.decode(symbols, 2), array_bytes)
 """
-# glibc keeps up to 64 MB that was freed, more or less of it in each process. With a fixed threshold it keeps little,
-# so that what the codec needs can be measured
+# glibc keeps up to 64 MB that was freed, more or less of it in each process. With a fixed threshold it keeps
+# little, so that what the codec needs can be measured
 _KEEP_LITTLE = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 
@@ -183,11 +183,11 @@ def test_memory_apart_from_input_and_result_does_not_grow_with_the_number_of_ima
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("bundle", built_in_names())
-def test_the_shipped_graphs_take_less_than_64_megabytes(bundle, precision):
+def test_the_shipped_graphs_take_less_than_32_megabytes(bundle, precision):
     measured = megabytes_beside(_LARGE, bundle, precision, 500, **_KEEP_LITTLE)
     assert len(measured) == (13 if precision == "int8" else 10)
     for call, megabytes in measured.items():
-        assert -2 < megabytes < 64, (call, megabytes)
+        assert -2 < megabytes < 32, (call, megabytes)
 
 
 @pytest.fixture(scope="module")
