@@ -212,9 +212,9 @@ def test_the_contents_list_the_sections_that_are_not_empty(measured, latent_map,
     sections = [attributes["id"] for attributes, _ in page.all("section")]
     assert contents(page) == sections
     assert contents(Page(render(replace(MANIFEST, record={})))) == ["model", "speed"]
-    assert contents(Page(render(MANIFEST, evaluation=evaluation))) == [
-        "model", "training", "quality", "rate", "parity", "speed",
-    ]  # fmt: skip
+    others = ["model", "training", "quality", "rate", "parity", "speed"]
+    assert contents(Page(render(MANIFEST, evaluation=replace(evaluation, verdict=None)))) == others
+    assert contents(Page(render(MANIFEST, evaluation=evaluation))) == ["verdict", *others]
 
 
 def test_a_codec_that_does_not_reach_the_psnr_of_the_table_shows_its_nearest(evaluation):
