@@ -3,7 +3,6 @@
 The bundle is made and measured in memory, as a `Bundle` that the runtime accepts. Only a complete one is written.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -32,7 +31,7 @@ from fmae_edge.export.bundle_graphs import DEFAULT_OPTIONS, ExportOptions, build
 from fmae_edge.export.errors import ExportError, ParityError
 from fmae_edge.export.integer_prior import build_prior
 from fmae_edge.export.parity import Parity, measure_parity
-from fmae_edge.model.checkpoint import CONFIG, MODEL, RECIPE, Checkpoint
+from fmae_edge.model.checkpoint import CONFIG, RECIPE, Checkpoint, sha256_of_model
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.runtime.bundle.bundle import Bundle
@@ -144,7 +143,7 @@ def _training_record(run: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         # Both as recorded: old runs have other fields
         "config": json.loads((run / CONFIG).read_bytes()),
         "recipe": json.loads((run / RECIPE).read_bytes()),
-        "checkpoint_sha256": hashlib.sha256((run / MODEL).read_bytes()).hexdigest(),
+        "checkpoint_sha256": sha256_of_model(run),
         "metrics": checkpoint.metrics,
     }
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fmae_edge.runtime.bundle.manifest import QUALITIES
 from fmae_edge.runtime.entropy.prior import Integers, Prior
 from fmae_edge.runtime.entropy.range_coder import TOTAL, Encoder, SingleDecoder
 from fmae_edge.runtime.entropy.symbol_coder import decode_next, intervals_of
@@ -17,8 +18,7 @@ from fmae_edge.runtime.errors import InputError
 # message, and stand for the first.
 _END, _END_OF_SET, _ANOTHER = 0, 1, 2
 _FOLLOWS = (0, 7168, 8192, TOTAL)
-_QUALITIES = 9
-_QUALITY_STARTS = (*(TOTAL // _QUALITIES * number for number in range(_QUALITIES)), TOTAL)
+_QUALITY_STARTS = (*(TOTAL // QUALITIES * number for number in range(QUALITIES)), TOTAL)
 
 
 class StreamImage(NamedTuple):
@@ -76,7 +76,7 @@ def read_stream(
             raise InputError(f"corrupted: it has more than {max_images} images")
         own = quality
         if own is None:
-            own = 1 + decoder.next_of(_QUALITY_STARTS, 0, _QUALITIES)
+            own = 1 + decoder.next_of(_QUALITY_STARTS, 0, QUALITIES)
         symbols.append(decode_next(prior, decoder, latent_size, own - 1))
         qualities.append(own)
         follows = decoder.next_of(_FOLLOWS, 0, len(_FOLLOWS) - 1)

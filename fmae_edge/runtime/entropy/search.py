@@ -145,11 +145,11 @@ class _Search:
         symbols = self.symbols[active]
         size = symbols.shape[1]
         problem = self._problem
+        less, same, more = problem.bits_near(symbols)
         if descent is None:
             moves = np.broadcast_to(np.arange(2 * size), (len(active), 2 * size))
         else:
             _, slopes = descent.gradient(symbols, self._rows[active])
-            less, same, more = problem.bits_near(symbols)
             # Both the curvature of the error, which is about the same for all latents, and what a symbol does to
             # the bits of later ones are left out
             promised = np.concatenate(
@@ -165,7 +165,7 @@ class _Search:
         tried[at] = np.clip(tried[at] + signs, -MAX_SYMBOL, MAX_SYMBOL)
         tried = tried.reshape(-1, size)
         changes = self._decode(tried, stride).reshape(*moves.shape, -1) - decoded[:, None]
-        bits = problem.count_bits(tried).reshape(moves.shape) - problem.count_bits(symbols)[:, None]
+        bits = problem.count_bits(tried).reshape(moves.shape) - same.sum(axis=1)[:, None]
         toward = np.matmul(changes, (self._pixels[active, ::stride] - decoded)[:, :, None])[:, :, 0]
         products = np.stack([multiply(each, each.T) for each in changes])
         for chosen, collected in _collections(products, toward, problem.bit_cost / stride * bits, latent):

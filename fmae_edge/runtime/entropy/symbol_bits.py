@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.entropy.prior import ESCAPE, Integers, Prior
 from fmae_edge.runtime.entropy.range_coder import TOTAL_BITS
-from fmae_edge.runtime.entropy.symbol_coder import columns_of
-
-_SYMBOLS_AT_ONCE = 64_000  # bounds memory, and keeps the arrays in the CPU cache
+from fmae_edge.runtime.entropy.symbol_coder import columns_of, images_at_once
 
 
 class SymbolBits:
@@ -38,4 +36,4 @@ class SymbolBits:
         return np.stack([self._bits[rows, columns_of(symbols + offset, centres)] for offset in offsets])
 
     def _parts(self, symbols: Integers) -> list[slice]:
-        return list(slices(len(symbols), max(1, _SYMBOLS_AT_ONCE // symbols.shape[1])))
+        return list(slices(len(symbols), images_at_once(symbols.shape[1])))

@@ -30,12 +30,13 @@ def columns_of(symbols: Integers, centres: Integers) -> Integers:
 def encode_symbols(prior: Prior, symbols: Integers, quality: int) -> list[bytes]:
     """Return the bytes of each of (N, latent_size) symbols; `quality` counts from 0."""
     payloads: list[bytes] = []
-    for part in slices(len(symbols), _images_at_once(symbols.shape[1])):
+    for part in slices(len(symbols), images_at_once(symbols.shape[1])):
         payloads += encode(*intervals_of(prior, symbols[part], quality))
     return payloads
 
 
-def _images_at_once(latent_size: int) -> int:
+def images_at_once(latent_size: int) -> int:
+    """Return how many images the prior should predict at once."""
     return max(1, _SYMBOLS_AT_ONCE // latent_size)
 
 
@@ -60,7 +61,7 @@ def decode_symbols(prior: Prior, payloads: Sequence[bytes], latent_size: int, qu
         for index, payload in enumerate(payloads):
             symbols[index] = _decode_one(prior, payload, latent_size, quality)
     else:
-        for part in slices(len(payloads), _images_at_once(latent_size)):
+        for part in slices(len(payloads), images_at_once(latent_size)):
             symbols[part] = _decode_many(prior, payloads[part], latent_size, quality)
     return symbols
 
