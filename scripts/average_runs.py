@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _say(what: str, done: int, total: int) -> None:
-    if done == total or (done % 2000 < 100 and what == "search") or done % 1000 == 0:
+    if done == total or done % 1000 == 0:
         print(f"{what}: {done} of {total}", flush=True)
 
 

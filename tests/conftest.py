@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from fmae_edge.cli import main
 from fmae_edge.commands.console import set_verbosity
+from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+from tests.manifest_changes import rewrite
 
 # Two pytest workers whose PyTorch has one thread per CPU would wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -141,3 +143,20 @@ def installed(tmp_path: Path) -> Cli:
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def knows_clothing(bundle):
+    """The default bundle with about the floors that export measures for it."""
+    rewrite(bundle, lambda content: content["qualities"].update(contrast_floors=[3.0] * 9))
+    return bundle
+
+
+@pytest.fixture
+def pictures(tmp_path, images):
+    """Images of clothing, c0.png to c39.png, and of noise, n0.png to n3.png."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 28, 28)).astype(np.uint8)
+    for name, some in (("c", images[:40]), ("n", noise)):
+        for number, image in enumerate(some):
+            (tmp_path / f"{name}{number}.png").write_bytes(png_bytes(image))
+    return tmp_path

@@ -1,5 +1,6 @@
 """Decode results of a run again: all of them to measure their PSNR, or a few to notice images of another kind."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import load_latents
 from fmae_edge.runtime.format.payload_index import Payloads
-from fmae_edge.runtime.packet_set import Packet, PacketSet
+from fmae_edge.runtime.packet_set import PacketSet
 
 # Decoding the first images of a run and then every 128th takes a hundredth of its time
 _FIRST, _EVERY = 16, 128
@@ -86,15 +87,15 @@ class DecodedResults:
         return self._compare(labels, images, chosen, decoded, qualities)
 
     def psnrs_of_packets(
-        self, labels: Sequence[object], images: Pixels, packets: Sequence[Packet]
+        self, labels: Sequence[object], images: Pixels, packets: Sequence[bytes]
     ) -> list[float | None]:
         """Return the same for images in all packets of a set."""
         chosen = self._choose(len(images))
         if not chosen:
             return [None] * len(images)
-        received = PacketSet()
-        for packet in packets:
-            received.add(packet)
+        received, firsts = PacketSet(), list(map(self._codec.packets.first_number, packets))
+        for index in sorted({bisect_right(firsts, number) - 1 for number in chosen}):
+            received.add(self._codec.packets.parse(packets[index]))
         qualities = [received.coded(number).quality for number in chosen]
         decoded = self._codec.packets.decode(received, chosen)
         return self._compare(labels, images, chosen, decoded, qualities)

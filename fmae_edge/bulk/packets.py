@@ -1,6 +1,7 @@
 """Packets of many images: a folder of them, and the images of received ones."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -62,11 +63,11 @@ class PacketFolder:
             self._outputs.claim(file)
         labels: list[str] = []
         status: Literal["done", "planned", "skipped"] = "done"
-        parsed = [self._codec.packets.parse(packet) for packet in packets]
-        psnrs = self._decoded.psnrs_of_packets(sources, images, parsed)
-        for file, packet, content in zip(files, parsed, packets, strict=True):
+        psnrs = self._decoded.psnrs_of_packets(sources, images, packets)
+        firsts = [*map(self._codec.packets.first_number, packets), len(images)]
+        for file, content, (first, following) in zip(files, packets, pairwise(firsts), strict=True):
             status = self._outputs.write(file, content)
-            count = len(packet.numbers)
+            count = following - first
             labels += [f"{file}[{row}]" for row in range(count)]
             self._images.append(count)
             self._bytes += len(content)

@@ -69,6 +69,10 @@ class PacketCodec:
             raise InputError(f"packets number at most {MAX_SET_IMAGES} images, got {len(stack)}; use several sets")
         return self._writer.packets(stack, most, options, fill)
 
+    def first_number(self, content: BytesLike) -> int:
+        """Return the number of the first image in a packet; decodes no symbols. Raises as `parse` does."""
+        return unpack_packet(content, self._bundle_id).first
+
     def parse(self, content: BytesLike | Packet) -> Packet:
         """Parse and check the bytes of a packet, or return a parsed one as it is.
 

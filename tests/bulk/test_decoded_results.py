@@ -1,30 +1,10 @@
 """A run decodes few of its results to notice images of another kind, and none after it has noticed some."""
 
-import numpy as np
 import pytest
 
 from fmae_edge import Codec
 from fmae_edge.bulk import decoded_results
 from fmae_edge.bulk.compress import compress_files
-from fmae_edge.data.image_file import png_bytes
-from tests.manifest_changes import rewrite
-
-
-@pytest.fixture
-def knows_clothing(bundle):
-    """The default bundle with about the floors that export measures for it."""
-    rewrite(bundle, lambda content: content["qualities"].update(contrast_floors=[3.0] * 9))
-    return bundle
-
-
-@pytest.fixture
-def pictures(tmp_path, images):
-    """Images of clothing, c0.png to c39.png, and of noise, n0.png to n3.png."""
-    noise = np.random.default_rng(0).integers(0, 256, (4, 28, 28)).astype(np.uint8)
-    for name, some in (("c", images[:40]), ("n", noise)):
-        for number, image in enumerate(some):
-            (tmp_path / f"{name}{number}.png").write_bytes(png_bytes(image))
-    return tmp_path
 
 
 @pytest.mark.parametrize("output", ["out/{stem}.fmae", "all.fmae"])

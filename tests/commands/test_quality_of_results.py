@@ -7,30 +7,12 @@ import numpy as np
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.data.image_file import png_bytes
 from fmae_edge.measure.quality import psnr_per_image
 from tests.commands.results import pixels, records
 from tests.manifest_changes import rewrite
 
 CODEC = Codec(threads=1)
 WARNING = "fmae-edge: warning: "
-
-
-@pytest.fixture
-def knows_clothing(bundle):
-    """The default bundle with about the floors that export measures for it."""
-    rewrite(bundle, lambda content: content["qualities"].update(contrast_floors=[3.0] * 9))
-    return bundle
-
-
-@pytest.fixture
-def pictures(tmp_path, images):
-    """Images of clothing, c0.png to c39.png, and of noise, n0.png to n3.png."""
-    noise = np.random.default_rng(0).integers(0, 256, (4, 28, 28)).astype(np.uint8)
-    for name, some in (("c", images[:40]), ("n", noise)):
-        for number, image in enumerate(some):
-            (tmp_path / f"{name}{number}.png").write_bytes(png_bytes(image))
-    return tmp_path
 
 
 def test_images_reach_the_psnr_and_come_back(cli, pictures, images):

@@ -3,7 +3,7 @@
 The file of the gradient has no weights: they are inputs, with the names of the float32 decoder's constants. They
 become constants here, so that onnxruntime can arrange them for speed.
 
-The graph is not a chain, because the way back needs results of the way forward. Every operator takes earlier
+The graph is not a chain, because the backward pass needs results of the forward pass. Every operator takes earlier
 results and constants, so the shapes of all results follow, as in `graph_check`. A result may be kept until the
 end, so the limit on the numbers in all results bounds the memory.
 """
@@ -42,8 +42,8 @@ _INPUT_NAME, _CONSTANT_NAME = 1, 8  # fields of ValueInfoProto and TensorProto
 def most_of_gradient(most: Needs) -> Needs:
     """Return the limits of a gradient's graph, given those of a decoder.
 
-    The way back has as many multiply-adds as the way forward, and its own arrangement of each kernel. It has at
-    most four results where the way forward has two. So the gradient of a decoder is within these limits.
+    The backward pass has as many multiply-adds as the forward pass, and its own arrangement of each kernel. It
+    has at most four results where the forward pass has two. So the gradient of a decoder is within these limits.
     """
     return most._replace(values=3 * most.values, multiply_adds=2 * most.multiply_adds, weights=2 * most.weights)
 

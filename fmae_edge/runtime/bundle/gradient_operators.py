@@ -1,4 +1,4 @@
-"""The operators of the gradient's graph: those of a float32 decoder, and those of the way back.
+"""The operators of the gradient's graph: those of a float32 decoder, and those of its backward pass.
 
 The rules are as in `operators`. In addition to constants, an operator may take a second result.
 """

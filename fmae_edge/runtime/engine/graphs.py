@@ -40,8 +40,8 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
 # 3 times as long (64x64 RGB: 0.38 ms per image one at a time, 0.93 ms eight at a time).
 _IMAGES_PER_RUN, _LARGER_PER_RUN = 64, 16
 _IMAGES_FOR_THREADS = 8
-# The gradient keeps its results until the way back. By benchmarks/gradient.py, more images at once are not faster.
-# The numbers in the results of a call bound its memory, which is kept for the next call.
+# The gradient keeps all results until its backward pass. By benchmarks/gradient.py, more images at once are not
+# faster. The numbers in the results of a call bound its memory, which is kept for the next call.
 _GRADIENTS_PER_THREAD, _GRADIENT_NUMBERS = 8, 1 << 22
 
 

@@ -147,7 +147,7 @@ def doubling(graph):
         (constant("gradient.flip.2.steps", [-1] * 1_000_000, np.int64), "short vector"),
         (constant("gradient.zero", [0] * 9, np.float32), "its constants"),
         (constant("gradient.black", 0, np.int8), "its constants"),
-        (takes("Conv", 1, "conv2.weight", 2), "its constants"),  # that of the way forward
+        (takes("Conv", 1, "conv2.weight", 2), "its constants"),  # that of the forward pass
         (takes("Gemm", 1, "dense.bias", 1), "2 dimensions"),
         (takes("Sub", 1, "image"), "different types or shapes"),
     ],

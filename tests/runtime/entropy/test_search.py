@@ -62,7 +62,7 @@ def test_no_effort_costs_more_than_rounding_and_more_effort_costs_less(with_grad
     assert means[-1] < 0.7 * means[0]
 
 
-def test_a_round_with_all_moves_ends_where_no_single_move_helps(monkeypatch):
+def test_a_round_with_all_moves_ends_where_no_single_move_helps():
     codec = LinearCodec(5, 20, seed=2, bit_cost=300.0)
     found = np.zeros((10, 5), np.int64)
     for _ in range(6):
