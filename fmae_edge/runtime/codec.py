@@ -156,12 +156,12 @@ class Codec:
         """Return the bytes of a .fmae file of one image, as `encode` takes it, or of a stack of one.
 
         `quality` is 1 (fewest bytes) to 9, by default 5. `effort` is 0 (one pass) to 9: how long to search for
-        fewer bytes and less error. `max_bytes` or `min_psnr` may choose the quality instead: the
-        one with the best PSNR in a file of at most `max_bytes`, which takes about ten times as long, or the lowest
-        one whose image, as this codec decodes it, has at least `min_psnr` dB. If there is none, effort 9 is tried,
-        and then every pixel is stored, which `math.inf` does at once. On another CPU, pixels may differ by a
-        level. With `bare`, the result is the payload alone, 7 bytes shorter, for callers who know bundle and
-        quality and detect damage: any bytes decode to some image.
+        fewer bytes and less error. `max_bytes` or `min_psnr` may choose the quality instead: the one with the best
+        PSNR in a file of at most `max_bytes`, which takes about ten times as long, or the lowest one whose image,
+        as this codec decodes it, has at least `min_psnr` dB. If there is none, effort 9 is tried, and then every
+        pixel is stored, which `math.inf` does at once. On another CPU, pixels may differ by a level. With `bare`,
+        the result is the payload alone, 7 bytes shorter. Use it if you know the bundle and the quality and detect
+        damage yourself: any bytes decode to some image.
 
         Raises InputError if an argument is invalid or no quality fits, BundleError if the bundle has no prior.
         """

@@ -17,8 +17,8 @@ from fmae_edge.runtime.latent_coder import LatentCoder
 MAX_EFFORT = 9
 _EXACT = 0  # the quality of an image that is stored exactly
 # A search of all qualities takes hundreds of milliseconds per image, and is in vain for most that one pass did not
-# bring to `min_psnr`. So the highest quality is searched first. No other was found to be that many dB better: on the
-# first 400 training images, the default bundle gained at most 0.13 dB with gradients; on 150, 1.52 dB without.
+# bring to `min_psnr`. So the highest quality is searched first. No other was found to be that many dB better: on
+# the first 400 training images, the default bundle gained at most 0.13 dB with gradients; on 150, 1.52 dB without.
 _MOST_ABOVE_HIGHEST = 2.5
 
 Coded = tuple[int, bytes]  # the quality of an image and its payload
