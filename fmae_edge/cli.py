@@ -21,6 +21,9 @@ EXTRAS_OF_PACKAGES = {
     **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
     **dict.fromkeys(("torch", "safetensors"), "train,export"),
     "torchvision": "train",
+    "pyarrow": "bulk",
+    "ray": "ray",
+    **dict.fromkeys(("pyspark", "py4j"), "spark"),
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
     "matplotlib": "evaluate,train",
     **dict.fromkeys(
@@ -148,6 +151,7 @@ def build_app() -> "Typer":
     import typer
 
     from fmae_edge import __version__
+    from fmae_edge.commands.bulk import bulk_app
     from fmae_edge.commands.options import add_command
 
     app = typer.Typer(
@@ -165,6 +169,7 @@ def build_app() -> "Typer":
     )
     for name in (*_COMMANDS, *_BLAS_COMMANDS):
         add_command(app, getattr(import_module(f"fmae_edge.commands.{name}"), name))
+    app.add_typer(bulk_app(), name="bulk")
 
     def print_version(wanted: bool) -> None:
         if wanted:

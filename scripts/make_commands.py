@@ -26,10 +26,20 @@ def reference() -> str:
     with typer.Context(group, info_name="fmae-edge") as context:
         page = get_docs_for_click(obj=group, ctx=context, name="fmae-edge", title="fmae-edge: the commands")
     page = re.sub(r"\x08\n(Example:)\n((?:  .+\n)+)", _example, page)
-    for name, command in group.commands.items():
+    parts = re.split(r"^(?=## `fmae-edge )", page, flags=re.M)
+    listed = [_listed(parts[0], "fmae-edge", group)]
+    for part, (name, command) in zip(parts[1:], group.commands.items(), strict=True):
+        listed.append(_listed(part, f"fmae-edge-{name}", command))
+    return _INTRODUCTION + "".join(listed).rstrip() + "\n"
+
+
+def _listed(part: str, anchor: str, group: object) -> str:
+    """Return the part of the page about a group of commands, whose list has their first sentences and links."""
+    for name, command in getattr(group, "commands", {}).items():
         sentence = (command.help or "").partition("\n")[0]
-        page = re.sub(rf"^\* `{name}`: .*$", f"* [`{name}`](#fmae-edge-{name}): {sentence}", page, flags=re.M)
-    return _INTRODUCTION + page.rstrip() + "\n"
+        line = rf"^\* (?:`{name}`|\[`{name}`\]\(.*?\)): .*$"
+        part = re.sub(line, f"* [`{name}`](#{anchor}-{name}): {sentence}", part, flags=re.M)
+    return part
 
 
 def _example(match: re.Match[str]) -> str:

@@ -61,6 +61,25 @@ def read_format(metadata: Mapping[bytes, bytes] | None, where: str) -> PayloadFo
     return parse_format(texts[0], where) if texts else None
 
 
+def require_quality(
+    metadata: Mapping[bytes, bytes] | None, where: str, bundle_id: str, quality: int | None = None
+) -> int:
+    """Return the quality of the payloads in a table, which its metadata says, else `quality`.
+
+    Raises InputError if the payloads were made with another bundle than that of `bundle_id`, if their quality is
+    unknown, or if it is not `quality`.
+    """
+    made = read_format(metadata, where)
+    if made is None:
+        if quality is None:
+            raise InputError(f"{where}: does not say which bundle and quality its payloads have; give the quality")
+        return as_quality(quality)
+    made.require_bundle(bundle_id, where)
+    if quality not in (None, made.quality):
+        raise InputError(f"{where}: its payloads have quality {made.quality}, not {quality}")
+    return made.quality
+
+
 def parse_format(text: str | bytes, where: str) -> PayloadFormat:
     """Return the description in JSON. Raises InputError if it is damaged or has a newer version."""
     try:

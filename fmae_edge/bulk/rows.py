@@ -11,6 +11,7 @@ onnxruntime are needed; Pillow too for encoded images.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -103,16 +104,15 @@ class Compress:
         self.column, self.psnr, self._fit = as_column(column), as_flag("psnr", psnr), fit
         self._quality, self._effort = options.quality, options.effort
         self._bundle = _OnWorkers(bundle, precision, threads)
-        if len(self._bundle.image_shape) == 3 and self._bundle.image_shape[2] != 3:
-            raise InputError(
-                f"bundle is for images of {self._bundle.image_shape[2]} channels; expected gray or RGB"
-            )
-        self.format = PayloadFormat(self._bundle.manifest_id, self._quality, self._bundle.image_shape)
+        self.image_shape = self._bundle.image_shape
+        if len(self.image_shape) == 3 and self.image_shape[2] != 3:
+            raise InputError(f"bundle is for images of {self.image_shape[2]} channels; expected gray or RGB")
+        self.format = PayloadFormat(self._bundle.manifest_id, self._quality, self.image_shape)
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:
         """Return the columns of `batch` and those that the class describes."""
         values, codec = column_of(batch, self.column), self._bundle.codec()
-        pixels, errors = read_rows(values, self.column, self._bundle.image_shape, self._fit)
+        pixels, errors = read_rows(values, self.column, self.image_shape, self._fit)
         good = [number for number, error in enumerate(errors) if not error]
         images = pixels if len(good) == len(pixels) else pixels[good]
         coded = codec.compress_batch(images, self._quality, self._effort, bare=True)
@@ -158,6 +158,12 @@ class Decompress:
         self._quality = None if quality is None else as_quality(quality)
         self._bundle = _OnWorkers(bundle, precision, threads)
         self.bundle_id, self.image_shape = self._bundle.manifest_id, self._bundle.image_shape
+
+    def at_quality(self, quality: int) -> "Decompress":
+        """Return the same for bare payloads of this quality."""
+        other = copy(self)
+        other._quality = quality
+        return other
 
     def __call__(self, batch: Mapping[str, Any]) -> Columns:
         """Return the columns of `batch` and those that the class describes."""

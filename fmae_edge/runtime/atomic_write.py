@@ -35,7 +35,7 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
     meanwhile.
     """
     final = final_path(path, force)
-    _remove_left_over(final.parent)
+    _remove_left_over_once(final.parent)
     temporary = final.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     try:
         # Only its owner can read it until it has the permissions of the file that it replaces
@@ -127,8 +127,12 @@ def _create(temporary: Path, path: Path, mode: int) -> int:
         os.close(handle)  # another process removed it as left over before it was locked
 
 
-@cache  # once per folder
-def _remove_left_over(folder: Path) -> None:
+@cache
+def _remove_left_over_once(folder: Path) -> None:
+    remove_left_over(folder)
+
+
+def remove_left_over(folder: Path) -> None:
     """Remove the temporary files in `folder` whose processes have ended: no process holds a lock on them."""
     if sys.platform == "win32":  # Windows does not have such locks
         return

@@ -49,7 +49,7 @@ def pictures(tmp_path, images):
 
 
 def test_every_command_that_prints_results_has_a_schema():
-    assert set(SCHEMA["$defs"]) == {*COMMANDS, "info_file", "info_list", "info_packet"}
+    assert set(SCHEMA["$defs"]) == {*COMMANDS, "bulk", "info_file", "info_list", "info_packet"}
     Draft202012Validator.check_schema(SCHEMA)
 
 

@@ -38,7 +38,7 @@ def write_and_act(number, act, path):
 
 
 def remove_left_over(folder):
-    atomic_write._remove_left_over.__wrapped__(folder)
+    atomic_write.remove_left_over(folder)
 
 
 def killed(number, path):

@@ -1,0 +1,161 @@
+"""Read the rows of a shard in batches of bounded size, as tables of Arrow.
+
+Rows of tar files and of single files have a column `key`, the name without its suffix, and a column with the image
+or the .fmae file. The other members of a sample in a tar file are columns that are named by their suffixes.
+"""
+
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fmae_edge.bulk.shards.find import Shard
+from fmae_edge.bulk.sources import Source, read
+from fmae_edge.runtime.errors import InputError
+
+KEY_COLUMN = "key"
+_BYTES_AT_ONCE = 32 << 20  # of the members in a batch
+_BUFFER_BYTES = 1 << 20  # pages of a column chunk are read one after the other, however large the row group is
+_META = re.compile(r"__[^/]*__($|/)")  # WebDataset passes over such names
+_BLOCK = 512
+
+
+class Batch(NamedTuple):
+    """Some rows, and sentences about those that could not be read, by their number in the batch."""
+
+    table: pa.RecordBatch
+    errors: dict[int, str]
+
+
+class Reader(NamedTuple):
+    """The schema of a shard and its rows; `batches` may be called once."""
+
+    schema: pa.Schema
+    batches: Callable[[], Iterator[Batch]]
+
+
+class RowFiles(NamedTuple):
+    """How the file of a row is found and read: its column, its suffixes, and the most bytes that it may have."""
+
+    column: str
+    suffixes: tuple[str, ...]
+    most_bytes: int
+
+
+def open_shard(shard: Shard, files: RowFiles, rows_at_once: int) -> Reader:
+    """Return a reader of the rows of a shard. `files` is for shards other than Parquet files.
+
+    Raises InputError if it is damaged, OSError if it cannot be read.
+    """
+    if shard.kind == "parquet":
+        return _parquet(shard.paths[0], rows_at_once)
+    if shard.kind == "webdataset":
+        return _tar(shard.paths[0], files, rows_at_once)
+    return _single_files(shard, files, rows_at_once)
+
+
+def _parquet(path: Path, rows_at_once: int) -> Reader:
+    try:
+        file = pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: not a Parquet file, or damaged ({error})") from None
+
+    def batches() -> Iterator[Batch]:
+        with file:
+            try:
+                for table in file.iter_batches(rows_at_once, use_threads=False):
+                    yield Batch(table, {})
+            except (pa.ArrowException, OSError) as error:
+                raise InputError(f"{path}: damaged ({error})") from None
+
+    return Reader(file.schema_arrow, batches)
+
+
+def _single_files(shard: Shard, files: RowFiles, rows_at_once: int) -> Reader:
+    schema = pa.schema([(KEY_COLUMN, pa.string()), (files.column, pa.binary())])
+
+    def batches() -> Iterator[Batch]:
+        for at in range(0, len(shard.paths), rows_at_once):
+            some = shard.paths[at : at + rows_at_once]
+            contents: list[bytes | None] = []
+            errors = {}
+            for number, path in enumerate(some):
+                try:
+                    contents.append(read(Source(path), files.most_bytes))
+                except (InputError, OSError) as error:
+                    contents.append(None)
+                    errors[number] = str(error)
+            keys = [path.relative_to(shard.folder).with_suffix("").as_posix() for path in some]
+            yield Batch(pa.RecordBatch.from_arrays([pa.array(keys, pa.string()), contents], schema=schema), errors)
+
+    return Reader(schema, batches)
+
+
+def _tar(path: Path, files: RowFiles, rows_at_once: int) -> Reader:
+    """Return a reader of the samples of a tar file: neighbours whose names are equal up to the first dot."""
+    others = sorted({suffix for _, suffix, _ in _members(path, None) if not _is_row_file(suffix, files)})
+    for name in others:
+        if name in (KEY_COLUMN, files.column):
+            raise InputError(f"{path}: has members that end in .{name}, which is also the name of a column")
+    schema = pa.schema([(name, pa.binary()) for name in (KEY_COLUMN, files.column, *others)])
+    schema = schema.set(0, pa.field(KEY_COLUMN, pa.string()))
+
+    def batches() -> Iterator[Batch]:
+        rows: list[dict[str, Any]] = []
+        errors: dict[int, str] = {}
+        size = 0
+
+        def batch() -> Batch:
+            for number, row in enumerate(rows):
+                if files.column not in row:
+                    errors[number] = (
+                        f"sample {row[KEY_COLUMN]!r} has no file that ends in {', '.join(files.suffixes)}"
+                    )
+            return Batch(pa.RecordBatch.from_pylist(rows, schema), errors)
+
+        for key, suffix, content in _members(path, files):
+            if not rows or rows[-1][KEY_COLUMN] != key:
+                if len(rows) == rows_at_once or size > _BYTES_AT_ONCE:
+                    yield batch()
+                    rows, errors, size = [], {}, 0
+                rows.append({KEY_COLUMN: key})
+            name = files.column if _is_row_file(suffix, files) else suffix
+            if name in rows[-1]:
+                errors[len(rows) - 1] = f"sample {key!r} has several members for {name!r}, one is .{suffix}"
+            rows[-1][name] = content
+            size += len(content)
+        if rows:
+            yield batch()
+
+    return Reader(schema, batches)
+
+
+def _members(path: Path, files: RowFiles | None) -> Iterator[tuple[str, str, bytes]]:
+    """Yield key, suffix and content of each member of a tar file; without `files`, contents are empty."""
+    try:
+        with path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps an object of about a kilobyte for each
+                folder, slash, name = member.name.rpartition("/")
+                stem, _, suffix = name.partition(".")
+                if not member.isreg() or not suffix or _META.match(member.name):
+                    continue
+                content = b""
+                if files is not None:
+                    most = files.most_bytes + 1 if _is_row_file(suffix, files) else -1
+                    opened = tar.extractfile(member)
+                    content = b"" if opened is None else opened.read(most)
+                yield f"{folder}{slash}{stem}", suffix.lower(), content
+            stream.seek(tar.offset)
+            if stream.read(_BLOCK) != bytes(_BLOCK):
+                raise InputError(f"{path}: truncated: the end of the tar file is missing")
+    except (tarfile.TarError, EOFError) as error:
+        raise InputError(f"{path}: not a tar file, or damaged ({error})") from None
+
+
+def _is_row_file(suffix: str, files: RowFiles) -> bool:
+    return f".{suffix}" in files.suffixes
