@@ -5,7 +5,7 @@ DEMO := .venv/demo
 DEV := .venv/dev
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test docs installs lint data fuzz clean
+.PHONY: demo test docs installs ray spark lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -25,6 +25,14 @@ docs: $(DEV)/installed
 # The commands that need only the extra [evaluate], in a new environment with that extra alone: three minutes.
 installs: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m installs tests/test_evaluate_extra.py
+
+# Bulk jobs on a Ray cluster of several nodes on this machine: a minute.
+ray: .venv/ray/installed
+	.venv/ray/bin/python -m pytest -m ray tests/bulk/test_ray.py
+
+# Bulk jobs on Spark: two minutes. It needs Java 17, in Debian default-jre-headless.
+spark: .venv/spark/installed
+	.venv/spark/bin/python -m pytest -m spark tests/bulk/test_spark.py
 
 lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .
@@ -51,6 +59,11 @@ $(DEMO)/installed: $(SOURCES)
 $(DEV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(DEV)
 	$(DEV)/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+.venv/ray/installed .venv/spark/installed: .venv/%/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv/$*
+	.venv/$*/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[$*]" pytest
 	touch $@
 
 clean:

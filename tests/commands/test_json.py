@@ -5,29 +5,16 @@ import re
 
 import pytest
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
 
 from fmae_edge.cli import build_app
 from fmae_edge.commands.training_progress import TrainingProgress
 from fmae_edge.data.image_file import png_bytes
+from tests.commands.json_lines import SCHEMA, require_valid
 from tests.commands.results import summary
 from tests.conftest import CHECKPOINT, REPOSITORY
 from tests.installed_data import needs_data
 
-SCHEMA = json.loads((REPOSITORY / "spec/output.schema.json").read_text())
-MANIFEST_SCHEMA = json.loads((REPOSITORY / "spec/manifest.schema.json").read_text())
-FILES = Registry().with_resource("manifest.schema.json", Resource.from_contents(MANIFEST_SCHEMA))
 COMMANDS = [command.callback.__name__ for command in build_app().registered_commands]
-
-
-def require_valid(command, output, lines):
-    """Raise unless `output` has this number of valid `lines` of `command`; return the records."""
-    records = [json.loads(line, parse_constant=pytest.fail) for line in output.splitlines()]
-    assert len(records) == lines
-    validator = Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{command}"}, registry=FILES)
-    for record in records:
-        validator.validate(record)
-    return records
 
 
 def require_summary(command, output, lines):

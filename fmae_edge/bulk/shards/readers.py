@@ -64,10 +64,14 @@ def _parquet(path: Path, rows_at_once: int) -> Reader:
     except pa.ArrowException as error:
         raise InputError(f"{path}: not a Parquet file, or damaged ({error})") from None
 
+    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    bytes_per_row = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=0)
+    at_once = max(1, min(rows_at_once, int(_BYTES_AT_ONCE / max(1, bytes_per_row))))
+
     def batches() -> Iterator[Batch]:
         with file:
             try:
-                for table in file.iter_batches(rows_at_once, use_threads=False):
+                for table in file.iter_batches(at_once, use_threads=False):
                     yield Batch(table, {})
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{path}: damaged ({error})") from None
@@ -79,18 +83,22 @@ def _single_files(shard: Shard, files: RowFiles, rows_at_once: int) -> Reader:
     schema = pa.schema([(KEY_COLUMN, pa.string()), (files.column, pa.binary())])
 
     def batches() -> Iterator[Batch]:
-        for at in range(0, len(shard.paths), rows_at_once):
-            some = shard.paths[at : at + rows_at_once]
-            contents: list[bytes | None] = []
-            errors = {}
-            for number, path in enumerate(some):
-                try:
-                    contents.append(read(Source(path), files.most_bytes))
-                except (InputError, OSError) as error:
-                    contents.append(None)
-                    errors[number] = str(error)
-            keys = [path.relative_to(shard.folder).with_suffix("").as_posix() for path in some]
-            yield Batch(pa.RecordBatch.from_arrays([pa.array(keys, pa.string()), contents], schema=schema), errors)
+        keys: list[str] = []
+        contents: list[bytes | None] = []
+        errors: dict[int, str] = {}
+        size = 0
+        for path in shard.paths:
+            if len(keys) == rows_at_once or size > _BYTES_AT_ONCE:
+                yield Batch(pa.RecordBatch.from_arrays([keys, contents], schema=schema), errors)
+                keys, contents, errors, size = [], [], {}, 0
+            keys.append(path.relative_to(shard.folder).with_suffix("").as_posix())
+            try:
+                contents.append(read(Source(path), files.most_bytes))
+            except (InputError, OSError) as error:
+                contents.append(None)
+                errors[len(keys) - 1] = str(error)
+            size += len(contents[-1] or b"")
+        yield Batch(pa.RecordBatch.from_arrays([keys, contents], schema=schema), errors)
 
     return Reader(schema, batches)
 

@@ -1,0 +1,78 @@
+"""Processes of one machine: results do not depend on them, and one that is killed loses and doubles no row."""
+
+import multiprocessing
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fmae_edge import Codec
+from fmae_edge.bulk.local import run_tasks
+from fmae_edge.bulk.shards.job import compress_shards
+
+ROWS = 60
+
+
+@pytest.fixture
+def shards(tmp_path, images):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        some = images[number * ROWS : (number + 1) * ROWS].reshape(ROWS, -1).tolist()
+        pq.write_table(
+            pa.table({"image": pa.array(some, pa.list_(pa.uint8()))}), tmp_path / f"in/{number}.parquet"
+        )
+    return tmp_path / "in"
+
+
+def require_every_row_once(folder, images, effort):
+    expected = Codec().compress_batch(images[: 3 * ROWS], effort=effort, bare=True)
+    found = [each for path in sorted(folder.iterdir()) for each in pq.read_table(path)["payload"].to_pylist()]
+    assert found == expected
+    assert [path.name for path in sorted(folder.iterdir())] == ["0.parquet", "1.parquet", "2.parquet"]
+
+
+class Deadly:
+    """Rows that end the process that receives them."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+def test_a_killed_worker_loses_and_doubles_no_row(shards, tmp_path, images):
+    outcomes, out = [], tmp_path / "out"
+    thread = threading.Thread(target=lambda: outcomes.extend(compress_shards(shards, out, workers=2, effort=4)))
+    thread.start()
+    while not list(out.glob(".fmae-edge-*")):  # until a shard is being written
+        assert thread.is_alive()
+        time.sleep(0.001)
+    multiprocessing.active_children()[0].kill()
+    thread.join()
+    assert [each.status for each in outcomes] == ["done"] * 3
+    require_every_row_once(out, images, 4)
+    assert not multiprocessing.active_children()
+
+
+def test_a_shard_that_kills_its_workers_fails_and_the_others_are_done(shards, tmp_path):
+    deadly, *others = compress_shards(shards, tmp_path / "out").tasks
+    outcomes = {each.input: each for each in run_tasks([replace(deadly, rows=Deadly()), *others], 1)}
+    assert outcomes[str(deadly.shard)].error == f"{deadly.shard}: the process that converted it was killed 3 times"
+    assert [outcomes[str(task.shard)].status for task in others] == ["done", "done"]
+
+
+def test_workers_use_one_thread_and_end_with_a_job_that_is_left_early(shards, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    job = iter(compress_shards(shards, tmp_path / "out", workers=2))
+    next(job)
+    environments = [Path(f"/proc/{child.pid}/environ") for child in multiprocessing.active_children()]
+    assert len(environments) == 2
+    assert all(b"OMP_NUM_THREADS=1\0" in path.read_bytes() for path in environments)
+    assert "OMP_NUM_THREADS" not in os.environ
+    job.close()
+    for child in multiprocessing.active_children():
+        child.join(10)
+    assert not multiprocessing.active_children()

@@ -1,0 +1,287 @@
+"""Jobs over shards: every row once and equal to Codec, resuming, damaged input, and killed workers."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fmae_edge import Codec
+from fmae_edge.bulk import local
+from fmae_edge.bulk.payload_format import read_format
+from fmae_edge.bulk.shards import convert, find, readers, writers
+from fmae_edge.bulk.shards.job import compress_shards, decompress_shards
+from fmae_edge.data.image_file import max_image_bytes, png_bytes
+from fmae_edge.runtime.errors import ArgumentError, InputError, OutputError
+
+ROWS = 10  # in each shard
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Convert shards in this process: starting others takes a second each."""
+    monkeypatch.setattr(local, "run_tasks", lambda tasks, workers: map(convert.convert_shard, tasks))
+    monkeypatch.setattr(convert, "_ROWS_AT_ONCE", 4)  # so that a shard has several batches
+
+
+def write_parquet(path, images, **others):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    column = images if isinstance(images, pa.Array) else pa.array(list(map(png_bytes, images)), pa.binary())
+    pq.write_table(pa.table({"id": pa.array(range(len(column)), pa.int16()), "image": column, **others}), path)
+
+
+def write_tar(path, members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture
+def shards(tmp_path, images):
+    """Three Parquet files of ROWS images each, one of them in a subfolder, with labels."""
+    for number, name in enumerate(("a", "deeper/b", "c")):
+        some = images[number * ROWS : (number + 1) * ROWS]
+        write_parquet(tmp_path / f"in/{name}.parquet", some, label=pa.array(["x", None] * (ROWS // 2)))
+    (tmp_path / "in/_SUCCESS").write_text("")
+    return tmp_path / "in"
+
+
+def statuses(job):
+    return sorted(outcome.status for outcome in job)
+
+
+def payloads(folder):
+    """Return all payloads below a folder, in the order of their files."""
+    return [
+        each for path in sorted(folder.rglob("*.parquet")) for each in pq.read_table(path)["payload"].to_pylist()
+    ]
+
+
+def test_payloads_equal_those_of_the_codec_and_other_columns_stay(shards, tmp_path, images):
+    outcomes = list(compress_shards(shards, tmp_path / "out", quality=7, psnr=True))
+    assert [(each.status, each.rows, each.failed_rows, each.error) for each in outcomes] == [
+        ("done", ROWS, 0, None)
+    ] * 3
+    assert sum(each.bytes for each in outcomes) == sum(map(len, payloads(tmp_path / "out")))
+    numbers = [*range(ROWS), *range(2 * ROWS, 3 * ROWS), *range(ROWS, 2 * ROWS)]  # a, c, deeper/b
+    assert payloads(tmp_path / "out") == Codec().compress_batch(images[numbers], 7, bare=True)
+    table = pq.read_table(tmp_path / "out/deeper/b.parquet")
+    assert table.schema.names == ["id", "label", "payload", "bits", "psnr", "status", "error"]
+    assert table.schema.field("id").type == pa.int16()
+    assert table["label"].to_pylist() == ["x", None] * (ROWS // 2)
+    made = read_format(table.schema.metadata, "t")
+    assert (made.bundle_id, made.quality, made.image_shape) == (Codec().manifest.bundle_id, 7, (28, 28))
+
+
+@pytest.mark.parametrize("to", ["parquet", "webdataset", "files"])
+def test_every_kind_of_output_can_be_an_input_again(shards, tmp_path, images, to):
+    assert statuses(compress_shards(shards, tmp_path / "coded", to=to)) == ["done"] * 3
+    assert statuses(decompress_shards(tmp_path / "coded", tmp_path / "decoded", to=to)) != []
+    assert statuses(compress_shards(tmp_path / "decoded", tmp_path / "again")) != []
+    decoded = Codec().decompress_batch(Codec().compress_batch(images[: 3 * ROWS], bare=True), bare=True, quality=5)
+    assert sorted(payloads(tmp_path / "again")) == sorted(Codec().compress_batch(decoded, bare=True))
+
+
+def test_finished_shards_are_skipped_and_changed_ones_are_not(shards, tmp_path, images):
+    out = tmp_path / "out"
+    assert statuses(compress_shards(shards, out)) == ["done"] * 3
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    assert statuses(compress_shards(shards, out)) == ["skipped"] * 3
+    (out / "c.parquet").unlink()
+    write_parquet(shards / "a.parquet", images[:3])
+    assert statuses(compress_shards(shards, out)) == ["done", "done", "skipped"]
+    assert pq.read_metadata(out / "a.parquet").num_rows == 3
+    assert {path for path, at in before.items() if path.stat().st_mtime_ns != at} == {
+        out / "a.parquet",
+        out / "c.parquet",
+    }
+    assert statuses(compress_shards(shards, out, force=True)) == ["done"] * 3
+
+
+def test_a_job_with_other_options_or_inputs_is_refused(shards, tmp_path):
+    out = tmp_path / "out"
+    list(compress_shards(shards, out, quality=3))
+    with pytest.raises(OutputError, match=r"a\.parquet: was made with quality 3, not 4; .* --force"):
+        compress_shards(shards, out, quality=4)
+    with pytest.raises(OutputError, match="was made with psnr False, not True"):
+        compress_shards(shards, out, quality=3, psnr=True)
+    (out / "other.parquet").write_bytes((out / "a.parquet").read_bytes())
+    with pytest.raises(OutputError, match=r"other\.parquet: is not a result of this input"):
+        compress_shards(shards, out, quality=3)
+    (out / "other.parquet").rename(out / "c.parquet")
+    (out / "a.parquet").write_text("damaged")
+    with pytest.raises(OutputError, match=r"a\.parquet: is not a result of such a job"):
+        compress_shards(shards, out, quality=3)
+    for bad in (shards, shards / "out", tmp_path):
+        with pytest.raises(ArgumentError, match="neither in the input"):
+            compress_shards(shards, bad)
+
+
+@pytest.mark.parametrize("to", ["parquet", "webdataset", "files"])
+def test_another_bundle_is_refused(shards, tmp_path, to):
+    list(compress_shards(shards, tmp_path / "coded", to=to))
+    outcomes = list(decompress_shards(tmp_path / "coded", tmp_path / "decoded", bundle="detail"))
+    said = " ".join(filter(None, [text for each in outcomes for text in (each.error, *each.errors)]))
+    assert "bundle default" in said.replace("'", "")
+    assert sum(each.rows - each.failed_rows for each in outcomes) == 0
+
+
+def test_damaged_rows_are_counted_and_the_rest_is_done(tmp_path, images):
+    contents = [*map(png_bytes, images[:ROWS]), b"no image", None]
+    write_parquet(tmp_path / "in/a.parquet", pa.array(contents, pa.binary()))
+    (outcome,) = compress_shards(tmp_path / "in", tmp_path / "out")
+    assert (outcome.status, outcome.rows, outcome.failed_rows) == ("done", ROWS + 2, 2)
+    assert outcome.errors[1] == "image is null"
+    assert payloads(tmp_path / "out") == [*Codec().compress_batch(images[:ROWS], bare=True), None, None]
+    assert pq.read_table(tmp_path / "out/a.parquet")["status"].to_pylist() == ["done"] * ROWS + ["failed"] * 2
+    (outcome,) = decompress_shards(tmp_path / "out", tmp_path / "images")
+    assert (outcome.rows, outcome.failed_rows) == (ROWS + 2, 2)
+    assert outcome.errors[1] == "image is null"
+
+
+def test_a_damaged_shard_fails_alone(shards, tmp_path):
+    content = (shards / "a.parquet").read_bytes()
+    middle = len(content) // 3
+    (shards / "a.parquet").write_bytes(content[:middle] + bytes(200) + content[middle + 200 :])
+    (shards / "c.parquet").write_bytes(content[:-100])
+    outcomes = {Path(each.input).name: each for each in compress_shards(shards, tmp_path / "out")}
+    assert outcomes["b.parquet"].status == "done"
+    assert outcomes["c.parquet"].status == "failed"
+    assert outcomes["c.parquet"].error.startswith(f"{shards}/c.parquet: not a Parquet file, or damaged")
+    damaged = outcomes["a.parquet"]
+    assert damaged.status == "failed" or damaged.failed_rows
+    left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(left) == sorted(f"{name}.parquet" for name in "ab"[damaged.status == "failed" :])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda some: pa.FixedSizeListArray.from_arrays(pa.array(some.ravel()), 784),
+        lambda some: pa.array(some.reshape(len(some), -1).tolist(), pa.list_(pa.int16())),
+        lambda some: pa.array(some.tolist(), pa.list_(pa.list_(pa.uint8()))),
+        lambda some: pa.FixedShapeTensorArray.from_numpy_ndarray(some),
+        lambda some: pa.array([{"bytes": png_bytes(each), "path": None} for each in some]),
+        lambda some: pa.array(list(map(png_bytes, some)), pa.large_binary()),
+    ],
+)
+def test_columns_of_images_may_have_any_of_the_usual_types(tmp_path, images, column):
+    write_parquet(tmp_path / "in/a.parquet", column(images[:ROWS].copy()))
+    list(compress_shards(tmp_path / "in", tmp_path / "out"))
+    assert payloads(tmp_path / "out") == Codec().compress_batch(images[:ROWS], bare=True)
+
+
+def test_samples_of_a_tar_file_keep_their_other_members(tmp_path, images):
+    first, second = map(png_bytes, images[:2])
+    members = [
+        ("x/0.PNG", first),
+        ("x/0.cls", b"3"),
+        ("x/1.cls", b"4"),
+        ("x/1.jpg", second),
+        ("x/1.seg.txt", b"s"),
+    ]
+    members += [
+        ("x/2.cls", b"5"),
+        ("x/3.png", first),
+        ("x/3.jpg", second),
+        ("__meta__/0.png", first),
+        ("bare", b""),
+    ]
+    write_tar(tmp_path / "in/a.tar", members)
+    (outcome,) = compress_shards(tmp_path / "in", tmp_path / "out")
+    table = pq.read_table(tmp_path / "out/a.parquet")
+    assert table["key"].to_pylist() == ["x/0", "x/1", "x/2", "x/3"]
+    assert table["cls"].to_pylist() == [b"3", b"4", b"5", None]
+    assert table["seg.txt"].to_pylist() == [None, b"s", None, None]
+    assert table["payload"].to_pylist()[:2] == Codec().compress_batch(images[:2], bare=True)
+    assert table["status"].to_pylist() == ["done", "done", "failed", "failed"]
+    assert "'x/2' has no file that ends in .png" in outcome.errors[0]
+    assert "'x/3' has several members" in outcome.errors[1]
+    list(compress_shards(tmp_path / "in", tmp_path / "tar", to="webdataset"))
+    with tarfile.open(tmp_path / "tar/a.tar") as tar:
+        assert tar.getnames() == ["x/0.fmae", "x/0.cls", "x/1.fmae", "x/1.cls", "x/1.seg.txt"]
+        assert tar.extractfile("x/1.fmae").read() == Codec().compress(images[1])
+
+
+@pytest.mark.parametrize("keep", [0, 100, 600, 512 * 3, -1500])
+def test_a_truncated_tar_file_fails(tmp_path, images, keep):
+    write_tar(tmp_path / "whole.tar", [(f"{number}.png", png_bytes(images[number])) for number in range(3)])
+    content = (tmp_path / "whole.tar").read_bytes().rstrip(b"\0")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.tar").write_bytes(content[:keep] if keep else b"")
+    (outcome,) = compress_shards(tmp_path / "in", tmp_path / "out")
+    assert outcome.status == "failed"
+    assert outcome.error.startswith(f"{tmp_path}/in/a.tar: ")
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_names_that_lead_out_of_the_output_fail(tmp_path, images):
+    image = png_bytes(images[0])
+    write_tar(
+        tmp_path / "in/a.tar",
+        [("../up.png", image), ("/root.png", image), ("ok.png", image), ("b/../ok.png", image)],
+    )
+    for to in ("files", "webdataset"):
+        (outcome,) = compress_shards(tmp_path / "in", tmp_path / to, to=to)
+        assert (outcome.rows, outcome.failed_rows) == (4, 3)
+        assert "cannot be the name of an image" in outcome.errors[0]
+    assert [path.name for path in tmp_path.rglob("*.fmae")] == ["ok.fmae"]
+
+
+def test_single_files_are_shards_in_groups(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(find, "FILES_PER_SHARD", 4)
+    for number in range(ROWS):
+        path = tmp_path / f"in/{number % 2}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png_bytes(images[number]))
+    path.write_bytes(bytes(1 + max_image_bytes((28, 28))))
+    outcomes = list(compress_shards(tmp_path / "in", tmp_path / "out"))
+    assert [(each.rows, each.failed_rows) for each in outcomes] == [(4, 0), (4, 0), (2, 1)]
+    assert "more than the limit of" in outcomes[2].errors[0]
+    table = pa.concat_tables([pq.read_table(path) for path in sorted((tmp_path / "out").iterdir())])
+    numbers = [0, 2, 4, 6, 8, 1, 3, 5, 7]
+    assert table["key"].to_pylist()[:-1] == [f"{number % 2}/{number}" for number in numbers]
+    assert table["payload"].to_pylist()[:-1] == Codec().compress_batch(images[numbers], bare=True)
+    (tmp_path / "in/0/00.png").write_bytes(png_bytes(images[0]))  # all groups change
+    assert statuses(compress_shards(tmp_path / "in", tmp_path / "out")) == ["done"] * 3
+
+
+def test_inputs_that_are_no_shards_are_refused(shards, tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        compress_shards(tmp_path / "nothing", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="contains no shards; their names end in one of .parquet, .tar, .png"):
+        compress_shards(tmp_path / "empty", tmp_path / "out")
+    write_tar(shards / "d.tar", [])
+    with pytest.raises(InputError, match="contains Parquet files and tar files; give a folder with one kind"):
+        compress_shards(shards, tmp_path / "out")
+    (shards / "d.tar").unlink()
+    outcomes = list(decompress_shards(shards, tmp_path / "out", column="image"))
+    assert {each.status for each in outcomes} == {"failed"}
+    assert "does not say which bundle and quality" in outcomes[0].error
+    outcomes = list(compress_shards(shards, tmp_path / "out", column="img"))
+    assert "no column 'img'; the columns are 'id', 'image', 'label'" in outcomes[0].error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("engine", "dask"), ("to", "csv"), ("workers", 0), ("quality", 0), ("fit", "x")]
+)
+def test_invalid_options_are_refused_before_anything_is_read(tmp_path, name, value):
+    with pytest.raises(ArgumentError, match=f"{name} is {value!r}"):
+        compress_shards(tmp_path, tmp_path / "out", **{name: value})
+
+
+def test_a_shard_of_one_large_row_group_is_read_and_written_in_parts(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(writers, "_ROWS_PER_GROUP", 8)
+    write_parquet(tmp_path / "in/a.parquet", images[:20])
+    files = readers.RowFiles("image", (), 1)
+    (shard,) = find.find_shards(tmp_path / "in", ())
+    assert [len(batch.table) for batch in readers.open_shard(shard, files, 8).batches()] == [8, 8, 4]
+    list(compress_shards(tmp_path / "in", tmp_path / "out"))
+    assert pq.read_metadata(tmp_path / "out/a.parquet").num_row_groups == 3
+    assert payloads(tmp_path / "out") == Codec().compress_batch(images[:20], bare=True)
