@@ -5,12 +5,12 @@ import threading
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.processes import kill_one
 from fmae_edge import Codec
 from fmae_edge.bulk.shards.job import compress_shards, decompress_shards
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import InputError
 from tests.bulk.job_shards import ROWS, SHARDS, require_every_row_once, write_shards
-from tests.bulk.processes import kill_one
 
 pytestmark = pytest.mark.ray
 

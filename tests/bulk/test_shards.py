@@ -159,6 +159,18 @@ def test_a_damaged_shard_fails_alone(shards, tmp_path):
     assert sorted(left) == sorted(f"{name}.parquet" for name in "ab"[damaged.status == "failed" :])
 
 
+def test_a_payload_that_was_damaged_in_storage_fails_its_shard(shards, tmp_path):
+    list(compress_shards(shards, tmp_path / "out"))
+    path = tmp_path / "out/a.parquet"
+    payload, content = payloads(tmp_path / "out")[3], path.read_bytes()
+    assert content.count(payload) == 1
+    path.write_bytes(content.replace(payload, bytes([payload[0] ^ 1]) + payload[1:]))
+    outcomes = {Path(each.input).name: each for each in decompress_shards(tmp_path / "out", tmp_path / "images")}
+    assert outcomes["a.parquet"].status == "failed"
+    assert outcomes["a.parquet"].error.startswith(f"{path}: damaged")
+    assert outcomes["b.parquet"].status == "done"
+
+
 @pytest.mark.parametrize(
     "column",
     [

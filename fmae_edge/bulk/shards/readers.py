@@ -60,7 +60,7 @@ def open_shard(shard: Shard, files: RowFiles, rows_at_once: int) -> Reader:
 
 def _parquet(path: Path, rows_at_once: int) -> Reader:
     try:
-        file = pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        file = pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
     except pa.ArrowException as error:
         raise InputError(f"{path}: not a Parquet file, or damaged ({error})") from None
 

@@ -80,7 +80,9 @@ def _parquet(file: Any, schema: pa.Schema, job: str) -> Iterator[Write]:
     schema = schema.with_metadata({**(schema.metadata or {}), _JOB_KEY.encode(): job.encode()})
     # A dictionary of values that are all different, such as payloads, only takes time
     few = [name for name in ("status", "error") if name in schema.names]
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=few) as writer:
+    # A damaged payload decodes to a wrong image, so pages have checksums
+    options = {"compression": "zstd", "use_dictionary": few, "write_page_checksum": True}
+    with pq.ParquetWriter(file, schema, **options) as writer:
         waiting: list[pa.RecordBatch] = []
 
         def flush() -> None:
