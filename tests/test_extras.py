@@ -11,7 +11,7 @@ from fmae_edge.cli import EXTRAS_OF_PACKAGES
 from tests.conftest import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-OWN_ENVIRONMENTS = {"ray", "pyspark"}  # make ray and make spark: they are large
+OWN_ENVIRONMENTS = {"ray", "pyspark", "pandas"}  # make ray and make spark: they are large
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "py4j": "pyspark",
@@ -90,7 +90,7 @@ def test_exact_versions_are_in_the_constraints_only():
     for requirements in PROJECT["project"]["optional-dependencies"].values():
         assert not [text for text in requirements if "==" in text.partition(";")[0]]
     pins = re.findall(r"^(\w+)==", (REPOSITORY / "constraints.txt").read_text(), flags=re.M)
-    assert set(pins) <= installs("dev")
+    assert set(pins) <= installs("dev") | OWN_ENVIRONMENTS
 
 
 def test_a_source_distribution_contains_the_files_that_its_tests_read():

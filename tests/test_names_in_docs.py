@@ -38,11 +38,19 @@ def exists(path):
 
 
 def resolve(name):
-    """Return the object that a dotted name stands for. Raises AttributeError or ImportError if there is none."""
+    """Return the object that a dotted name stands for. Raises AttributeError or ImportError if there is none.
+
+    Returns None for a module that needs a package of a cluster, which only make ray and make spark install.
+    """
     found = importlib.import_module("fmae_edge")
     for position, part in enumerate(name.split(".")[1:], 2):
         if not hasattr(found, part):
-            importlib.import_module(".".join(name.split(".")[:position]))
+            try:
+                importlib.import_module(".".join(name.split(".")[:position]))
+            except ModuleNotFoundError as error:
+                if error.name in ("ray", "py4j"):
+                    return None
+                raise
         found = getattr(found, part)
     return found
 
