@@ -19,6 +19,7 @@ from fmae_edge.bulk.rows import Compress, Decompress
 from fmae_edge.bulk.shards.convert import ShardOutcome, ShardTask, convert_shard, failed_shard
 from fmae_edge.data.image_conversion import Fit
 from fmae_edge.runtime.engine.graphs import Precision
+from fmae_edge.runtime.errors import ArgumentError
 
 _RETRIES = 3  # of a task whose worker died: a shard may be what kills it
 _BATCH_ROWS = 1024
@@ -41,8 +42,8 @@ def compress_dataset(
     """Return a data set in which the images of `column` are replaced by payloads; it is computed when it is read.
 
     The columns that are added are those of `Compress`, and so are the options. Its schema says which bundle and
-    quality the payloads have; `write_parquet` keeps that. `workers` is a number of actors, by default as many as
-    the cluster has room for; each gets `cpus` CPUs and batches of `batch_size` rows.
+    quality the payloads have; `write_parquet` keeps that. `workers` is the largest number of actors, by default as
+    many as the cluster has room for; each gets `cpus` CPUs and batches of `batch_size` rows.
 
     Raises as `Compress` does. A batch without `column` ends the computation with its error.
     """
@@ -88,7 +89,13 @@ class _Actor:
 def _mapped(
     ds: "ray.data.Dataset", rows: Compress | Decompress, batch_size: int, workers: int | None, cpus: float
 ) -> "ray.data.Dataset":
-    pool = ray.data.ActorPoolStrategy(min_size=1) if workers is None else ray.data.ActorPoolStrategy(size=workers)
+    total = ray.cluster_resources().get("CPU", 0)
+    if 0 < total <= cpus:
+        raise ArgumentError(
+            "cpus", f"is {cpus}, but the cluster has {total:g}, and reading needs some; use 0.5 of them"
+        )
+    # A pool of fixed size could take all CPUs, and then wait forever for the tasks that read
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
     return ds.map_batches(
         _Actor,
         fn_constructor_args=(ArrowRows(rows),),

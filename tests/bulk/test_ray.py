@@ -71,6 +71,17 @@ def test_data_sets_keep_the_description_of_their_payloads_in_parquet(cluster, sh
         decompress_dataset(ray.data.from_items([{"payload": b""}]))
 
 
+def test_actors_leave_a_cpu_for_the_tasks_that_read(cluster, shards, images):
+    import ray
+
+    from fmae_edge.bulk.ray import compress_dataset
+
+    read = ray.data.read_parquet(str(shards))
+    require_every_row_once([compress_dataset(read, workers=3).take_all()], images)
+    with pytest.raises(InputError, match="cpus is 3, but the cluster has 3, and reading needs some"):
+        compress_dataset(read, cpus=3)
+
+
 def test_the_callable_is_enough_for_arrays_of_ray(cluster, images):
     import ray
 

@@ -122,6 +122,20 @@ def test_a_job_with_other_options_or_inputs_is_refused(shards, tmp_path):
             compress_shards(shards, bad)
 
 
+def test_an_unexpected_error_fails_its_shard_alone(shards, tmp_path, monkeypatch):
+    usual = convert.open_shard
+
+    def fails_once(shard, *rest):
+        if shard.name == "c":
+            raise RuntimeError("new")
+        return usual(shard, *rest)
+
+    monkeypatch.setattr(convert, "open_shard", fails_once)
+    outcomes = {Path(each.input).name: each for each in compress_shards(shards, tmp_path / "out")}
+    assert outcomes["c.parquet"].error == f"{shards}/c.parquet: unexpected error (RuntimeError: new)"
+    assert [outcomes[f"{name}.parquet"].status for name in "ab"] == ["done", "done"]
+
+
 @pytest.mark.parametrize("to", ["parquet", "webdataset", "files"])
 def test_another_bundle_is_refused(shards, tmp_path, to):
     list(compress_shards(shards, tmp_path / "coded", to=to))
@@ -210,7 +224,7 @@ def test_samples_of_a_tar_file_keep_their_other_members(tmp_path, images):
     assert table["key"].to_pylist() == ["x/0", "x/1", "x/2", "x/3"]
     assert table["cls"].to_pylist() == [b"3", b"4", b"5", None]
     assert table["seg.txt"].to_pylist() == [None, b"s", None, None]
-    assert table["payload"].to_pylist()[:2] == Codec().compress_batch(images[:2], bare=True)
+    assert table["payload"].to_pylist() == [*Codec().compress_batch(images[:2], bare=True), None, None]
     assert table["status"].to_pylist() == ["done", "done", "failed", "failed"]
     assert "'x/2' has no file that ends in .png" in outcome.errors[0]
     assert "'x/3' has several members" in outcome.errors[1]

@@ -65,6 +65,8 @@ def convert_shard(task: ShardTask) -> ShardOutcome:
         rows, failed, size, errors = _convert(task)
     except (FmaeError, OSError, MemoryError, pa.ArrowException) as error:
         return failed_shard(task, error)
+    except Exception as error:  # an engine would try the shard again, and blame the worker
+        return failed_shard(task, f"unexpected error ({type(error).__name__}: {error})")
     seconds = round(time.monotonic() - began, 3)
     return ShardOutcome(str(task.shard), str(task.target), "done", rows, failed, size, seconds, errors)
 

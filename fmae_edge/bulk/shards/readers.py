@@ -123,6 +123,8 @@ def _tar(path: Path, files: RowFiles, rows_at_once: int) -> Reader:
                     errors[number] = (
                         f"sample {row[KEY_COLUMN]!r} has no file that ends in {', '.join(files.suffixes)}"
                     )
+            for number in errors:
+                rows[number][files.column] = None
             return Batch(pa.RecordBatch.from_pylist(rows, schema), errors)
 
         for key, suffix, content in _members(path, files):
