@@ -25,8 +25,8 @@ from fmae_edge import Codec
 from fmae_edge.bulk.shards.job import compress_shards
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 
-ROWS, SHARDS, WORKERS, EFFORT = 6000, 6, 2, 1
-LONGEST_WAIT = 3.0  # seconds
+ROWS, SHARDS, WORKERS = 12_000, 12, 2
+LONGEST_WAIT = 2.0  # seconds
 
 
 def run(engine: str, shards: Path, out: Path, rows: list[tuple[int, bytes]]) -> None:
@@ -36,10 +36,10 @@ def run(engine: str, shards: Path, out: Path, rows: list[tuple[int, bytes]]) -> 
 
         from fmae_edge.bulk.ray import compress_dataset
 
-        ds = compress_dataset(ray.data.read_parquet(str(shards)), effort=EFFORT, workers=WORKERS, cpus=0.5)
+        ds = compress_dataset(ray.data.read_parquet(str(shards)), workers=WORKERS, cpus=0.5)
         rows += [(row["id"], row["payload"]) for row in ds.take_all()]
         return
-    job = compress_shards(shards, out, engine=engine, workers=WORKERS, effort=EFFORT)  # type: ignore[arg-type]
+    job = compress_shards(shards, out, engine=engine, workers=WORKERS)  # type: ignore[arg-type]
     failed = [outcome.error for outcome in job if outcome.status != "done"]
     if failed:
         print(failed)
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     options = parser.parse_args()
     images = load_fashion_mnist().train[:ROWS]
-    expected = list(enumerate(Codec().compress_batch(images, effort=EFFORT, bare=True)))
+    expected = list(enumerate(Codec().compress_batch(images, bare=True)))
     start_engine(options.engine.removesuffix("-data"), WORKERS)
     done = bad = 0
     with tempfile.TemporaryDirectory() as name:
