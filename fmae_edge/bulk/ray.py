@@ -5,6 +5,7 @@ or a task, so a worker uses as many threads as Ray allots it. The workers need f
 same path or name.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -113,7 +114,7 @@ def run_tasks(tasks: Sequence[ShardTask], workers: int | None) -> Iterator[Shard
     one on this machine.
     """
     if not ray.is_initialized():
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     most = workers or int(ray.cluster_resources().get("CPU", 1))
     convert: Any = ray.remote(num_cpus=1, max_retries=_RETRIES)(convert_shard)
     waiting, running = deque(tasks), dict[Any, ShardTask]()
