@@ -1,9 +1,12 @@
 """Jobs over shards: every row once and equal to Codec, resuming, damaged input, and killed workers."""
 
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -312,3 +315,28 @@ def test_a_shard_of_one_large_row_group_is_read_and_written_in_parts(tmp_path, i
     list(compress_shards(tmp_path / "in", tmp_path / "out"))
     assert pq.read_metadata(tmp_path / "out/a.parquet").num_row_groups == 3
     assert payloads(tmp_path / "out") == Codec().compress_batch(images[:20], bare=True)
+
+
+PEAKS = """
+from pathlib import Path
+from fmae_edge.bulk.shards.convert import convert_shard
+from fmae_edge.bulk.shards.job import compress_shards
+for name in ("small", "large"):
+    for task in compress_shards(name, f"{name}-out").tasks:
+        assert convert_shard(task).status == "done"
+    (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    print(peak.split()[1])
+"""
+
+
+def test_memory_does_not_grow_with_the_shard(tmp_path, images):
+    """A row group of 20 batches needs little more than one of 2."""
+    for name, batches in (("small", 2), ("large", 20)):
+        some = np.tile(images, (4 * batches, 1, 1))
+        write_parquet(
+            tmp_path / name / "a.parquet", pa.FixedSizeListArray.from_arrays(pa.array(some.ravel()), 784)
+        )
+    command = [sys.executable, "-c", PEAKS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    small, large = map(int, done.stdout.split())
+    assert large - small < 175_000  # kilobytes; many small tables that wait to be written took 214,000 and more

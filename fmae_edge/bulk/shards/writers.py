@@ -83,24 +83,21 @@ def _parquet(file: Any, schema: pa.Schema, job: str) -> Iterator[Write]:
     # A damaged payload decodes to a wrong image, so pages have checksums
     options = {"compression": "zstd", "use_dictionary": few, "write_page_checksum": True}
     with pq.ParquetWriter(file, schema, **options) as writer:
-        waiting: list[pa.RecordBatch] = []
-
-        def flush() -> None:
-            if waiting:
-                writer.write_table(
-                    pa.Table.from_batches(waiting, waiting[0].schema).replace_schema_metadata(schema.metadata)
-                )
-                waiting.clear()
+        waiting = schema.empty_table()
 
         def write(table: pa.RecordBatch) -> list[str]:
-            waiting.append(table)
-            rows, size = sum(map(len, waiting)), sum(each.nbytes for each in waiting)
-            if rows >= _ROWS_PER_GROUP or size >= _BYTES_PER_GROUP:
-                flush()
+            nonlocal waiting
+            # One table at a time: many small ones that wait for the rest of their group would divide the heap, and
+            # glibc would then keep a gigabyte
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([table])]).combine_chunks()
+            if len(waiting) >= _ROWS_PER_GROUP or waiting.nbytes >= _BYTES_PER_GROUP:
+                writer.write_table(waiting.replace_schema_metadata(schema.metadata))
+                waiting = schema.empty_table()
             return []
 
         yield write
-        flush()
+        if len(waiting):
+            writer.write_table(waiting.replace_schema_metadata(schema.metadata))
 
 
 class _Samples:
@@ -120,19 +117,24 @@ class _Samples:
             if row["status"] != DONE:
                 continue
             try:
-                as_names([name], 1)
-                if name in self._names:
-                    raise InputError(f"{name!r} is the name of two rows of the shard")
+                if key is not None:  # else it is a number, and no set has to grow with the shard
+                    self._claim(name)
             except InputError as error:
                 errors.append(str(error))
                 continue
-            self._names.add(name)
             self._save(f"{name}{self._suffix}", row[self._column])
             if self._others:
                 for column, value in row.items():
                     if column not in (KEY_COLUMN, self._column, *_OUTCOME) and value is not None:
                         self._save(f"{name}.{column}", _as_bytes(value))
         return errors
+
+    def _claim(self, name: str) -> None:
+        """Raise InputError if a name is not one for a file of its own below the output."""
+        as_names([name], 1)
+        if name in self._names:
+            raise InputError(f"{name!r} is the name of two rows of the shard")
+        self._names.add(name)
 
 
 def _as_bytes(value: Any) -> bytes:
