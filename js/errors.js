@@ -86,5 +86,7 @@ function printable(letter) {
   if (letter === "'" || letter === "\\") {
     return `\\${letter}`;
   }
-  return /[\p{C}\p{Zl}\p{Zp}]/u.test(letter) ? `\\u{${/** @type {number} */ (letter.codePointAt(0)).toString(16)}}` : letter;
+  return /[\p{C}\p{Zl}\p{Zp}]/u.test(letter)
+    ? `\\u{${/** @type {number} */ (letter.codePointAt(0)).toString(16)}}`
+    : letter;
 }
