@@ -1,9 +1,9 @@
 /** Check the options of a codec's methods. */
 
-import { ArgumentError, InputError, kindOf, shown } from "./errors.js";
+import { asInteger, asQuality } from "./arguments.js";
+import { ArgumentError, shown } from "./errors.js";
 
 const DEFAULT_QUALITY = 5;
-const QUALITIES = 9;
 
 /**
  * Options of `compress`. `quality` is 1 (fewest bytes) to 9, by default 5. `maxBytes` or `minPsnr` may choose it
@@ -81,60 +81,21 @@ export function asBareQuality({ bare = false, quality }) {
     return null;
   }
   if (quality === undefined) {
-    throw new ArgumentError("quality", "is missing; bare payloads need the quality that they were compressed with");
+    throw new ArgumentError(
+      "quality",
+      "is missing; bare payloads need the quality that they were compressed with",
+    );
   }
   return asQuality(quality);
 }
 
 /**
- * @param {unknown} quality
- * @returns {number}
- * @throws {ArgumentError} if it is not an integer from 1 to 9
- */
-export function asQuality(quality) {
-  const number = asInteger("quality", quality);
-  if (number < 1 || number > QUALITIES) {
-    throw new ArgumentError("quality", `is ${number}; expected an integer from 1 to ${QUALITIES}`);
-  }
-  return number;
-}
-
-/**
- * @param {string} name of an argument
- * @param {unknown} value
- * @returns {number}
- * @throws {ArgumentError} if it is not an integer
- */
-export function asInteger(name, value) {
-  if (Number.isSafeInteger(value)) {
-    return /** @type {number} */ (value);
-  }
-  throw new ArgumentError(name, `is ${shown(value)}; expected an integer`);
-}
-
-/**
- * Return the bytes of a Uint8Array, also one of Node's Buffers, or of an ArrayBuffer.
- *
- * @param {unknown} content
- * @param {string} what names it in messages
- * @returns {Uint8Array}
- * @throws {InputError} if it is anything else
- */
-export function asBytes(content, what) {
-  if (content instanceof Uint8Array) {
-    return content;
-  }
-  if (content instanceof ArrayBuffer) {
-    return new Uint8Array(content);
-  }
-  throw new InputError(`expected the bytes of ${what} as a Uint8Array, got ${kindOf(content)}`);
-}
-
-/**
  * @param {string} name
  * @param {unknown} value
+ * @returns {boolean}
+ * @throws {ArgumentError} if it is neither true nor false
  */
-function asFlag(name, value) {
+export function asFlag(name, value) {
   if (typeof value === "boolean") {
     return value;
   }

@@ -192,7 +192,9 @@ function* parts(items, most) {
  * @param {number} length of a row
  */
 function rows(values, length) {
-  return Array.from({ length: values.length / length }, (_, row) => values.slice(row * length, (row + 1) * length));
+  return Array.from({ length: values.length / length }, (_, row) =>
+    values.slice(row * length, (row + 1) * length),
+  );
 }
 
 /**

@@ -30,5 +30,8 @@ export function asPrecision(precision) {
   if (precision === "int8" || precision === "fp32") {
     return precision;
   }
-  throw new ArgumentError("precision", `is ${shown(precision)}; expected one of ${Object.keys(GRAPHS).join(", ")}`);
+  throw new ArgumentError(
+    "precision",
+    `is ${shown(precision)}; expected one of ${Object.keys(GRAPHS).join(", ")}`,
+  );
 }

@@ -83,7 +83,14 @@ class OnnxruntimeEngine {
       const images = Math.min(this.perRun, n - first);
       const levels = pixels.subarray(first * this.pixels, (first + images) * this.pixels);
       const input = graph.dtype === "uint8" ? levels : toReals(levels);
-      const output = await this.#run(graph, "image", input, [images, ...this.image], "latent", images * this.latents);
+      const output = await this.#run(
+        graph,
+        "image",
+        input,
+        [images, ...this.image],
+        "latent",
+        images * this.latents,
+      );
       values.set(/** @type {Float32Array} */ (output), first * this.latents);
     }
     if (!areFinite(values)) {
@@ -227,7 +234,9 @@ class OnnxruntimeEngine {
  */
 function failure(error, what) {
   const message = messageOf(error);
-  return NO_MEMORY.test(message) ? new ResourceError(`${what}: out of memory`) : new BundleError(`${what}: ${message}`);
+  return NO_MEMORY.test(message)
+    ? new ResourceError(`${what}: out of memory`)
+    : new BundleError(`${what}: ${message}`);
 }
 
 /** @param {unknown} error */
