@@ -1,0 +1,81 @@
+/** An engine of a few kilobytes: it runs the graphs of a bundle without onnxruntime. */
+
+import { checkGraph, parseGraph } from "../bundle/onnx_graph.js";
+import { newKernels } from "./kernels.js";
+import { Plan } from "./plan.js";
+
+/**
+ * @typedef {object} GraphSource what an engine needs of a bundle
+ * @property {{ image: { channels: number, height: number, width: number }, latent: { steps: number[] } }} manifest
+ * @property {(name: string) => Promise<Uint8Array>} file
+ *
+ * @typedef {"int8" | "fp32"} Precision
+ */
+
+/** The encoder and the decoder of a bundle; each is loaded at its first use. */
+export class OwnEngine {
+  /**
+   * @param {GraphSource} bundle
+   * @param {Precision} precision
+   */
+  constructor(bundle, precision) {
+    this.bundle = bundle;
+    this.precision = precision;
+    /** @type {Map<string, Promise<Plan>>} */
+    this.plans = new Map();
+  }
+
+  /**
+   * Return the latents of images.
+   *
+   * @param {Uint8Array} pixels (n, channels, height, width)
+   * @param {number} n
+   * @returns {Promise<Float32Array>} (n, latents)
+   */
+  async encode(pixels, n) {
+    const plan = await this.plan("encoder");
+    return new Float32Array(plan.run(pixels, n).buffer);
+  }
+
+  /**
+   * Return the images of latents.
+   *
+   * @param {Float32Array} latents (n, latents)
+   * @param {number} n
+   * @returns {Promise<Uint8Array>} (n, channels, height, width)
+   */
+  async decode(latents, n) {
+    const plan = await this.plan("decoder");
+    return plan.run(latents, n);
+  }
+
+  /** @param {"encoder" | "decoder"} kind */
+  plan(kind) {
+    let plan = this.plans.get(kind);
+    if (plan === undefined) {
+      plan = this.load(kind);
+      this.plans.set(kind, plan);
+      plan.catch(() => this.plans.delete(kind)); // memory may be free later
+    }
+    return plan;
+  }
+
+  /** @param {"encoder" | "decoder"} kind */
+  async load(kind) {
+    const name = this.precision === "int8" ? `${kind}.onnx` : `${kind}.fp32.onnx`;
+    const { channels, height, width } = this.bundle.manifest.image;
+    const graph = parseGraph(await this.bundle.file(name), name);
+    const image = [channels, height, width];
+    const latent = this.bundle.manifest.latent.steps.length;
+    const steps = checkGraph(graph, { image, latent, kind, where: name });
+    return new Plan(await newKernels(), steps, kind);
+  }
+}
+
+/**
+ * @param {GraphSource} bundle
+ * @param {{ precision: Precision }} options
+ */
+export async function createEngine(bundle, { precision }) {
+  return new OwnEngine(bundle, precision);
+}
