@@ -68,7 +68,7 @@ async function folderUrl(folder) {
  * @returns {BundleSource}
  */
 function openFolder(folder) {
-  const where = folder.protocol === "file:" ? decodeURI(folder.pathname).replace(/(?<=.)\/$/, "") : folder.href;
+  const where = folder.href.replace(/\/$/, "");
   const readUrl = folder.protocol === "file:" && globalThis.location === undefined ? readFromDisk : download;
   return { where, read: (name, limit) => readUrl(new URL(name, folder), `${where}: ${name}`, limit) };
 }
@@ -130,17 +130,23 @@ async function readStart(stream, limit) {
  * @param {number} limit
  */
 async function readFromDisk(url, what, limit) {
-  const { open } = await import("node:fs/promises");
+  const { open, stat } = await import("node:fs/promises");
   let file;
   try {
+    const facts = await stat(url); // first, because opening a pipe would wait
+    if (!facts.isFile()) {
+      throw new BundleError(`${what} is not a regular file`);
+    }
     file = await open(url);
     const { size } = await file.stat();
     const content = new Uint8Array(Math.min(size, limit) + 1);
     const { bytesRead } = await file.read(content, 0, content.length, 0);
     return content.subarray(0, bytesRead);
   } catch (error) {
-    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-    if (code === "ENOENT") {
+    if (error instanceof BundleError) {
+      throw error;
+    }
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT") {
       throw new BundleError(`${what} is missing, so the bundle is incomplete`);
     }
     throw new BundleError(`${what} cannot be read (${messageOf(error)})`);
