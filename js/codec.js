@@ -2,7 +2,7 @@
 
 import { asQuality } from "./arguments.js";
 import { Bundle } from "./bundle/bundle.js";
-import { asCoding } from "./coding_options.js";
+import { COMPRESS_OPTIONS, asCoding, asOptions } from "./coding_options.js";
 import { asPrecision } from "./engine/engine.js";
 import { ArgumentError } from "./errors.js";
 import { FmaeReader } from "./fmae_reader.js";
@@ -18,7 +18,11 @@ import { PacketCodec } from "./packets.js";
 /** @import { FmaeFile } from "./format/fmae_contents.js" */
 /** @import { DecodedImage, ImageLike } from "./images.js" */
 
-/** The bytes of a file, or what `parse` returned for them. @typedef {Uint8Array | ArrayBuffer | FmaeFile} FmaeLike */
+/**
+ * The bytes of a file, or what `parse` returned for them.
+ *
+ * @typedef {Uint8Array | ArrayBuffer | FmaeFile} FmaeLike
+ */
 
 /**
  * Compresses and decompresses images with a bundle.
@@ -56,19 +60,21 @@ export class Codec {
   }
 
   /**
-   * Load a bundle and return its codec. Graphs and the engine are loaded when they are first needed, because symbols
-   * and names need neither.
+   * Load a bundle and return its codec. Graphs and the engine are loaded when they are first needed, because
+   * symbols and names need neither.
    *
    * @param {BundleLike} bundle the URL of a folder, an array of `File`, or the bytes of each file by its name
    * @param {object} [options]
    * @param {CreateEngine} [options.engine] runs the graphs; the default is that of engine/onnxruntime.js
-   * @param {Precision} [options.precision] "int8" (the default) writes the files that Python writes; "fp32" is faster
+   * @param {Precision} [options.precision] "int8" (the default) writes the files that Python writes; "fp32" is
+   *   faster
    * @param {string} [options.expectId] the bundle's id, or the SHA-256 of its manifest.json
    * @returns {Promise<Codec>}
    * @throws {BundleError} if the bundle is incomplete, damaged, or not the expected one
    * @throws {InputError} if an argument is invalid
    */
-  static async load(bundle, { engine, precision, expectId } = {}) {
+  static async load(bundle, options = {}) {
+    const { engine, precision, expectId } = asOptions(options, ["engine", "precision", "expectId"]);
     asPrecision(precision ?? "int8");
     return new Codec(await Bundle.load(bundle, { expectId }), { engine, precision });
   }
@@ -100,7 +106,8 @@ export class Codec {
    *
    * @template {ImageLike | readonly ImageLike[]} Images
    * @param {Images} images
-   * @returns {Promise<Images extends readonly ImageLike[] ? Float32Array[] : Float32Array>} (latents) for each image
+   * @returns {Promise<Images extends readonly ImageLike[] ? Float32Array[] : Float32Array>} (latents) for each
+   *   image
    * @throws {InputError} if an image has another size or other channels, or is not opaque
    * @throws {BundleError} if the encoder cannot be loaded or fails
    */
@@ -113,8 +120,8 @@ export class Codec {
   }
 
   /**
-   * Decode latent values, or an array of them, to images. With `quality`, they are the symbols of a .fmae file of that
-   * quality, as `symbols` returns them.
+   * Decode latent values, or an array of them, to images. With `quality`, they are the symbols of a .fmae file of
+   * that quality, as `symbols` returns them.
    *
    * @param {unknown} latents Float32Array (latents), or with `quality` integers, or an array of them
    * @param {number} [quality] 1 to 9
@@ -134,11 +141,11 @@ export class Codec {
   /**
    * Return the bytes of a .fmae file of one image.
    *
-   * `quality` is 1 (fewest bytes) to 9, by default 5. `maxBytes` or `minPsnr` may choose it instead: the one with the
-   * best PSNR in a file of at most `maxBytes`, or the lowest one whose image, as this codec decodes it, has at least
-   * `minPsnr` dB; if there is none, the image becomes lossless. With `bare`, the result is the payload alone, for
-   * callers who know bundle and quality and detect damage. `effort` other than 0 is refused: searching for fewer bytes
-   * is left to the Python package.
+   * `quality` is 1 (fewest bytes) to 9, by default 5. `maxBytes` or `minPsnr` may choose it instead: the one with
+   * the best PSNR in a file of at most `maxBytes`, or the lowest one whose image, as this codec decodes it, has at
+   * least `minPsnr` dB; if there is none, the image becomes lossless. With `bare`, the result is the payload
+   * alone, for callers who know bundle and quality and detect damage. `effort` other than 0 is refused: searching
+   * for fewer bytes is left to the Python package.
    *
    * @param {ImageLike} image
    * @param {CompressOptions} [options]
@@ -153,16 +160,16 @@ export class Codec {
   /**
    * Return the bytes of one .fmae file of a stack of images, with one name per image if given.
    *
-   * The options are those of `compress`. `maxBytes` limits the file, `minPsnr` holds for each image, which gets its
-   * own quality. With `bare`, returns an array of payloads. Throws as `compress` does.
+   * The options are those of `compress`. `maxBytes` limits the file, `minPsnr` holds for each image, which gets
+   * its own quality. With `bare`, returns an array of payloads. Throws as `compress` does.
    *
-   * @template {CompressOptions & { names?: string[] }} Options
+   * @template {CompressOptions & { names?: string[] }} [Options={}]
    * @param {readonly ImageLike[]} images
    * @param {Options} [options]
    * @returns {Promise<Options extends { bare: true } ? Uint8Array[] : Uint8Array>}
    */
-  async compressBatch(images, options) {
-    const { names, ...others } = options ?? /** @type {Options} */ ({});
+  async compressBatch(images, options = /** @type {Options} */ ({})) {
+    const { names, ...others } = asOptions(options, ["names", ...COMPRESS_OPTIONS]);
     const coding = asCoding(others);
     const checked = asImages(images, this.#coder.size);
     if (coding.bare && names !== undefined) {
@@ -182,13 +189,14 @@ export class Codec {
    * @returns {Promise<FmaeFile>}
    * @throws {InputError} if it is not a complete .fmae file of this bundle, or has more than `maxImages` images
    */
-  async parse(content, { maxImages } = {}) {
+  async parse(content, options = {}) {
+    const { maxImages } = asOptions(options, ["maxImages"]);
     return this.#reader.parse(content, maxImages);
   }
 
   /**
-   * Return the image in a .fmae file, or an array of the images if the file holds a stack. With `index`, decode and
-   * return only that image. With `bare`, `content` is a payload of that `quality`, or an array of them.
+   * Return the image in a .fmae file, or an array of the images if the file holds a stack. With `index`, decode
+   * and return only that image. With `bare`, `content` is a payload of that `quality`, or an array of them.
    *
    * @param {FmaeLike | readonly Uint8Array[]} content
    * @param {DecompressOptions & { index?: number }} [options]
@@ -212,15 +220,16 @@ export class Codec {
   }
 
   /**
-   * Return the quantised latents (latents) of each image in a .fmae file, in quantiser steps of the file's quality.
-   * They are the same on every machine.
+   * Return the quantised latents (latents) of each image in a .fmae file, in quantiser steps of the file's
+   * quality. They are the same on every machine.
    *
    * @param {FmaeLike} content
    * @param {{ maxImages?: number }} [options]
    * @returns {Promise<Int32Array[]>}
    * @throws {InputError} as `parse` does, and if the file's quality is 0
    */
-  async symbols(content, { maxImages } = {}) {
+  async symbols(content, options = {}) {
+    const { maxImages } = asOptions(options, ["maxImages"]);
     return this.#reader.symbols(this.#reader.parse(content, maxImages));
   }
 

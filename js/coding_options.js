@@ -4,6 +4,8 @@ import { asInteger, asQuality } from "./arguments.js";
 import { ArgumentError, shown } from "./errors.js";
 
 const DEFAULT_QUALITY = 5;
+export const COMPRESS_OPTIONS = ["quality", "effort", "maxBytes", "minPsnr", "bare"];
+export const DECOMPRESS_OPTIONS = ["maxImages", "bare", "quality"];
 
 /**
  * Options of `compress`. `quality` is 1 (fewest bytes) to 9, by default 5. `maxBytes` or `minPsnr` may choose it
@@ -16,8 +18,8 @@ const DEFAULT_QUALITY = 5;
  * @property {number} [minPsnr] in dB
  * @property {boolean} [bare]
  *
- * Options of `decompress`. `maxImages` bounds the time that a file may take. With `bare`, the content is a payload of
- * that `quality`.
+ * Options of `decompress`. `maxImages` bounds the time that a file may take. With `bare`, the content is a payload
+ * of that `quality`.
  *
  * @typedef {object} DecompressOptions
  * @property {number} [maxImages]
@@ -28,13 +30,36 @@ const DEFAULT_QUALITY = 5;
  */
 
 /**
+ * Return the options of a call. A misspelt option, or a value in place of options, would else be ignored.
+ *
+ * @template {object} Options
+ * @param {Options} options
+ * @param {readonly string[]} names of the options that the call has
+ * @returns {Options}
+ * @throws {ArgumentError} if they are not an object, or have another name
+ */
+export function asOptions(options, names) {
+  const expected = `expected an object with ${names.join(", ")}`;
+  if (typeof options !== "object" || options === null) {
+    throw new ArgumentError("options", `are ${shown(options)}; ${expected}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) {
+      throw new ArgumentError("options", `have ${shown(name)}; ${expected}`);
+    }
+  }
+  return options;
+}
+
+/**
  * Return the options of `compress`, checked.
  *
  * @param {CompressOptions} options
  * @returns {Coding}
  * @throws {ArgumentError} if one is out of range, or if they contradict each other
  */
-export function asCoding({ quality, effort = 0, maxBytes, minPsnr, bare = false }) {
+export function asCoding(options) {
+  const { quality, effort = 0, maxBytes, minPsnr, bare = false } = asOptions(options, COMPRESS_OPTIONS);
   if (effort !== 0) {
     throw new ArgumentError(
       "effort",
@@ -73,7 +98,8 @@ export function asCoding({ quality, effort = 0, maxBytes, minPsnr, bare = false 
  * @returns {number | null}
  * @throws {ArgumentError} if one is invalid or missing
  */
-export function asBareQuality({ bare = false, quality }) {
+export function asBareQuality(options) {
+  const { bare = false, quality } = asOptions(options, DECOMPRESS_OPTIONS);
   if (!asFlag("bare", bare)) {
     if (quality !== undefined) {
       throw new ArgumentError("quality", "is for bare payloads (bare: true); a .fmae file contains its quality");

@@ -1,7 +1,7 @@
 /** Read .fmae files and bare payloads: images of any quality, and lossless ones. */
 
 import { asBytes } from "./arguments.js";
-import { asBareQuality } from "./coding_options.js";
+import { DECOMPRESS_OPTIONS, asBareQuality, asOptions } from "./coding_options.js";
 import { InputError } from "./errors.js";
 import { FmaeFile } from "./format/fmae_contents.js";
 import { parseFmae } from "./format/fmae_file.js";
@@ -12,7 +12,11 @@ import { requireImages } from "./format/payloads.js";
 /** @import { DecodedImage } from "./images.js" */
 /** @import { LatentCoder } from "./latent_coder.js" */
 
-/** The payload of an image; its quality is 0 if it is lossless. @typedef {{ quality: number, payload: Uint8Array }} Stored */
+/**
+ * The payload of an image; its quality is 0 if it is lossless.
+ *
+ * @typedef {{ quality: number, payload: Uint8Array }} Stored
+ */
 
 /** Reads .fmae files with the coder of a bundle. */
 export class FmaeReader {
@@ -51,10 +55,11 @@ export class FmaeReader {
    * Return the image with number `index`; without it, the single image or all images of a stack.
    *
    * @param {unknown} content a .fmae file, or a bare payload
-   * @param {DecompressOptions & { index?: number }} options
+   * @param {DecompressOptions & { index?: number }} given
    * @returns {Promise<DecodedImage | DecodedImage[]>}
    */
-  async imageOrStack(content, { index, ...options }) {
+  async imageOrStack(content, given) {
+    const { index, ...options } = asOptions(given, ["index", ...DECOMPRESS_OPTIONS]);
     const quality = asBareQuality(options);
     if (quality !== null) {
       const isList = Array.isArray(content);

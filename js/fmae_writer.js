@@ -14,7 +14,11 @@ import { reachMinPsnr } from "./min_psnr.js";
 /** @import { ImageLike } from "./images.js" */
 /** @import { LatentCoder } from "./latent_coder.js" */
 
-/** Makes a file of payloads of one quality. @typedef {(payloads: Uint8Array[], quality: number) => Uint8Array} Pack */
+/**
+ * Makes a file of payloads of one quality.
+ *
+ * @typedef {(payloads: Uint8Array[], quality: number) => Uint8Array} Pack
+ */
 
 /** Writes .fmae files with the coder of a bundle. */
 export class FmaeWriter {

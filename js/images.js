@@ -1,5 +1,6 @@
 /**
- * Check the images of callers, and convert them between rows of pixels and the planes of channels that graphs take.
+ * Check the images of callers, and convert them between rows of pixels and the planes of channels that graphs
+ * take.
  *
  * An image is `ImageData`, whose pixels have 4 channels, or an object with the bundle's number of channels.
  */

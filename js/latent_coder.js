@@ -13,9 +13,13 @@ import { toImages, toPlanes } from "./images.js";
 const NUMBERS_AT_ONCE = 256 * 28 * 28; // of pixels and channels, which bounds memory
 const MAX_IMAGES_AT_ONCE = 256;
 
-/** The symbols (latents) of an image and their quality. @typedef {{ symbols: Int32Array, quality: number }} Coded */
+/**
+ * The symbols (latents) of an image and their quality.
+ *
+ * @typedef {{ symbols: Int32Array, quality: number }} Coded
+ */
 
-/** Codes images with a bundle. The engine is created at its first use, because symbols and names do not need it. */
+/** Codes images with a bundle. The engine is created at its first use: symbols and names do not need it. */
 export class LatentCoder {
   /**
    * @param {Bundle} bundle

@@ -35,7 +35,7 @@ export function asLatents(latents, size) {
  * @throws {InputError} if they have another number, or are not integers
  */
 export function asSymbols(symbols, size) {
-  const isList = Array.isArray(symbols) && typeof symbols[0] !== "number";
+  const isList = Array.isArray(symbols) && (symbols.length === 0 || typeof symbols[0] === "object");
   const rows = isList ? symbols : [symbols];
   for (const row of rows) {
     if (!(Array.isArray(row) || (ArrayBuffer.isView(row) && !(row instanceof DataView)))) {

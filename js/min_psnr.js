@@ -10,8 +10,8 @@ import { toImages, toPlanes } from "./images.js";
 const LOSSLESS = 0; // in place of a quality
 
 /**
- * Return the quality and the payload of each image. Each decoded image has at least `minPsnr` dB, as `coder` decodes
- * it; quality 0 is a lossless image.
+ * Return the quality and the payload of each image. Each decoded image has at least `minPsnr` dB, as `coder`
+ * decodes it; quality 0 is a lossless image.
  *
  * @param {LatentCoder} coder
  * @param {readonly ImageLike[]} images that were checked

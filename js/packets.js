@@ -1,7 +1,7 @@
 /** Packets of images: write a set of them, and read any of them. */
 
 import { QUALITIES } from "./arguments.js";
-import { asCoding, asFlag } from "./coding_options.js";
+import { asCoding, asFlag, asOptions } from "./coding_options.js";
 import { addImage, endStream } from "./entropy/image_stream.js";
 import { ArgumentError, InputError, kindOf } from "./errors.js";
 import { packPacket, parsePacket } from "./format/packet.js";
@@ -14,16 +14,16 @@ import { asImages } from "./images.js";
 /** @import { LatentCoder } from "./latent_coder.js" */
 
 /**
- * `maxBytes` limits the payload of each image, which gets the quality with the best PSNR among those that fit. With
- * `fill`, a packet with room gets the highest quality at which the same images fit.
+ * `maxBytes` limits the payload of each image, which gets the quality with the best PSNR among those that fit.
+ * With `fill`, a packet with room gets the highest quality at which the same images fit.
  *
  * @typedef {{ quality?: number, effort?: number, maxBytes?: number, fill?: boolean }} PacketOptions
  */
 
 /**
- * The images in packets, in the order of their `numbers` in the set. `missing` are the numbers of images that no packet
- * has, up to the last that is known to exist. `total` is the number of images in the set, null if the last packet is
- * missing, because only that one says it.
+ * The images in packets, in the order of their `numbers` in the set. `missing` are the numbers of images that no
+ * packet has, up to the last that is known to exist. `total` is the number of images in the set, null if the last
+ * packet is missing, because only that one says it.
  *
  * @typedef {{ images: DecodedImage[], numbers: number[], missing: number[], total: number | null }} PacketImages
  */
@@ -38,8 +38,8 @@ export class PacketCodec {
   }
 
   /**
-   * Return packets of at most `packetBytes` (16 to 1,024) with as many whole images as fit. Each packet can be decoded
-   * alone, and knows the numbers of its images.
+   * Return packets of at most `packetBytes` (16 to 1,024) with as many whole images as fit. Each packet can be
+   * decoded alone, and knows the numbers of its images.
    *
    * @param {readonly ImageLike[]} images at most 4,096
    * @param {number} packetBytes
@@ -48,8 +48,9 @@ export class PacketCodec {
    * @throws {InputError} if an argument is invalid, or an image does not fit
    * @throws {BundleError} if the bundle has no prior, or the encoder cannot be loaded or fails
    */
-  async compress(images, packetBytes, { fill = false, ...options } = {}) {
-    const { quality, maxBytes } = asCoding(options);
+  async compress(images, packetBytes, options = {}) {
+    const { fill = false, ...others } = asOptions(options, ["quality", "effort", "maxBytes", "fill"]);
+    const { quality, maxBytes } = asCoding(others);
     if (asFlag("fill", fill) && maxBytes !== null) {
       throw new ArgumentError("fill", "raises the quality of packets, but maxBytes chooses it; use only one");
     }

@@ -16,8 +16,9 @@ const MAX_MANIFEST_BYTES = 2 * 2 ** 20; // 65,536 latents take 1.6 MB
 /**
  * A bundle whose manifest and prior are read; graphs are read when they are needed.
  *
- * `prior` is null in bundles that make no .fmae files. `sha256` is the hash of manifest.json, which lists the hashes
- * of all other files, so it identifies every byte of the bundle. Messages about the bundle begin with `where`.
+ * `prior` is null in bundles that make no .fmae files. `sha256` is the hash of manifest.json, which lists the
+ * hashes of all other files, so it identifies every byte of the bundle. Messages about the bundle begin with
+ * `where`.
  */
 export class Bundle {
   /** @type {BundleSource} */
@@ -46,8 +47,8 @@ export class Bundle {
    * @param {BundleLike} bundle
    * @param {{ expectId?: string }} [options] the bundle's id, or the SHA-256 of its manifest.json
    * @returns {Promise<Bundle>}
-   * @throws {BundleError} if a file is missing, damaged or larger than images of this size justify, if the manifest
-   *   or the prior is invalid, or if the bundle is not that of `expectId`
+   * @throws {BundleError} if a file is missing, damaged or larger than images of this size justify, if the
+   *   manifest or the prior is invalid, or if the bundle is not that of `expectId`
    */
   static async load(bundle, { expectId } = {}) {
     const source = await openSource(bundle);
@@ -60,8 +61,8 @@ export class Bundle {
     const hash = await sha256(content);
     if (expectId !== undefined && expectId !== manifest.bundleId && expectId !== hash) {
       throw new BundleError(
-        `${where}: expected bundle ${shown(expectId)}, but its id is ${manifest.bundleId} and the SHA-256 of its ` +
-          `manifest ${hash}`,
+        `${where}: expected bundle ${shown(expectId)}, but its id is ${manifest.bundleId} and the SHA-256 of ` +
+          `its manifest ${hash}`,
       );
     }
     requireReasonableSizes(manifest, where);

@@ -8,8 +8,8 @@ import { ArgumentError, BundleError } from "../errors.js";
 import { shown } from "../errors.js";
 
 /**
- * A folder's URL, the files of a folder (what an `<input type="file">` or a drop gives), or the bytes of each file by
- * its name. In Node, a string without a scheme is the path of a folder.
+ * A folder's URL, the files of a folder (what an `<input type="file">` or a drop gives), or the bytes of each file
+ * by its name. In Node, a string without a scheme is the path of a folder.
  *
  * @typedef {string | URL | ArrayLike<File> | Map<string, Uint8Array> | Record<string, Uint8Array>} BundleLike
  *

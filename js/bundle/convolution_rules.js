@@ -1,9 +1,9 @@
 /** The operators with multiply-adds: convolutions and dense layers. */
 
+import { listed } from "./listed.js";
 import { FLOAT, INT32, INT8, product } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { LEVELS, REAL, require, result, sameShape, scalarQuantiser } from "./operator_call.js";
-import { shown } from "./shown.js";
 
 const MAX_KERNEL = 3; // on each side
 
@@ -24,7 +24,7 @@ function kernelOf(call, place) {
   const pads = call.list("pads", [0, 0, 0, 0]);
   require(sameShape(call.list("kernel_shape", kernel), kernel), "its kernel_shape is not that of its weights");
   if (pads.length !== 4 || pads.some((pad) => pad !== pads[0])) {
-    throw new RefusedError(`its pads are ${shown(pads, 60)}`);
+    throw new RefusedError(`its pads are ${listed(pads, 60)}`);
   }
   const fits = Math.max(...kernel) <= MAX_KERNEL && pads[0] >= 0 && pads[0] < Math.min(...kernel);
   require(fits, "its kernel or its pads are too large");

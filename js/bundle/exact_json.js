@@ -1,6 +1,6 @@
 /**
- * Parse JSON and keep what `JSON.parse` loses: `3` is a BigInt and `3.0` a number. The hashes of a bundle depend on
- * this difference. The limits are those of a manifest, see spec/bundle.md.
+ * Parse JSON and keep what `JSON.parse` loses: `3` is a BigInt and `3.0` a number. The hashes of a bundle depend
+ * on this difference. The limits are those of a manifest, see spec/bundle.md.
  */
 
 const MAX_LEVELS = 32; // of nesting, which also bounds recursion
@@ -35,8 +35,8 @@ export class JsonError extends Error {}
  *
  * @param {string} text
  * @returns {JsonValue}
- * @throws {JsonError} if the text is not JSON, has an infinite number, an integer of more than 20 characters or more
- *   than 32 levels
+ * @throws {JsonError} if the text is not JSON, has an infinite number, an integer of more than 20 characters or
+ *   more than 32 levels
  */
 export function parseJson(text) {
   const reader = new Reader(text);

@@ -7,7 +7,8 @@ import { GOLDEN_NAME, GRAPH_NAMES, PRIOR_NAME } from "./manifest.js";
 
 const MAX_FILES = 16;
 const MAX_BUNDLE_BYTES = 256 * 2 ** 20;
-const OTHER_BYTES = 2 ** 20; // of a file that this version does not know, and of a graph in addition to its weights
+// Of a file that this version does not know, and of a graph in addition to its weights
+const OTHER_BYTES = 2 ** 20;
 const PRIOR_BYTES_PER_LATENT = 4096;
 const GOLDEN_IMAGES = 64;
 

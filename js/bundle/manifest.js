@@ -25,7 +25,7 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_SIDE = 4096;
 const MAX_PIXELS = 2 ** 26;
 const MAX_LATENTS = 65536;
-const MAX_CODED_LATENTS = 16383; // in .fmae files: a payload has up to 4 bytes per latent and 1, and at most 65,535
+const MAX_CODED_LATENTS = 16383; // in .fmae files: a payload of 4 bytes per latent and 1 has at most 65,535
 const MAX_FILE_BYTES = 2 ** 30;
 const MAX_UNITS = 4096; // of a quality's step
 const MAX_UNIT = 1e24; // the largest latent of any file is a finite float32
@@ -33,8 +33,8 @@ const MAX_FLOOR = 200; // dB, in absolute value
 const [MIN_STEP, MAX_STEP] = [1e-38, 1e36];
 
 /**
- * The quantisers of .fmae files: a symbol times `steps[quality - 1]` times `unit` is the latent value. `bitCosts` and
- * `contrastFloors`, which older bundles do not have, help encoders that search.
+ * The quantisers of .fmae files: a symbol times `steps[quality - 1]` times `unit` is the latent value. `bitCosts`
+ * and `contrastFloors`, which older bundles do not have, help encoders that search.
  *
  * @typedef {object} Qualities
  * @property {number} unit
@@ -44,8 +44,9 @@ const [MIN_STEP, MAX_STEP] = [1e-38, 1e36];
  */
 
 /**
- * The content of manifest.json. `latentSteps` has the quantiser step of each latent for int8 latents in .npy files.
- * `qualities` is null in bundles that make no .fmae files. `record` is for people: nothing in it changes results.
+ * The content of manifest.json. `latentSteps` has the quantiser step of each latent for int8 latents in .npy
+ * files. `qualities` is null in bundles that make no .fmae files. `record` is for people: nothing in it changes
+ * results.
  *
  * @typedef {object} Manifest
  * @property {number} formatVersion

@@ -5,9 +5,10 @@
  * not skipped. Among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors.
  */
 
+import { shown } from "../errors.js";
+import { listed } from "./listed.js";
 import { MessageReader, RefusedError } from "./onnx_message.js";
 import { all, asBytes, asNumber, bytesOf, numberOf, text, textOf } from "./onnx_message.js";
-import { shown } from "./shown.js";
 
 /** TensorProto.DataType */
 export const FLOAT = 1;
@@ -203,10 +204,10 @@ function constant(parsed) {
   const data = parsed.has(9) ? bytesOf(parsed, 9) : new Uint8Array();
   const item = ITEM_BYTES.get(dtype);
   if (item === undefined || shape.length > MAX_RANK || shape.some((side) => side < 1)) {
-    throw new RefusedError(`a constant ${shown(name, 60)} of type ${dtype} and shape ${shown(shape, 60)}`);
+    throw new RefusedError(`a constant ${shown(name, 60)} of type ${dtype} and shape ${listed(shape, 60)}`);
   }
   if (product(shape) * item !== data.length) {
-    throw new RefusedError(`a constant ${shown(name, 60)} of shape ${shown(shape, 60)} with ${data.length} bytes`);
+    throw new RefusedError(`a constant ${shown(name, 60)} of shape ${listed(shape, 60)} with ${data.length} bytes`);
   }
   return [name, { dtype, shape, data }];
 }

@@ -8,13 +8,13 @@
  * bundle's graphs need for images of its size.
  */
 
-import { BundleError } from "../errors.js";
+import { BundleError, shown } from "../errors.js";
+import { listed } from "./listed.js";
 import { FLOAT, UINT8, product, readGraph } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { MalformedError } from "./onnx_wire.js";
 import { Call, sameShape } from "./operator_call.js";
 import { apply } from "./operators.js";
-import { shown } from "./shown.js";
 
 const CHANNEL_BLOCK = 16; // engines may pad the channels of float images to a multiple of this
 // Small images need more per pixel, so they may have as much as those of 28x28 with 64 latents
@@ -154,9 +154,9 @@ function requireWithin(needs, most, where) {
 function port(ports, name, shape, where) {
   const [only] = ports;
   if (ports.length !== 1 || only.name !== name || !sameShape(only.shape, [null, ...shape])) {
-    const actual = ports.map((one) => `${shown(one.name, 60)} ${shown(one.shape.map((side) => side ?? "n"), 60)}`);
-    const expected = `'${name}' ${shown(["n", ...shape])}`;
-    throw new BundleError(`${where} has ${shown(actual)} where the manifest needs (${expected})`);
+    const actual = ports.map((one) => `${shown(one.name, 60)} ${listed(one.shape.map((side) => side ?? "n"), 60)}`);
+    const expected = `'${name}' ${listed(["n", ...shape])}`;
+    throw new BundleError(`${where} has ${listed(actual)} where the manifest needs (${expected})`);
   }
   const dtypes = name === "image" ? [FLOAT, UINT8] : [FLOAT];
   if (!dtypes.includes(only.dtype)) {
@@ -251,5 +251,5 @@ function storedNumbers({ dtype, shape }) {
 
 /** @param {Value} value */
 function described({ dtype, shape }) {
-  return `of type ${dtype} and shape ${shown(shape)}`;
+  return `of type ${dtype} and shape ${listed(shape)}`;
 }

@@ -4,9 +4,9 @@
  * Each check throws a RefusedError whose message continues the sentence "operator 3 (Conv) is refused: ...".
  */
 
+import { listed } from "./listed.js";
 import { FLOAT, INT64, INT8, MAX_RANK, UINT8, integers } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
-import { shown } from "./shown.js";
 
 /**
  * The result of an operator for one image: the batch stays the first dimension throughout, and is left out.
@@ -45,7 +45,7 @@ export class Call {
   takes(dtypes, rank) {
     const { dtype, shape } = this.value;
     if (!dtypes.includes(dtype) || (rank !== undefined && rank !== shape.length)) {
-      throw new RefusedError(`it cannot take an input of type ${dtype} and shape ${shown(shape)}`);
+      throw new RefusedError(`it cannot take an input of type ${dtype} and shape ${listed(shape)}`);
     }
     return shape;
   }
@@ -62,7 +62,7 @@ export class Call {
     if (!fits) {
       const found = this.given.map((one) => (one ? typed(one.dtype, one.shape) : "none"));
       const expected = wanted.map(([dtype, shape]) => typed(dtype, shape));
-      throw new RefusedError(`its constants have types and shapes ${shown(found)}, expected ${shown(expected)}`);
+      throw new RefusedError(`its constants have types and shapes ${listed(found)}, expected ${listed(expected)}`);
     }
   }
 
@@ -180,5 +180,5 @@ export function scalarQuantiser(call) {
  * @param {number[]} shape
  */
 function typed(dtype, shape) {
-  return `${dtype} ${shown(shape)}`;
+  return `${dtype} ${listed(shape)}`;
 }

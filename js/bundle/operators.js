@@ -6,12 +6,13 @@
  * must have exactly the type and shape that it needs.
  */
 
+import { shown } from "../errors.js";
 import { conv, convTranspose, gemm, qgemm, qlinearConv } from "./convolution_rules.js";
+import { listed } from "./listed.js";
 import { FLOAT, UINT8 } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { EITHER, LEVELS, REAL, require, result, sameShape, scalarQuantiser } from "./operator_call.js";
 import { depthToSpace, flatten, pad, pool, reshape, resize, slice, transpose } from "./shape_rules.js";
-import { shown } from "./shown.js";
 
 /**
  * @typedef {import("./operator_call.js").Call} Call
@@ -36,7 +37,7 @@ export function apply(operator, call) {
   const [rule, settings] = known;
   for (const [name, setting] of call.attributes) {
     if (!Object.hasOwn(settings, name) || !settings[name](setting)) {
-      throw new RefusedError(`its attribute ${shown(name, 60)} is ${shown(setting, 60)}`);
+      throw new RefusedError(`its attribute ${shown(name, 60)} is ${listed(setting, 60)}`);
     }
   }
   return rule(call);

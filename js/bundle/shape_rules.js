@@ -1,9 +1,9 @@
 /** The operators that only select, repeat or rearrange the numbers of an image. */
 
+import { listed } from "./listed.js";
 import { FLOAT, MAX_RANK, floats, product } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { EITHER, REAL, require, result, sameShape } from "./operator_call.js";
-import { shown } from "./shown.js";
 
 const MAX_PADDING = 255; // rows or columns: fewer than the largest image that export takes has
 
@@ -59,7 +59,7 @@ export function reshape(call) {
   const [batch, ...shape] = call.integers(0);
   require(call.given.length === 1 && batch === -1 && shape.length < MAX_RANK, "it does not keep the batch");
   if (shape.some((side) => side < 1) || product(shape) !== product(call.value.shape)) {
-    throw new RefusedError(`it cannot reshape ${shown(call.value.shape)} to ${shown(shape, 60)}`);
+    throw new RefusedError(`it cannot reshape ${listed(call.value.shape)} to ${listed(shape, 60)}`);
   }
   return result(call.value.dtype, shape);
 }
@@ -73,7 +73,7 @@ export function transpose(call) {
   const inOrder = [0, ...shape.map((_, axis) => axis + 1)];
   const sorted = [...perm].sort((a, b) => a - b);
   if (perm[0] !== 0 || !sameShape(sorted, inOrder)) {
-    throw new RefusedError(`its perm is ${shown(perm, 60)}`);
+    throw new RefusedError(`its perm is ${listed(perm, 60)}`);
   }
   return result(
     dtype,
@@ -107,7 +107,7 @@ export function pad(call) {
   const only = begins.every((more) => more === 0) && ends[0] === 0 && ends[channelsAt] === 0;
   require(only, "it pads more than rows and columns");
   const fits = ends.every((more) => more >= 0 && more <= MAX_PADDING);
-  require(fits, `its pads are ${shown(pads, 60)}`);
+  require(fits, `its pads are ${listed(pads, 60)}`);
   return result(
     call.value.dtype,
     shape.map((side, axis) => side + ends[axis + 1]),
@@ -135,7 +135,7 @@ export function slicedRanges(call) {
   require(lengths.every(Boolean) && new Set(axes).size === axes.length, "its starts, ends and axes do not match");
   const ones = axes.map(() => 1);
   const steps = call.given.length === 4 ? call.integers(3) : ones; // PyTorch writes them
-  require(sameShape(steps, ones), `its steps are ${shown(steps, 60)}`);
+  require(sameShape(steps, ones), `its steps are ${listed(steps, 60)}`);
   /** @type {[number, number][]} */
   const ranges = call.value.shape.map((side) => [0, side]);
   axes.forEach((axis, place) => {

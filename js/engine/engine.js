@@ -6,8 +6,8 @@ import { ArgumentError, shown } from "../errors.js";
  * @typedef {"int8" | "fp32"} Precision which graphs of a bundle to run
  *
  * @typedef {object} Engine
- * @property {(pixels: Uint8Array, n: number) => Promise<Float32Array>} encode levels (n, channels, height, width) to
- *   latents (n, latents)
+ * @property {(pixels: Uint8Array, n: number) => Promise<Float32Array>} encode levels (n, channels, height, width)
+ *   to latents (n, latents)
  * @property {(latents: Float32Array, n: number) => Promise<Uint8Array>} decode latents to levels
  * @property {() => Promise<void>} close free the engine's memory
  *

@@ -33,10 +33,10 @@ const NO_MEMORY = /bad_alloc|out of memory|could not allocate|failed to allocate
  * @param {Bundle} bundle
  * @param {object} [options]
  * @param {Precision} [options.precision] "int8" (the default) gives the files that Python gives; "fp32" is faster
- * @param {Onnxruntime} [options.ort] the module of onnxruntime-web, for pages without an import map; the default is
- *   `import("onnxruntime-web/wasm")`
- * @param {string} [options.wasmPaths] the URL of the folder with the files of onnxruntime-web's WASM; the default is
- *   the folder of its module
+ * @param {Onnxruntime} [options.ort] the module of onnxruntime-web, for pages without an import map; the default
+ *   is `import("onnxruntime-web/wasm")`
+ * @param {string} [options.wasmPaths] the URL of the folder with the files of onnxruntime-web's WASM; the default
+ *   is the folder of its module
  * @returns {Promise<Engine>}
  * @throws {InputError} if `precision` is another value
  */
@@ -164,7 +164,8 @@ class OnnxruntimeEngine {
       const session = await ort.InferenceSession.create(content, {
         executionProviders: ["wasm"],
         logSeverityLevel: 4, // crashes only: errors are thrown as exceptions too
-        // Otherwise, bytes that begin like onnxruntime's own format would be loaded as such, which nothing here checks
+        // Otherwise, bytes that begin like onnxruntime's own format would be loaded as such, which nothing here
+        // checks
         extra: { session: { load_model_format: "ONNX" } },
       });
       return { session, dtype: images.dtype === UINT8 ? "uint8" : "float32", where };
@@ -185,8 +186,8 @@ class OnnxruntimeEngine {
       ort ??= await import("onnxruntime-web/wasm");
     } catch (error) {
       throw new FmaeError(
-        `onnxruntime-web cannot be loaded (${messageOf(error)}): install it (npm install onnxruntime-web), add it ` +
-          "to the import map of the page, or pass its module as the option ort",
+        `onnxruntime-web cannot be loaded (${messageOf(error)}): install it (npm install onnxruntime-web), add ` +
+          "it to the import map of the page, or pass its module as the option ort",
       );
     }
     ort.env.wasm.numThreads = 1; // more need COOP and COEP headers

@@ -51,7 +51,7 @@ export function encodeNext(prior, encoder, symbols, quality) {
   const centres = new Int32Array(prior.latentSize);
   const rows = new Int32Array(prior.latentSize);
   for (const group of prior.groups) {
-    prior.predict(group, clipped, 0, quality, centres, rows);
+    prior.predict(group, clipped, quality, centres, rows);
     for (let latent = group.begin; latent < group.end; latent++) {
       const away = clipped[latent] - centres[latent];
       const inside = Math.abs(away) <= RADIUS;
@@ -77,7 +77,7 @@ export function decodeNext(prior, decoder, quality) {
   const centres = new Int32Array(prior.latentSize);
   const rows = new Int32Array(prior.latentSize);
   for (const group of prior.groups) {
-    prior.predict(group, symbols, 0, quality, centres, rows);
+    prior.predict(group, symbols, quality, centres, rows);
     for (let latent = group.begin; latent < group.end; latent++) {
       const begin = rows[latent] * COLUMNS;
       const column = decoder.nextOf(prior.starts, begin, begin + ESCAPE + 1) - begin;

@@ -44,7 +44,7 @@ export function isFmae(content) {
  *   claims more than `maxImages` images; each case has its own message
  */
 export function parseFmae(content, bundleId, options = {}) {
-  return parse(asBytes(content, "a .fmae file"), bundleId, options);
+  return parse(content, { text: bundleId, bytes: idBytes(bundleId) }, options);
 }
 
 /**
@@ -56,18 +56,18 @@ export function parseFmae(content, bundleId, options = {}) {
  * @throws {InputError} as `parseFmae` does
  */
 export function describeFmae(content, options = {}) {
-  return parse(asBytes(content, "a .fmae file"), null, options).describe();
+  return parse(content, null, options).describe();
 }
 
 /**
- * @param {Uint8Array} content
- * @param {string | null} bundleId
+ * @param {Uint8Array} given
+ * @param {{ text: string, bytes: Uint8Array } | null} bundleId
  * @param {{ maxImages?: number }} options
  * @returns {FmaeFile}
  */
-function parse(content, bundleId, { maxImages = MAX_IMAGES }) {
+function parse(given, bundleId, { maxImages = MAX_IMAGES }) {
+  const content = asBytes(given, "a .fmae file");
   const most = asMaxImages(maxImages);
-  const id = bundleId === null ? null : idBytes(bundleId);
   if (!isFmae(content)) {
     throw new InputError("not a .fmae file");
   }
@@ -92,13 +92,20 @@ function parse(content, bundleId, { maxImages = MAX_IMAGES }) {
   const madeBy = [...content.subarray(START_BYTES, idEnd)]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
-  if (bundleId !== null && !bundleId.startsWith(madeBy)) {
+  if (bundleId !== null && !bundleId.text.startsWith(madeBy)) {
     throw new InputError(
-      `made by the bundle whose id begins with ${madeBy}, but this is bundle ${bundleId}: decompress it with the ` +
+      `made by the bundle whose id begins with ${madeBy}, but this is bundle ${bundleId.text}: decompress it with the ` +
         "bundle that compressed it",
     );
   }
-  const header = { version, bundleId: bundleId ?? madeBy, quality, single: !many, fileBytes: content.length };
+  const header = {
+    version,
+    bundleId: bundleId?.text ?? madeBy,
+    quality,
+    single: !many,
+    fileBytes: content.length,
+  };
+  const id = bundleId?.bytes ?? null;
   if (many) {
     return parseMany(content, idEnd, id, header, most);
   }
