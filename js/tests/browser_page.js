@@ -1,10 +1,11 @@
-/** Run the checks of the golden files in a browser, and post what failed. */
+/** Run the checks of the golden files and of the codec in a browser, and post what failed. */
 
 import { Prior } from "../entropy/prior.js";
 import { decodeSymbols } from "../entropy/symbol_coder.js";
 import { readTensors } from "../bundle/safetensors.js";
 import { encodeLossless, decodeLossless } from "../format/lossless.js";
 import { parseFmae } from "../format/fmae_file.js";
+import { CODEC_CHECKS } from "./browser_codec.js";
 import { assertSame, loadGolden, text } from "./golden.js";
 import { CHECKS } from "./golden_checks.js";
 
@@ -51,7 +52,7 @@ try {
   failures["loading the golden files"] = String(error);
 }
 /** @type {typeof CHECKS} */
-const checks = { ...CHECKS, "a lossless image comes back": losslessComesBack };
+const checks = { ...CHECKS, "a lossless image comes back": losslessComesBack, ...CODEC_CHECKS };
 for (const [name, check] of Object.entries(checks)) {
   try {
     await check(/** @type {import("./golden.js").Golden} */ (golden), read);

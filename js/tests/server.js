@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 
 import { REPOSITORY } from "./repository.js";
 
-const TYPES = { js: "text/javascript", json: "application/json", html: "text/html" };
+const TYPES = { js: "text/javascript", mjs: "text/javascript", json: "application/json", html: "text/html" };
 
 /**
  * Start a server, whose page posts its results to `/results`.
