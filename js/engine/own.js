@@ -1,6 +1,7 @@
 /** An engine of a few kilobytes: it runs the graphs of a bundle without onnxruntime. */
 
 import { checkGraph, parseGraph } from "../bundle/onnx_graph.js";
+import { ResourceError } from "../errors.js";
 import { newKernels } from "./kernels.js";
 import { Plan } from "./plan.js";
 
@@ -68,7 +69,13 @@ export class OwnEngine {
     const image = [channels, height, width];
     const latent = this.bundle.manifest.latent.steps.length;
     const steps = checkGraph(graph, { image, latent, kind, where: name });
-    return new Plan(await newKernels(), steps, kind);
+    const kernels = await newKernels();
+    try {
+      return new Plan(kernels, steps, kind);
+    } catch (error) {
+      // JavaScript has no other sign of a lack of memory
+      throw error instanceof RangeError ? new ResourceError(`${name} needs more memory than there is`) : error;
+    }
   }
 }
 

@@ -14,8 +14,7 @@ import { PLANNERS, limitsOf, toFloats } from "./operator_plans.js";
 import { PlanBuilder } from "./plan_builder.js";
 import { REAL_PIXELS } from "./quantisation.js";
 
-const MOST_IMAGES = 16;
-const BLOCK_BYTES = 1 << 20; // results of one block of images, so that they stay in a CPU's cache
+const BLOCK_BYTES = 1 << 20; // of the buffers, so that a block of images stays in a CPU's cache
 const NO_LIMITS = { low: -Infinity, high: Infinity };
 
 /** @type {Map<string, typeof planConv>} */
@@ -45,7 +44,7 @@ export class Plan {
     const sizes = [input, ...steps.map(({ gives }) => gives)].map(({ shape }) => 4 * product(shape));
     const result = Math.max(...sizes);
     const padded = Math.max(...steps.map(paddedBytes));
-    this.perBlock = Math.min(Math.max(Math.floor(BLOCK_BYTES / (2 * result + padded)), 1), MOST_IMAGES);
+    this.perBlock = Math.max(Math.floor(BLOCK_BYTES / (2 * result + padded)), 1);
     const buffers = [result, result, padded].map((size) => kernels.allocate(size * this.perBlock));
 
     const pixels = kind === "encoder" ? { ...input, dtype: UINT8 } : input;
