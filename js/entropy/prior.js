@@ -99,16 +99,15 @@ export class Prior {
   }
 
   /**
-   * Write the centre and the row in `starts` of each latent of `group`, from `begin` on in both arrays.
+   * Write the centre and the row in `starts` of each latent of `group`, at its number in both arrays.
    *
    * @param {Group} group
-   * @param {Int32Array} symbols of one image, from `at` on; only those of latents before the group are used
-   * @param {number} at
+   * @param {Int32Array} symbols (latentSize); only those of latents before the group are used
    * @param {number} quality 1 to 9
    * @param {Int32Array} centres (latentSize)
    * @param {Int32Array} rows (latentSize)
    */
-  predict(group, symbols, at, quality, centres, rows) {
+  predict(group, symbols, quality, centres, rows) {
     const { begin, end, network } = group;
     if (network === null) {
       const first = (quality - 1) * this.latentSize;
@@ -121,7 +120,7 @@ export class Prior {
     const step = this.steps[quality - 1];
     const narrower = this.narrower[quality - 1];
     const widest = this.starts.length / COLUMNS / FRACTIONS - 1;
-    const answers = network.answers(symbols, at, step, quality);
+    const answers = network.answers(symbols, step, quality);
     const size = end - begin;
     for (let index = 0; index < size; index++) {
       // |mean| is below 2^24 and step at most 4096, so the quotient is never rounded to an integer above it

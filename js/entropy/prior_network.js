@@ -11,6 +11,7 @@
 const MAX_INPUT = 2047; // largest latent, in units, that the first layer gets
 const MAX_HIDDEN = 1023;
 const EXACT = 1 << 24;
+const AT_ONCE = 4;
 
 /**
  * x -> (x weights + bias) >> shift.
@@ -20,6 +21,7 @@ const EXACT = 1 << 24;
  * @property {Int32Array} weights (inputs, outputs)
  * @property {Int32Array} bias (9, outputs), one row per quality; or (1, outputs)
  * @property {Int32Array} shift (outputs)
+ * @property {Int32Array} used numbers of the inputs that are not 0, and AT_ONCE - 1 places more
  */
 
 /** Predicts `size` means in sixteenths of a unit, and `size` widths in rows of the tables. */
@@ -59,16 +61,15 @@ export class PriorNetwork {
   /**
    * Return `size` means and then `size` widths, in an array that the next call overwrites.
    *
-   * @param {Int32Array} symbols of one image, from `at` on
-   * @param {number} at
+   * @param {Int32Array} symbols of one image
    * @param {number} step the quantiser step of the quality, in units
    * @param {number} quality 1 to 9
    * @returns {Int32Array}
    */
-  answers(symbols, at, step, quality) {
+  answers(symbols, step, quality) {
     const { input, layers, results } = this;
     for (let latent = 0; latent < input.length; latent++) {
-      input[latent] = Math.min(Math.max(symbols[at + latent] * step, -MAX_INPUT), MAX_INPUT);
+      input[latent] = Math.min(Math.max(symbols[latent] * step, -MAX_INPUT), MAX_INPUT);
     }
     apply(layers[0], input, results[0], quality - 1);
     clip(results[0]);
@@ -80,25 +81,43 @@ export class PriorNetwork {
 }
 
 /**
- * Write a layer's result for the integers `x`, with row `row` of its bias. Zeros in `x`, which are frequent, take no
- * time.
+ * Write a layer's result for the integers `x`, with row `row` of its bias.
+ *
+ * Most of `x` is zero, and takes no time. The others are added four at a time, which takes half as long as one at a
+ * time: the sums are read and written less often.
  *
  * @param {Layer} layer
  * @param {Int32Array} x
  * @param {Int32Array} result
  * @param {number} row
  */
-function apply({ outputs, weights, bias, shift }, x, result, row) {
+function apply({ outputs, weights, bias, shift, used }, x, result, row) {
+  let count = 0;
+  for (let input = 0; input < x.length; input++) {
+    if (x[input] !== 0) {
+      used[count++] = input;
+    }
+  }
   for (let output = 0; output < outputs; output++) {
     result[output] = bias[row * outputs + output];
   }
-  for (let input = 0; input < x.length; input++) {
-    const value = x[input];
-    if (value !== 0) {
-      const first = input * outputs;
-      for (let output = 0; output < outputs; output++) {
-        result[output] += Math.imul(value, weights[first + output]);
-      }
+  for (let next = 0; next < count; next += AT_ONCE) {
+    const x0 = x[used[next]];
+    const x1 = next + 1 < count ? x[used[next + 1]] : 0;
+    const x2 = next + 2 < count ? x[used[next + 2]] : 0;
+    const x3 = next + 3 < count ? x[used[next + 3]] : 0;
+    const at0 = used[next] * outputs;
+    const at1 = used[next + 1] * outputs; // of any row after the last one, because its x is 0
+    const at2 = used[next + 2] * outputs;
+    const at3 = used[next + 3] * outputs;
+    for (let output = 0; output < outputs; output++) {
+      result[output] =
+        (result[output] +
+          Math.imul(x0, weights[at0 + output]) +
+          Math.imul(x1, weights[at1 + output]) +
+          Math.imul(x2, weights[at2 + output]) +
+          Math.imul(x3, weights[at3 + output])) |
+        0;
     }
   }
   for (let output = 0; output < outputs; output++) {
@@ -147,6 +166,7 @@ function readLayer(tensors, name, [inputs, outputs], biases, largest, need) {
     weights: Int32Array.from(weights.data),
     bias: Int32Array.from(bias.data),
     shift: Int32Array.from(shift.data),
+    used: new Int32Array(inputs + AT_ONCE - 1),
   };
 }
 

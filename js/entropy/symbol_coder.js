@@ -1,5 +1,7 @@
 /** Code symbols as bytes and back: the prior gives their intervals, the range coder codes the intervals. */
 
+import { asBytes, asQuality } from "../arguments.js";
+import { InputError, kindOf } from "../errors.js";
 import { COLUMNS, ESCAPE, MAX_SYMBOL, RADIUS } from "./prior.js";
 import { RangeDecoder, RangeEncoder } from "./range_coder.js";
 
@@ -14,10 +16,12 @@ const ESCAPED = 32768; // an escaped symbol is the interval [symbol + 32768, sym
  * @param {Int32Array} symbols (latents)
  * @param {number} quality 1 to 9
  * @returns {Uint8Array}
+ * @throws {InputError} if the symbols or the quality are not those of an image
  */
 export function encodeSymbols(prior, symbols, quality) {
   const encoder = new RangeEncoder();
-  encodeNext(prior, encoder, symbols, quality);
+  requireSymbols(symbols, prior);
+  encodeNext(prior, encoder, symbols, asQuality(quality));
   return encoder.message();
 }
 
@@ -28,9 +32,10 @@ export function encodeSymbols(prior, symbols, quality) {
  * @param {Uint8Array} payload
  * @param {number} quality 1 to 9
  * @returns {Int32Array}
+ * @throws {InputError} if the payload or the quality is of another type or range
  */
 export function decodeSymbols(prior, payload, quality) {
-  return decodeNext(prior, new RangeDecoder(payload), quality);
+  return decodeNext(prior, new RangeDecoder(asBytes(payload, "a payload")), asQuality(quality));
 }
 
 /**
@@ -46,7 +51,7 @@ export function encodeNext(prior, encoder, symbols, quality) {
   const centres = new Int32Array(prior.latentSize);
   const rows = new Int32Array(prior.latentSize);
   for (const group of prior.groups) {
-    prior.predict(group, clipped, 0, quality, centres, rows);
+    prior.predict(group, clipped, quality, centres, rows);
     for (let latent = group.begin; latent < group.end; latent++) {
       const away = clipped[latent] - centres[latent];
       const inside = Math.abs(away) <= RADIUS;
@@ -72,7 +77,7 @@ export function decodeNext(prior, decoder, quality) {
   const centres = new Int32Array(prior.latentSize);
   const rows = new Int32Array(prior.latentSize);
   for (const group of prior.groups) {
-    prior.predict(group, symbols, 0, quality, centres, rows);
+    prior.predict(group, symbols, quality, centres, rows);
     for (let latent = group.begin; latent < group.end; latent++) {
       const begin = rows[latent] * COLUMNS;
       const column = decoder.nextOf(prior.starts, begin, begin + ESCAPE + 1) - begin;
@@ -80,4 +85,16 @@ export function decodeNext(prior, decoder, quality) {
     }
   }
   return symbols;
+}
+
+/**
+ * @param {Int32Array} symbols
+ * @param {Prior} prior
+ * @throws {InputError} if they are not those of one image
+ */
+export function requireSymbols(symbols, { latentSize }) {
+  if (!(symbols instanceof Int32Array) || symbols.length !== latentSize) {
+    const got = symbols instanceof Int32Array ? `${symbols.length} symbols` : kindOf(symbols);
+    throw new InputError(`expected an Int32Array of ${latentSize} symbols, got ${got}`);
+  }
 }

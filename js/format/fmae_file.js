@@ -5,7 +5,8 @@
  * where each payload begins, so that one image can be decoded without the others.
  */
 
-import { ArgumentError, InputError, kindOf, shown } from "../errors.js";
+import { QUALITIES, asBytes, asIntegerFrom, asMaxImages } from "../arguments.js";
+import { InputError } from "../errors.js";
 import { idBytes } from "./bundle_id.js";
 import { crc16, crc32 } from "./check_codes.js";
 import { FmaeFile, PATHS_VERSION } from "./fmae_contents.js";
@@ -15,7 +16,6 @@ import { MAX_IMAGES, Payloads, maxPayloadBytes, requireImages, requirePayloadByt
 
 const FIRST_VERSION = 1;
 const LOSSLESS_VERSION = 3; // the quality may be 0
-const QUALITIES = 9;
 const MAGIC = 0xfae;
 const START_BYTES = 3; // magic, version, and one byte of quality and kind
 const CHECK_BYTES = 2;
@@ -44,7 +44,7 @@ export function isFmae(content) {
  *   claims more than `maxImages` images; each case has its own message
  */
 export function parseFmae(content, bundleId, options = {}) {
-  return parse(content, bundleId, options);
+  return parse(content, { text: bundleId, bytes: idBytes(bundleId) }, options);
 }
 
 /**
@@ -60,19 +60,14 @@ export function describeFmae(content, options = {}) {
 }
 
 /**
- * @param {Uint8Array} content
- * @param {string | null} bundleId
+ * @param {Uint8Array} given
+ * @param {{ text: string, bytes: Uint8Array } | null} bundleId
  * @param {{ maxImages?: number }} options
  * @returns {FmaeFile}
  */
-function parse(content, bundleId, { maxImages = MAX_IMAGES }) {
-  if (!(content instanceof Uint8Array)) {
-    throw new InputError(`expected the bytes of a .fmae file, got ${kindOf(content)}`);
-  }
-  if (!(Number.isInteger(maxImages) && maxImages >= 0)) {
-    throw new ArgumentError("maxImages", `is ${shown(maxImages)}; expected an integer of 0 or more`);
-  }
-  const id = bundleId === null ? null : idBytes(bundleId);
+function parse(given, bundleId, { maxImages = MAX_IMAGES }) {
+  const content = asBytes(given, "a .fmae file");
+  const most = asMaxImages(maxImages);
   if (!isFmae(content)) {
     throw new InputError("not a .fmae file");
   }
@@ -97,17 +92,24 @@ function parse(content, bundleId, { maxImages = MAX_IMAGES }) {
   const madeBy = [...content.subarray(START_BYTES, idEnd)]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
-  if (bundleId !== null && !bundleId.startsWith(madeBy)) {
+  if (bundleId !== null && !bundleId.text.startsWith(madeBy)) {
     throw new InputError(
-      `made by the bundle whose id begins with ${madeBy}, but this is bundle ${bundleId}: decompress it with the ` +
+      `made by the bundle whose id begins with ${madeBy}, but this is bundle ${bundleId.text}: decompress it with the ` +
         "bundle that compressed it",
     );
   }
-  const header = { version, bundleId: bundleId ?? madeBy, quality, single: !many, fileBytes: content.length };
+  const header = {
+    version,
+    bundleId: bundleId?.text ?? madeBy,
+    quality,
+    single: !many,
+    fileBytes: content.length,
+  };
+  const id = bundleId?.bytes ?? null;
   if (many) {
-    return parseMany(content, idEnd, id, header, maxImages);
+    return parseMany(content, idEnd, id, header, most);
   }
-  requireImages(1, maxImages);
+  requireImages(1, most);
   return parseOne(content, idEnd, id, header);
 }
 
@@ -180,10 +182,8 @@ function parseMany(content, idEnd, id, header, maxImages) {
  */
 export function writeFmae({ payloads, quality, single, bundleId, names = null }) {
   const id = idBytes(bundleId);
-  if (!(Number.isInteger(quality) && quality >= 0 && quality <= QUALITIES)) {
-    throw new ArgumentError("quality", `is ${shown(quality)}; expected an integer from 0 to ${QUALITIES}`);
-  }
-  const bodies = [...payloads];
+  asIntegerFrom("quality", quality, 0, QUALITIES);
+  const bodies = Array.from(payloads, (payload) => asBytes(payload, "a payload"));
   const body = joined(bodies);
   const lengths = bodies.map((payload) => payload.length);
   lengths.forEach((length) => requirePayloadBytes(length, quality));

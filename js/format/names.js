@@ -7,6 +7,7 @@
 
 import { InputError, kindOf, shown } from "../errors.js";
 
+const ENCODER = new TextEncoder();
 const MAX_PART_BYTES = 200;
 const MAX_NAME_BYTES = 1000;
 const CONTROLS = "\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029";
@@ -85,7 +86,7 @@ function problemOf(name, paths) {
   if (name.includes("/") && !paths) {
     return "it contains a /";
   }
-  if (bytesOf(name) > MAX_NAME_BYTES) {
+  if (isLonger(name, MAX_NAME_BYTES)) {
     return `it has more than ${MAX_NAME_BYTES} bytes`;
   }
   for (const part of name.split("/")) {
@@ -101,16 +102,19 @@ function problemOf(name, paths) {
     if (DEVICE.test(part)) {
       return `${part} is a device on Windows`;
     }
-    if (bytesOf(part) > MAX_PART_BYTES) {
+    if (isLonger(part, MAX_PART_BYTES)) {
       return `a part of it has more than ${MAX_PART_BYTES} bytes`;
     }
   }
   return "";
 }
 
-/** @param {string} text */
-function bytesOf(text) {
-  return new TextEncoder().encode(text).length;
+/**
+ * @param {string} text
+ * @param {number} most bytes in UTF-8
+ */
+function isLonger(text, most) {
+  return text.length > most / 3 && ENCODER.encode(text).length > most; // a UTF-16 unit takes at most 3 bytes
 }
 
 /** @param {string[]} names */

@@ -1,6 +1,6 @@
 /** The payloads of a .fmae file, and how many and how long they may be. */
 
-import { InputError } from "../errors.js";
+import { InputError, shown } from "../errors.js";
 
 export const MAX_IMAGES = 1 << 20;
 const MAX_PAYLOAD_BYTES = 65535;
@@ -40,7 +40,7 @@ export class Payloads {
    */
   at(index) {
     if (!(Number.isInteger(index) && index >= 0 && index < this.length)) {
-      throw new InputError(`has no image ${index}; ${numbered(this.length)}`);
+      throw new InputError(`has no image ${shown(index)}; ${numbered(this.length)}`);
     }
     return this.body.subarray(this.begins[index], this.begins[index] + this.lengths[index]);
   }
