@@ -11,7 +11,11 @@ const REALS = Float32Array.from({ length: 256 }, (_, level) => level / 255);
  * @returns {Float32Array}
  */
 export function toReals(levels) {
-  return Float32Array.from(levels, (level) => REALS[level]);
+  const reals = new Float32Array(levels.length);
+  for (let index = 0; index < levels.length; index++) {
+    reals[index] = REALS[levels[index]];
+  }
+  return reals;
 }
 
 /**
@@ -21,7 +25,11 @@ export function toReals(levels) {
  * @returns {Uint8Array}
  */
 export function toLevels(pixels) {
-  return Uint8Array.from(pixels, (pixel) => roundHalfEven(Math.fround(Math.min(Math.max(pixel, 0), 1) * 255)));
+  const levels = new Uint8Array(pixels.length);
+  for (let index = 0; index < pixels.length; index++) {
+    levels[index] = roundHalfEven(Math.fround(Math.min(Math.max(pixels[index], 0), 1) * 255));
+  }
+  return levels;
 }
 
 /**

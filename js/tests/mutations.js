@@ -51,5 +51,10 @@ const MUTATIONS = [
  * @param {Uint8Array} piece
  */
 function replaced(bytes, at, count, piece) {
-  return Uint8Array.of(...bytes.subarray(0, at), ...piece, ...bytes.subarray(at + count));
+  const rest = bytes.subarray(at + count);
+  const result = new Uint8Array(at + piece.length + rest.length);
+  result.set(bytes.subarray(0, at));
+  result.set(piece, at);
+  result.set(rest, at + piece.length);
+  return result;
 }
