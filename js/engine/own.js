@@ -7,7 +7,7 @@ import { Plan } from "./plan.js";
 
 /**
  * @typedef {object} GraphSource what an engine needs of a bundle
- * @property {{ image: { channels: number, height: number, width: number }, latent: { steps: number[] } }} manifest
+ * @property {{ imageChannels: number, imageHeight: number, imageWidth: number, latentSize: number }} manifest
  * @property {(name: string) => Promise<Uint8Array>} file
  *
  * @typedef {"int8" | "fp32"} Precision
@@ -50,6 +50,11 @@ export class OwnEngine {
     return plan.run(latents, n);
   }
 
+  /** Free the engine's memory. */
+  async close() {
+    this.plans.clear();
+  }
+
   /** @param {"encoder" | "decoder"} kind */
   plan(kind) {
     let plan = this.plans.get(kind);
@@ -64,10 +69,9 @@ export class OwnEngine {
   /** @param {"encoder" | "decoder"} kind */
   async load(kind) {
     const name = this.precision === "int8" ? `${kind}.onnx` : `${kind}.fp32.onnx`;
-    const { channels, height, width } = this.bundle.manifest.image;
+    const { imageChannels, imageHeight, imageWidth, latentSize: latent } = this.bundle.manifest;
     const graph = parseGraph(await this.bundle.file(name), name);
-    const image = [channels, height, width];
-    const latent = this.bundle.manifest.latent.steps.length;
+    const image = [imageChannels, imageHeight, imageWidth];
     const steps = checkGraph(graph, { image, latent, kind, where: name });
     const kernels = await newKernels();
     try {
