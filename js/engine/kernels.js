@@ -14,7 +14,7 @@ let compiled;
 export class Kernels {
   /** @param {WebAssembly.Instance} instance */
   constructor(instance) {
-    /** @type {Record<string, (...numbers: number[]) => void>} */
+    /** @type {Record<string, (...numbers: number[]) => number | void>} */
     this.call = /** @type {any} */ (instance.exports);
     this.memory = /** @type {WebAssembly.Memory} */ (instance.exports.memory);
     this.end = /** @type {WebAssembly.Global} */ (instance.exports.__heap_base).value;

@@ -1,6 +1,7 @@
 /** Make the plan of a checked graph, and run it on blocks of images. */
 
 import { FLOAT, UINT8, product } from "../bundle/onnx_file.js";
+import { InputError } from "../errors.js";
 import {
   paddedBytes,
   planConv,
@@ -66,6 +67,11 @@ export class Plan {
     builder.arrange(inOrder(output.shape));
     if (kind === "decoder" && output.dtype === FLOAT) {
       const { input: from, output: to, count } = builder;
+      builder.calls.push((images) => {
+        if (!kernels.call.are_finite(from, images * count)) {
+          throw new InputError("latents are too large to decode: pixels overflow");
+        }
+      });
       builder.run("to_levels", (images) => [from, to, images * count]);
       builder.written({ dtype: UINT8 });
     }
@@ -79,6 +85,7 @@ export class Plan {
    * @param {Uint8Array | Float32Array} values
    * @param {number} count
    * @returns {Uint8Array} the bytes of floats or of levels
+   * @throws {InputError} if the latents are so large that pixels overflow
    */
   run(values, count) {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
