@@ -347,6 +347,12 @@ EXPORT(truncate)(const float *input, uint8_t *output, int32_t count) {
 
 // ---- Pixels
 
+__attribute__((export_name("are_finite"))) int32_t are_finite(const float *values, int32_t count) {
+  int32_t finite = 1;
+  for (int32_t i = 0; i < count; i++) finite &= __builtin_fabsf(values[i]) < __builtin_inff();
+  return finite;
+}
+
 EXPORT(to_levels)(const float *input, uint8_t *output, int32_t count) {
   EACH(count) {
     v128_t value = wasm_f32x4_pmax(wasm_f32x4_const_splat(0), wasm_v128_load(input + i));

@@ -59,7 +59,7 @@ export function sameOrder(shape, first, second) {
 /**
  * Return the rearrangement in which the number at (i, j, ...) comes from the offset axes[0][i] + axes[1][j] + ...
  *
- * @param {number[][]} axes
+ * @param {Int32Array[]} axes
  * @returns {Gather}
  */
 export function gather(axes) {
@@ -115,5 +115,5 @@ export function arranged(numbers, shape, order) {
  * @param {number} stride
  */
 export function steps(length, stride) {
-  return Array.from({ length }, (_, at) => at * stride);
+  return Int32Array.from({ length }, (_, at) => at * stride);
 }

@@ -87,7 +87,7 @@ export class PlanBuilder {
    *
    * @param {number[]} shape
    * @param {number[]} order
-   * @param {(axis: number) => number[]} offsets
+   * @param {(axis: number) => Int32Array} offsets
    */
   gather(shape, order, offsets) {
     const item = this.value.dtype === FLOAT ? 4 : 1;

@@ -1,4 +1,4 @@
-/** The codec with onnxruntime-web: golden vectors of the built-in bundles, and refused arguments. */
+/** The codec with both engines: golden vectors of the built-in bundles, and refused arguments. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,6 +7,8 @@ import { fileURLToPath } from "node:url";
 
 import { readTensors } from "../bundle/safetensors.js";
 import { Codec } from "../codec.js";
+import * as onnxruntime from "../engine/onnxruntime.js";
+import * as own from "../engine/own.js";
 import { InputError } from "../errors.js";
 import { toImageData } from "../images.js";
 
@@ -15,6 +17,9 @@ import { toImageData } from "../images.js";
 const BUNDLES = fileURLToPath(new URL("../../fmae_edge/bundles", import.meta.url));
 // The largest root mean square differences that spec/bundle.md allows: of latents as a share of their range
 const MOST = { int8: { latents: 5e-3, pixels: 1 }, fp32: { latents: 1e-4, pixels: 0.1 } };
+const BUNDLES_AND_PRECISIONS = ["default", "detail"].flatMap((name) =>
+  /** @type {const} */ (["int8", "fp32"]).map((precision) => ({ name, precision })),
+);
 
 const codec = await Codec.load(`${BUNDLES}/default`);
 after(() => codec.close());
@@ -51,11 +56,11 @@ function difference(given, expected) {
   return Math.sqrt(values.reduce((sum, value, index) => sum + (value - expected[index]) ** 2, 0) / values.length);
 }
 
-for (const name of ["default", "detail"]) {
-  for (const precision of /** @type {const} */ (["int8", "fp32"])) {
-    test(`golden vectors of ${name} in ${precision}`, async () => {
+for (const [engine, { createEngine }] of Object.entries({ own, onnxruntime })) {
+  for (const { name, precision } of BUNDLES_AND_PRECISIONS) {
+    test(`golden vectors of ${name} in ${precision}, with the engine ${engine}`, async () => {
       const golden = goldenVectors(name);
-      const codec = await Codec.load(`${BUNDLES}/${name}`, { precision });
+      const codec = await Codec.load(`${BUNDLES}/${name}`, { precision, engine: createEngine });
       const images = imagesIn(golden("images"), codec.image);
       const expected = golden(`${precision}.latents`);
       const latents = await codec.encode(images);
