@@ -66,8 +66,8 @@ export class Codec {
    * @param {BundleLike} bundle the URL of a folder, an array of `File`, or the bytes of each file by its name
    * @param {object} [options]
    * @param {CreateEngine} [options.engine] runs the graphs; the default is that of engine/own.js
-   * @param {Precision} [options.precision] "int8" (the default) writes the files that Python writes; "fp32" is
-   *   faster
+   * @param {Precision} [options.precision] "int8" (the default) writes the files that Python writes; "fp32"
+   *   runs the float32 graphs
    * @param {string} [options.expectId] the bundle's id, or the SHA-256 of its manifest.json
    * @returns {Promise<Codec>}
    * @throws {BundleError} if the bundle is incomplete, damaged, or not the expected one

@@ -81,6 +81,7 @@ export async function newKernels() {
     if (error instanceof RangeError) {
       throw new ResourceError("there is not enough memory for another graph");
     }
-    throw new FmaeError(`WebAssembly with SIMD does not run here: ${error instanceof Error ? error.message : error}`);
+    const reason = error instanceof Error ? error.message : error;
+    throw new FmaeError(`WebAssembly with SIMD does not run here: ${reason}`);
   }
 }

@@ -1,17 +1,14 @@
 """Run graphs with the JavaScript engine, many with one call of Node."""
 
+import base64
 import json
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-NODE = shutil.which("node")
+from tests.js.node import run_node
 
 
 class Case(NamedTuple):
@@ -23,31 +20,30 @@ class Case(NamedTuple):
     latents: int
     values: NDArray[Any] | None = None  # what the graph takes: uint8 images or float32 latents; None only checks it
 
-    @property
-    def gives(self) -> tuple[type, tuple[int, ...]]:
-        """The type and the shape of one result."""
-        return (np.float32, (self.latents,)) if self.kind == "encoder" else (np.uint8, self.image)
-
 
 def outcomes(cases: Sequence[Case]) -> list[Any]:
-    """Return for each case its results as an array, None if it was only checked, or the error {name, message}."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        described = []
-        for number, case in enumerate(cases):
-            (folder / f"{number}.onnx").write_bytes(case.graph)
-            if case.values is not None:
-                (folder / f"{number}.input").write_bytes(case.values.tobytes())
-            count = 0 if case.values is None else len(case.values)
-            described.append({"kind": case.kind, "image": case.image, "latent": case.latents, "count": count})
-        (folder / "cases.json").write_text(json.dumps(described))
-        subprocess.run([str(NODE), Path(__file__).with_name("run_graphs.mjs"), folder], check=True)
-        errors = json.loads((folder / "outcomes.json").read_text())
-        return [error or _result(folder, number, cases[number]) for number, error in enumerate(errors)]
+    """Return for each case its results as an array, None if it was only checked, or a dict {error, message}."""
+    given = json.dumps([_described(case) for case in cases])
+    answers = json.loads(run_node("run_graphs.js", given))
+    return [
+        _array(case, answer) if isinstance(answer, str) else answer
+        for case, answer in zip(cases, answers, strict=True)
+    ]
 
 
-def _result(folder: Path, number: int, case: Case) -> NDArray[Any] | None:
-    if case.values is None:
-        return None
-    dtype, shape = case.gives
-    return np.frombuffer((folder / f"{number}.result").read_bytes(), dtype).reshape(-1, *shape)
+def _described(case: Case) -> dict[str, Any]:
+    return {
+        "graph": base64.b64encode(case.graph).decode(),
+        "values": None if case.values is None else base64.b64encode(case.values.tobytes()).decode(),
+        "kind": case.kind,
+        "image": case.image,
+        "latents": case.latents,
+        "images": 0 if case.values is None else len(case.values),
+    }
+
+
+def _array(case: Case, answer: str) -> NDArray[Any]:
+    content = base64.b64decode(answer)
+    if case.kind == "encoder":
+        return np.frombuffer(content, np.float32).reshape(-1, case.latents)
+    return np.frombuffer(content, np.uint8).reshape(-1, *case.image)
