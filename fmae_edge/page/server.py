@@ -34,6 +34,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"  # one connection for many files
     timeout = _SECONDS
+    disable_nagle_algorithm = True  # the content does not wait until the browser has the header
 
     def __init__(self, files: Mapping[str, bytes], *connection: Any) -> None:
         self._files = files

@@ -11,36 +11,39 @@ import { conv, convTranspose, gemm, qgemm, qlinearConv } from "./convolution_rul
 import { listed } from "./listed.js";
 import { FLOAT, UINT8 } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
-import { EITHER, LEVELS, REAL, require, result, sameShape, scalarQuantiser } from "./operator_call.js";
+import { EITHER, LEVELS, REAL, result, sameShape, scalarQuantiser } from "./operator_call.js";
 import { depthToSpace, flatten, pad, pool, reshape, resize, slice, transpose } from "./shape_rules.js";
 
 /**
  * @typedef {import("./operator_call.js").Call} Call
  * @typedef {import("./operator_call.js").Expected} Expected
- * @typedef {import("./operator_call.js").Result} Result
  * @typedef {import("./operator_call.js").Rule} Rule
  * @typedef {import("./onnx_file.js").Attribute} Attribute
  * @typedef {Record<string, (setting: Attribute) => boolean>} Settings
  */
 
 /**
- * Return the result of an operator for one image, and its number of multiply-adds.
+ * Return the rule of an operator, which also checks its attributes.
  *
  * @param {string} operator
- * @param {Call} call
- * @returns {Result}
- * @throws {RefusedError} for another operator, or a constant or an attribute that export does not write
+ * @returns {Rule}
+ * @throws {RefusedError} if bundles may not use it; so does the rule for a constant or an attribute that export does
+ *   not write
  */
-export function apply(operator, call) {
+export function ruleOf(operator) {
   const known = OPERATORS.get(operator);
-  require(known !== undefined, "bundles may not use this operator");
-  const [rule, settings] = known;
-  for (const [name, setting] of call.attributes) {
-    if (!Object.hasOwn(settings, name) || !settings[name](setting)) {
-      throw new RefusedError(`its attribute ${shown(name, 60)} is ${listed(setting, 60)}`);
-    }
+  if (known === undefined) {
+    throw new RefusedError("bundles may not use this operator");
   }
-  return rule(call);
+  const [rule, settings] = known;
+  return (call) => {
+    for (const [name, setting] of call.attributes) {
+      if (!Object.hasOwn(settings, name) || !settings[name](setting)) {
+        throw new RefusedError(`its attribute ${shown(name, 60)} is ${listed(setting, 60)}`);
+      }
+    }
+    return rule(call);
+  };
 }
 
 /**

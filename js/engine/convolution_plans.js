@@ -200,7 +200,10 @@ function planLevels(builder, step, kernel, padding, given) {
   const [row, pad] = [columns * channels, padding.columns * channels];
   const { zeroPoint, dtype } = given.input;
   const isSigned = Number(dtype === INT8);
-  builder.run("widen", (images) => [input, padded, images, rows, row, padding.rows, pad, zeroPoint, isSigned]);
+  builder.run("pad_levels", (images) => [
+    ...[input, padded, images, rows, row, padding.rows, pad],
+    ...[zeroPoint, isSigned],
+  ]);
   const bias = new Int32Array(new Uint8Array(present(given.bias).data).buffer);
   const descriptor = {
     input: padded,

@@ -1,7 +1,11 @@
-/** Compress an image with the browser's own WebP and JPEG encoders, to compare their bytes. */
+/**
+ * Compress an image with the browser's own WebP and JPEG encoders, to compare their bytes.
+ *
+ * This runs in a worker: outside of one, Chromium encodes when it is idle, which after a stroke may be never.
+ */
 
 import { toImageData } from "../images.js";
-import { newPen, seenImage } from "./image_input.js";
+import { seenImage } from "./image_input.js";
 import { bytesWithoutProfile } from "./colour_profile.js";
 import { psnr } from "./measures.js";
 
@@ -43,7 +47,7 @@ export async function compareFormats(image, wanted) {
  * PSNR grows with the quality, except for small steps back, so halving the range finds the lowest quality or one
  * close to it.
  *
- * @param {HTMLCanvasElement} canvas
+ * @param {OffscreenCanvas} canvas
  * @param {DecodedImage} image
  * @param {string} type
  * @param {number} wanted
@@ -68,16 +72,15 @@ async function lowestThatReaches(canvas, image, type, wanted) {
 }
 
 /**
- * @param {HTMLCanvasElement} canvas
+ * @param {OffscreenCanvas} canvas
  * @param {DecodedImage} image what it shows
  * @param {string} type
  * @param {number} quality 0 to 100
  * @returns {Promise<Encoded | null>} null if the browser does not write this format
  */
 async function encode(canvas, image, type, quality) {
-  /** @type {Blob | null} */
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, quality / HIGHEST));
-  if (blob === null || blob.type !== type) {
+  const blob = await canvas.convertToBlob({ type, quality: quality / HIGHEST });
+  if (blob.type !== type) {
     return null; // a PNG instead
   }
   const bitmap = await createImageBitmap(blob);
@@ -97,4 +100,11 @@ function choiceOf({ quality, psnr: reached }, wanted) {
     return `quality ${quality}, its best`;
   }
   return quality === 0 ? "its smallest file" : `quality ${quality}`;
+}
+
+/** @param {{ width: number, height: number }} size */
+function newPen({ width, height }) {
+  const canvas = new OffscreenCanvas(width, height);
+  const pen = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+  return /** @type {OffscreenCanvasRenderingContext2D} */ (pen);
 }

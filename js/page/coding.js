@@ -5,6 +5,7 @@ import { GOLDEN_NAME } from "../bundle/manifest.js";
 import { readTensors } from "../bundle/safetensors.js";
 import { Codec } from "../codec.js";
 import { createEngine } from "../engine/own.js";
+import { isFmae } from "../format/fmae_file.js";
 
 /** @import { DecodedImage, ImageSize } from "../images.js" */
 
@@ -110,6 +111,16 @@ export class Coding {
   stack(images, names, setting) {
     const limit = "maxBytes" in setting ? { maxBytes: setting.maxBytes * images.length } : setting;
     return this.codec.compressBatch(images, { ...limit, names });
+  }
+
+  /**
+   * Return whether a file begins as .fmae files do.
+   *
+   * @param {Uint8Array} start
+   * @returns {boolean}
+   */
+  isFmae(start) {
+    return isFmae(start);
   }
 
   /**

@@ -1,9 +1,11 @@
 /**
  * The thread of the codec: large images would block the page for longer than a person notices.
  *
- * It gets { id, method, args } with a method of Coding, "load" first, and answers { id, result } or { id, failure }.
+ * It gets { id, method, args } and answers { id, result } or { id, failure }. The methods are those of Coding after
+ * "load", and "compareFormats".
  */
 
+import { compareFormats } from "./browser_codecs.js";
 import { Coding } from "./coding.js";
 import { describeError } from "./sent_errors.js";
 
@@ -30,6 +32,9 @@ async function answer(method, args) {
   if (method === "load") {
     loading = Coding.load(args[0]);
     return (await loading).describe();
+  }
+  if (method === "compareFormats") {
+    return compareFormats(args[0], args[1]);
   }
   const coding = /** @type {any} */ (await loading);
   return coding[method](...args);

@@ -70,7 +70,7 @@ export function penOf(canvas) {
 /**
  * Return what the codec sees on a canvas of the bundle's size: gray levels if the bundle is gray.
  *
- * @param {CanvasRenderingContext2D} pen
+ * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} pen
  * @param {ImageSize} size
  * @returns {DecodedImage}
  */

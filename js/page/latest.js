@@ -8,17 +8,24 @@
  */
 export function latest(work) {
   let isWanted = false;
-  /** @type {Promise<void> | null} */
-  let running = null;
+  let isRunning = false;
+  let done = Promise.resolve();
   const run = async () => {
-    while (isWanted) {
-      isWanted = false;
-      await work();
+    isRunning = true;
+    try {
+      while (isWanted) {
+        isWanted = false;
+        await work();
+      }
+    } finally {
+      isRunning = false; // at once when the loop ends: a call in between would be lost
     }
   };
   return () => {
     isWanted = true;
-    running ??= run().finally(() => (running = null));
-    return running;
+    if (!isRunning) {
+      done = run();
+    }
+    return done;
   };
 }

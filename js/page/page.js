@@ -1,6 +1,5 @@
 /** The page: it loads the codec of a bundle, and keeps the images that people give it. */
 
-import { isFmae } from "../format/fmae_file.js";
 import { download } from "./downloads.js";
 import { DrawingPad } from "./drawing_pad.js";
 import { element } from "./elements.js";
@@ -73,7 +72,7 @@ class Page {
   /** Begin a drawing. */
   draw() {
     const original = seenImage(newPen(this.bundle.size), this.bundle.size);
-    const drawing = this.add({ name: "drawing", original, note: "", kind: "drawing", opened: null });
+    const drawing = this.add({ name: "Drawing", original, note: "", kind: "drawing", opened: null });
     this.pad.canvas.focus({ preventScroll: true });
     return this.choose(drawing).then(() => this.pad.canvas.focus());
   }
@@ -114,7 +113,7 @@ class Page {
     }
     const more = problems.splice(SHOWN_PROBLEMS).length;
     const lines = more ? [...problems, `${more} more files could not be read`] : problems;
-    element("problem", HTMLElement).textContent = lines.join(". ");
+    element("problem", HTMLElement).textContent = lines.join("\n");
     if (first !== null) {
       await this.choose(first);
     }
@@ -129,7 +128,7 @@ class Page {
   async #read(file) {
     const name = stemOf(file.name);
     const start = new Uint8Array(await file.slice(0, 16).arrayBuffer());
-    if (!FMAE_NAME.test(file.name) && !isFmae(start)) {
+    if (!FMAE_NAME.test(file.name) && !(await this.coding.isFmae(start))) {
       const { image, note } = await readImage(file, this.bundle.size);
       return [{ name, original: image, note, kind: "input", opened: null }];
     }
@@ -188,7 +187,7 @@ async function start() {
       page.add({ name, original, note: "", kind: "example", opened: null });
     });
     await (page.items.length ? page.choose(page.items[0]) : page.draw());
-    document.documentElement.dataset.ready = "yes";
+    document.documentElement.dataset.ready = performance.now().toFixed(); // ms since the page was opened
   } catch (error) {
     const lead = element("lead", HTMLElement);
     lead.setAttribute("role", "alert");

@@ -3,6 +3,7 @@
 import { ResourceError } from "../errors.js";
 import { errorOf } from "./sent_errors.js";
 
+/** @import { OtherFile } from "./browser_codecs.js" */
 /** @import { Coded, Coding, Description, Setting } from "./coding.js" */
 /** @import { DecodedImage } from "../images.js" */
 /** @import { SentError } from "./sent_errors.js" */
@@ -10,7 +11,7 @@ import { errorOf } from "./sent_errors.js";
 /** @typedef {{ resolve: (result: any) => void, reject: (error: Error) => void }} Waiting */
 /** @typedef {{ id: number, result?: unknown, failure?: SentError }} Answer */
 
-/** Has the methods of `Coding`, which run in the order of the calls. */
+/** Has the methods of `Coding`, and `compareFormats` of browser_codecs.js. */
 export class RemoteCoding {
   /** @type {Map<number, Waiting>} */
   #waiting = new Map();
@@ -64,12 +65,29 @@ export class RemoteCoding {
   }
 
   /**
+   * @param {Uint8Array} start
+   * @returns {Promise<boolean>}
+   */
+  isFmae(start) {
+    return this.#call("isFmae", start);
+  }
+
+  /**
    * @param {Uint8Array} content
    * @param {number} most
    * @returns {ReturnType<Coding["open"]>}
    */
   open(content, most) {
     return this.#call("open", content, most);
+  }
+
+  /**
+   * @param {DecodedImage} image
+   * @param {number} wanted in dB
+   * @returns {Promise<OtherFile[]>}
+   */
+  compareFormats(image, wanted) {
+    return this.#call("compareFormats", image, wanted);
   }
 
   /**

@@ -5,7 +5,7 @@ import { show } from "./gallery.js";
 import { contrastToError, enlargedDifference, psnr } from "./measures.js";
 
 /** @import { OtherFile } from "./browser_codecs.js" */
-/** @import { Coded, Description } from "./coding.js" */
+/** @import { Coded, Description, Setting } from "./coding.js" */
 /** @import { Item, Opened } from "./gallery.js" */
 /** @import { DecodedImage } from "../images.js" */
 
@@ -20,6 +20,7 @@ const DIFFERENCE = element("difference", HTMLCanvasElement);
  * @property {Item} item
  * @property {DecodedImage} original
  * @property {Coded} coded
+ * @property {Setting} setting
  * @property {number} psnr in dB, infinite if no level differs
  * @property {string} warning empty if there is none
  */
@@ -30,10 +31,11 @@ const DIFFERENCE = element("difference", HTMLCanvasElement);
  * @param {Item} item
  * @param {DecodedImage} original
  * @param {Coded} coded
+ * @param {Setting} setting
  * @param {Description} bundle
  * @returns {Figures}
  */
-export function figuresOf(item, original, coded, { contrastFloors }) {
+export function figuresOf(item, original, coded, setting, { contrastFloors }) {
   const reached = psnr(original, coded.decoded);
   const floor = contrastFloors?.[coded.quality - 1];
   const isUnlike = floor !== undefined && contrastToError(original, coded.decoded) < floor;
@@ -41,7 +43,7 @@ export function figuresOf(item, original, coded, { contrastFloors }) {
     ? `${item.name} decodes badly, with a PSNR of ${reached.toFixed(1)} dB; such images are not of the kind that ` +
       "the bundle was trained on."
     : "";
-  return { item, original, coded, psnr: reached, warning };
+  return { item, original, coded, setting, psnr: reached, warning };
 }
 
 /**
@@ -70,7 +72,7 @@ export function showItem({ name, original, note, kind, opened }) {
 }
 
 /** @param {Figures} figures */
-export function showFigures({ original, coded, psnr: reached, warning }) {
+export function showFigures({ original, coded, setting, psnr: reached, warning }) {
   clearFailure();
   show(RECONSTRUCTION, coded.decoded);
   show(DIFFERENCE, enlargedDifference(original, coded.decoded));
@@ -79,7 +81,7 @@ export function showFigures({ original, coded, psnr: reached, warning }) {
   put("bytes-note", `as .fmae, from ${original.data.length.toLocaleString("en")} B of pixels`);
   put("psnr", inDecibels(reached), reached);
   put("chosen", String(coded.quality), coded.quality);
-  put("chosen-note", "of 1 to 9");
+  put("chosen-note", "maxBytes" in setting ? `the best for ${setting.maxBytes} B` : "of 1 to 9");
   showWarning(warning);
 }
 

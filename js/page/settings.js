@@ -29,9 +29,13 @@ export class Settings {
 
   /** @returns {Setting} */
   get setting() {
-    return this.byBytes.checked
+    return this.isByBytes
       ? { maxBytes: Number(this.budget.value) }
       : { quality: Number(this.quality.value) };
+  }
+
+  get isByBytes() {
+    return this.byBytes.checked;
   }
 
   /**
@@ -41,10 +45,9 @@ export class Settings {
    * @param {number} most
    */
   limitBudget(fewest, most) {
-    const isNew = !this.byBytes.checked;
     this.budget.min = String(fewest);
     this.budget.max = String(Math.max(most, fewest));
-    if (isNew) {
+    if (!this.isByBytes) {
       this.budget.value = String(Math.round((fewest + most) / 2));
     }
     this.#show();

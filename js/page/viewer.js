@@ -1,7 +1,6 @@
 /** Code the chosen image whenever it or the setting changes, then compare it with other formats. */
 
 import { ArgumentError, FmaeError } from "../errors.js";
-import { compareFormats } from "./browser_codecs.js";
 import { latest } from "./latest.js";
 import * as results from "./results.js";
 
@@ -28,8 +27,8 @@ export class Viewer {
     this.item = null;
     /** @type {Figures | null} */
     this.figures = null; // of the item, if it could be coded
-    /** @type {Item | null} */
-    this.limited = null; // the item that the budget's slider fits
+    /** @type {Figures | null} */
+    this.limited = null; // what the budget's slider was fitted to
     this.pause = 0;
     /** Code the item again, because it or the setting has changed. */
     this.update = latest(() => this.#code());
@@ -60,9 +59,10 @@ export class Viewer {
     const { original } = item; // a stroke replaces it
     results.showBusy(true);
     try {
-      const coded = await this.coding.code(original, this.settings.setting);
+      const { setting } = this.settings;
+      const coded = await this.coding.code(original, setting);
       if (item === this.item) {
-        this.figures = results.figuresOf(item, original, coded, this.bundle);
+        this.figures = results.figuresOf(item, original, coded, setting, this.bundle);
         results.showFigures(this.figures);
         this.pause = window.setTimeout(() => this.compare(), PAUSE);
       }
@@ -79,7 +79,7 @@ export class Viewer {
     if (figures === null) {
       return;
     }
-    const files = await compareFormats(figures.original, figures.psnr);
+    const files = await this.coding.compareFormats(figures.original, figures.psnr);
     if (figures === this.figures) {
       results.showComparison(figures, files);
       results.say(results.spoken(figures, files));
@@ -88,12 +88,14 @@ export class Viewer {
   }
 
   /** @param {Figures} figures */
-  async #limitBudget({ item, original }) {
-    if (this.limited !== item) {
+  async #limitBudget(figures) {
+    const { item, original } = figures;
+    const isUsed = this.limited?.item === item && this.settings.isByBytes; // it must not move below the hand
+    if (this.limited?.original !== original && !isUsed) {
       const [fewest, most] = await this.coding.extremes(original);
       if (this.item === item) {
         this.settings.limitBudget(fewest, most);
-        this.limited = item;
+        this.limited = figures;
       }
     }
   }
