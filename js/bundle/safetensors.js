@@ -1,0 +1,124 @@
+/**
+ * Read named arrays from the bytes of a safetensors file, and check every size before it is used.
+ *
+ * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array; the
+ * arrays. https://huggingface.co/docs/safetensors describes it.
+ */
+
+import { BundleError } from "../errors.js";
+
+/** @typedef {Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Float32Array} Numbers */
+/** @typedef {{ dtype: string, shape: number[], data: Numbers }} Tensor an array, row by row */
+
+const LENGTH_BYTES = 8;
+
+/** @type {Record<string, { size: number, make: (length: number) => Numbers, read: (view: DataView, at: number) => number }>} */
+const INTEGERS = {
+  I8: { size: 1, make: (length) => new Int8Array(length), read: (view, at) => view.getInt8(at) },
+  U8: { size: 1, make: (length) => new Uint8Array(length), read: (view, at) => view.getUint8(at) },
+  I16: { size: 2, make: (length) => new Int16Array(length), read: (view, at) => view.getInt16(at, true) },
+  U16: { size: 2, make: (length) => new Uint16Array(length), read: (view, at) => view.getUint16(at, true) },
+  I32: { size: 4, make: (length) => new Int32Array(length), read: (view, at) => view.getInt32(at, true) },
+};
+const NUMBERS = {
+  ...INTEGERS,
+  F32: {
+    size: 4,
+    make: (/** @type {number} */ length) => new Float32Array(length),
+    read: (/** @type {DataView} */ view, /** @type {number} */ at) => view.getFloat32(at, true),
+  },
+};
+
+/**
+ * Return the arrays in `content` by their names. `where` names the file in messages.
+ *
+ * @param {Uint8Array} content
+ * @param {string} where
+ * @param {{ floats?: boolean }} [options] with `floats`, float32 is accepted as well
+ * @returns {Map<string, Tensor>}
+ * @throws {BundleError} if the bytes are not such a file, or an array is not of integers of 8, 16 or 32 bits
+ */
+export function readTensors(content, where, { floats = false } = {}) {
+  const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
+  if (content.length < LENGTH_BYTES) {
+    throw invalid(where, `it has ${content.length} bytes`);
+  }
+  const dataAt = LENGTH_BYTES + view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
+  if (dataAt > content.length) {
+    throw invalid(where, "it is shorter than its header");
+  }
+  const tensors = new Map();
+  for (const [name, entry] of Object.entries(readHeader(content.subarray(LENGTH_BYTES, dataAt), where))) {
+    if (name !== "__metadata__") {
+      const tensor = readTensor(
+        entry,
+        new DataView(content.buffer, content.byteOffset + dataAt, content.length - dataAt),
+        floats,
+      );
+      if (tensor === null) {
+        throw invalid(where, `the entry of ${name.slice(0, 100)} is invalid`);
+      }
+      tensors.set(name, tensor);
+    }
+  }
+  return tensors;
+}
+
+/**
+ * @param {Uint8Array} content
+ * @param {string} where
+ * @returns {object}
+ */
+function readHeader(content, where) {
+  let header;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content));
+  } catch {
+    throw invalid(where, "its header is not JSON");
+  }
+  if (typeof header !== "object" || header === null || Array.isArray(header)) {
+    throw invalid(where, "its header is not an object");
+  }
+  return header;
+}
+
+/**
+ * @param {any} entry anything that JSON can hold
+ * @param {DataView} data
+ * @param {boolean} floats
+ * @returns {Tensor | null} null if the entry is invalid
+ */
+function readTensor(entry, data, floats) {
+  const { dtype, shape, data_offsets: offsets } = entry ?? {};
+  const kinds = floats ? NUMBERS : INTEGERS;
+  if (typeof dtype !== "string" || !Object.hasOwn(kinds, dtype) || !areSizes(shape) || !areSizes(offsets)) {
+    return null;
+  }
+  const { size, make, read } = kinds[/** @type {keyof typeof kinds} */ (dtype)];
+  const length = shape.reduce((product, side) => product * side, 1);
+  const [begin, end] = offsets;
+  if (offsets.length !== 2 || begin > end || end > data.byteLength || end - begin !== length * size) {
+    return null;
+  }
+  const numbers = make(length);
+  for (let index = 0; index < length; index++) {
+    numbers[index] = read(data, begin + index * size);
+  }
+  return { dtype, shape, data: numbers };
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is number[]}
+ */
+function areSizes(value) {
+  return Array.isArray(value) && value.every((number) => Number.isSafeInteger(number) && number >= 0);
+}
+
+/**
+ * @param {string} where
+ * @param {string} problem
+ */
+function invalid(where, problem) {
+  return new BundleError(`${where}: not a safetensors file with the expected tensors (${problem})`);
+}
