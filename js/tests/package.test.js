@@ -28,7 +28,10 @@ test("the package is imported by its names", async () => {
 
 test("every folder of modules is published, and tests are not", () => {
   const folders = readdirSync(new URL("js/", REPOSITORY), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && !["benchmarks", "node_modules", "page", "tests", "types"].includes(entry.name))
+    .filter(
+      (entry) =>
+        entry.isDirectory() && !["benchmarks", "node_modules", "page", "tests", "types"].includes(entry.name),
+    )
     .map((entry) => entry.name);
   assert.deepEqual(
     folders.filter((name) => !PACKAGE.files.includes(name)),
