@@ -154,7 +154,13 @@ function requireWithin(needs, most, where) {
 function port(ports, name, shape, where) {
   const [only] = ports;
   if (ports.length !== 1 || only.name !== name || !sameShape(only.shape, [null, ...shape])) {
-    const actual = ports.map((one) => `${shown(one.name, 60)} ${listed(one.shape.map((side) => side ?? "n"), 60)}`);
+    const actual = ports.map(
+      (one) =>
+        `${shown(one.name, 60)} ${listed(
+          one.shape.map((side) => side ?? "n"),
+          60,
+        )}`,
+    );
     const expected = `'${name}' ${listed(["n", ...shape])}`;
     throw new BundleError(`${where} has ${listed(actual)} where the manifest needs (${expected})`);
   }

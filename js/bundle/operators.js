@@ -2,8 +2,8 @@
  * The operators that a bundle's graphs may contain: the result of each for one image, and its multiply-adds.
  *
  * Every operator here takes the result of the previous operator, and constants. Its attributes are restricted to
- * those that export writes: other strides, dilations or output shapes could need any amount of memory. Its constants
- * must have exactly the type and shape that it needs.
+ * those that export writes: other strides, dilations or output shapes could need any amount of memory. Its
+ * constants must have exactly the type and shape that it needs.
  */
 
 import { shown } from "../errors.js";
@@ -27,8 +27,8 @@ import { depthToSpace, flatten, pad, pool, reshape, resize, slice, transpose } f
  *
  * @param {string} operator
  * @returns {Rule}
- * @throws {RefusedError} if bundles may not use it; so does the rule for a constant or an attribute that export does
- *   not write
+ * @throws {RefusedError} if bundles may not use it; so does the rule, for a constant or an attribute that export
+ *   does not write
  */
 export function ruleOf(operator) {
   const known = OPERATORS.get(operator);
@@ -125,7 +125,16 @@ const UPSAMPLING = {
  */
 export const OPERATORS = new Map([
   ["Cast", [cast, { to: is(...EITHER) }]],
-  ["Clip", [elementwise(REAL, () => [[FLOAT, []], [FLOAT, []]]), {}]],
+  [
+    "Clip",
+    [
+      elementwise(REAL, () => [
+        [FLOAT, []],
+        [FLOAT, []],
+      ]),
+      {},
+    ],
+  ],
   ["Conv", [conv, CONVOLUTION]],
   ["ConvTranspose", [convTranspose, { ...CONVOLUTION, output_padding: is([0, 0]) }]],
   ["DepthToSpace", [depthToSpace, { blocksize: is(2, 4), mode: is("DCR") }]],

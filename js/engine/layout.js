@@ -2,7 +2,7 @@
  * The order of an array's numbers in memory, and tables that rearrange them.
  *
  * Convolutions want the channels of a pixel side by side, whatever order a graph has. So a value has the shape of
- * the graph, and an `order`: its axes as they lie in memory, the outermost first. A Transpose changes only the order.
+ * the graph, and an `order`: its axes as they lie in memory, the outermost first. A Transpose changes only that.
  */
 
 /**

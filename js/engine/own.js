@@ -1,8 +1,8 @@
 /**
  * Run the graphs of a bundle without onnxruntime-web, with kernels of a few kB.
  *
- * A graph is loaded when it runs for the first time. The int8 graphs return what onnxruntime returns in Python; but
- * layers that are in float32 add in another order, so now and then a sum is rounded to the other of two numbers.
+ * A graph is loaded when it first runs. The int8 graphs return what onnxruntime returns in Python, but
+ * layers in float32 add in another order, so now and then a sum is rounded to the other of two numbers.
  */
 
 import { checkGraph, parseGraph } from "../bundle/onnx_graph.js";

@@ -41,7 +41,6 @@ export class DrawingPad {
     this.width.value = String(Math.max(1, Math.round(side / USUAL_SHARE)));
     element("brightness-label", HTMLElement).hidden = channels !== 1;
     element("colour-label", HTMLElement).hidden = channels === 1;
-    this.place = { x: width / 2, y: height / 2 };
   }
 
   /**
@@ -56,6 +55,7 @@ export class DrawingPad {
     this.brush.hidden = true;
     if (isOn) {
       const { width, height } = this.canvas;
+      this.place = { x: width / 2, y: height / 2 };
       this.canvas.tabIndex = 0;
       this.canvas.setAttribute("role", "application");
       this.canvas.setAttribute("aria-label", `Drawing area of ${width} by ${height} pixels`);
@@ -132,13 +132,17 @@ export class DrawingPad {
     const { pen } = this;
     const level = this.brightness.value;
     const isGray = this.colour.closest("label")?.hidden;
-    pen.strokeStyle = this.#erases ? BLACK : isGray ? `rgb(${level} ${level} ${level})` : this.colour.value;
-    pen.lineWidth = Number(this.width.value);
-    pen.lineCap = "round";
+    const paint = this.#erases ? BLACK : isGray ? `rgb(${level} ${level} ${level})` : this.colour.value;
+    Object.assign(pen, { strokeStyle: paint, fillStyle: paint, lineWidth: Number(this.width.value), lineCap: "round" });
     pen.beginPath();
-    pen.moveTo(from.x, from.y);
-    pen.lineTo(to.x, to.y);
-    pen.stroke();
+    if (from.x === to.x && from.y === to.y) {
+      pen.arc(to.x, to.y, pen.lineWidth / 2, 0, 2 * Math.PI); // a line of no length has no ends
+      pen.fill();
+    } else {
+      pen.moveTo(from.x, from.y);
+      pen.lineTo(to.x, to.y);
+      pen.stroke();
+    }
     this.place = to;
     this.onChange(pen);
   }

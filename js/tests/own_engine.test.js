@@ -39,7 +39,7 @@ for (const name of ["default", "detail"]) {
     assert.deepEqual(await engine.decode(latents, IMAGES), golden("int8.pixels"));
   });
 
-  test(`the float32 graphs of ${name} return the golden latents and pixels but for the rounding of sums`, async () => {
+  test(`the float32 graphs of ${name} return the golden vectors, but for the rounding of sums`, async () => {
     const { bundle, golden } = await builtIn(name);
     const engine = await createEngine(bundle, { precision: "fp32" });
     const expected = golden("fp32.latents");
@@ -85,7 +85,7 @@ test("a damaged graph is an FmaeError, or still a graph that runs", async () => 
   for (let at = 0; at < whole.length; at += 1 + (at >> 7)) {
     const bytes = at % 2 ? whole.subarray(0, at) : Uint8Array.from(whole);
     if (at % 2 === 0) {
-      bytes[at] ^= 1 << at % 8;
+      bytes[at] ^= 1 << (at % 8);
     }
     const manifest = { imageChannels: 1, imageHeight: 28, imageWidth: 28, latentSize: 64 };
     const bundle = { where: "bundle", manifest, file: async () => bytes };

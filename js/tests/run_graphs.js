@@ -1,7 +1,8 @@
 /**
- * For tests in Python: check graphs, and run those that have values. Standard input is a JSON list of graphs, each with
- * the bytes of a `graph` and of its `values` (null only checks it) in base64, its `kind`, the shape of an `image`, the
- * number of `latents`, and the number of `images`. Print a JSON list of results in base64, null, or {error, message}.
+ * For tests in Python: check graphs, and run those that have values. Standard input is a JSON list of graphs, each
+ * with the bytes of a `graph` and of its `values` (null only checks it) in base64, its `kind`, the shape of an
+ * `image`, the number of `latents`, and the number of `images`. Print a JSON list of results: base64, null, or
+ * {error, message}.
  */
 
 import { json } from "node:stream/consumers";
