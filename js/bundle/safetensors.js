@@ -1,8 +1,8 @@
 /**
  * Read named arrays from the bytes of a safetensors file, and check every size before it is used.
  *
- * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array; the
- * arrays. https://huggingface.co/docs/safetensors describes it.
+ * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array;
+ * the arrays. https://huggingface.co/docs/safetensors describes it.
  */
 
 import { BundleError } from "../errors.js";
@@ -12,7 +12,14 @@ import { BundleError } from "../errors.js";
 
 const LENGTH_BYTES = 8;
 
-/** @type {Record<string, { size: number, make: (length: number) => Numbers, read: (view: DataView, at: number) => number }>} */
+/**
+ * @typedef {object} Kind
+ * @property {number} size in bytes
+ * @property {(length: number) => Numbers} make
+ * @property {(view: DataView, at: number) => number} read
+ */
+
+/** @type {Record<string, Kind>} */
 const INTEGERS = {
   I8: { size: 1, make: (length) => new Int8Array(length), read: (view, at) => view.getInt8(at) },
   U8: { size: 1, make: (length) => new Uint8Array(length), read: (view, at) => view.getUint8(at) },
