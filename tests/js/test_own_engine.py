@@ -1,18 +1,13 @@
-"""The JavaScript engine without onnxruntime computes what onnxruntime computes, for each operator and for bundles."""
+"""The JavaScript engine without onnxruntime computes what onnxruntime computes: each operator, and bundles."""
 
-import random
 from functools import cache
 from io import BytesIO
 from zipfile import ZipFile
 
 import numpy as np
-import onnx
 import onnxruntime as ort
-import pytest
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import load
 
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, UINT8, read_graph
 from fmae_edge.runtime.bundle.operator_call import Value
 from fmae_edge.runtime.bundle.operators import OPERATORS, apply
@@ -93,7 +88,7 @@ def qgemm(dtype, inputs, outputs):
 
 
 def float_chains():
-    """Yield images (channels, height, width) and calls that end with floats; sums may be rounded in another order."""
+    """Yield shapes of images and calls whose results are sums of floats, which may be rounded in another order."""
     for channels, outputs, kernel, pad in [
         *((1, 1, (3, 3), 1), (3, 7, (3, 3), 2), (5, 9, (2, 2), 1), (4, 16, (2, 3), 0), (2, 8, (1, 1), 0)),
         *((8, 17, (3, 1), 0), (16, 3, (1, 3), 0)),
@@ -108,14 +103,12 @@ def float_chains():
     yield image, [*centred(*image), ("Sigmoid", [], {})]
     for matrix, attributes in (((105, 6), {}), ((13, 105), {"transB": 1})):
         outputs = matrix[1 - attributes.get("transB", 0)]
-        yield (
-            image,
-            [*centred(*image), ("Flatten", [], {}), ("Gemm", [reals(*matrix), reals(outputs)], attributes)],
-        )
+        gemm = ("Gemm", [reals(*matrix), reals(outputs)], attributes)
+        yield image, [*centred(*image), ("Flatten", [], {}), gemm]
 
 
 def exact_chains():
-    """Yield images and calls whose results have to be equal: no float is a sum of several."""
+    """Yield shapes of images and calls whose results have to be equal: no float is a sum of several."""
     image = (3, 5, 7)
     yield image, [*centred(*image), ("Relu", [], {})]
     yield image, [*centred(*image), ("Floor", [], {}), ("Clip", [scalar(-7), scalar(9.5)], {})]
@@ -129,15 +122,15 @@ def exact_chains():
     yield image, [*centred(*image), ("Slice", [integers(1, -6), integers(9, -1), integers(2, 3)], {})]
     steps = [integers(0), integers(2**62), integers(1), integers(1)]
     yield image, [*centred(*image), ("Slice", steps, {})]
-    yield image, [*centred(*image), ("Transpose", [], {"perm": [0, 3, 1, 2]}), ("Reshape", [integers(-1, 5, 21)], {})]
+    turned = ("Transpose", [], {"perm": [0, 3, 1, 2]})
+    yield image, [*centred(*image), turned, ("Reshape", [integers(-1, 5, 21)], {})]
     for perm in ([0, 2, 1, 4, 3], [0, 4, 3, 2, 1]):
         calls = [("Reshape", [integers(-1, 3, 5, 1, 7)], {}), TO_FLOAT, ("Transpose", [], {"perm": perm})]
         yield image, [*calls, ("Mul", [reals(1, *(np.array([3, 5, 1, 7])[np.array(perm[1:]) - 1]))], {})]
     for block in (2, 4):
-        image_of_blocks = (2 * block**2, 3, 5)
-        yield image_of_blocks, [*centred(*image_of_blocks), ("DepthToSpace", [], {"blocksize": block, "mode": "DCR"})]
-        last = [LAST, TO_FLOAT, ("Transpose", [], {"perm": [0, 3, 1, 2]})]
-        yield image_of_blocks, [*last, ("DepthToSpace", [], {"blocksize": block, "mode": "DCR"})]
+        blocks, to_space = (2 * block**2, 3, 5), ("DepthToSpace", [], {"blocksize": block, "mode": "DCR"})
+        yield blocks, [*centred(*blocks), to_space]
+        yield blocks, [LAST, TO_FLOAT, turned, to_space]
     for dtype, low in ((np.uint8, 0), (np.int8, -128)):
         back = ("DequantizeLinear", quantiser(0.5, low + 100, dtype), {})
         scales = RANDOM.uniform(0.05, 0.1, 3).astype(np.float32)
@@ -154,16 +147,15 @@ def exact_chains():
             yield pixels, [*levels, ("com.microsoft.QLinearSigmoid", sigmoid, {}), back]
             factors = RANDOM.integers(low, low + 256, (1, 6, 5, channels)).astype(dtype)
             product = [*quantiser(0.03, low + 120, dtype), factors, *quantiser(0.01, low + 50, dtype)]
-            yield (
-                pixels,
-                [*levels, ("com.microsoft.QLinearMul", [*product, *quantiser(0.02, low + 110, dtype)], {}), back],
-            )
+            product += quantiser(0.02, low + 110, dtype)
+            yield pixels, [*levels, ("com.microsoft.QLinearMul", product, {}), back]
         for channels, outputs, kernel, pad, zero_point in [
             *((1, 1, (3, 3), 1, 0), (3, 7, (3, 3), 2, 0), (5, 9, (2, 2), 1, 5), (4, 16, (2, 3), 0, 0)),
             *((2, 8, (1, 1), 0, -3), (16, 20, (3, 3), 1, 0)),
         ]:
             pixels = (channels, 6, 9)
-            yield pixels, [*signed(dtype), LAST, qlinear_conv(dtype, channels, outputs, kernel, pad, zero_point), back]
+            convolution = qlinear_conv(dtype, channels, outputs, kernel, pad, zero_point)
+            yield pixels, [*signed(dtype), LAST, convolution, back]
         yield image, [*signed(dtype), ("Flatten", [], {}), qgemm(dtype, 105, 11)]
 
 
@@ -233,3 +225,21 @@ def test_every_operator_computes_what_onnxruntime_computes():
             np.testing.assert_array_equal(result, wanted, where)
         else:
             np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-6 * np.ptp(wanted), err_msg=where)
+
+
+def test_graphs_that_export_writes_compute_what_onnxruntime_computes():
+    """RGB images, layers that stay in float among those of levels, and both precisions."""
+    cases = []
+    with ZipFile(BytesIO((REPOSITORY / "fuzz/corpus/bundle/rgb.zip").read_bytes())) as bundle:
+        for suffix in (".onnx", ".fp32.onnx"):
+            images = RANDOM.integers(0, 256, (7, 3, 8, 8)).astype(np.uint8)
+            encoding = Case(bundle.read(f"encoder{suffix}"), "encoder", (3, 8, 8), 2, images)
+            latents = expected(encoding)
+            cases += [encoding, Case(bundle.read(f"decoder{suffix}"), "decoder", (3, 8, 8), 2, latents)]
+    for case, result in zip(cases, outcomes(cases), strict=True):
+        wanted = expected(case)
+        assert np.ptp(wanted) > 0
+        if case.kind == "decoder":
+            np.testing.assert_array_equal(result, wanted)
+        else:
+            np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-6 * np.ptp(wanted))
