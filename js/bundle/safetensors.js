@@ -1,8 +1,8 @@
 /**
  * Read named arrays from the bytes of a safetensors file, and check every size before it is used.
  *
- * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array; the
- * arrays. https://huggingface.co/docs/safetensors describes it.
+ * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array;
+ * the arrays. https://huggingface.co/docs/safetensors describes it.
  */
 
 import { BundleError } from "../errors.js";
@@ -12,9 +12,15 @@ import { BundleError } from "../errors.js";
 
 const LENGTH_BYTES = 8;
 
-/** @type {Record<string, { new (bytes: ArrayBuffer): Numbers, BYTES_PER_ELEMENT: number }>} Their numbers are little-endian, as in the file. */
+/**
+ * An array of little-endian numbers, as in the file.
+ *
+ * @typedef {{ new (bytes: ArrayBuffer): Numbers, BYTES_PER_ELEMENT: number }} Kind
+ */
+
+/** @type {Record<string, Kind>} */
 const INTEGERS = { I8: Int8Array, U8: Uint8Array, I16: Int16Array, U16: Uint16Array, I32: Int32Array };
-/** @type {typeof INTEGERS} */
+/** @type {Record<string, Kind>} */
 const NUMBERS = { ...INTEGERS, F32: Float32Array };
 
 /**

@@ -1,7 +1,8 @@
 /**
  * Code several images as one message of the range coder, so that none of them ends at a whole byte.
  *
- * After each image, an interval says whether another image follows. spec/format.md specifies the message of a packet.
+ * After each image, an interval says whether another image follows. spec/format.md specifies the message of a
+ * packet.
  */
 
 import { QUALITIES } from "../arguments.js";
@@ -10,7 +11,7 @@ import { RangeDecoder, RangeEncoder } from "./range_coder.js";
 import { decodeNext, encodeNext } from "./symbol_coder.js";
 
 /** @typedef {import("./prior.js").Prior} Prior */
-/** @typedef {{ quality: number, symbols: Int32Array }} CodedImage the symbols (latents), and their quality, 1 to 9 */
+/** @typedef {{ quality: number, symbols: Int32Array }} CodedImage its quality, 1 to 9, and symbols (latents) */
 
 // What follows an image, and where its interval starts; zeros follow the end of a message, and stand for the first
 const END = 0;

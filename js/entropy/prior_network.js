@@ -1,5 +1,6 @@
 /**
- * The network of one group of latents: three layers of integers, which predict the group from the latents before it.
+ * The network of one group of latents: three layers of integers, which predict the group from the latents before
+ * it.
  *
  * Every sum stays below 2^24, so products and sums are exact in 32-bit integers. `PriorNetwork.read` verifies that
  * bound from the weights.
@@ -83,8 +84,8 @@ export class PriorNetwork {
 /**
  * Write a layer's result for the integers `x`, with row `row` of its bias.
  *
- * Most of `x` is zero, and takes no time. The others are added four at a time, which takes half as long as one at a
- * time: the sums are read and written less often.
+ * Most of `x` is zero, and takes no time. The others are added four at a time, which takes half as long as one at
+ * a time: the sums are read and written less often.
  *
  * @param {Layer} layer
  * @param {Int32Array} x

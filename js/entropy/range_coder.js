@@ -49,8 +49,8 @@ export class RangeDecoder {
   }
 
   /**
-   * Return the index in starts[begin] to starts[end - 1] of the next symbol's interval, and go past it. An interval
-   * ends at the next of `starts`, which increase.
+   * Return the index in starts[begin] to starts[end - 1] of the next symbol's interval, and go past it. An
+   * interval ends at the next of `starts`, which increase.
    *
    * @param {ArrayLike<number>} starts
    * @param {number} begin

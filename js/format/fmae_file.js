@@ -1,8 +1,8 @@
 /**
  * Read and write .fmae files: payloads of the entropy coder, with a header. spec/format.md specifies the format.
  *
- * A file of a single image has 7 bytes in addition to its payload. A file of a stack has one header, whose index says
- * where each payload begins, so that one image can be decoded without the others.
+ * A file of a single image has 7 bytes in addition to its payload. A file of a stack has one header, whose index
+ * says where each payload begins, so that one image can be decoded without the others.
  */
 
 import { QUALITIES, asBytes, asIntegerFrom, asMaxImages } from "../arguments.js";
@@ -40,16 +40,16 @@ export function isFmae(content) {
  * @param {string} bundleId 16 hexadecimal digits
  * @param {{ maxImages?: number }} [options]
  * @returns {FmaeFile}
- * @throws {InputError} if it is not a .fmae file, needs a newer fmae-edge, was made by another bundle, is damaged, or
- *   claims more than `maxImages` images; each case has its own message
+ * @throws {InputError} if it is not a .fmae file, needs a newer fmae-edge, was made by another bundle, is damaged,
+ *   or claims more than `maxImages` images; each case has its own message
  */
 export function parseFmae(content, bundleId, options = {}) {
   return parse(content, { text: bundleId, bytes: idBytes(bundleId) }, options);
 }
 
 /**
- * Describe a .fmae file without its bundle. `bundleId` then has only the beginning of the id that is in the file, and
- * check codes that need the whole id are not compared: those of the payloads of a stack are.
+ * Describe a .fmae file without its bundle. `bundleId` then has only the beginning of the id that is in the file,
+ * and check codes that need the whole id are not compared: those of the payloads of a stack are.
  *
  * @param {Uint8Array} content
  * @param {{ maxImages?: number }} [options]
@@ -94,8 +94,8 @@ function parse(given, bundleId, { maxImages = MAX_IMAGES }) {
     .join("");
   if (bundleId !== null && !bundleId.text.startsWith(madeBy)) {
     throw new InputError(
-      `made by the bundle whose id begins with ${madeBy}, but this is bundle ${bundleId.text}: decompress it with the ` +
-        "bundle that compressed it",
+      `made by the bundle whose id begins with ${madeBy}, but this is bundle ${bundleId.text}: ` +
+        "decompress it with the bundle that compressed it",
     );
   }
   const header = {

@@ -1,6 +1,6 @@
 /**
- * Decompress deflate streams (RFC 1951), with a limit. It refuses the same streams as zlib: the RFC leaves open which
- * sets of code lengths are valid.
+ * Decompress deflate streams (RFC 1951), with a limit. It refuses the same streams as zlib: the RFC leaves open
+ * which sets of code lengths are valid.
  *
  * A browser's own DecompressionStream cannot stop after a number of bytes and is asynchronous.
  */
@@ -53,7 +53,10 @@ export function inflate(content, length) {
   return reader.written === length && reader.at === content.length ? reader.result : null;
 }
 
-/** @typedef {{ counts: Uint16Array, symbols: Uint16Array }} Codes codes of each length, and symbols in their order */
+/**
+ * How many codes have each length, and the symbols in the order of the codes.
+ * @typedef {{ counts: Uint16Array, symbols: Uint16Array }} Codes
+ */
 
 class Inflater {
   /**

@@ -1,8 +1,8 @@
 /**
  * Decompress LZMA streams without a header, with lc = lp = pb = 0, an end marker and a limit.
  *
- * The LZMA SDK's LzmaSpec.cpp specifies the stream. `lc`, `lp` and `pb` are the bits of the byte before, and of the
- * place in the stream, that choose a probability: with 0, there is one set for all.
+ * The LZMA SDK's LzmaSpec.cpp specifies the stream. `lc`, `lp` and `pb` are the bits of the byte before, and of
+ * the place in the stream, that choose a probability: with 0, there is one set for all.
  */
 
 const HALF = 1024; // of 2048: the first probability of a zero bit

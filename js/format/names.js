@@ -1,8 +1,8 @@
 /**
  * Check the names of images in a .fmae file: relative paths whose parts are valid file names on any system.
  *
- * The rule is a list of code points, the same as in spec/format.md, so it does not depend on the version of Unicode
- * that a browser knows.
+ * The rule is a list of code points, the same as in spec/format.md, so it does not depend on the version of
+ * Unicode that a browser knows.
  */
 
 import { InputError, kindOf, shown } from "../errors.js";

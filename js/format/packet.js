@@ -34,7 +34,8 @@ const OVERHEAD = 4;
 /**
  * Return the bytes of a packet.
  *
- * @param {{ first: number, quality: number, message: Uint8Array }} frame `quality` is 0 if each image names its own
+ * @param {{ first: number, quality: number, message: Uint8Array }} frame `quality` is 0 if each image names its
+ *   own
  * @param {string} bundleId 16 hexadecimal digits
  * @returns {Uint8Array}
  */

@@ -16,8 +16,8 @@ import { MAX_PACKET_BYTES, MAX_PACKET_IMAGES, MAX_SET_IMAGES, MIN_PACKET_BYTES, 
  * @param {string} bundleId 16 hexadecimal digits
  * @param {readonly CodedImage[]} images at most 4,096
  * @param {number} packetBytes 16 to 1,024
- * @param {{ ownQualities?: boolean }} [options] with `ownQualities`, each image names its quality; without, all have
- *   that of the first
+ * @param {{ ownQualities?: boolean }} [options] with `ownQualities`, each image names its quality; without, all
+ *   have the same
  * @returns {Uint8Array[]}
  * @throws {InputError} if an argument is invalid, or an image does not fit into a packet of its own
  */
@@ -56,8 +56,8 @@ export function writePackets(prior, bundleId, images, packetBytes, { ownQualitie
     const alone = packPacket({ first, quality, message: endStream(message, endsSet) }, bundleId);
     if (alone.length > packetBytes) {
       throw new InputError(
-        `image ${number}: packetBytes is ${packetBytes}, but the image takes ${alone.length} bytes in a packet of ` +
-          "its own; use larger packets, a lower quality or maxBytes",
+        `image ${number}: packetBytes is ${packetBytes}, but the image takes ${alone.length} bytes in a packet ` +
+          "of its own; use larger packets, a lower quality or maxBytes",
       );
     }
     packets.push(alone);
