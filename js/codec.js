@@ -48,7 +48,7 @@ export class Codec {
    * @param {Bundle} bundle
    * @param {{ engine?: CreateEngine, precision?: Precision }} [options] as for `load`
    */
-  constructor(bundle, { engine = onnxruntime, precision = "int8" } = {}) {
+  constructor(bundle, { engine = own, precision = "int8" } = {}) {
     const checked = asPrecision(precision);
     this.#bundle = bundle;
     this.#createEngine = () => engine(bundle, { precision: checked });
@@ -65,9 +65,9 @@ export class Codec {
    *
    * @param {BundleLike} bundle the URL of a folder, an array of `File`, or the bytes of each file by its name
    * @param {object} [options]
-   * @param {CreateEngine} [options.engine] runs the graphs; the default is that of engine/onnxruntime.js
-   * @param {Precision} [options.precision] "int8" (the default) writes the files that Python writes; "fp32" is
-   *   faster
+   * @param {CreateEngine} [options.engine] runs the graphs; the default is that of engine/own.js
+   * @param {Precision} [options.precision] "int8" (the default) writes the files that Python writes; "fp32"
+   *   runs the float32 graphs
    * @param {string} [options.expectId] the bundle's id, or the SHA-256 of its manifest.json
    * @returns {Promise<Codec>}
    * @throws {BundleError} if the bundle is incomplete, damaged, or not the expected one
@@ -266,7 +266,7 @@ export class Codec {
 }
 
 /** @type {CreateEngine} */
-async function onnxruntime(bundle, options) {
-  const { createEngine } = await import("./engine/onnxruntime.js");
+async function own(bundle, options) {
+  const { createEngine } = await import("./engine/own.js");
   return createEngine(bundle, options);
 }

@@ -2,7 +2,7 @@
  * Read the plain ONNX graphs that bundles contain, and refuse all others.
  *
  * Fields of ONNX (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that our graphs do not use are refused,
- * not skipped. Among them are tensors in other files, which no hash covers, functions, subgraphs and sparse tensors.
+ * not skipped. Among them are tensors in other files, which no hash covers, functions, subgraphs, sparse tensors.
  */
 
 import { shown } from "../errors.js";
@@ -207,7 +207,9 @@ function constant(parsed) {
     throw new RefusedError(`a constant ${shown(name, 60)} of type ${dtype} and shape ${listed(shape, 60)}`);
   }
   if (product(shape) * item !== data.length) {
-    throw new RefusedError(`a constant ${shown(name, 60)} of shape ${listed(shape, 60)} with ${data.length} bytes`);
+    throw new RefusedError(
+      `a constant ${shown(name, 60)} of shape ${listed(shape, 60)} with ${data.length} bytes`,
+    );
   }
   return [name, { dtype, shape, data }];
 }

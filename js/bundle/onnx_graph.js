@@ -14,7 +14,7 @@ import { FLOAT, UINT8, product, readGraph } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { MalformedError } from "./onnx_wire.js";
 import { Call, sameShape } from "./operator_call.js";
-import { apply } from "./operators.js";
+import { ruleOf } from "./operators.js";
 
 const CHANNEL_BLOCK = 16; // engines may pad the channels of float images to a multiple of this
 // Small images need more per pixel, so they may have as much as those of 28x28 with 64 latents
@@ -154,7 +154,13 @@ function requireWithin(needs, most, where) {
 function port(ports, name, shape, where) {
   const [only] = ports;
   if (ports.length !== 1 || only.name !== name || !sameShape(only.shape, [null, ...shape])) {
-    const actual = ports.map((one) => `${shown(one.name, 60)} ${listed(one.shape.map((side) => side ?? "n"), 60)}`);
+    const actual = ports.map(
+      (one) =>
+        `${shown(one.name, 60)} ${listed(
+          one.shape.map((side) => side ?? "n"),
+          60,
+        )}`,
+    );
     const expected = `'${name}' ${listed(["n", ...shape])}`;
     throw new BundleError(`${where} has ${listed(actual)} where the manifest needs (${expected})`);
   }
@@ -183,8 +189,9 @@ function walk(graph, input, start, where) {
   let [valuesAtOnce, values, multiplyAdds] = [0, 0, 0];
   for (const [number, node] of nodes.entries()) {
     try {
+      const rule = ruleOf(node.operator);
       const { call, output } = read(node, name, value, constants);
-      const result = apply(node.operator, call);
+      const result = rule(call);
       if (result.value.shape.some((side) => side < 1)) {
         throw new RefusedError("its result is empty");
       }

@@ -56,9 +56,11 @@ export class Call {
    * @param {...Expected} wanted
    */
   constants(...wanted) {
-    const fits = this.given.length === wanted.length && this.given.every(
-      (one, place) => one !== null && one.dtype === wanted[place][0] && sameShape(one.shape, wanted[place][1]),
-    );
+    const fits =
+      this.given.length === wanted.length &&
+      this.given.every(
+        (one, place) => one !== null && one.dtype === wanted[place][0] && sameShape(one.shape, wanted[place][1]),
+      );
     if (!fits) {
       const found = this.given.map((one) => (one ? typed(one.dtype, one.shape) : "none"));
       const expected = wanted.map(([dtype, shape]) => typed(dtype, shape));

@@ -2,8 +2,8 @@
  * The operators that a bundle's graphs may contain: the result of each for one image, and its multiply-adds.
  *
  * Every operator here takes the result of the previous operator, and constants. Its attributes are restricted to
- * those that export writes: other strides, dilations or output shapes could need any amount of memory. Its constants
- * must have exactly the type and shape that it needs.
+ * those that export writes: other strides, dilations or output shapes could need any amount of memory. Its
+ * constants must have exactly the type and shape that it needs.
  */
 
 import { shown } from "../errors.js";
@@ -11,36 +11,39 @@ import { conv, convTranspose, gemm, qgemm, qlinearConv } from "./convolution_rul
 import { listed } from "./listed.js";
 import { FLOAT, UINT8 } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
-import { EITHER, LEVELS, REAL, require, result, sameShape, scalarQuantiser } from "./operator_call.js";
+import { EITHER, LEVELS, REAL, result, sameShape, scalarQuantiser } from "./operator_call.js";
 import { depthToSpace, flatten, pad, pool, reshape, resize, slice, transpose } from "./shape_rules.js";
 
 /**
  * @typedef {import("./operator_call.js").Call} Call
  * @typedef {import("./operator_call.js").Expected} Expected
- * @typedef {import("./operator_call.js").Result} Result
  * @typedef {import("./operator_call.js").Rule} Rule
  * @typedef {import("./onnx_file.js").Attribute} Attribute
  * @typedef {Record<string, (setting: Attribute) => boolean>} Settings
  */
 
 /**
- * Return the result of an operator for one image, and its number of multiply-adds.
+ * Return the rule of an operator, which also checks its attributes.
  *
  * @param {string} operator
- * @param {Call} call
- * @returns {Result}
- * @throws {RefusedError} for another operator, or a constant or an attribute that export does not write
+ * @returns {Rule}
+ * @throws {RefusedError} if bundles may not use it; so does the rule, for a constant or an attribute that export
+ *   does not write
  */
-export function apply(operator, call) {
+export function ruleOf(operator) {
   const known = OPERATORS.get(operator);
-  require(known !== undefined, "bundles may not use this operator");
-  const [rule, settings] = known;
-  for (const [name, setting] of call.attributes) {
-    if (!Object.hasOwn(settings, name) || !settings[name](setting)) {
-      throw new RefusedError(`its attribute ${shown(name, 60)} is ${listed(setting, 60)}`);
-    }
+  if (known === undefined) {
+    throw new RefusedError("bundles may not use this operator");
   }
-  return rule(call);
+  const [rule, settings] = known;
+  return (call) => {
+    for (const [name, setting] of call.attributes) {
+      if (!Object.hasOwn(settings, name) || !settings[name](setting)) {
+        throw new RefusedError(`its attribute ${shown(name, 60)} is ${listed(setting, 60)}`);
+      }
+    }
+    return rule(call);
+  };
 }
 
 /**
@@ -122,7 +125,16 @@ const UPSAMPLING = {
  */
 export const OPERATORS = new Map([
   ["Cast", [cast, { to: is(...EITHER) }]],
-  ["Clip", [elementwise(REAL, () => [[FLOAT, []], [FLOAT, []]]), {}]],
+  [
+    "Clip",
+    [
+      elementwise(REAL, () => [
+        [FLOAT, []],
+        [FLOAT, []],
+      ]),
+      {},
+    ],
+  ],
   ["Conv", [conv, CONVOLUTION]],
   ["ConvTranspose", [convTranspose, { ...CONVOLUTION, output_padding: is([0, 0]) }]],
   ["DepthToSpace", [depthToSpace, { blocksize: is(2, 4), mode: is("DCR") }]],

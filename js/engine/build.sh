@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 wasm=$(mktemp)
 trap 'rm -f "$wasm"' EXIT
-clang --target=wasm32 -O2 -fno-unroll-loops -msimd128 -mbulk-memory -mnontrapping-fptoint -nostdlib -Wall -Wextra -Werror \
+clang --target=wasm32 -Os -msimd128 -mbulk-memory -mnontrapping-fptoint -nostdlib -Wall -Wextra -Werror \
   -Wl,--no-entry -Wl,--export=__heap_base -Wl,--strip-all -Wl,-z,stack-size=8192 -o "$wasm" kernels.c
 {
   echo '// Made by build.sh from kernels.c. Text in a module needs no bundler, no fetch and no MIME type, so it loads the'

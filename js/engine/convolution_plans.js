@@ -82,17 +82,23 @@ export function planQlinearConv(builder, step) {
 export function planQgemm(builder, step) {
   const [scale, zeroPoint, weights, scales, zeroPoints, bias] = step.call.given;
   const input = quantiser(scale, zeroPoint);
-  planLevels(builder, step, denseKernel(present(weights).shape), { rows: 0, columns: 0 }, {
-    weights: int8(weights),
-    zeroPoints: int8(zeroPoints),
-    bias,
-    input,
-    scales: floats(present(scales).data).map((one) => input.scale * one),
-    kind: TO_FLOAT,
-    low: 0,
-    high: 0,
-    zeroPoint: 0,
-  });
+  planLevels(
+    builder,
+    step,
+    denseKernel(present(weights).shape),
+    { rows: 0, columns: 0 },
+    {
+      weights: int8(weights),
+      zeroPoints: int8(zeroPoints),
+      bias,
+      input,
+      scales: floats(present(scales).data).map((one) => input.scale * one),
+      kind: TO_FLOAT,
+      low: 0,
+      high: 0,
+      zeroPoint: 0,
+    },
+  );
 }
 
 /**
@@ -200,7 +206,10 @@ function planLevels(builder, step, kernel, padding, given) {
   const [row, pad] = [columns * channels, padding.columns * channels];
   const { zeroPoint, dtype } = given.input;
   const isSigned = Number(dtype === INT8);
-  builder.run("widen", (images) => [input, padded, images, rows, row, padding.rows, pad, zeroPoint, isSigned]);
+  builder.run("pad_levels", (images) => [
+    ...[input, padded, images, rows, row, padding.rows, pad],
+    ...[zeroPoint, isSigned],
+  ]);
   const bias = new Int32Array(new Uint8Array(present(given.bias).data).buffer);
   const descriptor = {
     input: padded,
@@ -262,9 +271,7 @@ function planKernel(builder, name, kernel, padding, [rows, columns, channels], g
  */
 function lengthened(numbers, kernel) {
   const result = /** @type {Numbers} */ (
-    numbers instanceof Int32Array
-      ? new Int32Array(paddedOutputs(kernel))
-      : new Float32Array(paddedOutputs(kernel))
+    numbers instanceof Int32Array ? new Int32Array(paddedOutputs(kernel)) : new Float32Array(paddedOutputs(kernel))
   );
   result.set(numbers);
   return result;

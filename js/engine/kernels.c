@@ -148,43 +148,48 @@ SUMS(float_sums, float, 1, wasm_v128_load32_splat, ADD_FLOATS)
 CONVOLUTION(convolve_integers, int16_t, integer_sums, store_integers)
 CONVOLUTION(convolve_floats, float, float_sums, store_floats)
 
-// Add zeros around images, of `row` numbers per row, and widen 8-bit numbers to 16 bits less their zero point
+// Add zeros around images of `rows` rows with `row` numbers each: `pad_rows` rows above and below, and `pad`
+// numbers left and right
+
+#define PADDED(number, copy)                                                                                    \
+  int32_t wide = row + 2 * pad;                                                                                 \
+  for (int32_t image = 0; image < images; image++) {                                                            \
+    __builtin_memset(output, 0, pad_rows * wide * sizeof(number));                                              \
+    output += pad_rows * wide;                                                                                  \
+    for (int32_t y = 0; y < rows; y++, input += row, output += wide) {                                          \
+      __builtin_memset(output, 0, pad * sizeof(number));                                                        \
+      copy(input, output + pad);                                                                                \
+      __builtin_memset(output + pad + row, 0, pad * sizeof(number));                                            \
+    }                                                                                                           \
+    __builtin_memset(output, 0, pad_rows * wide * sizeof(number));                                              \
+    output += pad_rows * wide;                                                                                  \
+  }
+
+#define COPY(from, to) __builtin_memcpy(to, from, row * sizeof(float))
+EXPORT(pad_floats)(const float *input, float *output, int32_t images, int32_t rows, int32_t row, int32_t pad_rows,
+                   int32_t pad) {
+  PADDED(float, COPY)
+}
+
+// The same for 8-bit numbers, which become 16-bit numbers less their zero point
+
 static inline v128_t widened(const uint8_t *input, int32_t is_signed, v128_t zero_point) {
   v128_t value = is_signed ? wasm_i16x8_load8x8(input) : wasm_u16x8_load8x8(input);
   return wasm_i16x8_sub(value, zero_point);
 }
 
-EXPORT(widen)(const uint8_t *input, int16_t *output, int32_t images, int32_t rows, int32_t row, int32_t pad_rows,
-              int32_t pad, int32_t zero_point, int32_t is_signed) {
+static inline void widen_row(const uint8_t *input, int16_t *output, int32_t row, int32_t zero_point,
+                             int32_t is_signed) {
   v128_t zero = wasm_i16x8_splat(zero_point);
-  int32_t wide = row + 2 * pad;
-  for (int32_t image = 0; image < images; image++) {
-    __builtin_memset(output, 0, (pad_rows * wide + pad) * 2);
-    output += pad_rows * wide + pad;
-    for (int32_t y = 0; y < rows; y++, input += row, output += wide) {
-      int32_t x = 0;
-      for (; x + 8 <= row; x += 8) wasm_v128_store(output + x, widened(input + x, is_signed, zero));
-      for (; x < row; x++) output[x] = (is_signed ? ((const int8_t *)input)[x] : input[x]) - zero_point;
-      __builtin_memset(output + row, 0, 2 * pad * 2);
-    }
-    __builtin_memset(output, 0, (pad_rows * wide - pad) * 2);
-    output += pad_rows * wide - pad;
-  }
+  int32_t x = 0;
+  for (; x + 8 <= row; x += 8) wasm_v128_store(output + x, widened(input + x, is_signed, zero));
+  for (; x < row; x++) output[x] = (is_signed ? ((const int8_t *)input)[x] : input[x]) - zero_point;
 }
 
-EXPORT(pad_floats)(const float *input, float *output, int32_t images, int32_t rows, int32_t row, int32_t pad_rows,
-                   int32_t pad) {
-  int32_t wide = row + 2 * pad;
-  for (int32_t image = 0; image < images; image++) {
-    __builtin_memset(output, 0, (pad_rows * wide + pad) * 4);
-    output += pad_rows * wide + pad;
-    for (int32_t y = 0; y < rows; y++, input += row, output += wide) {
-      __builtin_memcpy(output, input, row * 4);
-      __builtin_memset(output + row, 0, 2 * pad * 4);
-    }
-    __builtin_memset(output, 0, (pad_rows * wide - pad) * 4);
-    output += pad_rows * wide - pad;
-  }
+#define WIDEN(from, to) widen_row(from, to, row, zero_point, is_signed)
+EXPORT(pad_levels)(const uint8_t *input, int16_t *output, int32_t images, int32_t rows, int32_t row,
+                   int32_t pad_rows, int32_t pad, int32_t zero_point, int32_t is_signed) {
+  PADDED(int16_t, WIDEN)
 }
 
 // ---- Pooling: the largest of 2x2 pixels
@@ -346,6 +351,12 @@ EXPORT(truncate)(const float *input, uint8_t *output, int32_t count) {
 }
 
 // ---- Pixels
+
+__attribute__((export_name("are_finite"))) int32_t are_finite(const float *values, int32_t count) {
+  int32_t finite = 1;
+  for (int32_t i = 0; i < count; i++) finite &= __builtin_fabsf(values[i]) < __builtin_inff();
+  return finite;
+}
 
 EXPORT(to_levels)(const float *input, uint8_t *output, int32_t count) {
   EACH(count) {

@@ -14,7 +14,7 @@ let compiled;
 export class Kernels {
   /** @param {WebAssembly.Instance} instance */
   constructor(instance) {
-    /** @type {Record<string, (...numbers: number[]) => void>} */
+    /** @type {Record<string, (...numbers: number[]) => number | void>} */
     this.call = /** @type {any} */ (instance.exports);
     this.memory = /** @type {WebAssembly.Memory} */ (instance.exports.memory);
     this.end = /** @type {WebAssembly.Global} */ (instance.exports.__heap_base).value;
@@ -69,6 +69,7 @@ export class Kernels {
  * Return a new instance of the kernels; they are compiled once.
  *
  * @returns {Promise<Kernels>}
+ * @throws {ResourceError}
  * @throws {FmaeError} if this browser cannot run them, or may not
  */
 export async function newKernels() {
@@ -77,6 +78,10 @@ export async function newKernels() {
     return new Kernels(await WebAssembly.instantiate(await compiled, {}));
   } catch (error) {
     compiled = undefined;
-    throw new FmaeError(`WebAssembly with SIMD does not run here: ${error instanceof Error ? error.message : error}`);
+    if (error instanceof RangeError) {
+      throw new ResourceError("there is not enough memory for another graph");
+    }
+    const reason = error instanceof Error ? error.message : error;
+    throw new FmaeError(`WebAssembly with SIMD does not run here: ${reason}`);
   }
 }

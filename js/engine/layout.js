@@ -1,8 +1,8 @@
 /**
  * The order of an array's numbers in memory, and tables that rearrange them.
  *
- * Convolutions want the channels of a pixel side by side, whatever order a graph has. So a value has the shape of the
- * graph, and an `order`: its axes as they lie in memory, the outermost first. A Transpose changes only the order.
+ * Convolutions want the channels of a pixel side by side, whatever order a graph has. So a value has the shape of
+ * the graph, and an `order`: its axes as they lie in memory, the outermost first. A Transpose changes only that.
  */
 
 /**
@@ -59,7 +59,7 @@ export function sameOrder(shape, first, second) {
 /**
  * Return the rearrangement in which the number at (i, j, ...) comes from the offset axes[0][i] + axes[1][j] + ...
  *
- * @param {number[][]} axes
+ * @param {Int32Array[]} axes
  * @returns {Gather}
  */
 export function gather(axes) {
@@ -115,5 +115,5 @@ export function arranged(numbers, shape, order) {
  * @param {number} stride
  */
 export function steps(length, stride) {
-  return Array.from({ length }, (_, at) => at * stride);
+  return Int32Array.from({ length }, (_, at) => at * stride);
 }

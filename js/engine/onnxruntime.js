@@ -32,7 +32,8 @@ const NO_MEMORY = /bad_alloc|out of memory|could not allocate|failed to allocate
  *
  * @param {Bundle} bundle
  * @param {object} [options]
- * @param {Precision} [options.precision] "int8" (the default) gives the files that Python gives; "fp32" is faster
+ * @param {Precision} [options.precision] "int8" (the default) gives the files that Python gives; "fp32" is
+ *   faster
  * @param {Onnxruntime} [options.ort] the module of onnxruntime-web, for pages without an import map; the default
  *   is `import("onnxruntime-web/wasm")`
  * @param {string} [options.wasmPaths] the URL of the folder with the files of onnxruntime-web's WASM; the default

@@ -203,9 +203,7 @@ function depthToSpace(builder, { call, gives }) {
   const distances = [channel, row, column];
   builder.gather(gives.shape, order, (axis) =>
     steps(gives.shape[axis], 1).map((place) =>
-      axis === 0
-        ? place * channel
-        : (place % block) * inBlock[axis] + Math.floor(place / block) * distances[axis],
+      axis === 0 ? place * channel : (place % block) * inBlock[axis] + Math.floor(place / block) * distances[axis],
     ),
   );
 }

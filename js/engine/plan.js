@@ -1,6 +1,7 @@
 /** Make the plan of a checked graph, and run it on blocks of images. */
 
 import { FLOAT, UINT8, product } from "../bundle/onnx_file.js";
+import { InputError } from "../errors.js";
 import {
   paddedBytes,
   planConv,
@@ -14,8 +15,7 @@ import { PLANNERS, limitsOf, toFloats } from "./operator_plans.js";
 import { PlanBuilder } from "./plan_builder.js";
 import { REAL_PIXELS } from "./quantisation.js";
 
-const MOST_IMAGES = 16;
-const BLOCK_BYTES = 1 << 20; // results of one block of images, so that they stay in a CPU's cache
+const BLOCK_BYTES = 1 << 20; // of the buffers, so that a block of images stays in a CPU's cache
 const NO_LIMITS = { low: -Infinity, high: Infinity };
 
 /** @type {Map<string, typeof planConv>} */
@@ -45,7 +45,7 @@ export class Plan {
     const sizes = [input, ...steps.map(({ gives }) => gives)].map(({ shape }) => 4 * product(shape));
     const result = Math.max(...sizes);
     const padded = Math.max(...steps.map(paddedBytes));
-    this.perBlock = Math.min(Math.max(Math.floor(BLOCK_BYTES / (2 * result + padded)), 1), MOST_IMAGES);
+    this.perBlock = Math.max(Math.floor(BLOCK_BYTES / (2 * result + padded)), 1);
     const buffers = [result, result, padded].map((size) => kernels.allocate(size * this.perBlock));
 
     const pixels = kind === "encoder" ? { ...input, dtype: UINT8 } : input;
@@ -67,6 +67,11 @@ export class Plan {
     builder.arrange(inOrder(output.shape));
     if (kind === "decoder" && output.dtype === FLOAT) {
       const { input: from, output: to, count } = builder;
+      builder.calls.push((images) => {
+        if (!kernels.call.are_finite(from, images * count)) {
+          throw new InputError("latents are too large to decode: pixels overflow");
+        }
+      });
       builder.run("to_levels", (images) => [from, to, images * count]);
       builder.written({ dtype: UINT8 });
     }
@@ -80,6 +85,7 @@ export class Plan {
    * @param {Uint8Array | Float32Array} values
    * @param {number} count
    * @returns {Uint8Array} the bytes of floats or of levels
+   * @throws {InputError} if the latents are so large that pixels overflow
    */
   run(values, count) {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

@@ -1,8 +1,8 @@
 /**
  * A plan is a list of calls of kernels, made once for a graph, that a block of images passes through.
  *
- * Each result lies in one of two buffers, and an operator reads one and writes the other, or works in place. A third
- * buffer holds images with their padding.
+ * Each result lies in one of two buffers, and an operator reads one and writes the other, or works in place. A
+ * third buffer holds images with their padding.
  */
 
 import { FLOAT, product } from "../bundle/onnx_file.js";
@@ -87,7 +87,7 @@ export class PlanBuilder {
    *
    * @param {number[]} shape
    * @param {number[]} order
-   * @param {(axis: number) => number[]} offsets
+   * @param {(axis: number) => Int32Array} offsets
    */
   gather(shape, order, offsets) {
     const item = this.value.dtype === FLOAT ? 4 : 1;

@@ -1,4 +1,4 @@
-/** Scales and zero points, and tables of what each of the 256 levels becomes. All arithmetic is that of float32. */
+/** Scales and zero points, and tables of what each of the 256 levels becomes, in the arithmetic of float32. */
 
 import { INT8, UINT8, floats } from "../bundle/onnx_file.js";
 

@@ -25,7 +25,8 @@ export function convKernel(shape) {
  */
 export function transposedKernel([channels, outputs, rows, columns]) {
   const area = rows * columns;
-  return { shape: [outputs, channels, rows, columns], start: area - 1, strides: [area, outputs * area, -columns, -1] };
+  const strides = [area, outputs * area, -columns, -1];
+  return { shape: [outputs, channels, rows, columns], start: area - 1, strides };
 }
 
 /**

@@ -18,7 +18,7 @@ const INVISIBLE =
   "\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e0fff}";
 const SURROGATES = "\\ud800-\\udfff";
 const REFUSED = new RegExp(`[${CONTROLS}${SPECIAL_ON_WINDOWS}${BIDIRECTIONAL}${INVISIBLE}${SURROGATES}]`, "u");
-// Without the flag u, only A to Z match in either case; with it, a long s matches an s
+// Only A to Z match in either case: without the flag u, no letter outside ASCII matches one inside
 const DEVICE = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.[^]*)?$/i;
 
 /**

@@ -71,9 +71,6 @@ export class HeaderReader {
    */
   unary(count, largest) {
     const { content } = this;
-    if (count > 8 * (content.length - this.at)) {
-      throw invalidHeader(); // before memory is allocated for them
-    }
     const numbers = new Uint32Array(count);
     let done = 0;
     let zeros = 0;

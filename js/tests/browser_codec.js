@@ -1,8 +1,10 @@
 /** Check the codec in a browser: with onnxruntime-web, which a page without an import map passes as a module. */
 
 import { readTensors } from "../bundle/safetensors.js";
+import { Bundle } from "../bundle/bundle.js";
 import { Codec } from "../codec.js";
 import { createEngine } from "../engine/onnxruntime.js";
+import { createEngine as createOwn } from "../engine/own.js";
 import { toImageData } from "../images.js";
 import { assertSame } from "./golden.js";
 
@@ -43,6 +45,15 @@ export const CODEC_CHECKS = {
       await codec.close();
     }
     assertSame(contents[1], contents[0]);
+  },
+
+  "the own engine returns exactly the golden latents and pixels of the int8 graphs": async (_golden, read) => {
+    const tensors = readTensors(await read(`${FOLDER}/golden.safetensors`), "golden", { floats: true });
+    const vectors = (/** @type {string} */ name) => /** @type {any} */ (tensors.get(name)?.data);
+    const engine = await createOwn(await Bundle.load(`/${FOLDER}`), { precision: "int8" });
+    const latents = await engine.encode(vectors("images"), 8);
+    assertSame(latents, vectors("int8.latents"));
+    assertSame(await engine.decode(latents, 8), vectors("int8.pixels"));
   },
 };
 

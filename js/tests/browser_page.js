@@ -32,15 +32,15 @@ async function millisecondsPerImage() {
   const prior = Prior.parse(await read(`${folder}/prior.safetensors`), 64, manifest.qualities.steps);
   const file = readTensors(await read(`${folder}/golden.safetensors`), "golden", { floats: true }).get("file");
   const { payloads, quality } = parseFmae(/** @type {Uint8Array} */ (file?.data), manifest.bundle_id);
-  let images = 0;
-  const started = performance.now();
-  while (performance.now() - started < 300) {
+  let best = Infinity; // other programs only make it slower
+  for (const begun = performance.now(); performance.now() - begun < 500; ) {
+    const started = performance.now();
     for (const payload of payloads) {
       decodeSymbols(prior, payload, quality);
-      images++;
     }
+    best = Math.min(best, (performance.now() - started) / payloads.length);
   }
-  return (performance.now() - started) / images;
+  return best;
 }
 
 /** @type {Record<string, string>} */

@@ -13,6 +13,8 @@ import { canonicalJson } from "../bundle/canonical_json.js";
 import { parseJson } from "../bundle/exact_json.js";
 import { sha256 } from "../bundle/sha256.js";
 import { Codec } from "../codec.js";
+import { createEngine as onnxruntime } from "../engine/onnxruntime.js";
+import { createEngine as own } from "../engine/own.js";
 import { ArgumentError, BundleError } from "../errors.js";
 
 const FOLDER = fileURLToPath(new URL("../../fmae_edge/bundles/default", import.meta.url));
@@ -211,12 +213,17 @@ for (const [what, change, message] of CHANGES) {
   test(`${what} is refused`, async () => refused(Bundle.load(await withManifest(change)), message));
 }
 
-test("graphs that do not fit the manifest are refused before onnxruntime sees them", async () => {
+test("graphs that do not fit the manifest are refused before an engine runs them", async () => {
   const content = await withManifest((it) => {
     it.image.width = 29n;
   });
-  const codec = await Codec.load(content);
-  await refused(codec.compress({ ...GRAY, width: 29, data: new Uint8Array(28 * 29) }), /where the manifest needs/);
+  for (const engine of [onnxruntime, own]) {
+    const codec = await Codec.load(content, { engine });
+    await refused(
+      codec.compress({ ...GRAY, width: 29, data: new Uint8Array(28 * 29) }),
+      /where the manifest needs/,
+    );
+  }
 });
 
 test("a bundle without a prior makes latents, but no files", async () => {

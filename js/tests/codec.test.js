@@ -1,4 +1,4 @@
-/** The codec with onnxruntime-web: golden vectors of the built-in bundles, and refused arguments. */
+/** The codec with both engines: golden vectors of the built-in bundles, and refused arguments. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -7,6 +7,8 @@ import { fileURLToPath } from "node:url";
 
 import { readTensors } from "../bundle/safetensors.js";
 import { Codec } from "../codec.js";
+import * as onnxruntime from "../engine/onnxruntime.js";
+import * as own from "../engine/own.js";
 import { InputError } from "../errors.js";
 import { toImageData } from "../images.js";
 
@@ -15,6 +17,9 @@ import { toImageData } from "../images.js";
 const BUNDLES = fileURLToPath(new URL("../../fmae_edge/bundles", import.meta.url));
 // The largest root mean square differences that spec/bundle.md allows: of latents as a share of their range
 const MOST = { int8: { latents: 5e-3, pixels: 1 }, fp32: { latents: 1e-4, pixels: 0.1 } };
+const BUNDLES_AND_PRECISIONS = ["default", "detail"].flatMap((name) =>
+  /** @type {const} */ (["int8", "fp32"]).map((precision) => ({ name, precision })),
+);
 
 const codec = await Codec.load(`${BUNDLES}/default`);
 after(() => codec.close());
@@ -51,11 +56,11 @@ function difference(given, expected) {
   return Math.sqrt(values.reduce((sum, value, index) => sum + (value - expected[index]) ** 2, 0) / values.length);
 }
 
-for (const name of ["default", "detail"]) {
-  for (const precision of /** @type {const} */ (["int8", "fp32"])) {
-    test(`golden vectors of ${name} in ${precision}`, async () => {
+for (const [engine, { createEngine }] of Object.entries({ own, onnxruntime })) {
+  for (const { name, precision } of BUNDLES_AND_PRECISIONS) {
+    test(`golden vectors of ${name} in ${precision}, with the engine ${engine}`, async () => {
       const golden = goldenVectors(name);
-      const codec = await Codec.load(`${BUNDLES}/${name}`, { precision });
+      const codec = await Codec.load(`${BUNDLES}/${name}`, { precision, engine: createEngine });
       const images = imagesIn(golden("images"), codec.image);
       const expected = golden(`${precision}.latents`);
       const latents = await codec.encode(images);
@@ -121,20 +126,64 @@ test("a decoded image for a canvas", () => {
   assert.deepEqual([...other.data], [1, 2, 3, 255]);
 });
 
-test("calls at the same time do not disturb each other", async () => {
-  const images = [1, 2, 3, 4].map((level) => ({ ...gray, data: gray.data.map((_, at) => (at * level) % 256) }));
-  const alone = [];
-  for (const image of images) {
-    alone.push(await codec.decompress(await codec.compress(image)));
-  }
-  const together = images.map(async (image) => codec.decompress(await codec.compress(image)));
-  assert.deepEqual(await Promise.all(together), alone);
-});
+for (const [name, { createEngine }] of Object.entries({ own, onnxruntime })) {
+  test(`calls at the same time do not disturb each other in ${name}`, async () => {
+    const codec = await Codec.load(`${BUNDLES}/default`, { engine: createEngine });
+    const images = [1, 2, 3, 4].map((level) => ({ ...gray, data: gray.data.map((_, at) => (at * level) % 256) }));
+    const alone = [];
+    for (const image of images) {
+      alone.push(await codec.decompress(await codec.compress(image)));
+    }
+    const together = images.map(async (image) => codec.decompress(await codec.compress(image)));
+    assert.deepEqual(await Promise.all(together), alone);
+  });
 
-test("a closed codec loads its graphs again", async () => {
-  const content = await codec.compress(gray);
-  await codec.close();
-  assert.deepEqual(await codec.compress(gray), content);
+  test(`a closed codec loads its graphs again in ${name}`, async () => {
+    const codec = await Codec.load(`${BUNDLES}/default`, { engine: createEngine });
+    const content = await codec.compress(gray);
+    await codec.close();
+    assert.deepEqual(await codec.compress(gray), content);
+    await codec.close();
+    await codec.close();
+  });
+
+  test(`latents that overflow are refused by ${name}`, async () => {
+    const codec = await Codec.load(`${BUNDLES}/default`, { engine: createEngine, precision: "fp32" });
+    const latents = new Float32Array(64).fill(3e38);
+    await assert.rejects(codec.decode(latents), (error) => {
+      assert(error instanceof InputError, String(error));
+      assert.equal(error.message, "latents are too large to decode: pixels overflow");
+      return true;
+    });
+  });
+}
+
+test("what onnxruntime-web fails to do is blamed on the graph, or on memory", async () => {
+  const session = { run: () => Promise.reject(new Error("no")), release: async () => {} };
+  class Tensor {}
+  /** @type {(create: () => unknown) => any} */
+  const fake = (create) => ({ env: { wasm: {}, versions: { web: "1" } }, InferenceSession: { create }, Tensor });
+  /** @type {[any, RegExp, string][]} */
+  const cases = [
+    [fake(() => session), /encoder\.onnx fails in onnxruntime-web: no$/, "BundleError"],
+    [
+      fake(() => Promise.reject(new Error("odd"))),
+      /encoder\.onnx cannot be loaded by onnxruntime-web 1: odd$/,
+      "BundleError",
+    ],
+    [
+      fake(() => Promise.reject(new RangeError("std::bad_alloc"))),
+      /onnxruntime-web 1: out of memory/,
+      "ResourceError",
+    ],
+  ];
+  for (const [ort, message, name] of cases) {
+    const engine = /** @type {import("../engine/engine.js").CreateEngine} */ (
+      (bundle, options) => onnxruntime.createEngine(bundle, { ...options, ort })
+    );
+    const codec = await Codec.load(`${BUNDLES}/default`, { engine });
+    await assert.rejects(codec.encode(gray), { name, message });
+  }
 });
 
 /** @type {[string, any[], string][]} */

@@ -1,16 +1,12 @@
-/** Lossless images come back exactly; what zlib refuses is refused, and nothing takes more memory than the image. */
+/** Lossless images come back exactly; damaged ones are refused, and nothing takes more memory than the image. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { deflateRawSync } from "node:zlib";
 
-import { inflate } from "../format/inflate.js";
 import { decodeLossless, encodeLossless } from "../format/lossless.js";
 import { residualsOf } from "../format/prediction.js";
-import { fromHex } from "./golden.js";
-import { mutate } from "./mutations.js";
 import { Random } from "./random.js";
-import { GOLDEN } from "./repository.js";
 
 /** Sizes, whose images are flat, a ramp, a chequerboard and noise. */
 const SIZES = [
@@ -96,55 +92,6 @@ test("payloads of no image are refused", () => {
   for (const [payload, sentence] of cases) {
     assert.throws(() => decodeLossless(Uint8Array.from(payload), size), { name: "InputError", message: sentence });
   }
-});
-
-test("LZMA streams with a byte more, a byte less or another first byte are refused", () => {
-  const { content, shape } = GOLDEN.lossless.find((file) => (fromHex(file.content)[7] & 24) === 16);
-  const payload = fromHex(content).subarray(7);
-  const [height, width, channels = 1] = shape;
-  const size = { width, height, channels };
-  decodeLossless(payload, size);
-  for (const other of [[...payload, 0], [...payload.subarray(0, -1)], [payload[0], 1, ...payload.subarray(2)]]) {
-    assert.throws(() => decodeLossless(Uint8Array.from(other), size), { name: "InputError" });
-  }
-  for (const bigger of [
-    { ...size, height: height + 1 },
-    { ...size, height: height - 1 },
-  ]) {
-    assert.throws(() => decodeLossless(payload, bigger), { name: "InputError" });
-  }
-});
-
-test("the same deflate streams are refused as by zlib", () => {
-  const random = new Random(4);
-  const originals = SIZES.flatMap(pictures).slice(0, 12);
-  const streams = originals.flatMap((pixels) => [
-    ...[0, 1, 9].map((level) => deflateRawSync(pixels, { level })),
-    ...[2, 3, 4].map((strategy) => deflateRawSync(pixels, { strategy })),
-  ]);
-  let accepted = 0;
-  for (let run = 0; run < 6000; run++) {
-    const stream =
-      run < streams.length ? streams[run] : mutate(random, random.of(streams).subarray(0, 300), streams[0]);
-    /** @type {Uint8Array | null} */
-    let expected = null;
-    try {
-      const { buffer, engine } = /** @type {any} */ (
-        inflateRawSync(stream, { info: true, maxOutputLength: 1 << 20 })
-      );
-      expected = engine.bytesWritten === stream.length ? buffer : null;
-    } catch {
-      expected = null;
-    }
-    const found = inflate(stream, expected?.length ?? 784);
-    assert.deepEqual(
-      found && Buffer.from(found),
-      expected && Buffer.from(expected),
-      Buffer.from(stream).toString("hex"),
-    );
-    accepted += expected === null ? 0 : 1;
-  }
-  assert.ok(accepted > streams.length + 50);
 });
 
 test("a stream that expands without end stops at the image", () => {

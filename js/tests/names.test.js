@@ -18,7 +18,7 @@ test("names that are allowed come back", () => {
       "\u{e1fff}\u0378\uffff\ue000",
     ],
     ...["x".repeat(200), "\u00e9".repeat(100), "CONSOLE", "COM", "COM10", "lpt\u0661", "CO\u0274", "con\u0131n$"],
-    ...["con\u017f", "a/b", "a/b/c.d", ".git/x", Array(10).fill("x".repeat(99)).join("/")],
+    ...["a/b", "a/b/c.d", ".git/x", Array(10).fill("x".repeat(99)).join("/")],
   ];
   for (const name of names) {
     assert.deepEqual(asNames([name], 1), [name]);

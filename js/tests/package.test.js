@@ -1,4 +1,4 @@
-/** The package: its version and licence are those of the Python package, and the reader stays small. */
+/** The package: its version and licence are those of the Python package, and the reader and the own engine stay small. */
 
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
@@ -10,6 +10,7 @@ import { REPOSITORY, readText } from "./repository.js";
 
 const PACKAGE = JSON.parse(readText("js/package.json"));
 const MAX_READER_BYTES = 30_000;
+const MAX_ENGINE_BYTES = 60_000;
 
 test("version and licence are those of the Python package", () => {
   assert.equal(PACKAGE.version, /__version__ = "([^"]+)"/.exec(readText("fmae_edge/__init__.py"))?.[1]);
@@ -27,7 +28,10 @@ test("the package is imported by its names", async () => {
 
 test("every folder of modules is published, and tests are not", () => {
   const folders = readdirSync(new URL("js/", REPOSITORY), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && !["benchmarks", "node_modules", "page", "tests", "types"].includes(entry.name))
+    .filter(
+      (entry) =>
+        entry.isDirectory() && !["benchmarks", "node_modules", "page", "tests", "types"].includes(entry.name),
+    )
     .map((entry) => entry.name);
   assert.deepEqual(
     folders.filter((name) => !PACKAGE.files.includes(name)),
@@ -37,8 +41,22 @@ test("every folder of modules is published, and tests are not", () => {
 });
 
 test("the reader takes less than 30 kB and needs nothing but its own modules", async () => {
+  const { contents, modules } = await minified("js/reader.js");
+  assert.ok(contents.length < MAX_READER_BYTES, `the reader has ${contents.length} bytes`);
+  const others = modules.filter((path) => /node_modules|engine|codec/.test(path));
+  assert.deepEqual(others, []);
+});
+
+test("the own engine takes less than 60 kB with its WebAssembly and the check of graphs", async () => {
+  const { contents, modules } = await minified("js/engine/own.js");
+  assert.ok(contents.length < MAX_ENGINE_BYTES, `the engine has ${contents.length} bytes`);
+  assert.ok(!modules.some((path) => path.includes("node_modules")));
+});
+
+/** @param {string} entry a module in the repository */
+async function minified(entry) {
   const { outputFiles, metafile } = await build({
-    entryPoints: [new URL("js/reader.js", REPOSITORY).pathname],
+    entryPoints: [new URL(entry, REPOSITORY).pathname],
     bundle: true,
     minify: true,
     format: "esm",
@@ -46,8 +64,5 @@ test("the reader takes less than 30 kB and needs nothing but its own modules", a
     metafile: true,
     logLevel: "silent",
   });
-  const [{ contents }] = outputFiles;
-  assert.ok(contents.length < MAX_READER_BYTES, `the reader has ${contents.length} bytes`);
-  const others = Object.keys(metafile.inputs).filter((path) => /node_modules|engine|codec/.test(path));
-  assert.deepEqual(others, []);
-});
+  return { contents: outputFiles[0].contents, modules: Object.keys(metafile.inputs) };
+}

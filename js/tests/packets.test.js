@@ -29,8 +29,8 @@ function someImages(count, qualities = [5]) {
   }));
 }
 
-/** Return a message of 256 images, each of which has the most likely symbols. */
-function manyImages() {
+/** Return the most likely symbols of an image at quality 9, which take few bits. */
+function likelySymbols() {
   const symbols = new Int32Array(LATENTS);
   const [centres, rows] = [new Int32Array(LATENTS), new Int32Array(LATENTS)];
   for (const group of PRIOR.groups) {
@@ -41,11 +41,7 @@ function manyImages() {
       symbols[latent] = centres[latent] + sizes.indexOf(Math.max(...sizes.slice(0, ESCAPE))) - RADIUS;
     }
   }
-  let message = null;
-  for (let count = 0; count < 256; count++) {
-    message = addImage(message, PRIOR, { quality: 9, symbols }, false);
-  }
-  return message === null ? new Uint8Array(0) : endStream(message, false);
+  return symbols;
 }
 
 /** @param {Uint8Array[]} packets */
@@ -91,6 +87,12 @@ test("a packet has as many images as fit", () => {
   }
 });
 
+test("a packet has at most 255 images", () => {
+  const images = Array.from({ length: 300 }, () => ({ quality: 9, symbols: likelySymbols() }));
+  const [first] = writePackets(PRIOR, BUNDLE, images, 1024);
+  assert.equal(parsePacket(first, BUNDLE, PRIOR).images.length, 255);
+});
+
 test("without the last packet the total is not known, and missing images are", () => {
   const packets = writePackets(PRIOR, BUNDLE, someImages(30), 40);
   assert.ok(packets.length > 3);
@@ -110,6 +112,17 @@ test("packets of another set are refused, and none of their images is added", ()
     const packet = parsePacket(other, BUNDLE, PRIOR);
     assert.throws(() => set.add(packet), { name: "InputError", message: /^is of another set/ });
   }
+  const [image] = someImages(1);
+  /** @type {[number, boolean, RegExp][]} */
+  const cases = [
+    [30, false, /it has images 30 to 30, and they have 30$/],
+    [28, true, /it has images 28 to 28, the last ones, and they have 30$/],
+    [31, true, /it has images 31 to 31, the last ones, and they have 30$/],
+  ];
+  for (const [first, endsSet, message] of cases) {
+    const packet = { bundleId: BUNDLE, first, images: [image], endsSet, packetBytes: 10 };
+    assert.throws(() => set.add(packet), { name: "InputError", message });
+  }
   assert.equal(set.numbers.length, numbers);
 });
 
@@ -117,6 +130,10 @@ test("what a reader refuses has its own sentence", () => {
   const [image] = someImages(1);
   const message = endStream(addImage(null, PRIOR, image, false), true);
   const longer = Uint8Array.of(...message, 1, 1, 1);
+  let many = addImage(null, PRIOR, { quality: 9, symbols: likelySymbols() }, false);
+  for (let count = 1; count < 256; count++) {
+    many = addImage(many, PRIOR, { quality: 9, symbols: likelySymbols() }, false);
+  }
   /** @type {[Uint8Array, RegExp][]} */
   const cases = [
     [new Uint8Array(3), /^has 3 bytes; a packet has at least 4$/],
@@ -128,7 +145,7 @@ test("what a reader refuses has its own sentence", () => {
       /^corrupted: it has bytes after its last image$/,
     ],
     [packPacket({ first: 4095, quality: 5, message: Uint8Array.of(255, 255) }, BUNDLE), /more than 1 images$/],
-    [packPacket({ first: 0, quality: 9, message: manyImages() }, BUNDLE), /more than 255 images$/],
+    [packPacket({ first: 0, quality: 9, message: endStream(many, false) }, BUNDLE), /more than 255 images$/],
   ];
   for (const [content, sentence] of cases) {
     assert.throws(() => parsePacket(content, BUNDLE, PRIOR), { name: "InputError", message: sentence });
