@@ -95,17 +95,19 @@ function packed(kernel, result, step, weights, zeroPoints) {
   const [outputs, channels, rows, columns] = kernel.shape;
   const [perOutput, perChannel, perRow, perColumn] = kernel.strides;
   const length = rowLength(kernel, step);
+  const toNext = (OUTPUTS - 1) * step + 1; // from the last weight of a pair to the first of the next
   for (let output = 0; output < outputs; output++) {
     const lane = output % OUTPUTS;
     const zeroPoint = zeroPoints[output];
     for (let row = 0; row < rows; row++) {
-      const to = ((output - lane) * rows + row * OUTPUTS) * length + lane * step;
-      let place = 0;
+      let to = ((output - lane) * rows + row * OUTPUTS) * length + lane * step;
+      let inPair = 0;
       for (let column = 0; column < columns; column++) {
         let from = kernel.start + output * perOutput + row * perRow + column * perColumn;
-        for (let channel = 0; channel < channels; channel++, place++, from += perChannel) {
-          const pair = place % step;
-          result[to + (place - pair) * OUTPUTS + pair] = weights[from] - zeroPoint;
+        for (let channel = 0; channel < channels; channel++, from += perChannel) {
+          result[to] = weights[from] - zeroPoint;
+          inPair = (inPair + 1) % step;
+          to += inPair === 0 ? toNext : 1;
         }
       }
     }
