@@ -4,7 +4,6 @@ import { Bundle } from "../bundle/bundle.js";
 import { GOLDEN_NAME } from "../bundle/manifest.js";
 import { readTensors } from "../bundle/safetensors.js";
 import { Codec } from "../codec.js";
-import { createEngine } from "../engine/own.js";
 import { isFmae } from "../format/fmae_file.js";
 
 /** @import { DecodedImage, ImageSize } from "../images.js" */
@@ -35,7 +34,7 @@ export class Coding {
   /** @param {Bundle} bundle */
   constructor(bundle) {
     this.bundle = bundle;
-    this.codec = new Codec(bundle, { engine: createEngine });
+    this.codec = new Codec(bundle);
   }
 
   /**
