@@ -1,8 +1,8 @@
 /**
  * Read named arrays from the bytes of a safetensors file, and check every size before it is used.
  *
- * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array;
- * the arrays. https://huggingface.co/docs/safetensors describes it.
+ * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array; the
+ * arrays. https://huggingface.co/docs/safetensors describes it.
  */
 
 import { BundleError } from "../errors.js";
@@ -12,29 +12,13 @@ import { BundleError } from "../errors.js";
 
 const LENGTH_BYTES = 8;
 
-/**
- * @typedef {object} Kind
- * @property {number} size in bytes
- * @property {(length: number) => Numbers} make
- * @property {(view: DataView, at: number) => number} read
- */
+/** @typedef {{ new (bytes: ArrayBuffer): Numbers, BYTES_PER_ELEMENT: number }} ArrayType */
 
-/** @type {Record<string, Kind>} */
-const INTEGERS = {
-  I8: { size: 1, make: (length) => new Int8Array(length), read: (view, at) => view.getInt8(at) },
-  U8: { size: 1, make: (length) => new Uint8Array(length), read: (view, at) => view.getUint8(at) },
-  I16: { size: 2, make: (length) => new Int16Array(length), read: (view, at) => view.getInt16(at, true) },
-  U16: { size: 2, make: (length) => new Uint16Array(length), read: (view, at) => view.getUint16(at, true) },
-  I32: { size: 4, make: (length) => new Int32Array(length), read: (view, at) => view.getInt32(at, true) },
-};
-const NUMBERS = {
-  ...INTEGERS,
-  F32: {
-    size: 4,
-    make: (/** @type {number} */ length) => new Float32Array(length),
-    read: (/** @type {DataView} */ view, /** @type {number} */ at) => view.getFloat32(at, true),
-  },
-};
+// Their numbers are little-endian, as in the file
+/** @type {Record<string, ArrayType>} */
+const INTEGERS = { I8: Int8Array, U8: Uint8Array, I16: Int16Array, U16: Uint16Array, I32: Int32Array };
+/** @type {typeof INTEGERS} */
+const NUMBERS = { ...INTEGERS, F32: Float32Array };
 
 /**
  * Return the arrays in `content` by their names. `where` names the file in messages.
@@ -54,14 +38,11 @@ export function readTensors(content, where, { floats = false } = {}) {
   if (dataAt > content.length) {
     throw invalid(where, "it is shorter than its header");
   }
+  const data = content.subarray(dataAt);
   const tensors = new Map();
   for (const [name, entry] of Object.entries(readHeader(content.subarray(LENGTH_BYTES, dataAt), where))) {
     if (name !== "__metadata__") {
-      const tensor = readTensor(
-        entry,
-        new DataView(content.buffer, content.byteOffset + dataAt, content.length - dataAt),
-        floats,
-      );
+      const tensor = readTensor(entry, data, floats);
       if (tensor === null) {
         throw invalid(where, `the entry of ${name.slice(0, 100)} is invalid`);
       }
@@ -91,7 +72,7 @@ function readHeader(content, where) {
 
 /**
  * @param {any} entry anything that JSON can hold
- * @param {DataView} data
+ * @param {Uint8Array} data
  * @param {boolean} floats
  * @returns {Tensor | null} null if the entry is invalid
  */
@@ -101,17 +82,19 @@ function readTensor(entry, data, floats) {
   if (typeof dtype !== "string" || !Object.hasOwn(kinds, dtype) || !areSizes(shape) || !areSizes(offsets)) {
     return null;
   }
-  const { size, make, read } = kinds[/** @type {keyof typeof kinds} */ (dtype)];
+  const Numbers = kinds[dtype];
   const length = shape.reduce((product, side) => product * side, 1);
   const [begin, end] = offsets;
-  if (offsets.length !== 2 || begin > end || end > data.byteLength || end - begin !== length * size) {
+  if (
+    offsets.length !== 2 ||
+    begin > end ||
+    end > data.byteLength ||
+    end - begin !== length * Numbers.BYTES_PER_ELEMENT
+  ) {
     return null;
   }
-  const numbers = make(length);
-  for (let index = 0; index < length; index++) {
-    numbers[index] = read(data, begin + index * size);
-  }
-  return { dtype, shape, data: numbers };
+  // The bytes are copied because an array of larger numbers cannot begin anywhere
+  return { dtype, shape, data: new Numbers(new Uint8Array(data.subarray(begin, end)).buffer) };
 }
 
 /**

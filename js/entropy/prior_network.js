@@ -151,24 +151,37 @@ function readLayer(tensors, name, [inputs, outputs], biases, largest, need) {
   need(hasShape(weights, [inputs, outputs]), `${name}.weights`);
   need(hasShape(bias, [biases, outputs]), `${name}.bias`);
   need(hasShape(shift, [outputs]) && shift.data.every((by) => by >= 0 && by < 24), `${name}.shift`);
+  const sums = columnSums(weights.data, outputs);
   for (let output = 0; output < outputs; output++) {
     let largestBias = 0;
     for (let row = 0; row < biases; row++) {
       largestBias = Math.max(largestBias, Math.abs(bias.data[row * outputs + output]));
     }
-    let sum = 0;
-    for (let input = 0; input < inputs; input++) {
-      sum += Math.abs(weights.data[input * outputs + output]);
-    }
-    need(sum * largest + largestBias < EXACT, `sums under 2^24 in ${name}`);
+    need(sums[output] * largest + largestBias < EXACT, `sums under 2^24 in ${name}`);
   }
   return {
     outputs,
-    weights: Int32Array.from(weights.data),
-    bias: Int32Array.from(bias.data),
-    shift: Int32Array.from(shift.data),
+    weights: new Int32Array(weights.data),
+    bias: new Int32Array(bias.data),
+    shift: new Int32Array(shift.data),
     used: new Int32Array(inputs + AT_ONCE - 1),
   };
+}
+
+/**
+ * Return the sum of the absolute values of each column.
+ *
+ * @param {ArrayLike<number>} matrix row by row
+ * @param {number} columns
+ */
+function columnSums(matrix, columns) {
+  const sums = new Float64Array(columns);
+  for (let first = 0; first < matrix.length; first += columns) {
+    for (let column = 0; column < columns; column++) {
+      sums[column] += Math.abs(matrix[first + column]);
+    }
+  }
+  return sums;
 }
 
 /**

@@ -5,6 +5,8 @@ import { element } from "./elements.js";
 
 /** @import { DecodedImage } from "../images.js" */
 
+const LARGE = 160; // pixels: wider images are not enlarged so much that their pixels become visible
+
 /**
  * An image that a .fmae file contains: its payload has that many bytes.
  *
@@ -77,5 +79,6 @@ export function show(canvas, image) {
   if (canvas.width !== image.width || canvas.height !== image.height) {
     Object.assign(canvas, { width: image.width, height: image.height });
   }
+  canvas.classList.toggle("large", image.width > LARGE);
   canvas.getContext("2d")?.putImageData(toImageData(image), 0, 0);
 }

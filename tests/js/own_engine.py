@@ -12,13 +12,16 @@ from tests.js.node import run_node
 
 
 class Case(NamedTuple):
-    """A graph, its kind ("encoder" or "decoder"), the shape of an image (channels first) and the number of latents."""
+    """A graph, its kind ("encoder" or "decoder"), the shape of images (channels first), the number of latents.
+
+    `values` is what the graph takes: uint8 images or float32 latents. Without, the graph is only checked.
+    """
 
     graph: bytes
     kind: str
     image: tuple[int, ...]
     latents: int
-    values: NDArray[Any] | None = None  # what the graph takes: uint8 images or float32 latents; None only checks it
+    values: NDArray[Any] | None = None
 
 
 def outcomes(cases: Sequence[Case]) -> list[Any]:

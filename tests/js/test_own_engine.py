@@ -1,196 +1,18 @@
-"""The JavaScript engine without onnxruntime computes what onnxruntime computes, for each operator and for bundles."""
+"""The JavaScript engine without onnxruntime computes what onnxruntime computes: each operator, and bundles."""
 
-import random
-from functools import cache
 from io import BytesIO
 from zipfile import ZipFile
 
 import numpy as np
-import onnx
 import onnxruntime as ort
-import pytest
-from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import load
 
-from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
-from fmae_edge.runtime.bundle.onnx_file import FLOAT, INT8, UINT8, read_graph
-from fmae_edge.runtime.bundle.operator_call import Value
-from fmae_edge.runtime.bundle.operators import OPERATORS, apply
+from fmae_edge.runtime.bundle.operators import OPERATORS
 from tests.conftest import REPOSITORY
 from tests.js.node import needs_node
+from tests.js.operator_chains import RANDOM, chains
 from tests.js.own_engine import Case, outcomes
 
 pytestmark = needs_node
-IMAGES = 3
-RANDOM = np.random.default_rng(19)
-
-# Calls: the name of an operator, its constants (None is one left out), and its attributes
-TO_FLOAT = ("Cast", [], {"to": FLOAT})
-LAST = ("Transpose", [], {"perm": [0, 2, 3, 1]})
-EDGE = {"mode": "edge"}
-UPSAMPLING = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-HALVES = {"kernel_shape": [2, 2], "strides": [2, 2]}
-
-
-def scalar(value, dtype=np.float32):
-    return np.array(value, dtype)
-
-
-def integers(*values):
-    return np.array(values, np.int64)
-
-
-def reals(*shape):
-    return RANDOM.normal(size=shape).astype(np.float32)
-
-
-def weights(*shape):
-    """Return int8 numbers, small enough for products of CPUs that saturate sums of two of them."""
-    return RANDOM.integers(-63, 64, shape).astype(np.int8)
-
-
-def quantiser(scale, zero_point, dtype):
-    return [scalar(scale), scalar(zero_point, dtype)]
-
-
-def signed(dtype):
-    """Return calls that make levels of `dtype` of uint8 levels."""
-    if dtype is np.uint8:
-        return []
-    steps = [*quantiser(1.0, 0, np.uint8)], [*quantiser(1.0, -128, np.int8)]
-    return [("DequantizeLinear", steps[0], {}), ("QuantizeLinear", steps[1], {})]
-
-
-def centred(*shape):
-    """Return calls that make floats around 0 of levels, each multiplied by another number."""
-    return [TO_FLOAT, ("Sub", [scalar(100.25)], {}), ("Mul", [reals(1, *shape) / 64], {})]
-
-
-def conv(channels, outputs, kernel, pad, operator="Conv"):
-    first, second = (outputs, channels) if operator == "Conv" else (channels, outputs)
-    constants = [reals(first, second, *kernel), reals(outputs)]
-    return operator, constants, {"kernel_shape": kernel, "pads": [pad] * 4}
-
-
-def qlinear_conv(dtype, channels, outputs, kernel, pad, zero_point=0):
-    scales = RANDOM.uniform(0.001, 0.01, outputs).astype(np.float32)
-    zero_points = np.full(outputs, zero_point, np.int8)
-    low = 0 if dtype is np.uint8 else -128
-    constants = [
-        *quantiser(0.02, low + 117, dtype),
-        *(weights(outputs, channels, *kernel), scales, zero_points),
-        *quantiser(0.05, low + 131, dtype),
-        RANDOM.integers(-9999, 9999, outputs).astype(np.int32),
-    ]
-    return "com.microsoft.QLinearConv", constants, {"kernel_shape": kernel, "pads": [pad] * 4, "channels_last": 1}
-
-
-def qgemm(dtype, inputs, outputs):
-    scales = RANDOM.uniform(0.001, 0.01, outputs).astype(np.float32)
-    bias = RANDOM.integers(-9999, 9999, outputs).astype(np.int32)
-    constants = [*quantiser(0.02, 17, dtype), weights(inputs, outputs), scales, np.zeros(outputs, np.int8), bias]
-    return "com.microsoft.QGemm", constants, {}
-
-
-def float_chains():
-    """Yield images (channels, height, width) and calls that end with floats; sums may be rounded in another order."""
-    for channels, outputs, kernel, pad in [
-        *((1, 1, (3, 3), 1), (3, 7, (3, 3), 2), (5, 9, (2, 2), 1), (4, 16, (2, 3), 0), (2, 8, (1, 1), 0)),
-        *((8, 17, (3, 1), 0), (16, 3, (1, 3), 0)),
-    ]:
-        image = (channels, 6, 9)
-        for operator in ("Conv", "ConvTranspose"):
-            yield image, [*centred(*image), conv(channels, outputs, kernel, pad, operator)]
-    image = (3, 5, 7)
-    wide = conv(3, 19, (3, 3), 1)
-    yield image, [*centred(*image), wide, ("Relu", [], {}), ("MaxPool", [], HALVES), conv(19, 4, (2, 2), 1)]
-    yield image, [*centred(*image), wide, ("Clip", [scalar(-0.5), scalar(0.75)], {}), ("Sigmoid", [], {})]
-    yield image, [*centred(*image), ("Sigmoid", [], {})]
-    for matrix, attributes in (((105, 6), {}), ((13, 105), {"transB": 1})):
-        outputs = matrix[1 - attributes.get("transB", 0)]
-        yield (
-            image,
-            [*centred(*image), ("Flatten", [], {}), ("Gemm", [reals(*matrix), reals(outputs)], attributes)],
-        )
-
-
-def exact_chains():
-    """Yield images and calls whose results have to be equal: no float is a sum of several."""
-    image = (3, 5, 7)
-    yield image, [*centred(*image), ("Relu", [], {})]
-    yield image, [*centred(*image), ("Floor", [], {}), ("Clip", [scalar(-7), scalar(9.5)], {})]
-    for dtype, low in ((UINT8, 0), (INT8, -128)):
-        limits = ("Clip", [scalar(low), scalar(low + 255)], {})
-        yield image, [*centred(*image), limits, ("Cast", [], {"to": dtype}), TO_FLOAT]
-    yield image, [("Cast", [], {"to": INT8}), TO_FLOAT]
-    yield image, [*centred(*image), ("MaxPool", [], HALVES)]
-    yield image, [*centred(*image), ("Resize", [None, np.array([1, 1, 2, 2], np.float32)], UPSAMPLING)]
-    yield image, [*centred(*image), ("Pad", [integers(0, 0, 0, 0, 0, 0, 2, 5)], EDGE)]
-    yield image, [*centred(*image), ("Slice", [integers(1, -6), integers(9, -1), integers(2, 3)], {})]
-    steps = [integers(0), integers(2**62), integers(1), integers(1)]
-    yield image, [*centred(*image), ("Slice", steps, {})]
-    yield image, [*centred(*image), ("Transpose", [], {"perm": [0, 3, 1, 2]}), ("Reshape", [integers(-1, 5, 21)], {})]
-    for perm in ([0, 2, 1, 4, 3], [0, 4, 3, 2, 1]):
-        calls = [("Reshape", [integers(-1, 3, 5, 1, 7)], {}), TO_FLOAT, ("Transpose", [], {"perm": perm})]
-        yield image, [*calls, ("Mul", [reals(1, *(np.array([3, 5, 1, 7])[np.array(perm[1:]) - 1]))], {})]
-    for block in (2, 4):
-        image_of_blocks = (2 * block**2, 3, 5)
-        yield image_of_blocks, [*centred(*image_of_blocks), ("DepthToSpace", [], {"blocksize": block, "mode": "DCR"})]
-        last = [LAST, TO_FLOAT, ("Transpose", [], {"perm": [0, 3, 1, 2]})]
-        yield image_of_blocks, [*last, ("DepthToSpace", [], {"blocksize": block, "mode": "DCR"})]
-    for dtype, low in ((np.uint8, 0), (np.int8, -128)):
-        back = ("DequantizeLinear", quantiser(0.5, low + 100, dtype), {})
-        scales = RANDOM.uniform(0.05, 0.1, 3).astype(np.float32)
-        zero_points = np.array([low, low + 99, low + 255], dtype)
-        yield image, [*centred(*image), ("QuantizeLinear", quantiser(0.013, low + 77, dtype), {}), back]
-        yield image, [*centred(*image), ("QuantizeLinear", [scales, zero_points], {}), back]
-        for channels in (3, 20):
-            pixels = (channels, 6, 5)
-            levels = [*signed(dtype), LAST]
-            yield pixels, [*levels, ("com.microsoft.NhwcMaxPool", [], HALVES), back]
-            yield pixels, [*levels, ("Resize", [None, np.array([1, 2, 2, 1], np.float32)], UPSAMPLING), back]
-            yield pixels, [*levels, ("Pad", [integers(0, 0, 0, 0, 0, 3, 1, 0)], EDGE), back]
-            sigmoid = [*quantiser(0.04, low + 128, dtype), *quantiser(1 / 255, low, dtype)]
-            yield pixels, [*levels, ("com.microsoft.QLinearSigmoid", sigmoid, {}), back]
-            factors = RANDOM.integers(low, low + 256, (1, 6, 5, channels)).astype(dtype)
-            product = [*quantiser(0.03, low + 120, dtype), factors, *quantiser(0.01, low + 50, dtype)]
-            yield (
-                pixels,
-                [*levels, ("com.microsoft.QLinearMul", [*product, *quantiser(0.02, low + 110, dtype)], {}), back],
-            )
-        for channels, outputs, kernel, pad, zero_point in [
-            *((1, 1, (3, 3), 1, 0), (3, 7, (3, 3), 2, 0), (5, 9, (2, 2), 1, 5), (4, 16, (2, 3), 0, 0)),
-            *((2, 8, (1, 1), 0, -3), (16, 20, (3, 3), 1, 0)),
-        ]:
-            pixels = (channels, 6, 9)
-            yield pixels, [*signed(dtype), LAST, qlinear_conv(dtype, channels, outputs, kernel, pad, zero_point), back]
-        yield image, [*signed(dtype), ("Flatten", [], {}), qgemm(dtype, 105, 11)]
-
-
-def encoder(image, calls):
-    """Return an encoder of these operators, and the number of its latents."""
-    nodes, constants, name = [], [], "image"
-    for number, (operator, given, attributes) in enumerate([*calls, ("Flatten", [], {})]):
-        names = ["" if constant is None else f"c{number}.{place}" for place, constant in enumerate(given)]
-        constants += [numpy_helper.from_array(each, key) for each, key in zip(given, names, strict=True) if key]
-        domain, _, kind = operator.rpartition(".")
-        output = "latent" if number == len(calls) else f"n{number}"
-        nodes.append(helper.make_node(kind, [name, *names], [output], domain=domain, **attributes))
-        name = output
-    graph, value = read_graph(model(image, 1, nodes, constants)), Value(UINT8, image)
-    for node in graph.nodes:
-        given = [graph.constants[each] if each else None for each in node.inputs[1:]]
-        value, _ = apply(node.operator, value, given, node.attributes)
-    (latents,) = value.shape
-    return model(image, latents, nodes, constants), latents
-
-
-def model(image, latents, nodes, constants):
-    takes = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", *image])
-    gives = helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", latents])
-    graph = helper.make_graph(nodes, "g", [takes], [gives], constants)
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
 
 
 def expected(case):
@@ -209,18 +31,6 @@ def expected(case):
     return result
 
 
-@cache
-def chains():
-    """Return each chain as a case, and whether its result has to be equal."""
-    found = []
-    for chain, exact in [(one, False) for one in float_chains()] + [(one, True) for one in exact_chains()]:
-        image, calls = chain
-        graph, latents = encoder(image, calls)
-        values = RANDOM.integers(0, 256, (IMAGES, *image)).astype(np.uint8)
-        found.append((Case(graph, "encoder", image, latents, values), exact, [operator for operator, *_ in calls]))
-    return found
-
-
 def test_every_operator_computes_what_onnxruntime_computes():
     assert {operator for *_, operators in chains() for operator in operators} == set(OPERATORS)
     results = outcomes([case for case, *_ in chains()])
@@ -233,3 +43,21 @@ def test_every_operator_computes_what_onnxruntime_computes():
             np.testing.assert_array_equal(result, wanted, where)
         else:
             np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-6 * np.ptp(wanted), err_msg=where)
+
+
+def test_graphs_that_export_writes_compute_what_onnxruntime_computes():
+    """RGB images, layers that stay in float among those of levels, and both precisions."""
+    cases = []
+    with ZipFile(BytesIO((REPOSITORY / "fuzz/corpus/bundle/rgb.zip").read_bytes())) as bundle:
+        for suffix in (".onnx", ".fp32.onnx"):
+            images = RANDOM.integers(0, 256, (7, 3, 8, 8)).astype(np.uint8)
+            encoding = Case(bundle.read(f"encoder{suffix}"), "encoder", (3, 8, 8), 2, images)
+            latents = expected(encoding)
+            cases += [encoding, Case(bundle.read(f"decoder{suffix}"), "decoder", (3, 8, 8), 2, latents)]
+    for case, result in zip(cases, outcomes(cases), strict=True):
+        wanted = expected(case)
+        assert np.ptp(wanted) > 0
+        if case.kind == "decoder":
+            np.testing.assert_array_equal(result, wanted)
+        else:
+            np.testing.assert_allclose(result, wanted, rtol=0, atol=2e-6 * np.ptp(wanted))
