@@ -17,7 +17,11 @@ export function asBytes(content, what) {
     return content;
   }
   if (content instanceof ArrayBuffer) {
-    return new Uint8Array(content);
+    try {
+      return new Uint8Array(content);
+    } catch {
+      throw new InputError(`expected the bytes of ${what}, got an ArrayBuffer that was transferred elsewhere`);
+    }
   }
   throw new InputError(`expected the bytes of ${what} as a Uint8Array, got ${kindOf(content)}`);
 }

@@ -4,7 +4,7 @@ import { asQuality } from "./arguments.js";
 import { Bundle } from "./bundle/bundle.js";
 import { COMPRESS_OPTIONS, asCoding, asOptions } from "./coding_options.js";
 import { asPrecision } from "./engine/engine.js";
-import { ArgumentError } from "./errors.js";
+import { ArgumentError, shown } from "./errors.js";
 import { FmaeReader } from "./fmae_reader.js";
 import { FmaeWriter } from "./fmae_writer.js";
 import { asImage, asImages } from "./images.js";
@@ -50,6 +50,9 @@ export class Codec {
    */
   constructor(bundle, { engine = own, precision = "int8" } = {}) {
     const checked = asPrecision(precision);
+    if (typeof engine !== "function") {
+      throw new ArgumentError("engine", `is ${shown(engine)}; expected the createEngine of an engine`);
+    }
     this.#bundle = bundle;
     this.#createEngine = () => engine(bundle, { precision: checked });
     this.#coder = new LatentCoder(bundle, () => this.#loadedEngine());

@@ -114,7 +114,7 @@ export class FmaeReader {
    */
   #bare(contents, quality) {
     const most = 4 * this.coder.latentSize + 1;
-    return contents.map((content) => {
+    return Array.from(contents, (content) => {
       const payload = asBytes(content, "a bare payload");
       if (payload.length > most) {
         throw new InputError(`corrupted: a payload has ${payload.length} bytes, more than one image can take`);

@@ -42,13 +42,14 @@ export function asImages(images, size) {
   if (!Array.isArray(images)) {
     throw new InputError(`images are ${kindOf(images)}; expected an array of images`);
   }
-  images.forEach((image, number) => {
+  // entries() has the holes of a sparse array, which forEach would skip
+  for (const [number, image] of images.entries()) {
     try {
       requireFitting(image, size);
     } catch (error) {
       throw error instanceof InputError ? new InputError(`image ${number}: ${error.message}`) : error;
     }
-  });
+  }
   return images;
 }
 

@@ -7,6 +7,8 @@
 import { ArgumentError, BundleError } from "../errors.js";
 import { shown } from "../errors.js";
 
+const DRIVE = /^[a-z]:[/\\]/i; // of a path on Windows, which else is a URL with the scheme c:
+
 /**
  * A folder's URL, the files of a folder (what an `<input type="file">` or a drop gives), or the bytes of each file
  * by its name. In Node, a string without a scheme is the path of a folder.
@@ -48,7 +50,8 @@ export async function openSource(bundle) {
 
 /** @param {string | URL} folder */
 async function folderUrl(folder) {
-  const isPath = globalThis.location === undefined && !URL.canParse(String(folder));
+  const isUrl = URL.canParse(String(folder)) && !DRIVE.test(String(folder));
+  const isPath = globalThis.location === undefined && !isUrl;
   try {
     if (isPath) {
       return (await import("node:url")).pathToFileURL(`${folder}/`);
@@ -57,9 +60,9 @@ async function folderUrl(folder) {
     if (!url.pathname.endsWith("/")) {
       url.pathname += "/";
     }
-    return url;
+    return new URL(".", url); // which throws for a URL without folders, such as data:
   } catch {
-    throw new ArgumentError("bundle", `is ${shown(String(folder))}, which is not a valid URL`);
+    throw new ArgumentError("bundle", `is ${shown(String(folder))}, which is not the URL of a folder`);
   }
 }
 
@@ -194,7 +197,8 @@ function inMemory(find) {
     if (!(content instanceof Uint8Array)) {
       throw new ArgumentError("bundle", `has ${shown(content)} for ${name}; expected a Uint8Array`);
     }
-    return content.slice(0, limit + 1); // a copy, because the caller may change its bytes after the check
+    // A copy, because the caller may change its bytes after the check; slice of Node's Buffer would be none
+    return new Uint8Array(content.subarray(0, limit + 1));
   }
   return { where, read };
 }

@@ -10,6 +10,6 @@ clang --target=wasm32 -Os -msimd128 -mbulk-memory -mnontrapping-fptoint -nostdli
 {
   echo '// Made by build.sh from kernels.c. Text in a module needs no bundler, no fetch and no MIME type, so it loads the'
   echo '// same way in Node, in browsers and from a file.'
-  echo '/** WebAssembly in base64. */'
+  echo '/** @type {string} WebAssembly in base64 */'
   printf 'export const KERNELS =\n  "%s";\n' "$(base64 -w 0 "$wasm")"
 } > "${1:-kernels_wasm.js}"

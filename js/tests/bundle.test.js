@@ -252,15 +252,18 @@ test("folders and files that cannot be read", async () => {
   await refused((await Bundle.load(folder)).file("readme"), /has no readme/);
   const twice = [...chosen(files()), ...chosen(files())];
   await refused(Bundle.load(twice), /the chosen files: contain manifest\.json 2 times; choose one bundle/);
+  await refused(Bundle.load("C:\\none"), /^file:.*none: manifest\.json is missing/);
   await refused(Bundle.load([]), /the chosen files: manifest\.json is missing/);
 });
 
 test("a caller may change bytes after they were checked", async () => {
-  const content = files();
-  const bundle = await Bundle.load(content);
-  const graph = await bundle.file("decoder.onnx");
-  content["decoder.onnx"].fill(0);
-  assert.notEqual(graph[0], 0);
+  const name = "decoder.onnx";
+  for (const given of [files()[name], Buffer.from(files()[name])]) {
+    const bundle = await Bundle.load({ ...files(), [name]: given });
+    const graph = await bundle.file(name);
+    given.fill(0);
+    assert.notEqual(graph[0], 0);
+  }
 });
 
 test("arguments that are no bundle", async () => {
@@ -271,6 +274,11 @@ test("arguments that are no bundle", async () => {
       ArgumentError,
     );
   }
+  for (const url of ["data:text/plain,x", "mailto:x"]) {
+    await refused(Codec.load(url), /^bundle is '.*', which is not the URL of a folder/, ArgumentError);
+  }
+  const engine = /** @type {any} */ ("own");
+  await refused(Codec.load(FOLDER, { engine }), /^engine is 'own'; expected the createEngine/, ArgumentError);
   const text = /** @type {any} */ ({ ...files(), "manifest.json": "{}" });
   await refused(Codec.load(text), /^bundle has '\{\}' for manifest\.json; expected a Uint8Array/, ArgumentError);
   const precision = /** @type {any} */ ("int4");

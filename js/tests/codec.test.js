@@ -36,6 +36,13 @@ function goldenVectors(name) {
   };
 }
 
+/** @param {number} length */
+function transferred(length) {
+  const buffer = new ArrayBuffer(length);
+  structuredClone(buffer, { transfer: [buffer] });
+  return buffer;
+}
+
 /** @param {ArrayLike<number>} values @param {number} length */
 function rows(values, length) {
   return Array.from({ length: values.length / length }, (_, row) =>
@@ -210,12 +217,15 @@ const REFUSED = [
   ["compress", [gray, { bare: 1 }], "bare is 1; expected true or false"],
   ["compressBatch", [gray], "images are Object; expected an array of images"],
   ["compressBatch", [[gray, null]], "image 1: the image is null"],
+  ["compressBatch", [[, gray]], "image 0: the image is undefined"],
   ["compressBatch", [[gray], null], "options are null"],
   ["compressBatch", [[gray], { names: ["a", "b"] }], "expected a list of 1 names"],
   ["compressBatch", [[gray], { names: ["a:b"] }], "cannot be the name of an image"],
   ["compressBatch", [[gray], { names: ["a"], bare: true }], "names need a .fmae file"],
   ["decompress", ["text"], "expected the bytes of a .fmae file as a Uint8Array, got string"],
   ["decompress", [Uint8Array.of(1, 2, 3)], "not a .fmae file"],
+  ["decompress", [transferred(3)], "an ArrayBuffer that was transferred elsewhere"],
+  ["decompress", [new Array(2), { bare: true, quality: 5 }], "expected the bytes of a bare payload"],
   ["decompress", [new Uint8Array(), null], "options are null"],
   ["decompress", [new Uint8Array(), { bare: true }], "quality is missing"],
   ["decompress", [new Uint8Array(), { quality: 3 }], "quality is for bare payloads"],
