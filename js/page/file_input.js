@@ -1,5 +1,6 @@
 /** Take files that people choose, drop anywhere on the page, or paste. */
 
+import { InputError } from "../errors.js";
 import { element } from "./elements.js";
 
 /** @param {(files: File[]) => void} onFiles */
@@ -21,6 +22,21 @@ export function listenForFiles(onFiles) {
     take(event.dataTransfer, onFiles);
   });
   document.addEventListener("paste", (event) => take(event.clipboardData, onFiles));
+}
+
+/**
+ * Return the content of a file.
+ *
+ * @param {Blob} file
+ * @returns {Promise<Uint8Array>}
+ * @throws {InputError} if it cannot be read: it is a folder, was removed, or has more bytes than an array can
+ */
+export async function contentOf(file) {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch {
+    throw new InputError("this browser cannot read it: it is a folder, was moved, or is too large");
+  }
 }
 
 /**

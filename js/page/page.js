@@ -1,9 +1,10 @@
 /** The page: it loads the codec of a bundle, and keeps the images that people give it. */
 
+import { InputError } from "../errors.js";
 import { download } from "./downloads.js";
 import { DrawingPad } from "./drawing_pad.js";
 import { element } from "./elements.js";
-import { listenForFiles } from "./file_input.js";
+import { contentOf, listenForFiles } from "./file_input.js";
 import { Gallery } from "./gallery.js";
 import { newPen, readImage, seenImage, stemOf } from "./image_input.js";
 import { RemoteCoding } from "./remote_coding.js";
@@ -14,6 +15,8 @@ import { Viewer, sentenceOf } from "./viewer.js";
 /** @import { Item } from "./gallery.js" */
 
 const MOST_ITEMS = 500;
+const MOST_NUMBERS = 2 ** 28; // of pixels and channels in all items, because a tab has little memory
+const FEWEST_ITEMS = 16; // of any size
 const SHOWN_PROBLEMS = 4;
 const FMAE_NAME = /\.fmae$/i;
 
@@ -33,7 +36,14 @@ class Page {
     this.gallery = new Gallery((item) => this.choose(item));
     this.pad = new DrawingPad((pen) => this.#onStroke(pen));
     this.pad.fit(bundle.size);
-    listenForFiles((files) => this.#addFiles(files));
+    const { width, height, channels } = bundle.size;
+    const fitting = Math.floor(MOST_NUMBERS / (width * height * channels));
+    this.mostItems = Math.max(FEWEST_ITEMS, Math.min(MOST_ITEMS, fitting));
+    let adding = Promise.resolve();
+    listenForFiles((files) => {
+      const add = () => this.#addFiles(files);
+      adding = adding.then(add, add); // one drop after the other, so that together they keep to the most items
+    });
     element("draw", HTMLButtonElement).addEventListener("click", () => this.draw());
     element("download", HTMLButtonElement).addEventListener("click", () => this.#download());
     element("download-all", HTMLButtonElement).addEventListener("click", () => this.#downloadAll());
@@ -99,8 +109,10 @@ class Page {
     let first = null;
     for (const file of files) {
       try {
-        if (this.items.length >= MOST_ITEMS) {
-          problems.push(`${file.name} and those after it are left out: the page keeps ${MOST_ITEMS} images`);
+        if (this.items.length >= this.mostItems) {
+          problems.push(
+            `${file.name} and those after it are left out: the page keeps ${this.mostItems} images`,
+          );
           break;
         }
         for (const item of await this.#read(file)) {
@@ -127,14 +139,17 @@ class Page {
    */
   async #read(file) {
     const name = stemOf(file.name);
-    const start = new Uint8Array(await file.slice(0, 16).arrayBuffer());
+    const start = await contentOf(file.slice(0, 16));
     if (!FMAE_NAME.test(file.name) && !(await this.coding.isFmae(start))) {
       const { image, note } = await readImage(file, this.bundle.size);
       return [{ name, original: image, note, kind: "input", opened: null }];
     }
-    const content = new Uint8Array(await file.arrayBuffer());
-    const most = MOST_ITEMS - this.items.length;
+    const content = await contentOf(file);
+    const most = this.mostItems - this.items.length;
     const { images, total } = await this.coding.open(content, most);
+    if (total === 0) {
+      throw new InputError("has no images");
+    }
     const shown = images.length < total ? `, of which the page shows ${images.length}` : "";
     const bytesNote = total === 1 ? `in ${file.name}` : `in ${file.name}: ${content.length} B, ${total} images${shown}`;
     return images.map(({ image, name: given, quality, bytes }, index) => {

@@ -140,12 +140,13 @@ export function say(sentence) {
 }
 
 /**
- * Say why the image could not be coded.
+ * Say why the image could not be coded, in place of the last result, which may be that of another image.
  *
  * @param {string} sentence
  */
 export function showFailure(sentence) {
   element("failure", HTMLElement).textContent = sentence;
+  element("result", HTMLElement).classList.toggle("failed", sentence !== "");
 }
 
 /** @param {boolean} isBusy */

@@ -67,8 +67,11 @@ export class Viewer {
         this.pause = window.setTimeout(() => this.compare(), PAUSE);
       }
     } catch (error) {
-      this.figures = null;
-      results.showFailure(sentenceOf(error));
+      const sentence = sentenceOf(error);
+      if (item === this.item) {
+        this.figures = null;
+        results.showFailure(sentence);
+      }
     } finally {
       results.showBusy(false);
     }

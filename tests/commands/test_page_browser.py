@@ -12,13 +12,11 @@ from selenium.webdriver.common.keys import Keys
 
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.measure.quality import contrast_to_error
-from fmae_edge.page.site import build_site
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME
 from fmae_edge.runtime.bundle.safetensors_file import read_tensors
-from fmae_edge.runtime.errors import InputError
 from tests.browser import CONTRASTS, needs_browser, prefer, resize
-from tests.page_in_browser import opened, served
+from tests.page_in_browser import opened
 
 pytestmark = needs_browser
 # A drop and a paste in the way that a browser reports them
@@ -131,34 +129,6 @@ def test_a_file_of_several_images_is_shown(page, images):
         )
         assert not page.find("original-figure").is_displayed()
     assert page.find("bytes-note").text == f"in two.fmae: {len(content)} B, 2 images"
-
-
-@pytest.mark.parametrize("damage", ["altered", "truncated", "other"])
-def test_a_damaged_file_says_why(page, images, damage):
-    content = bytearray(page.codec.compress(images[0]))
-    if damage == "altered":
-        content[-2] ^= 4
-    elif damage == "truncated":
-        del content[-3:]
-    else:
-        content[3] ^= 1
-    with pytest.raises(InputError) as error:
-        page.codec.decompress(bytes(content))
-    (page.folder / "bad.fmae").write_bytes(content)
-    page.find("files").send_keys(str(page.folder / "bad.fmae"))
-    problem = page.find("problem")
-    page.wait().until(lambda _: problem.text)
-    assert problem.text == f"bad.fmae: {error.value}"
-    assert problem.get_attribute("role") == "alert"
-
-
-def test_a_file_that_is_no_image_says_so_and_the_next_one_clears_it(page, images):
-    said = page.give(("note.txt", b"text"), ("fine.png", png_bytes(images[7])))
-    assert said.startswith("fine: ")
-    assert page.find("problem").text == "note.txt: this browser cannot read it as an image"
-    page.give(("fine.png", png_bytes(images[7])))
-    assert page.find("problem").text == ""
-    assert page.gallery()[-1].get_attribute("aria-label") == "fine (2)"
 
 
 def test_an_image_of_another_size_and_kind_is_scaled_and_its_quality_is_warned_of(page):
@@ -275,19 +245,3 @@ def test_it_never_scrolls_sideways(page, width):
             assert page.driver.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         resize(page.driver, 1280, 900, mobile=False)
-
-
-def test_a_damaged_bundle_says_so(page):
-    site = build_site(DEFAULT_BUNDLE)
-    files = {**site.files, "bundle/prior.safetensors": site.files["bundle/prior.safetensors"][:-1]}
-    first = page.driver.current_window_handle
-    page.driver.switch_to.new_window("tab")
-    try:
-        with served(files) as url:
-            page.driver.get(url)
-            page.wait().until(lambda _: page.find("lead").get_attribute("role") == "alert")
-            assert "prior.safetensors does not match the SHA-256 in the manifest" in page.find("lead").text
-            assert not page.find("main").is_displayed()
-    finally:
-        page.driver.close()
-        page.driver.switch_to.window(first)
