@@ -17,23 +17,23 @@ It is lossy, and writing a part of a chunk codes the rest of it again: write who
 
 import asyncio
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from zarr.abc.codec import ArrayBytesCodec
-from zarr.core.chunk_grids import RegularChunkGrid
-from zarr.core.common import JSON, parse_named_configuration
 
 from fmae_edge.numcodecs import NAME
 from fmae_edge.numcodecs import FmaeCodec as ChunkCodec
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, NDBuffer
     from zarr.core.chunk_grids import ChunkGrid
+    from zarr.core.common import JSON
     from zarr.core.dtype.wrapper import ZDType
 
 
@@ -61,13 +61,15 @@ class FmaeCodec(ArrayBytesCodec):
         return ChunkCodec(self.bundle, self.quality)
 
     @classmethod
-    def from_dict(cls, data: dict[str, JSON]) -> Self:
+    def from_dict(cls, data: "dict[str, JSON]") -> Self:
         """Return the codec that `to_dict` describes. Raises InputError for other arguments."""
-        _, configuration = parse_named_configuration(data, NAME, require_configuration=False)
-        checked = ChunkCodec.from_config(configuration or {})
+        configuration = data.get("configuration", {})
+        if not isinstance(configuration, Mapping):
+            raise InputError(f"the configuration of {NAME} is {shown(configuration)}; expected a JSON object")
+        checked = ChunkCodec.from_config(configuration)
         return cls(checked.bundle, checked.quality)
 
-    def to_dict(self) -> dict[str, JSON]:
+    def to_dict(self) -> "dict[str, JSON]":
         """Return the name and the arguments, for zarr.json."""
         return {"name": NAME, "configuration": {"bundle": self.bundle, "quality": self.quality}}
 
@@ -79,8 +81,9 @@ class FmaeCodec(ArrayBytesCodec):
         chunk_grid: "ChunkGrid",
     ) -> None:
         """Raise InputError unless chunks consist of images of the bundle, BundleError if this cannot be read."""
-        if isinstance(chunk_grid, RegularChunkGrid):
-            self._chunks.require_images(chunk_grid.chunk_shape, dtype.to_native_dtype())
+        chunks = getattr(chunk_grid, "chunk_shape", None)
+        if chunks is not None:  # chunks of several shapes are checked when they are written
+            self._chunks.require_images(chunks, dtype.to_native_dtype())
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: "ArraySpec") -> int:
         """Raise NotImplementedError: the size depends on the images."""

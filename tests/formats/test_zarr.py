@@ -106,6 +106,8 @@ def test_bad_input_is_refused(tmp_path, images):
         FmaeCodec(quality=10)
     with pytest.raises(InputError, match="no 'level'"):
         numcodecs.get_codec({"id": "fmae_edge", "level": 3})
+    with pytest.raises(InputError, match="configuration of fmae_edge is 3"):
+        create(tmp_path / "c.zarr", (9, 28, 28), (9, 28, 28), {"name": "fmae_edge", "configuration": 3})
     with pytest.raises(InputError, match="bundle is 3"):
         ChunkCodec(bundle=3)
     with pytest.raises(BundleError, match="no such bundle folder"):
