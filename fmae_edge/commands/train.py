@@ -202,8 +202,8 @@ def train(
     installed. The first 20 epochs, then every tenth and the last one are drawn: curves.png, and a picture such as
     reconstructions/epoch-001.png. A part of the images is held out for measuring. Another small part, for
     validation, chooses the epoch whose weights are kept, and training stops early if it gets worse. The run
-    records its images: --resume refuses other data. `torchrun --nproc-per-node N -m fmae_edge train ...` trains in N
-    processes, on CPUs or on one CUDA device each.
+    records its images: --resume refuses other data. `torchrun --nproc-per-node N -m fmae_edge train ...` trains in
+    N processes, on CPUs or on one CUDA device each.
 
     Example: fmae-edge train photos/ -o runs/photos --minutes 30
     Example: fmae-edge train -o runs/fashion-mnist
