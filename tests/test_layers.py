@@ -23,10 +23,14 @@ LAYERS = {
     "export": ("model", "data", "measure", "runtime"),
     "bulk": ("data", "measure", "runtime"),
     "page": ("runtime",),
+    "pillow": ("runtime",),
+    "numcodecs": ("runtime",),
+    "zarr": ("numcodecs", "runtime"),
     "commands": ("runtime", "data", "measure", "bulk", "page", "model", "evaluate", "train", "export"),
     "cli": ("runtime", "data", "measure", "bulk", "page", "model", "evaluate", "train", "export", "commands"),
+    "__main__": ("cli",),
 }
-WITHOUT_PYTORCH = ("runtime", "data", "measure", "bulk", "page", "evaluate")
+WITHOUT_PYTORCH = ("runtime", "data", "measure", "bulk", "page", "evaluate", "pillow", "numcodecs", "zarr")
 MAX_LINES = 300
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
 # The parts of the runtime that each folder of it may import: folders, and modules next to them
