@@ -3,6 +3,9 @@ PYTHON ?= python3
 SOURCES := pyproject.toml README.md LICENSE $(shell find fmae_edge -type f -not -path '*/__pycache__/*')
 DEMO := .venv/demo
 DEV := .venv/dev
+JS := js/node_modules
+# The JavaScript is tested where npm is, from Node 20 on
+NPM := $(shell command -v npm)
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .PHONY: demo test docs installs ray spark lint data fuzz clean
@@ -15,8 +18,9 @@ demo: $(DEMO)/installed
 	$(DEMO)/bin/fmae-edge decompress demo/*.fmae -o demo
 	$(DEMO)/bin/fmae-edge compare samples/*.png -o demo/comparison.png
 
-test: $(DEV)/installed
+test: $(DEV)/installed $(if $(NPM),$(JS)/installed)
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
+	$(if $(NPM),cd js && npm test --silent,@echo "npm is missing: the JavaScript was not tested")
 
 # Run every command of the README and the tutorial in a copy of the repository: ten minutes, because one trains a model.
 docs: $(DEV)/installed
@@ -42,8 +46,9 @@ lint: $(DEV)/installed
 
 # Feed changed files to every reader; FUZZ_SECONDS=3600 takes longer. Failing inputs are saved in runs/fuzz.
 FUZZ_SECONDS ?= 60
-fuzz: $(DEV)/installed
+fuzz: $(DEV)/installed $(if $(NPM),$(JS)/installed)
 	$(DEV)/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
+	$(if $(NPM),cd js && npm run --silent fuzz)
 
 # Fashion-MNIST: Debian's package where that can be installed, else torchvision's download.
 data: $(DEV)/installed
@@ -66,5 +71,9 @@ $(DEV)/installed: pyproject.toml constraints.txt
 	.venv/$*/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[$*]" pytest
 	touch $@
 
+$(JS)/installed: js/package.json js/package-lock.json
+	cd js && npm ci --silent --no-audit --no-fund
+	touch $@
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo $(JS)

@@ -30,7 +30,7 @@ EXTRAS_OF_PACKAGES = {
         ("imagecodecs", "webp", "bjontegaard", "jinja2", "markupsafe", "sklearn", "threadpoolctl"), "evaluate"
     ),
 }
-_COMMANDS = ("compress", "decompress", "compare", "reconstruct", "info", "doctor")
+_COMMANDS = ("compress", "decompress", "compare", "reconstruct", "info", "page", "doctor")
 # These multiply large matrices. The others are no faster with more threads, so OpenBLAS starts none for them
 _BLAS_COMMANDS = ("train", "export", "parity", "bench", "evaluate", "report")
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)

@@ -32,6 +32,8 @@ EXTRAS = {
     "export": ("export",),
     "evaluate": ("evaluate",),
 }
+# Modules that other programs import, and not the command line
+FOR_PROGRAMS = {"pillow": ("cli",), "numcodecs": ("zarr",), "zarr": ("zarr",)}
 
 
 def installs(extra):
@@ -47,8 +49,8 @@ def installs(extra):
 
 def files_of(part):
     """Return the files of a layer or a part of one, without those of parts that have an extra of their own."""
-    folder = REPOSITORY / "fmae_edge"
-    found = {folder / part} if part.endswith(".py") else set((folder / part).rglob("*.py"))
+    path = REPOSITORY / "fmae_edge" / part
+    found = set(path.rglob("*.py")) if path.is_dir() else {path.with_suffix(".py")}
     for other in EXTRAS:
         if other.startswith(f"{part}/"):
             found -= files_of(other)
@@ -66,7 +68,8 @@ def imported(part):
 
 
 @pytest.mark.parametrize(
-    ("layer", "extra"), [(layer, extra) for layer in EXTRAS for extra in EXTRAS[layer] or ("",)]
+    ("layer", "extra"),
+    [(layer, extra) for layer, extras in (EXTRAS | FOR_PROGRAMS).items() for extra in extras or ("",)],
 )
 def test_an_extra_installs_what_its_layer_imports(layer, extra):
     packages = set(imported(layer)) - sys.stdlib_module_names - {"fmae_edge"}

@@ -22,10 +22,15 @@ LAYERS = {
     "train": ("model", "data", "measure", "runtime"),
     "export": ("model", "data", "measure", "runtime"),
     "bulk": ("data", "measure", "runtime"),
-    "commands": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export"),
-    "cli": ("runtime", "data", "measure", "bulk", "model", "evaluate", "train", "export", "commands"),
+    "page": ("runtime",),
+    "pillow": ("runtime",),
+    "numcodecs": ("runtime",),
+    "zarr": ("numcodecs", "runtime"),
+    "commands": ("runtime", "data", "measure", "bulk", "page", "model", "evaluate", "train", "export"),
+    "cli": ("runtime", "data", "measure", "bulk", "page", "model", "evaluate", "train", "export", "commands"),
+    "__main__": ("cli",),
 }
-WITHOUT_PYTORCH = ("runtime", "data", "measure", "bulk", "evaluate")
+WITHOUT_PYTORCH = ("runtime", "data", "measure", "bulk", "page", "evaluate", "pillow", "numcodecs", "zarr")
 MAX_LINES = 300
 RUNTIME_MAY_IMPORT = {"numpy", "onnxruntime"}
 # The parts of the runtime that each folder of it may import: folders, and modules next to them

@@ -6,6 +6,8 @@ import zipfile
 
 import pytest
 
+from fmae_edge.page.site import build_site
+from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME
 from fmae_edge.runtime.self_test import GOLDEN_NAME
 from tests.conftest import REPOSITORY
@@ -57,6 +59,11 @@ def test_the_wheel_contains_the_bundles_and_no_tests_or_checkpoints(wheel):
         for name in (*GRAPH_NAMES, PRIOR_NAME, GOLDEN_NAME, MANIFEST_NAME):
             assert f"fmae_edge/bundles/{bundle}/{name}" in names
     assert "fmae_edge/py.typed" in names
+    site = build_site(DEFAULT_BUNDLE)  # of a clone, where the scripts lie next to the package
+    scripts = {name for name in names if name.startswith("fmae_edge/js/")}
+    assert scripts == {f"fmae_edge/{name}" for name in site.files if name.startswith("js/")} | {
+        "fmae_edge/js/page/index.html"
+    }
     assert {f"fmae_edge/evaluate/report/page.{kind}" for kind in ("html.jinja", "css", "js")} <= set(names)
     assert len([name for name in names if name.endswith(".safetensors")]) == 2 * 2  # none from checkpoints/
     assert not [name for name in names if name.startswith(("tests", "samples", "checkpoints"))]

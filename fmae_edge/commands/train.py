@@ -1,6 +1,5 @@
 """`fmae-edge train`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,14 +7,13 @@ import typer
 
 from fmae_edge.commands import console
 from fmae_edge.commands.options import Json, integer_option
+from fmae_edge.commands.training_inputs import TrainingInputs
 from fmae_edge.commands.training_options import (
     ImageOptions,
     TrainingOptions,
     named_or_path,
-    require_same_name,
     require_useful,
     run_folder,
-    usage_errors,
 )
 from fmae_edge.commands.training_progress import TrainingProgress, describe_run
 
@@ -178,7 +176,7 @@ def train(
             "--batch-size",
             "N",
             1,
-            help="Images per step. [default: 256; 32 to 128 for fewer than 5,120 images]",
+            help="Images per step, in all processes. [default: 256; 32 to 128 for fewer than 5,120 images]",
             panel=_TRAINING,
         ),
     ] = None,
@@ -204,7 +202,8 @@ def train(
     installed. The first 20 epochs, then every tenth and the last one are drawn: curves.png, and a picture such as
     reconstructions/epoch-001.png. A part of the images is held out for measuring. Another small part, for
     validation, chooses the epoch whose weights are kept, and training stops early if it gets worse. The run
-    records its images: --resume refuses other data.
+    records its images: --resume refuses other data. `torchrun --nproc-per-node N -m fmae_edge train ...` trains in
+    N processes, on CPUs or on one CUDA device each.
 
     Example: fmae-edge train photos/ -o runs/photos --minutes 30
     Example: fmae-edge train -o runs/fashion-mnist
@@ -215,64 +214,53 @@ def train(
     options = TrainingOptions(
         epochs, minutes, batch_size, lr, seed, augment, rate_distortion, refine, mse, start, latent, widths
     )
-    image_settings = image_options.settings()
+    image_options.settings()
     options.check()
     if not resume:
         require_useful(given, image_options, data, run)
 
     import torch
 
-    from fmae_edge.data.image_data import find_image_data, load_image_data
     from fmae_edge.model.autoencoder import Autoencoder
-    from fmae_edge.model.checkpoint import load_checkpoint, require_new, start_run
-    from fmae_edge.train.device import resolve_device
+    from fmae_edge.model.checkpoint import load_checkpoint, start_run
     from fmae_edge.train.loop import train as train_model
     from fmae_edge.train.measurement import measure_held_out
+    from fmae_edge.train.processes import join
     from fmae_edge.train.run_pictures import RunPictures
 
-    torch_device = resolve_device(device)
+    processes, torch_device = join(device)
+    typed = TrainingInputs(given, data, image_options, options, allow_unreadable)
     starting_run = None
-    if resume:
-        config, recipe = options.resume(run)
-        if recipe.data is not None:
-            image_options.require_same(recipe.data["settings"])
-        require_same_name(given, recipe)
-        again = [each for each in given if isinstance(each, Path)]
-        again += [*image_options.holdout_paths, *([data] if data else [])]
-        with console.progress_bar("reading images") as on_read:
-            images = find_image_data(asdict(recipe), again, on_progress=on_read)
-    else:
-        require_new(run)
-        starting_run = options.read_start()
-        with console.progress_bar("reading images") as on_read, usage_errors():
-            images = load_image_data(
-                given,
-                image_settings,
-                holdout_paths=image_options.holdout_paths,
-                named_folder=data,
-                allow_unreadable=allow_unreadable,
-                on_progress=on_read,
-            )
-        config, recipe = options.new_run(images, starting_run)
-    torch.manual_seed(recipe.seed)
-    model, prior = Autoencoder(config), None
-    if starting_run:
-        model, prior = starting_run.checkpoint.model, starting_run.checkpoint.prior
-    if not resume:
-        start_run(run, config, recipe)  # after what may need more memory than there is
+    with processes.first_alone():  # it checks everything, and the others find the images in the cache
+        if not processes.is_first:
+            console.set_verbosity(quiet=True)
+            config, recipe, images = typed.read_started(run)
+        elif resume:
+            config, recipe, images = typed.read_again(run)
+        else:
+            config, recipe, images, starting_run = typed.read(run)
+        torch.manual_seed(recipe.seed)
+        model, prior = Autoencoder(config), None
+        if starting_run:
+            model, prior = starting_run.checkpoint.model, starting_run.checkpoint.prior
+        if processes.is_first and not resume:
+            start_run(run, config, recipe)  # after what may need more memory than there is
     train_images, validation, test = map(torch.from_numpy, (images.train, images.validation, images.held_out))
     measured = test if recipe.validation_images is None else validation
+    inputs_of_loop = (run, model, recipe, train_images, measured, torch_device)
+    if not processes.is_first:
+        train_model(*inputs_of_loop, processes=processes)
+        return
     try:
         with console.progress_bar("") as update, RunPictures(run, measured) as pictures:
             progress = TrainingProgress(json, update, recipe, len(train_images))
             for note in images.notes:
                 progress.say(note)
             progress.say(describe_run(images, recipe, torch_device, start))
+            progress.on_processes(run, processes.count)
             callbacks = (progress.on_step, progress.on_epoch, progress.on_fit, pictures.on_measured)
-            afterwards = (progress.on_trained, prior, progress.on_refined)
-            metrics = train_model(
-                run, model, recipe, train_images, measured, torch_device, *callbacks, *afterwards
-            )
+            afterwards = (progress.on_trained, prior, progress.on_refined, processes)
+            metrics = train_model(*inputs_of_loop, *callbacks, *afterwards)
             prior = load_checkpoint(run).prior
             if len(test):
                 held_out = measure_held_out(

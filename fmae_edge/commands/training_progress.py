@@ -37,6 +37,19 @@ class TrainingProgress:
         self._began: float | None = None  # of the present part after the epochs
         self._last_line, self._first = 0.0, 0
 
+    def on_processes(self, run: Path, count: int) -> None:
+        """Say that several processes train the run, and whether another number of them has trained it so far."""
+        from fmae_edge.model.checkpoint import processes_of
+
+        before = processes_of(run)
+        if count > 1:
+            self.say(f"{count} processes, each with its share of every batch")
+        if before not in (None, count):
+            self.say(
+                f"the run had {_processes(before)} and continues with {count}: the order of sums changes, and so "
+                "do the last digits of the result"
+            )
+
     def on_step(self, step: "Step") -> None:
         """Move the bar."""
         details = f"loss {step.loss:.5f}  {step.psnr:.2f} dB {step.images_per_second:.0f} images/s"
@@ -148,6 +161,10 @@ def describe_run(images: "ImageData", recipe: "Recipe", device: "torch.device", 
     ]
     kind = f"{height}x{width} {'gray' if images.train.ndim == 3 else 'RGB'}"
     return f"training on {len(images.train)} images of {images.record['name']}, {kind}: {', '.join(facts)}"
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _describe_model(measured: "HeldOut", training_images: int) -> list[str]:

@@ -4,12 +4,8 @@ The bundle is made and measured in memory, as a `Bundle` that the runtime accept
 """
 
 import json
-import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,9 +30,10 @@ from fmae_edge.export.parity import Parity, measure_parity
 from fmae_edge.model.checkpoint import CONFIG, RECIPE, Checkpoint, sha256_of_model
 from fmae_edge.model.config import ModelConfig
 from fmae_edge.model.fast_pass import encode_all
+from fmae_edge.runtime.atomic_folder import new_folder
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, MANIFEST_NAME, PRIOR_NAME, FileEntry, Manifest
-from fmae_edge.runtime.errors import BundleError, OutputError
+from fmae_edge.runtime.errors import BundleError
 from fmae_edge.runtime.latents import MAX_SYMBOL
 from fmae_edge.runtime.self_test import golden_vectors
 
@@ -74,7 +71,7 @@ def export_bundle(
     model, config = checkpoint.model, checkpoint.model.config
     require_geometry(config, tuple(test_images.shape[1:]))
     train_images = train_images[:_TRAIN_IMAGES]
-    with _new_folder(target, force) as folder:
+    with new_folder(target, force, "a bundle", _is_only_a_bundle) as folder:
         latents = encode_all(model, train_images).numpy()
         steps = latent_steps(latents)
         built = build_graphs(model, train_images, torch.tensor(steps), options, on_layers)
@@ -153,40 +150,9 @@ def _tool_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
 
 
-@contextmanager
-def _new_folder(target: Path, force: bool) -> Iterator[Path]:
-    """Yield the path of a scratch folder to create, which becomes `target` when the block ends.
-
-    It is deleted if the block fails. A kill leaves it behind, so the block creates it after minutes of work.
-    """
-    replaces = os.path.lexists(target)
-    if replaces and not _is_only_a_bundle(target):
-        raise OutputError(f"{target}: contains more than a bundle, so it is not replaced; choose another folder")
-    if replaces and not force:
-        raise OutputError(f"{target}: already exists; use --force to replace it")
-    try:
-        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
-        scratch.rmdir()  # the parent folder can be written to
-    except OSError as error:
-        raise OutputError(f"{target}: its parent folder cannot be written to ({error.strerror})") from None
-    try:
-        yield scratch
-        if replaces:
-            replaced = scratch.with_suffix(".old")
-            target.rename(replaced)
-            scratch.rename(target)
-            shutil.rmtree(replaced)
-        else:
-            scratch.rename(target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 def _is_only_a_bundle(folder: Path) -> bool:
-    """Return whether `folder` is not a link, and has the manifest of a bundle and only files that it names."""
-    if folder.is_symlink() or not (folder / MANIFEST_NAME).is_file():
+    """Return whether `folder` has the manifest of a bundle and only files that it names."""
+    if not (folder / MANIFEST_NAME).is_file():
         return False
     try:
         manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), str(folder))

@@ -64,12 +64,14 @@ class Checkpoint:
 class Progress:
     """Everything that an interrupted run needs to continue.
 
-    Named tensors, one entry of metrics per epoch, and the seconds that the run took so far.
+    Named tensors, one entry of metrics per epoch, the seconds that the run took so far, and how many processes
+    computed the last epoch.
     """
 
     tensors: dict[str, Tensor]
     metrics: list[Metrics]
     elapsed: float = 0.0
+    processes: int = 1
 
 
 def start_run(run: Path, config: ModelConfig, recipe: Recipe) -> None:
@@ -92,6 +94,8 @@ def require_new(run: Path) -> None:
 def save_progress(run: Path, model: Autoencoder, progress: Progress) -> None:
     """Write the state after an epoch, or before the first one; `model` is the one that the run keeps so far."""
     metadata = {"metrics": json.dumps(progress.metrics), "elapsed": str(progress.elapsed)}
+    if progress.processes > 1:
+        metadata["processes"] = str(progress.processes)
     write_file(run / RESUME, safetensors.torch.save(_on_cpu(progress.tensors), metadata), force=True)
     publish(run, model, progress.metrics)
 
@@ -128,9 +132,19 @@ def load_progress(run: Path) -> Progress | None:
         return None
     tensors, metadata = _read_safetensors(path)
     try:
-        return Progress(tensors, json.loads(metadata["metrics"]), float(metadata.get("elapsed", 0)))
+        metrics, elapsed = json.loads(metadata["metrics"]), float(metadata.get("elapsed", 0))
+        return Progress(tensors, metrics, elapsed, int(metadata.get("processes", 1)))
     except (KeyError, ValueError) as error:
         raise RunError(f"{path}: has no metrics ({error!r}), so fmae-edge train did not write it") from None
+
+
+def processes_of(run: Path) -> int | None:
+    """Return how many processes computed the last finished epoch of `run`, or None if there is none.
+
+    Raises RunError as `load_progress` does.
+    """
+    progress = load_progress(run)
+    return progress.processes if progress and progress.metrics else None
 
 
 def read_config(run: Path) -> ModelConfig:

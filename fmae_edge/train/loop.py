@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch import Tensor, nn
 
 from fmae_edge.measure.quality import psnr
 from fmae_edge.model.autoencoder import Autoencoder, to_pixels
 from fmae_edge.model.checkpoint import Metrics, RunError, has_prior, save_prior
 from fmae_edge.model.chosen_epoch import criterion
-from fmae_edge.model.fast_pass import encode_all, fast_autoencode
+from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import ImageSet, Recipe
 from fmae_edge.train.augment import augment_batch
+from fmae_edge.train.batch_loss import batch_losses
 from fmae_edge.train.device import has_fast_bfloat16, keep_freed_memory
 from fmae_edge.train.measurement import measure_epoch
-from fmae_edge.train.objective import rate_distortion
 from fmae_edge.train.prior_fit import fit_prior
-from fmae_edge.train.refinement import refine_all, refined_costs
+from fmae_edge.train.processes import ALONE, Processes
+from fmae_edge.train.refinement import refine_all
 from fmae_edge.train.schedule import Schedule, stops_early
 from fmae_edge.train.state import TrainingState
 
@@ -77,6 +77,7 @@ def train(
     on_trained: Callable[[list[Metrics]], None] = lambda metrics: None,
     prior: Prior | None = None,
     on_refined: Callable[[int, int], None] = lambda done, total: None,
+    processes: Processes = ALONE,
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width[, 3]) and return one entry of metrics per epoch.
 
@@ -99,8 +100,11 @@ def train(
     A run whose recipe has a `start` begins with the weights of `model` and `prior`, which another run has trained.
     Without a `prior`, a new one is made.
 
-    Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, or the
-    loss is no longer finite.
+    With several `processes`, each calls this function with the same arguments and computes its share of every
+    batch and measurement. After the last epoch, the first one fits the prior alone, and the others return.
+
+    Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, the
+    loss is no longer finite, or another process has ended.
     """
     _require_images(run, "training", recipe.train_images, train_images)
     if recipe.validation_images is None:
@@ -113,33 +117,16 @@ def train(
     if train_images.nbytes <= _MOST_ON_DEVICE:
         train_images = train_images.to(device)
     prior = (prior or Prior(model.config.latent_size)).to(device) if recipe.rate_distortion else None
-    state = TrainingState(run, model, prior, keeps_best=recipe.validation_images is not None)
+    state = TrainingState(run, model, prior, recipe.validation_images is not None, processes)
     state.restore()
     if recipe.start is not None and not state.metrics:
         state.save_start()
-    schedule = Schedule(recipe, math.ceil(len(train_images) / recipe.batch_size), state.elapsed)
-    while schedule.done(len(state.metrics) + 1, 0) < 1 and not stops_early(state.metrics, recipe):
-        number = len(state.metrics) + 1
-        epoch = _train_epoch(state, recipe, schedule, train_images, number, device, on_step)
-        if epoch.images == 0:  # the time was over before the first step
-            break
-        measured, reconstructions = measure_epoch(model, prior, measured_images, recipe, device)
-        metrics = {
-            "epoch": number,
-            "train_loss": epoch.loss / epoch.images,
-            **({} if epoch.bits is None else {"train_bytes": epoch.bits / 8}),
-            **measured,
-            "seconds": round(epoch.seconds, 2),
-            "images_per_second": round(epoch.images / epoch.seconds, 1),
-            **({"progress": epoch.done} if recipe.validation_images or recipe.minutes else {}),
-        }
-        _require_finite(criterion(metrics) or 0.0, number)
-        state.save(metrics, schedule.elapsed)
-        on_measured(state.metrics, reconstructions)
-        on_epoch(metrics)
+    with processes.losses_named():
+        _train_epochs(state, recipe, train_images, measured_images, device, on_step, on_measured, on_epoch)
+        processes.leave()
     state.return_to_best()
     on_trained(state.metrics)
-    if prior and not has_prior(run):
+    if prior and processes.is_first and not has_prior(run):
         fitted = train_images[:: prior_stride(len(train_images))]
         latents = encode_all(model, fitted)
         validation = encode_all(model, measured_images) if recipe.validation_images else None
@@ -148,6 +135,44 @@ def train(
             refined = refine_all(model, prior, fitted, recipe.rate_distortion, recipe.seed, on_refined)
         save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit, validation, refined))
     return state.metrics
+
+
+def _train_epochs(
+    state: TrainingState,
+    recipe: Recipe,
+    train_images: Tensor,
+    measured_images: Tensor,
+    device: torch.device,
+    on_step: Callable[[Step], None],
+    on_measured: Callable[[list[Metrics], NDArray[np.float32]], None],
+    on_epoch: Callable[[Metrics], None],
+) -> None:
+    """Train, measure and save epochs until the run is done, or its validation gets worse."""
+    model, prior, processes = state.model, state.prior, state.processes
+    loss_at = batch_losses(model, prior, recipe, device, processes)
+    steps = math.ceil(len(train_images) / recipe.batch_size)
+    schedule = Schedule(recipe, steps, state.elapsed, processes)
+    while schedule.done(len(state.metrics) + 1, 0) < 1 and not stops_early(state.metrics, recipe):
+        number = len(state.metrics) + 1
+        epoch = _train_epoch(loss_at, state, recipe, schedule, train_images, number, device, on_step)
+        if epoch.images == 0:  # the time was over before the first step
+            break
+        measured, reconstructions = measure_epoch(model, prior, measured_images, recipe, device, processes)
+        metrics = processes.agree(
+            {
+                "epoch": number,
+                "train_loss": epoch.loss / epoch.images,
+                **({} if epoch.bits is None else {"train_bytes": epoch.bits / 8}),
+                **measured,
+                "seconds": round(epoch.seconds, 2),
+                "images_per_second": round(epoch.images / epoch.seconds, 1),
+                **({"progress": epoch.done} if recipe.validation_images or recipe.minutes else {}),
+            }
+        )
+        _require_finite(criterion(metrics) or 0.0, number)
+        state.save(metrics, schedule.elapsed)
+        on_measured(state.metrics, reconstructions)
+        on_epoch(metrics)
 
 
 def prior_stride(images: int) -> int:
@@ -161,6 +186,7 @@ def epoch_order(images: int, seed: int, epoch: int) -> Tensor:
 
 
 def _train_epoch(
+    loss_at: Callable[[float], nn.Module],
     state: TrainingState,
     recipe: Recipe,
     schedule: Schedule,
@@ -170,8 +196,8 @@ def _train_epoch(
     on_step: Callable[[Step], None],
 ) -> _Epoch:
     """Run one epoch, or the part of it that there is time for."""
-    model, prior = state.model, state.prior
-    model.train()
+    state.model.train()
+    processes = state.processes
     order = epoch_order(len(images), recipe.seed, number).to(images.device)
     draws = torch.Generator().manual_seed(recipe.seed + number)
     changes = torch.Generator().manual_seed(_AUGMENT_SEEDS + recipe.seed + number)
@@ -182,26 +208,22 @@ def _train_epoch(
         done = schedule.done(number, step)
         if done >= 1:
             break
-        batch = augment_batch(to_pixels(images[chosen].to(device)), recipe.augment, changes)
+        share = processes.share(len(chosen))
+        batch = augment_batch(to_pixels(images[share.take(chosen)].to(device)), recipe.augment, changes, share)
         state.optimisers.set_learning_rate(recipe.learning_rate(done))
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            if prior and recipe.rate_distortion and done >= recipe.rate_start:
-                costs = rate_distortion(model, prior, batch, recipe.rate_distortion, draws)
-                loss, error = costs.loss, costs.error
-                if done >= 1 - recipe.refine:
-                    half = batch[: max(1, len(batch) // 2)]
-                    loss = loss + refined_costs(model, prior, half, recipe.rate_distortion, draws).loss
-                bits += costs.bits.item() * len(batch)
-                with_rate += len(batch)
-            else:
-                loss = error = mse_loss(fast_autoencode(model, batch), batch)
+            loss, *others = loss_at(done)(batch, share, draws, done)
         state.optimisers.step(loss)
-        value = error.item()
-        _require_finite(loss.item(), number)
-        total += value * len(batch)
-        seen += len(batch)
+        error, *rate = (each.item() * share.images for each in others)
+        batch_value, batch_error, *batch_bits = processes.sums(loss.item() / processes.count, error, *rate)
+        _require_finite(batch_value, number)
+        total += batch_error
+        seen += len(chosen)
+        if batch_bits:
+            bits += batch_bits[0]
+            with_rate += len(chosen)
         speed = seen / (time.perf_counter() - started)
-        on_step(Step(number, *schedule.shown(number, step + 1), value, speed))
+        on_step(Step(number, *schedule.shown(number, step + 1), batch_error / len(chosen), speed))
     done, seconds = schedule.done(number, step + 1), time.perf_counter() - started
     return _Epoch(seen, total, bits / with_rate if with_rate else None, done, seconds)
 

@@ -19,10 +19,13 @@ from fmae_edge.model.fast_pass import fast_decode, fast_encode, images_at_once
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS, Recipe
 from fmae_edge.runtime.format.fmae_file import SINGLE_HEADER_BYTES
-from fmae_edge.train.objective import quantise, rate_distortion
+from fmae_edge.train.objective import draw, quantise, rate_distortion
+from fmae_edge.train.processes import ALONE, Processes
 
 RECONSTRUCTIONS = 10  # that are returned, for pictures
 MOST_HELD_OUT = 2000
+# The number of the first image of a batch, the images, and what they are decoded to, both in [0, 1]
+_Reconstructed = tuple[int, NDArray[np.floating], NDArray[np.floating]]
 _QUALITIES = (1, (len(QUALITY_STEPS) + 1) // 2, len(QUALITY_STEPS))
 
 
@@ -66,55 +69,73 @@ class HeldOut:
 
 
 def measure_epoch(
-    model: Autoencoder, prior: Prior | None, images: Tensor, recipe: Recipe, device: torch.device
+    model: Autoencoder,
+    prior: Prior | None,
+    images: Tensor,
+    recipe: Recipe,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> tuple[dict[str, float], NDArray[np.float32]]:
     """Return the metrics of an epoch on `images`, and the first reconstructions of `measure_model`.
 
     The names of the metrics start with val_ if the recipe has validation images, which `images` must be then, and
-    with test_ otherwise. A recipe with a rate adds the bytes and the loss of validation images.
+    with test_ otherwise. A recipe with a rate adds the bytes and the loss of validation images. Each of the
+    `processes` measures a part of the images, and all get the same result.
     """
-    quality, reconstructions = measure_model(model, images, device)
+    quality, reconstructions = measure_model(model, images, device, processes)
     kind = "test" if recipe.validation_images is None else "val"
     metrics = {f"{kind}_{name}": value for name, value in asdict(quality).items()}
     if kind == "val" and prior and recipe.rate_distortion:
-        loss, bits = measure_rate_distortion(model, prior, images, recipe.rate_distortion, recipe.seed, device)
+        loss, bits = measure_rate_distortion(
+            model, prior, images, recipe.rate_distortion, recipe.seed, device, processes
+        )
         metrics |= {"val_bytes": bits / 8, "val_loss": loss}
     return metrics, reconstructions
 
 
-def measure_model(model: Autoencoder, images: Tensor, device: torch.device) -> tuple[Quality, NDArray[np.float32]]:
+def measure_model(
+    model: Autoencoder, images: Tensor, device: torch.device, processes: Processes = ALONE
+) -> tuple[Quality, NDArray[np.float32]]:
     """Reconstruct uint8 images (N, height, width[, 3]); return the quality, and the first ten reconstructions.
 
     Reconstructions are float32, of the shape of the images, in [0, 1]. Neither they nor the quality are rounded to
-    8 bits.
+    8 bits. Each image is measured by one of the `processes`.
     """
-    errors, similarities = [], []
-    first: list[NDArray[np.floating]] = []
-    for originals, decoded in _reconstruct(model, images, device):
-        errors.append(mse_per_image(originals, decoded))
-        similarities.append(ssim_per_image(originals, decoded))
-        if sum(len(each) for each in first) < RECONSTRUCTIONS:
-            first.append(decoded[:RECONSTRUCTIONS])
-    quality = quality_of(np.concatenate(errors), np.concatenate(similarities))
-    return quality, np.concatenate(first)[:RECONSTRUCTIONS]
+    own = []
+    for number, originals, decoded in _reconstruct(model, images, device, processes=processes):
+        first = decoded[: max(0, RECONSTRUCTIONS - number)].copy()  # not a view, which would keep all of them
+        own.append((mse_per_image(originals, decoded), ssim_per_image(originals, decoded), first))
+    errors, similarities, reconstructions = (
+        np.concatenate(parts) for parts in zip(*processes.gather(own), strict=True)
+    )
+    return quality_of(errors, similarities), reconstructions
 
 
 def measure_rate_distortion(
-    model: Autoencoder, prior: Prior, images: Tensor, weight: float, seed: int, device: torch.device
+    model: Autoencoder,
+    prior: Prior,
+    images: Tensor,
+    weight: float,
+    seed: int,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> tuple[float, float]:
     """Return the mean rate-distortion loss and the mean bits of uint8 images (N, height, width[, 3]).
 
     Both are computed as in training, but with the same qualities and noise at every call with this `seed`, so that
-    epochs can be compared.
+    epochs can be compared. Each image is measured by one of the `processes`.
     """
     model.eval()
     draws = torch.Generator().manual_seed(seed)
-    loss = bits = 0.0
+    own = []
     with torch.inference_mode():
-        for batch in images.split(images_at_once(model.config)):
+        for number, batch in enumerate(images.split(images_at_once(model.config))):
+            if not processes.computes(number):
+                draw(len(batch), model.config.latent_size, draws)  # the next batch gets the same as in one process
+                continue
             costs = rate_distortion(model, prior, to_pixels(batch.to(device)), weight, draws)
-            loss += costs.loss.item() * len(batch)
-            bits += costs.bits.item() * len(batch)
+            own.append((costs.loss.item() * len(batch), costs.bits.item() * len(batch)))
+    loss, bits = map(sum, zip(*processes.gather(own), strict=True))
     return loss / len(images), bits / len(images)
 
 
@@ -153,8 +174,8 @@ def _measure_quality(
         return units / UNITS
 
     in_levels = (
-        (originals, np.rint(decoded * 255) / np.float32(255))
-        for originals, decoded in _reconstruct(model, images, device, rounded)
+        (number, originals, np.rint(decoded * 255) / np.float32(255))
+        for number, originals, decoded in _reconstruct(model, images, device, rounded)
     )
     reached = _pooled_psnr(in_levels)
     return QualityPoint(quality, bits / len(images) / 8 + SINGLE_HEADER_BYTES, reached)
@@ -166,17 +187,24 @@ def _reconstruct(
     images: Tensor,
     device: torch.device,
     change: Callable[[Tensor], Tensor] = lambda latents: latents,
-) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
-    """Yield batches of uint8 images and their reconstructions from changed latents, both in [0, 1]."""
+    processes: Processes = ALONE,
+) -> Iterator[_Reconstructed]:
+    """Yield batches of uint8 images and their reconstructions from changed latents.
+
+    They are the batches that this process computes, one of `processes`.
+    """
     model.eval()
-    for batch in images.split(images_at_once(model.config)):
+    at_once = images_at_once(model.config)
+    for number, batch in enumerate(images.split(at_once)):
+        if not processes.computes(number):
+            continue
         latents = change(fast_encode(model.encoder, to_pixels(batch.to(device))))
         decoded = to_images(fast_decode(model.decoder, latents)).cpu().numpy()
-        yield (batch.float() / 255).numpy(), decoded
+        yield number * at_once, (batch.float() / 255).numpy(), decoded
 
 
-def _pooled_psnr(batches: Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]) -> float:
-    return psnr(float(np.concatenate([mse_per_image(*batch) for batch in batches]).mean()))
+def _pooled_psnr(batches: Iterator[_Reconstructed]) -> float:
+    return psnr(float(np.concatenate([mse_per_image(*pixels) for _, *pixels in batches]).mean()))
 
 
 def spread(images: Tensor, most: int) -> Tensor:

@@ -10,6 +10,7 @@ from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.fast_pass import fast_decode, fast_encode
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
+from fmae_edge.train.processes import Share
 
 _MIDDLE = QUALITY_STEPS[len(QUALITY_STEPS) // 2]
 
@@ -24,7 +25,12 @@ class Costs:
 
 
 def rate_distortion(
-    model: Autoencoder, prior: Prior, batch: Tensor, weight: float, generator: torch.Generator
+    model: Autoencoder,
+    prior: Prior,
+    batch: Tensor,
+    weight: float,
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> Costs:
     """Return the rate-distortion costs of pixels (N, channels, height, width) in [0, 1].
 
@@ -34,9 +40,13 @@ def rate_distortion(
 
     The decoder gets rounded latents, whose gradient is that of the identity. The prior gives the bits of latents
     with uniform noise in place of the rounding (Minnen and Singh, ICIP 2020).
+
+    The images may be a `share` of a batch: then the random numbers are those of this share.
     """
-    quality = torch.randint(len(QUALITY_STEPS), (len(batch),), generator=generator).to(batch.device)
-    noise = torch.rand((len(batch), model.config.latent_size), generator=generator).to(batch.device) - 0.5
+    share = share or Share(len(batch))
+    quality, noise = (
+        share.take(each).to(batch.device) for each in draw(share.total, model.config.latent_size, generator)
+    )
     steps = quantiser_steps(quality)
     latents = fast_encode(model.encoder, batch).float() * UNITS
     rounded = latents + (quantise(latents, steps) - latents).detach()
@@ -44,6 +54,12 @@ def rate_distortion(
         bits = prior.bits(latents + noise * steps, rounded, quality)
     error = mse_loss(fast_decode(model.decoder, rounded / UNITS), batch)
     return costs_of(error, bits, quality, batch, weight)
+
+
+def draw(images: int, latent_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return random qualities (images,) from 0, and noise (images, latent_size) from -0.5 to 0.5."""
+    quality = torch.randint(len(QUALITY_STEPS), (images,), generator=generator)
+    return quality, torch.rand((images, latent_size), generator=generator) - 0.5
 
 
 def costs_of(error: Tensor, bits: Tensor, quality: Tensor, batch: Tensor, weight: float) -> Costs:

@@ -12,16 +12,24 @@ from fmae_edge.model.learned_prior import Prior
 from fmae_edge.model.recipe import QUALITY_STEPS, UNITS
 from fmae_edge.train.latent_search import Problem, search
 from fmae_edge.train.objective import Costs, bit_weights, costs_of, quantiser_steps
+from fmae_edge.train.processes import Share
 
 
 def refined_costs(
-    model: Autoencoder, prior: Prior, batch: Tensor, weight: float, generator: torch.Generator
+    model: Autoencoder,
+    prior: Prior,
+    batch: Tensor,
+    weight: float,
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> Costs:
     """Return the costs of pixels whose latents a search has improved; they train only the decoder and the prior.
 
     The arguments and the loss are those of `rate_distortion`. The prior gives the bits of the rounded latents.
     """
-    quality = torch.randint(len(QUALITY_STEPS), (len(batch),), generator=generator).to(batch.device)
+    share = share or Share(len(batch))
+    drawn = torch.randint(len(QUALITY_STEPS), (share.total,), generator=generator)
+    quality = share.take(drawn).to(batch.device)
     with torch.no_grad():
         latents = fast_encode(model.encoder, batch).float() * UNITS
     with torch.autocast(batch.device.type, enabled=False):  # bfloat16 is too coarse for values in units

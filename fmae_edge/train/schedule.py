@@ -7,6 +7,7 @@ from statistics import mean
 from fmae_edge.model.checkpoint import Metrics
 from fmae_edge.model.chosen_epoch import chosen_epoch, criterion
 from fmae_edge.model.recipe import Recipe
+from fmae_edge.train.processes import ALONE, Processes
 
 _CLEARLY_WORSE = 1.02
 _ROUNDING = 1e-9
@@ -16,17 +17,18 @@ class Schedule:
     """Follow a run with `steps` per epoch, which has taken `elapsed` seconds so far.
 
     A run in minutes ends on time, in the middle of an epoch if need be. Its clock also runs while it measures and
-    writes. It depends on the speed of the machine, so it does not repeat bit for bit.
+    writes. It depends on the speed of the machine, so it does not repeat bit for bit. The clock of several
+    `processes` is that of the first one, so all of them must ask for it in the same order.
     """
 
-    def __init__(self, recipe: Recipe, steps: int, elapsed: float = 0.0) -> None:
-        self._recipe, self._steps = recipe, steps
+    def __init__(self, recipe: Recipe, steps: int, elapsed: float = 0.0, processes: Processes = ALONE) -> None:
+        self._recipe, self._steps, self._processes = recipe, steps, processes
         self._began = time.monotonic() - elapsed
 
     @property
     def elapsed(self) -> float:
         """Seconds that the run took, without those between an interruption and its continuation."""
-        return time.monotonic() - self._began
+        return self._processes.agree(time.monotonic() - self._began)
 
     def done(self, epoch: int, step: int) -> float:
         """Return the share of the run, 0 to 1, that is done after `step` steps of `epoch`, which counts from 1."""

@@ -10,20 +10,24 @@ from fmae_edge.model.checkpoint import Metrics, Progress, RunError, load_progres
 from fmae_edge.model.chosen_epoch import chosen_epoch
 from fmae_edge.model.learned_prior import Prior
 from fmae_edge.train.optimiser import Optimisers
+from fmae_edge.train.processes import ALONE, Processes
 
 
 class TrainingState:
     """The model, prior and optimisers of a run with their metrics, and copies of its best model and prior.
 
     With `keeps_best`, the best ones are those of the best epoch on the validation images; otherwise of the last.
+    All `processes` have the same state; the first one writes it.
     """
 
-    def __init__(self, run: Path, model: Autoencoder, prior: Prior | None, keeps_best: bool) -> None:
+    def __init__(
+        self, run: Path, model: Autoencoder, prior: Prior | None, keeps_best: bool, processes: Processes = ALONE
+    ) -> None:
         self.model, self.prior = model, prior
         self.optimisers = Optimisers(model, prior)
         self.metrics: list[Metrics] = []
         self.elapsed = 0.0
-        self._run = run
+        self.processes, self._run = processes, run
         self._best = (copy.deepcopy(model), copy.deepcopy(prior)) if keeps_best else (model, prior)
 
     def restore(self) -> None:
@@ -45,7 +49,8 @@ class TrainingState:
         except (RuntimeError, ValueError, KeyError):
             raise RunError(f"{self._run}: the saved state does not fit config.json") from None
         self.metrics, self.elapsed = list(progress.metrics), progress.elapsed
-        publish(self._run, self._best[0], self.metrics)
+        if self.processes.is_first:
+            publish(self._run, self._best[0], self.metrics)
 
     def save_start(self) -> None:
         """Write everything before the first epoch of a run that starts from the weights of another one.
@@ -65,11 +70,15 @@ class TrainingState:
         self._write()
 
     def _write(self) -> None:
+        if not self.processes.is_first:
+            return
         tensors = _tensors("", self.model, self.prior)
         if self._best[0] is not self.model:
             tensors |= _tensors("best.", *self._best)
         tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimisers.tensors().items()}
-        save_progress(self._run, self._best[0], Progress(tensors, self.metrics, self.elapsed))
+        save_progress(
+            self._run, self._best[0], Progress(tensors, self.metrics, self.elapsed, self.processes.count)
+        )
 
     def return_to_best(self) -> None:
         """Give the model and the prior the weights that the run keeps."""

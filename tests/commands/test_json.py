@@ -97,6 +97,12 @@ def test_bundles(cli, bundle):
     assert not record["healthy"]
 
 
+def test_page(cli, tmp_path):
+    (record,) = require_valid("page", cli("page", "-o", "page", "--json").stdout, 1)
+    assert record["files"]["index.html"] == (tmp_path / "page/index.html").stat().st_size
+    assert (record["output"], record["url"]) == ("page", None)
+
+
 def test_bench(cli, monkeypatch):
     monkeypatch.setattr("fmae_edge.evaluate.bench.COLD_STARTS", 1)
     monkeypatch.setattr("fmae_edge.evaluate.bench.LOADS", 1)

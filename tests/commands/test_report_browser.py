@@ -2,47 +2,19 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.browser import CONTRASTS, chromium, needs_browser, prefer, resize
 from tests.report_page import at
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver: apt-get install chromium chromium-driver"
-)
+pytestmark = needs_browser
 
-# The WCAG contrast between each element that contains text and its background
-_CONTRASTS = """
-const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const light = (colour) => {
-  const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  const [r, g, b] = parse(colour).map((c) => linear(c / 255));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const behind = (element) => {
-  for (let at = element; at; at = at.parentElement) {
-    const [r, g, b, a = 1] = parse(getComputedStyle(at).backgroundColor);
-    if (a === 1) return light(`${r} ${g} ${b}`);
-  }
-  return 1;
-};
-return [...document.body.querySelectorAll("*:not(script)")]
-  .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-  .map((element) => {
-    const style = getComputedStyle(element);
-    const drawn = element instanceof SVGElement;
-    const pair = [light(drawn ? style.fill : style.color), behind(element)].sort((a, b) => a - b);
-    return [element.tagName, (pair[1] + 0.05) / (pair[0] + 0.05)];
-  });
-"""
 _FIGURES = """
 return [...document.querySelectorAll("[data-figure]")].map((e) => [e.dataset.figure, e.dataset.value]);
 """
@@ -57,30 +29,11 @@ return [...pen.getImageData(0, 0, width, height).data];
 
 @pytest.fixture(scope="module")
 def browser(report_page):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    try:
-        resize(driver, 1280, 900, mobile=False)
+    with chromium(browser="ALL") as driver:
         driver.get(report_page[0].as_uri())
         WebDriverWait(driver, 10).until(lambda _: driver.find_element(By.ID, "said").text)
         yield driver
         assert driver.get_log("browser") == []
-    finally:
-        driver.quit()
-
-
-def resize(driver, width, height, mobile):
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-
-def prefer(driver, scheme):
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 def test_it_renders_without_messages_on_the_console(browser):
@@ -126,7 +79,7 @@ def test_it_is_readable_in_both_colour_schemes(browser, scheme):
         background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         levels = [int(level) for level in re.findall(r"\d+", background)]
         assert max(levels) < 40 if scheme == "dark" else min(levels) > 220
-        contrasts = browser.execute_script(_CONTRASTS)
+        contrasts = browser.execute_script(CONTRASTS)
         assert len(contrasts) > 900
         assert min(contrast for _, contrast in contrasts) >= 4.5
     finally:

@@ -6,10 +6,14 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from selenium.webdriver.common.action_chains import ActionChains
 
 from fmae_edge import Codec
 from fmae_edge.commands.compare import compare
+from fmae_edge.data.image_file import png_bytes
+from tests.browser import needs_browser
 from tests.invented_bench import bench_of
+from tests.page_in_browser import opened
 
 
 @pytest.fixture
@@ -142,3 +146,17 @@ def test_the_report_says_that_nothing_was_measured(cli, tmp_path, rgb_bundle, fe
     assert (done.returncode, done.stdout) == (0, "")
     page = (tmp_path / "page.html").read_text()
     assert "nothing was measured" in page
+
+
+@needs_browser
+def test_the_page_in_a_browser(tmp_path, rgb_bundle, rgb_images):
+    with opened(rgb_bundle, tmp_path) as page:
+        page.give(("waves.png", png_bytes(rgb_images[0])))
+        page.require(rgb_images[0])
+        page.find("download").click()
+        assert page.downloaded("waves.fmae") == page.codec.compress(rgb_images[0])
+        page.settle(page.find("draw").click)
+        page.settle(ActionChains(page.driver, duration=0).click(page.find("original")).perform)
+        red, green, blue = page.pixels("original")[13, 10].tolist()
+        assert red > green > blue > 0
+        page.require(page.pixels("original"))

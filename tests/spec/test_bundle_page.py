@@ -20,7 +20,7 @@ from fmae_edge.runtime.bundle.gradient_check import most_of_gradient
 from fmae_edge.runtime.bundle.gradient_operators import GRADIENT_OPERATORS
 from fmae_edge.runtime.bundle.graph_check import Needs, most_needs
 from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, Manifest
-from fmae_edge.runtime.bundle.onnx_file import IR_VERSIONS, OPSETS
+from fmae_edge.runtime.bundle.onnx_file import FIELDS, IR_VERSIONS, OPSETS
 from fmae_edge.runtime.bundle.operators import OPERATORS
 from fmae_edge.runtime.errors import BundleError
 from fmae_edge.runtime.self_test import GOLDEN_QUALITY, MAX_DIFFERENCES
@@ -176,6 +176,20 @@ def test_the_rules_for_graphs_are_on_the_page():
     first, last = re.search(r"IR version (\d+) to (\d+)", text).groups()
     assert (int(first), int(last)) == (IR_VERSIONS[0], IR_VERSIONS[-1])
     assert f"ONNX opset {OPSETS['']} and of `com.microsoft` version {OPSETS['com.microsoft']}" in text
+
+
+def test_attributes_and_fields_of_graphs_are_on_the_page():
+    text = section("Graphs")
+    shared = re.search(r"attributes of a convolution are (.*?)\. h and w", " ".join(text.split()))[1]
+    for operator, (_, known) in OPERATORS.items():
+        (row,) = re.findall(rf"^\| `{re.escape(operator)}` \|(.*)\|$", text, re.MULTILINE)
+        attributes = row.split("|")[2].replace("those of a convolution", shared)
+        assert set(re.findall(r"`(\w+)`", attributes)) == set(known), operator
+    for message in ("Model", "OperatorSetId", "Graph", "ValueInfo"):
+        (row,) = re.findall(rf"^\| {message} \|(.*)\|$", text, re.MULTILINE)
+        assert list(map(int, row.split(","))) == list(FIELDS[message])
+    (tensor,) = re.findall(r"^\| Tensor \| ([\d, ]+);", text, re.MULTILINE)
+    assert list(map(int, tensor.split(","))) == list(FIELDS["Tensor"])
 
 
 def test_the_rules_for_gradients_are_on_the_page():

@@ -128,11 +128,11 @@ def test_the_weight_of_bits_grows_with_the_square_of_the_step(images, monkeypatc
 def test_each_epoch_draws_new_qualities_and_noise(tmp_path, tensors, monkeypatch):
     seeds = []
 
-    def follow(model, prior, batch, weight, generator):
+    def follow(model, prior, batch, weight, generator, share):
         seeds.append(generator.initial_seed())
-        return rate_distortion(model, prior, batch, weight, generator)
+        return rate_distortion(model, prior, batch, weight, generator, share)
 
-    monkeypatch.setattr("fmae_edge.train.loop.rate_distortion", follow)
+    monkeypatch.setattr("fmae_edge.train.batch_loss.rate_distortion", follow)
     start_run(tmp_path / "run", CONFIG, RECIPE)
     run_once(tmp_path / "run", tensors)
     assert len(set(seeds)) == RECIPE.epochs
@@ -145,7 +145,7 @@ def test_the_recipe_says_when_the_rate_starts_and_how_long_the_prior_is_fitted(t
         rated.append(given)
         return rate_distortion(*given)
 
-    monkeypatch.setattr("fmae_edge.train.loop.rate_distortion", follow)
+    monkeypatch.setattr("fmae_edge.train.batch_loss.rate_distortion", follow)
     recipe = replace(RECIPE, rate_start=0.5, prior_fit=PriorFit(steps=7))
     start_run(tmp_path / "run", CONFIG, recipe)
     model = Autoencoder(CONFIG)

@@ -171,7 +171,7 @@ def test_refined_latents_are_trained_on_in_the_last_share_of_the_steps_or_the_ti
         steps.append(step)
         now[0] += 5
 
-    monkeypatch.setattr("fmae_edge.train.loop.refined_costs", follow)
+    monkeypatch.setattr("fmae_edge.train.batch_loss.refined_costs", follow)
     recipe = Recipe(**length, batch_size=32, rate_distortion=0.003, refine=0.25, prior_fit=PriorFit(steps=1))
     start_run(tmp_path / "run", TINY, recipe)
     pixels = torch.from_numpy(images.copy())

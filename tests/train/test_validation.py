@@ -106,9 +106,9 @@ def test_a_run_keeps_the_model_and_the_prior_of_its_best_epoch(tmp_path, tensors
 def test_each_epoch_changes_its_images_in_its_own_way(tmp_path, tensors, recipe, monkeypatch):
     seeds = []
 
-    def follow(pixels, augment, generator):
+    def follow(pixels, augment, generator, share):
         seeds.append((augment, generator.initial_seed()))
-        return augment_batch(pixels, augment, generator)
+        return augment_batch(pixels, augment, generator, share)
 
     monkeypatch.setattr("fmae_edge.train.loop.augment_batch", follow)
     run_once(tmp_path / "run", tensors, recipe)

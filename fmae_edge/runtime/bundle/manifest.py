@@ -142,7 +142,8 @@ class Manifest:
         Raises BundleError if the text is not a manifest, was altered, or has a newer format version.
         """
         try:
-            content = json.loads(text, parse_int=_integer)
+            # Decoded here, because json.loads also takes UTF-16, UTF-32, and surrogates in UTF-8
+            content = json.loads(text.decode(), parse_int=_integer)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{where}: {MANIFEST_NAME} is not valid JSON ({error})") from None
         if not isinstance(content, dict):
@@ -239,7 +240,7 @@ def _is_plain(value: Any, levels: int) -> bool:
         if isinstance(part, float):
             plain = math.isfinite(part)
         else:
-            plain = levels > 1 and (not isinstance(part, dict | list) or _is_plain(part, levels - 1))
+            plain = not isinstance(part, dict | list) or (levels > 1 and _is_plain(part, levels - 1))
         if not plain:
             return False
     return True

@@ -32,6 +32,7 @@ _MAGIC = 0xFAE
 _START_BYTES = 3  # magic, version, and one byte of quality and kind
 _ID_BYTES, _MANY_ID_BYTES = 2, 4
 _CHECK_BYTES, _PAYLOAD_CHECK_BYTES = 2, 4
+MOST_START_BYTES = _START_BYTES + _MANY_ID_BYTES + _CHECK_BYTES + _PAYLOAD_CHECK_BYTES  # that `made_by` reads
 SINGLE_HEADER_BYTES = _START_BYTES + _ID_BYTES + _CHECK_BYTES  # of a file of one image: all but its payload
 _QUALITY_BITS = 4
 _MANY, _NAMED, _RESERVED = 0x80, 0x10, 0x60
@@ -127,6 +128,25 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
     Raises InputError if they are not a .fmae file, need a newer fmae-edge, were made by another bundle, are
     truncated or corrupted, or claim more than `max_images` images. Each case has its own message.
     """
+    maker = made_by(content)
+    many, id_end = bool(content[2] & _MANY), _START_BYTES + len(maker) // 2
+    if not bundle_id.startswith(maker):
+        raise InputError(
+            f"made by the bundle whose id begins with {maker}, but this is bundle {bundle_id}: "
+            f"decompress it with {_maker(maker)}"
+        )
+    if not many:
+        require_images(1, max_images)
+        return _unpack_one(content, id_end, bundle_id)
+    return _unpack_many(content, id_end, bundle_id, max_images)
+
+
+def made_by(content: bytes) -> str:
+    """Return the beginning of the id of the bundle that made a .fmae file: 4 hexadecimal digits, 8 for a stack.
+
+    The first MOST_START_BYTES of the file are enough. Raises InputError if they are not those of a .fmae file, are
+    damaged, or need a newer fmae-edge.
+    """
     if not is_fmae(content):
         raise InputError("not a .fmae file")
     version, kind = content[1] & 15, content[2]
@@ -141,16 +161,7 @@ def unpack(content: bytes, bundle_id: str, max_images: int = MAX_IMAGES) -> Fmae
     id_end = _START_BYTES + (_MANY_ID_BYTES if many else _ID_BYTES)
     if len(content) < id_end + _CHECK_BYTES + (_PAYLOAD_CHECK_BYTES if many else 0):
         raise InputError("truncated within its header")
-    made_by = content[_START_BYTES:id_end].hex()
-    if not bundle_id.startswith(made_by):
-        raise InputError(
-            f"made by the bundle whose id begins with {made_by}, but this is bundle {bundle_id}: "
-            f"decompress it with {_maker(made_by)}"
-        )
-    if not many:
-        require_images(1, max_images)
-        return _unpack_one(content, id_end, bundle_id)
-    return _unpack_many(content, id_end, bundle_id, max_images)
+    return content[_START_BYTES:id_end].hex()
 
 
 def _maker(id_start: str) -> str:

@@ -1,0 +1,104 @@
+/**
+ * Run the graphs of a bundle without onnxruntime-web, with kernels of a few kB.
+ *
+ * A graph is loaded when it first runs. The int8 graphs return what onnxruntime returns in Python, but
+ * layers in float32 add in another order, so now and then a sum is rounded to the other of two numbers.
+ */
+
+import { checkGraph, parseGraph } from "../bundle/onnx_graph.js";
+import { BundleError, ResourceError } from "../errors.js";
+import { GRAPHS, asPrecision } from "./engine.js";
+import { newKernels } from "./kernels.js";
+import { areFinite } from "./levels.js";
+import { Plan } from "./plan.js";
+
+/** @import { Bundle } from "../bundle/bundle.js" */
+/** @import { Engine, Precision } from "./engine.js" */
+
+/**
+ * Return an engine that runs the graphs of a bundle.
+ *
+ * @param {Bundle} bundle
+ * @param {object} [options]
+ * @param {Precision} [options.precision] "int8" (the default) gives the files that Python gives
+ * @returns {Promise<Engine>}
+ * @throws {InputError} if `precision` is another value
+ */
+export async function createEngine(bundle, { precision = "int8" } = {}) {
+  return new OwnEngine(bundle, asPrecision(precision));
+}
+
+/** @implements {Engine} */
+class OwnEngine {
+  /** @type {{ encoder?: Promise<Plan>, decoder?: Promise<Plan> }} */
+  #plans = {};
+
+  /**
+   * @param {Bundle} bundle
+   * @param {Precision} precision
+   */
+  constructor(bundle, precision) {
+    this.bundle = bundle;
+    this.precision = precision;
+  }
+
+  /**
+   * @param {Uint8Array} pixels (n, channels, height, width)
+   * @param {number} n
+   * @returns {Promise<Float32Array>} latents (n, latents)
+   * @throws {BundleError} if the graph is refused, or returns NaN or infinity
+   */
+  async encode(pixels, n) {
+    const plan = await this.#plan("encoder");
+    const latents = new Float32Array(plan.run(pixels, n).buffer);
+    if (!areFinite(latents)) {
+      throw new BundleError(`${this.bundle.where}: its encoder returns latents that are NaN or infinite`);
+    }
+    return latents;
+  }
+
+  /**
+   * @param {Float32Array} latents (n, latents)
+   * @param {number} n
+   * @returns {Promise<Uint8Array>} levels (n, channels, height, width)
+   * @throws {BundleError} if the graph is refused
+   * @throws {InputError} if the latents are so large that pixels overflow
+   */
+  async decode(latents, n) {
+    const plan = await this.#plan("decoder");
+    return plan.run(latents, n);
+  }
+
+  /** Free the memory of the graphs. A later call loads them again. */
+  async close() {
+    this.#plans = {};
+  }
+
+  /** @param {"encoder" | "decoder"} kind */
+  async #plan(kind) {
+    const plan = (this.#plans[kind] ??= this.#load(kind));
+    try {
+      return await plan;
+    } catch (error) {
+      delete this.#plans[kind]; // a later call may succeed, for example with a new connection
+      throw error;
+    }
+  }
+
+  /** @param {"encoder" | "decoder"} kind */
+  async #load(kind) {
+    const name = GRAPHS[this.precision][kind];
+    const where = `${this.bundle.where}: ${name}`;
+    const { imageChannels, imageHeight, imageWidth, latentSize } = this.bundle.manifest;
+    const image = [imageChannels, imageHeight, imageWidth];
+    const graph = parseGraph(await this.bundle.file(name), where);
+    const steps = checkGraph(graph, { image, latent: latentSize, kind, where });
+    const kernels = await newKernels();
+    try {
+      return new Plan(kernels, steps, kind);
+    } catch (error) {
+      // JavaScript has no other sign of a lack of memory
+      throw error instanceof RangeError ? new ResourceError(`${where}: out of memory`) : error;
+    }
+  }
+}
