@@ -15,6 +15,8 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
 }
+# The policy in index.html is for the page. A worker has that of its script's answer: WebAssembly, but no other host
+_WORKER_POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 _OTHER_TYPE = "application/octet-stream"
 _SECONDS = 60  # until a connection without requests is closed
 
@@ -57,7 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return None
         self.send_response(200)
-        self.send_header("Content-Type", _TYPES.get(PurePosixPath(name).suffix, _OTHER_TYPE))
+        suffix = PurePosixPath(name).suffix
+        self.send_header("Content-Type", _TYPES.get(suffix, _OTHER_TYPE))
+        if suffix == ".js":
+            self.send_header("Content-Security-Policy", _WORKER_POLICY)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-cache")  # the next server may have another bundle on this port
         self.send_header("X-Content-Type-Options", "nosniff")

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -65,6 +66,34 @@ def test_the_comparison_has_bytes_and_psnr_of_other_formats(page, golden):
     for _, bytes_shown, rest in cells[1:]:
         assert size < int(bytes_shown) < 1000
         assert float(rest.split()[0]) >= round(psnr, 2)
+
+
+# The files that a worker's canvas makes, and their bytes as the page counts them
+_ENCODED = """
+const done = arguments[0];
+const run = async () => {
+  const { bytesWithoutProfile } = await import(new URL("js/page/colour_profile.js", document.baseURI));
+  const canvas = new OffscreenCanvas(28, 28);
+  canvas.getContext("2d", { alpha: false }).fillRect(5, 5, 9, 9);
+  const files = [];
+  for (const type of ["image/webp", "image/jpeg", "image/webp"]) {
+    const blob = await canvas.convertToBlob({ type, quality: files.length / 3 });
+    const content = new Uint8Array(await blob.arrayBuffer());
+    files.push([[...content], bytesWithoutProfile(content)]);
+  }
+  return files;
+};
+run().then(done);
+"""
+
+
+def test_colour_profiles_are_not_counted(page):
+    for levels, counted in page.driver.execute_async_script(_ENCODED):
+        image = Image.open(BytesIO(bytes(levels)))
+        profile = image.info.get("icc_profile", b"")
+        # WebP: a chunk's header, and the chunk that says there is one; JPEG: a marker, a length, a name, numbers
+        around = {"WEBP": 8 + len(profile) % 2 + 18, "JPEG": 18}[image.format] if profile else 0
+        assert counted == len(levels) - len(profile) - around
 
 
 def test_the_sliders_choose_a_quality_or_a_budget(page, golden):
@@ -239,9 +268,12 @@ def test_it_is_readable_in_both_colour_schemes(page, scheme):
 @pytest.mark.parametrize("width", [320, 360, 700])
 def test_it_never_scrolls_sideways(page, width):
     resize(page.driver, width, 740, mobile=True)
+    say = "document.getElementById(arguments[0]).textContent = arguments[1]"
+    page.driver.execute_script(say, "problem", f"{'name' * 60}.fmae: damaged")
     try:
         for show in (page.find("draw").click, page.gallery()[0].click):
             page.settle(show)
             assert page.driver.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
+        page.driver.execute_script(say, "problem", "")
         resize(page.driver, 1280, 900, mobile=False)

@@ -43,6 +43,7 @@ def test_files_have_their_types(server, path, name, kind):
         assert answer.read() == FILES[name]
         assert answer.headers["Content-Type"] == kind
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert ("Content-Security-Policy" in answer.headers) == name.endswith(".js")  # which a worker may run
 
 
 @pytest.mark.parametrize(
