@@ -15,7 +15,7 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
 }
-# The policy in index.html is for the page. A worker has that of its script's answer: WebAssembly, but no other host
+# The policy in index.html is for the page. A worker has the one of its script: WebAssembly, but no other host
 _WORKER_POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 _OTHER_TYPE = "application/octet-stream"
 _SECONDS = 60  # until a connection without requests is closed

@@ -119,12 +119,14 @@ def test_a_folder_with_other_files_is_never_replaced(site, tmp_path, extra):
 
 
 def test_a_folder_that_is_no_page_is_never_replaced(site, tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path)
+    write_site(site, tmp_path / "page")
+    (tmp_path / "link").symlink_to("page")
     (tmp_path / "file").write_text("precious")
     for name in (".", "link", "file"):
         with pytest.raises(OutputError, match="contains more than a page"):
             write_site(site, tmp_path / name, force=True)
     assert (tmp_path / "file").read_text() == "precious"
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_a_site_that_cannot_be_completed_leaves_nothing(site, tmp_path, monkeypatch):
