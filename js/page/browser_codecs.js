@@ -23,8 +23,8 @@ const HIGHEST = 100;
  */
 
 /**
- * Compress an image with each format, with the lowest quality whose PSNR is at least `wanted`. If even the smallest
- * file has that PSNR, it is the one; if no file has, the best one is.
+ * Compress an image with each format, with the lowest quality whose PSNR is at least `wanted`. If even the
+ * smallest file has that PSNR, it is the one; if no file has, the best one is.
  *
  * @param {DecodedImage} image
  * @param {number} wanted in dB

@@ -1,8 +1,8 @@
 /**
  * The thread of the codec: large images would block the page for longer than a person notices.
  *
- * It gets { id, method, args } and answers { id, result } or { id, failure }. The methods are those of Coding after
- * "load", and "compareFormats".
+ * It gets { id, method, args } and answers { id, result } or { id, failure }. The methods are "load", then those
+ * of Coding, and "compareFormats".
  */
 
 import { compareFormats } from "./browser_codecs.js";

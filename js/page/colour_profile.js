@@ -29,7 +29,9 @@ function profileOfWebp(file) {
     const kind = textAt(file, at);
     const size = view.getUint32(at + 4, true);
     const whole = CHUNK_BYTES + size + (size % 2); // chunks are padded to even sizes
-    if (kind === "ICCP" || (kind === "VP8X" && size === EXTENDED_BYTES && file[at + CHUNK_BYTES] === PROFILE_FLAG)) {
+    const isForProfile =
+      kind === "VP8X" && size === EXTENDED_BYTES && file[at + CHUNK_BYTES] === PROFILE_FLAG;
+    if (kind === "ICCP" || isForProfile) {
       bytes += whole;
     }
     at += whole;

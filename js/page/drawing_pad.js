@@ -133,10 +133,11 @@ export class DrawingPad {
     const level = this.brightness.value;
     const isGray = this.colour.closest("label")?.hidden;
     const paint = this.#erases ? BLACK : isGray ? `rgb(${level} ${level} ${level})` : this.colour.value;
-    Object.assign(pen, { strokeStyle: paint, fillStyle: paint, lineWidth: Number(this.width.value), lineCap: "round" });
+    const lineWidth = Number(this.width.value);
+    Object.assign(pen, { strokeStyle: paint, fillStyle: paint, lineWidth, lineCap: "round" });
     pen.beginPath();
     if (from.x === to.x && from.y === to.y) {
-      pen.arc(to.x, to.y, pen.lineWidth / 2, 0, 2 * Math.PI); // a line of no length has no ends
+      pen.arc(to.x, to.y, lineWidth / 2, 0, 2 * Math.PI); // a line of no length has no ends
       pen.fill();
     } else {
       pen.moveTo(from.x, from.y);

@@ -12,8 +12,8 @@ const LARGE = 160; // pixels: wider images are not enlarged so much that their p
  *
  * @typedef {{ image: DecodedImage, quality: number, bytes: number, bytesNote: string }} Opened
  *
- * An image of the page. `original` is null if it comes from a .fmae file, and `opened` if it does not. `note` says how
- * the image was changed.
+ * An image of the page. `original` is null if it comes from a .fmae file, and `opened` if it does not. `note` says
+ * how the image was changed.
  *
  * @typedef {object} Item
  * @property {string} name

@@ -98,5 +98,6 @@ function noteOf(width, height, size) {
     return "";
   }
   const isCut = width * size.height !== height * size.width;
-  return `${width}×${height} pixels, scaled to ${size.width}×${size.height}${isCut ? "; the edges are cut off" : ""}`;
+  const scaled = `${width}×${height} pixels, scaled to ${size.width}×${size.height}`;
+  return isCut ? `${scaled}; the edges are cut off` : scaled;
 }

@@ -1,7 +1,8 @@
 /** Do work again and again, never twice at once. */
 
 /**
- * Return a function that asks for `work`. If it is asked for while it runs, it runs once more, however often that was.
+ * Return a function that asks for `work`. If it is asked for while it runs, it runs once more, however often that
+ * was.
  *
  * @param {() => Promise<void>} work
  * @returns {() => Promise<void>} resolved when no work is left

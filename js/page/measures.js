@@ -18,8 +18,8 @@ export function psnr(original, reconstruction) {
 }
 
 /**
- * Return the contrast to error in dB, infinite if no level differs: spec/bundle.md defines it. It is low for images
- * that a bundle does not know, even if they have little contrast.
+ * Return the contrast to error in dB, infinite if no level differs: spec/bundle.md defines it. It is low for
+ * images that a bundle does not know, even if they have little contrast.
  *
  * @param {DecodedImage} original
  * @param {DecodedImage} reconstruction of the same size

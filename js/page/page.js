@@ -151,7 +151,8 @@ class Page {
       throw new InputError("has no images");
     }
     const shown = images.length < total ? `, of which the page shows ${images.length}` : "";
-    const bytesNote = total === 1 ? `in ${file.name}` : `in ${file.name}: ${content.length} B, ${total} images${shown}`;
+    const others = total === 1 ? "" : `: ${content.length} B, ${total} images${shown}`;
+    const bytesNote = `in ${file.name}${others}`;
     return images.map(({ image, name: given, quality, bytes }, index) => {
       const own = given ?? (total === 1 ? name : `${name} ${index}`);
       return { name: own, original: null, note: "", kind: "opened", opened: { image, quality, bytes, bytesNote } };

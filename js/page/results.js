@@ -40,8 +40,8 @@ export function figuresOf(item, original, coded, setting, { contrastFloors }) {
   const floor = contrastFloors?.[coded.quality - 1];
   const isUnlike = floor !== undefined && contrastToError(original, coded.decoded) < floor;
   const warning = isUnlike
-    ? `${item.name} decodes badly, with a PSNR of ${reached.toFixed(1)} dB; such images are not of the kind that ` +
-      "the bundle was trained on."
+    ? `${item.name} decodes badly, with a PSNR of ${reached.toFixed(1)} dB; such images are not of the kind ` +
+      "that the bundle was trained on."
     : "";
   return { item, original, coded, setting, psnr: reached, warning };
 }
@@ -121,7 +121,8 @@ export function showComparison({ coded, psnr: reached }, files) {
  */
 export function spoken({ item, coded, psnr: reached, warning }, files) {
   const others = files.map(({ format, bytes, psnr: of }) => `${format}: ${bytes} bytes, ${inDecibels(of)}.`);
-  const ours = `${item.name}: ${coded.content.length} bytes with quality ${coded.quality}, ${inDecibels(reached)}.`;
+  const { content, quality } = coded;
+  const ours = `${item.name}: ${content.length} bytes with quality ${quality}, ${inDecibels(reached)}.`;
   return [ours, warning, ...others].filter(Boolean).join(" ");
 }
 

@@ -14,7 +14,8 @@ export function describeError(error) {
   if (error instanceof ArgumentError) {
     return { kind: error.name, message: error.message, argument: error.argument, problem: error.problem };
   }
-  return error instanceof Error ? { kind: error.name, message: error.message } : { kind: "", message: String(error) };
+  const { name: kind, message } = error instanceof Error ? error : { name: "", message: String(error) };
+  return { kind, message };
 }
 
 /**
