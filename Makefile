@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 PYTHON ?= python3
-SOURCES := pyproject.toml README.md LICENSE $(shell find fmae_edge -type f -not -path '*/__pycache__/*')
+SOURCES := pyproject.toml README.md LICENSE $(shell find fmae_edge js -type f -not -path '*/__pycache__/*' -not -path '*/node_modules/*')
 DEMO := .venv/demo
 DEV := .venv/dev
 JS := js/node_modules
