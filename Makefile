@@ -5,7 +5,7 @@ DEMO := .venv/demo
 DEV := .venv/dev
 JS := js/node_modules
 # The JavaScript is tested where npm is, from Node 20 on
-NPM := $(shell command -v npm)
+NPM := $(shell node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && command -v npm)
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .PHONY: demo test docs installs ray spark lint data fuzz clean
@@ -20,7 +20,7 @@ demo: $(DEMO)/installed
 
 test: $(DEV)/installed $(if $(NPM),$(JS)/installed)
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
-	$(if $(NPM),cd js && npm test --silent,@echo "npm is missing: the JavaScript was not tested")
+	$(if $(NPM),cd js && npm test --silent,@echo "Node 20 or npm is missing: the JavaScript was not tested")
 
 # Run every command of the README and the tutorial in a copy of the repository: ten minutes, because one trains a model.
 docs: $(DEV)/installed
