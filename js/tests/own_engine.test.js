@@ -129,7 +129,7 @@ test("kernels_wasm.js is what build.sh makes of kernels.c", { skip: !version.inc
   try {
     const made = join(folder, "kernels_wasm.js");
     const script = new URL("../engine/build.sh", import.meta.url);
-    assert.equal(spawnSync("sh", [script.pathname, made], { stdio: "inherit" }).status, 0);
+    assert.equal(spawnSync("sh", [fileURLToPath(script), made], { stdio: "inherit" }).status, 0);
     const committed = new URL("../engine/kernels_wasm.js", import.meta.url);
     assert.equal(readFileSync(made, "utf8"), readFileSync(committed, "utf8"));
   } finally {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import test from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
 
@@ -56,7 +57,7 @@ test("the own engine takes less than 60 kB with its WebAssembly and the check of
 /** @param {string} entry a module in the repository */
 async function minified(entry) {
   const { outputFiles, metafile } = await build({
-    entryPoints: [new URL(entry, REPOSITORY).pathname],
+    entryPoints: [fileURLToPath(new URL(entry, REPOSITORY))],
     bundle: true,
     minify: true,
     format: "esm",
