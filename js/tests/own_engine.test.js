@@ -124,7 +124,7 @@ test("graphs are refused whose ports are not those of the manifest", async () =>
 
 const version = spawnSync("clang", ["--version"], { encoding: "utf8" }).stdout ?? "";
 
-test("kernels_wasm.js is what build.sh makes of kernels.c", { skip: !version.includes(CLANG) }, () => {
+test("kernels_wasm.js is what build.sh makes of the kernels in C", { skip: !version.includes(CLANG) }, () => {
   const folder = mkdtempSync(join(tmpdir(), "kernels-"));
   try {
     const made = join(folder, "kernels_wasm.js");
