@@ -24,7 +24,7 @@ from fmae_edge.model.recipe import PriorFit, Recipe
 from fmae_edge.train.loop import Step, train
 from fmae_edge.train.processes import ALONE, Processes
 
-BATCH, STEPS, ROUNDS = 256, 8, 25
+BATCH, STEPS, ROUNDS = 256, 8, 12
 TRAININGS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
 
 Turns = list[Semaphore]

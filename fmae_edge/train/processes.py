@@ -114,7 +114,7 @@ class Processes:
         if self.count == 1:
             return module
         devices = [device.index] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, device_ids=devices)
+        return nn.parallel.DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
