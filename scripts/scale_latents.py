@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
+from fmae_edge.model.autoencoder import Autoencoder
 from fmae_edge.model.checkpoint import load_checkpoint, publish, save_prior, start_run
 from fmae_edge.model.fast_pass import encode_all
 from fmae_edge.train.prior_fit import fit_prior
@@ -29,15 +30,20 @@ def main() -> None:
     model, prior = source.model, source.prior
     if prior is None:
         parser.error("the run needs a loss with a rate")
-    with torch.no_grad():
-        for numbers in model.encoder.dense.parameters():
-            numbers.div_(options.factor)
-        model.decoder.dense.weight.mul_(options.factor)
+    scale_latents(model, options.factor)
     start_run(options.output, model.config, source.recipe)
     latents = encode_all(model, torch.from_numpy(load_fashion_mnist().train)).clone()
     settings, seed = source.recipe.prior_fit, source.recipe.seed
     save_prior(options.output, fit_prior(prior, latents, settings, seed, _say))
     publish(options.output, model, source.metrics)
+
+
+@torch.no_grad()
+def scale_latents(model: Autoencoder, factor: float) -> None:
+    """Divide the latents of a model by a factor in its encoder, and multiply them by it in its decoder."""
+    for numbers in model.encoder.dense.parameters():
+        numbers.div_(factor)
+    model.decoder.dense.weight.mul_(factor)
 
 
 def _say(done: int, total: int) -> None:
