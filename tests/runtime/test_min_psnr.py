@@ -92,6 +92,18 @@ def test_more_effort_comes_before_exact_storage(images):
     assert psnrs(image[None], CODEC.decompress_batch(content))[0] >= best + 0.1
 
 
+def test_the_search_reaches_all_that_any_of_its_qualities_does(images):
+    """Each image is asked for the most that effort 9 can give it, which is not always at the highest quality."""
+    best_qualities = set()
+    for image in images[:2]:
+        files = [CODEC.compress(image, quality, effort=9) for quality in LEVELS]
+        reached = [psnrs(image[None], CODEC.decompress_batch(file))[0] for file in files]
+        best = int(np.argmax(reached))
+        assert CODEC.compress(image, min_psnr=reached[best] - 1e-6) == files[best]
+        best_qualities.add(LEVELS[best])
+    assert best_qualities == {8, 9}  # else one half of the search would not be tested
+
+
 def test_images_out_of_reach_are_searched_at_one_quality_only(monkeypatch):
     """A search takes tens of milliseconds per quality."""
     tried = []
