@@ -13,7 +13,7 @@ import { shown } from "../errors.js";
 
 /** @import { JsonObject } from "./exact_json.js" */
 
-export const FORMAT_VERSION = 3; // the last one that this reader knows
+const FORMAT_VERSION = 3; // the last one that this reader knows
 export const MANIFEST_NAME = "manifest.json";
 export const PRIOR_NAME = "prior.safetensors";
 export const GOLDEN_NAME = "golden.safetensors";

@@ -123,7 +123,7 @@ const UPSAMPLING = {
  *
  * @type {Map<string, [Rule, Settings]>}
  */
-export const OPERATORS = new Map([
+const OPERATORS = new Map([
   ["Cast", [cast, { to: is(...EITHER) }]],
   [
     "Clip",
