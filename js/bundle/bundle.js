@@ -1,12 +1,11 @@
 /** Read a bundle: each file is checked against its size and its hash before anything parses it. */
 
-import { BundleError } from "../errors.js";
 import { Prior } from "../entropy/prior.js";
+import { BundleError, shown } from "../errors.js";
 import { openSource } from "./bundle_source.js";
 import { requireReasonableSizes } from "./file_limits.js";
 import { MANIFEST_NAME, PRIOR_NAME, parseManifest } from "./manifest.js";
 import { sha256 } from "./sha256.js";
-import { shown } from "../errors.js";
 
 /** @import { BundleLike, BundleSource } from "./bundle_source.js" */
 /** @import { Manifest } from "./manifest.js" */

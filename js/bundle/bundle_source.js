@@ -4,8 +4,7 @@
  * Nothing here trusts the source: a file is read up to a limit, and the caller checks its hash.
  */
 
-import { ArgumentError, BundleError } from "../errors.js";
-import { shown } from "../errors.js";
+import { ArgumentError, BundleError, messageOf, shown } from "../errors.js";
 
 const DRIVE = /^[a-z]:[/\\]/i; // of a path on Windows, which else is a URL with the scheme c:
 
@@ -201,9 +200,4 @@ function inMemory(find) {
     return new Uint8Array(content.subarray(0, limit + 1));
   }
   return { where, read };
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }

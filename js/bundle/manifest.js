@@ -4,12 +4,11 @@
  * spec/bundle.md specifies it. Its `checksum` covers everything else in it, so a changed figure is detected.
  */
 
-import { BundleError } from "../errors.js";
+import { BundleError, shown } from "../errors.js";
 import { canonicalJson } from "./canonical_json.js";
 import { JsonError, parseJson } from "./exact_json.js";
 import { InvalidValue, arrayOf, floatOf, floatsOf, integerOf, isObject, objectOf, plain } from "./json_fields.js";
 import { sha256 } from "./sha256.js";
-import { shown } from "../errors.js";
 
 /** @import { JsonObject } from "./exact_json.js" */
 

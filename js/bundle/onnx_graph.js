@@ -8,8 +8,7 @@
  * bundle's graphs need for images of its size.
  */
 
-import { BundleError, shown } from "../errors.js";
-import { listed } from "./listed.js";
+import { BundleError, listed, shown } from "../errors.js";
 import { FLOAT, UINT8, product, readGraph } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { MalformedError } from "./onnx_wire.js";

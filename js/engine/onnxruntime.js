@@ -6,7 +6,7 @@
 
 import { UINT8 } from "../bundle/onnx_file.js";
 import { checkGraph, parseGraph } from "../bundle/onnx_graph.js";
-import { BundleError, FmaeError, InputError, ResourceError } from "../errors.js";
+import { BundleError, FmaeError, InputError, ResourceError, messageOf } from "../errors.js";
 import { GRAPHS, asPrecision } from "./engine.js";
 import { areFinite, toLevels, toReals } from "./levels.js";
 
@@ -239,9 +239,4 @@ function failure(error, what) {
   return NO_MEMORY.test(message)
     ? new ResourceError(`${what}: out of memory`)
     : new BundleError(`${what}: ${message}`);
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }
