@@ -76,7 +76,7 @@ export async function parseManifest(content, where) {
   const version = manifest.format_version;
   if (typeof version !== "bigint" || version < 1n) {
     const expected = "expected an integer of 1 or more";
-    throw new BundleError(`${where}: ${MANIFEST_NAME} has format_version ${shown(plain(version))}; ${expected}`);
+    throw new BundleError(`${where}: ${MANIFEST_NAME} has format_version ${shown(version)}; ${expected}`);
   }
   if (version > FORMAT_VERSION) {
     throw new BundleError(
@@ -157,7 +157,7 @@ function fieldsOf(manifest, where) {
   }
   const { name } = manifest;
   if (typeof name !== "string") {
-    throw new InvalidValue(`name is ${shown(plain(name))}; expected a string`);
+    throw new InvalidValue(`name is ${shown(name)}; expected a string`);
   }
   const record = /** @type {Record<string, unknown>} */ (plain(objectOf(manifest, "record")));
   const qualities = isCoded ? qualitiesOf(objectOf(manifest, "qualities")) : null;
@@ -176,7 +176,7 @@ function filesOf(entries) {
     const size = integerOf(entry.size, `the size of ${name}`, 0, MAX_FILE_BYTES);
     const hash = entry.sha256;
     if (typeof hash !== "string" || !SHA256.test(hash)) {
-      throw new InvalidValue(`the sha256 of ${name} is ${shown(plain(hash))}; expected 64 hexadecimal digits`);
+      throw new InvalidValue(`the sha256 of ${name} is ${shown(hash)}; expected 64 hexadecimal digits`);
     }
     files.set(name, { size, sha256: hash });
   }
