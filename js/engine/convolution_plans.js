@@ -261,7 +261,7 @@ function planKernel(builder, name, kernel, padding, [rows, columns, channels], g
 }
 
 /**
- * Return numbers of each output, with zeros for those that the kernels compute in vain.
+ * Return numbers of each output, with zeros for those that only fill the last block of 8.
  *
  * @template {Float32Array | Int32Array} Numbers
  * @param {Numbers} numbers

@@ -274,7 +274,7 @@ test("a caller may change bytes after they were checked", async () => {
   }
 });
 
-test("arguments that are no bundle", async () => {
+test("arguments that are not a bundle", async () => {
   for (const source of /** @type {any[]} */ ([undefined, null, 3, true, [1], ["name"]])) {
     await refused(
       Codec.load(source),
