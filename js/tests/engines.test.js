@@ -5,6 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { readTensors } from "../bundle/safetensors.js";
 import { Codec } from "../codec.js";
 import * as onnxruntime from "../engine/onnxruntime.js";
 import * as own from "../engine/own.js";
@@ -31,6 +32,26 @@ for (const [name, { createEngine }] of Object.entries({ own, onnxruntime })) {
     }
     const together = images.map(async (image) => codec.decompress(await codec.compress(image)));
     assert.deepEqual(await Promise.all(together), alone);
+  });
+
+  test(`each of 300 images is coded as if it were alone in ${name}`, async () => {
+    const codec = await Codec.load(`${BUNDLES}/default`, { engine: createEngine });
+    const levels = readTensors(files()["golden.safetensors"], "golden", { floats: true }).get("images")?.data;
+    const different = [0, 1, 2, 3, 4, 5, 6].map((number) => {
+      return { ...gray, data: Uint8Array.from(levels?.slice(784 * number, 784 * (number + 1)) ?? []) };
+    });
+    const images = Array.from({ length: 300 }, (_, number) => different[number % different.length]);
+    const expected = [];
+    for (const image of different) {
+      const file = await codec.parse(await codec.compress(image, { minPsnr: 24 }));
+      expected.push({ ...file.image(0), image: await codec.decompress(file) });
+    }
+    assert(new Set(expected.map(({ quality }) => quality)).size > 3);
+    const file = await codec.parse(await codec.compressBatch(images, { minPsnr: 24 }));
+    for (const [number, image] of (await codec.decompressBatch(file)).entries()) {
+      assert.deepEqual({ ...file.image(number), image }, expected[number % different.length]);
+    }
+    await codec.close();
   });
 
   test(`a closed codec loads its graphs again in ${name}`, async () => {
