@@ -30,7 +30,7 @@ export const DECOMPRESS_OPTIONS = ["maxImages", "bare", "quality"];
  */
 
 /**
- * Return the options of a call. A misspelt option, or a value in place of options, would else be ignored.
+ * Return the options of a call. A misspelt option, or a value in place of options, would otherwise be ignored.
  *
  * @template {object} Options
  * @param {Options} options

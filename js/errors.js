@@ -66,6 +66,32 @@ export function shown(value, most = 200) {
 }
 
 /**
+ * Return the text of a list for a message, in parentheses, cut to about `most` characters; of another value, what
+ * `shown` returns.
+ *
+ * @param {unknown} value
+ * @param {number} [most]
+ * @returns {string}
+ */
+export function listed(value, most = 200) {
+  if (!Array.isArray(value)) {
+    return shown(value, most);
+  }
+  const text = `(${value.slice(0, most).join(", ")})`;
+  return text.length > most ? `${text.slice(0, most - 3)}...` : text;
+}
+
+/**
+ * Return the message of anything that was thrown.
+ *
+ * @param {unknown} error
+ * @returns {string}
+ */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
  * Return the name of the type of a value for a message.
  *
  * @param {unknown} value

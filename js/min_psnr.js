@@ -21,7 +21,7 @@ const LOSSLESS = 0; // in place of a quality
 export async function reachMinPsnr(coder, images, minPsnr) {
   /** @type {Map<number, { quality: number, payload: Uint8Array }>} */
   const found = new Map();
-  // Else only the image itself would do, which no graph decodes except by chance
+  // Otherwise only an image without any error would do, which a graph returns only by chance
   if (psnrOf(1, coder.pixels) >= minPsnr) {
     const latents = await coder.latents(images);
     let left = images.map((_, number) => number);

@@ -1,6 +1,6 @@
 /**
- * Print how long the first image takes: `node js/benchmarks/cold_start.js BUNDLE FILE`. Milliseconds until it is decoded,
- * since the process started and since the codec was imported.
+ * Print how long the first image takes: `node js/benchmarks/cold_start.js BUNDLE FILE`. Milliseconds until it is
+ * decoded, since the process started and since the import of the codec began.
  */
 
 const started = performance.now();

@@ -1,6 +1,7 @@
 /**
- * Compare the engines: `node js/benchmarks/engines.js [BUNDLE] [--chromium]`. BUNDLE is a folder of the repository; the
- * default is fmae_edge/bundles/default. Prints milliseconds per image, in Node or in headless Chromium, on one thread.
+ * Compare the engines: `node js/benchmarks/engines.js [BUNDLE] [--chromium]`. BUNDLE is a folder of the
+ * repository; the default is fmae_edge/bundles/default. Prints milliseconds per image, in Node or in headless
+ * Chromium, on one thread.
  */
 
 import { fileURLToPath } from "node:url";

@@ -1,17 +1,21 @@
 /** Read a bundle: each file is checked against its size and its hash before anything parses it. */
 
-import { BundleError } from "../errors.js";
 import { Prior } from "../entropy/prior.js";
+import { BundleError, shown } from "../errors.js";
 import { openSource } from "./bundle_source.js";
-import { requireReasonableSizes } from "./file_limits.js";
-import { MANIFEST_NAME, PRIOR_NAME, parseManifest } from "./manifest.js";
+import { GOLDEN_NAME, GRAPH_NAMES, MANIFEST_NAME, PRIOR_NAME, parseManifest } from "./manifest.js";
 import { sha256 } from "./sha256.js";
-import { shown } from "../errors.js";
 
 /** @import { BundleLike, BundleSource } from "./bundle_source.js" */
 /** @import { Manifest } from "./manifest.js" */
 
 const MAX_MANIFEST_BYTES = 2 * 2 ** 20; // 65,536 latents take 1.6 MB
+const MAX_FILES = 16;
+const MAX_BUNDLE_BYTES = 256 * 2 ** 20;
+// Of a file that this version does not know, and of a graph in addition to its weights
+const OTHER_BYTES = 2 ** 20;
+const PRIOR_BYTES_PER_LATENT = 4096;
+const GOLDEN_IMAGES = 64;
 
 /**
  * A bundle whose manifest and prior are read; graphs are read when they are needed.
@@ -110,4 +114,53 @@ export class Bundle {
     }
     return content;
   }
+}
+
+/**
+ * Check the sizes in a manifest, before any file is read.
+ *
+ * @param {Manifest} manifest
+ * @param {string} where names the bundle in messages
+ * @throws {BundleError} if the bundle has too many files, or larger ones than images of its size justify
+ */
+function requireReasonableSizes(manifest, where) {
+  const { files } = manifest;
+  if (files.size > MAX_FILES) {
+    throw new BundleError(`${where}: has ${files.size} files; a bundle may have at most ${MAX_FILES}`);
+  }
+  let total = 0;
+  for (const [name, { size }] of files) {
+    const most = mostBytes(name, manifest);
+    if (size > most) {
+      throw new BundleError(
+        `${where}: ${name} has ${size} bytes, more than the ${most} allowed for images of this size`,
+      );
+    }
+    total += size;
+  }
+  if (total > MAX_BUNDLE_BYTES) {
+    throw new BundleError(
+      `${where}: its files have ${total} bytes; a bundle may have at most ${MAX_BUNDLE_BYTES}`,
+    );
+  }
+}
+
+/**
+ * Return the largest size that a file may have: no larger than images of the bundle's size justify.
+ *
+ * @param {string} name
+ * @param {Manifest} manifest
+ */
+function mostBytes(name, { imageChannels, imageHeight, imageWidth, latentSize }) {
+  const pixels = imageChannels * imageHeight * imageWidth;
+  if (GRAPH_NAMES.includes(name)) {
+    return 4 * (1_500_000 + 64 * pixels * latentSize) + OTHER_BYTES;
+  }
+  if (name === PRIOR_NAME) {
+    return OTHER_BYTES + PRIOR_BYTES_PER_LATENT * latentSize;
+  }
+  if (name === GOLDEN_NAME) {
+    return OTHER_BYTES + GOLDEN_IMAGES * (3 * pixels + 16 * latentSize);
+  }
+  return OTHER_BYTES;
 }

@@ -4,10 +4,9 @@
  * Nothing here trusts the source: a file is read up to a limit, and the caller checks its hash.
  */
 
-import { ArgumentError, BundleError } from "../errors.js";
-import { shown } from "../errors.js";
+import { ArgumentError, BundleError, messageOf, shown } from "../errors.js";
 
-const DRIVE = /^[a-z]:[/\\]/i; // of a path on Windows, which else is a URL with the scheme c:
+const DRIVE = /^[a-z]:[/\\]/i; // of a path on Windows, which is otherwise a URL with the scheme c:
 
 /**
  * A folder's URL, the files of a folder (what an `<input type="file">` or a drop gives), or the bytes of each file
@@ -197,13 +196,8 @@ function inMemory(find) {
     if (!(content instanceof Uint8Array)) {
       throw new ArgumentError("bundle", `has ${shown(content)} for ${name}; expected a Uint8Array`);
     }
-    // A copy, because the caller may change its bytes after the check; slice of Node's Buffer would be none
+    // A copy, because the caller may change its bytes after the check; slice() of Node's Buffer does not copy
     return new Uint8Array(content.subarray(0, limit + 1));
   }
   return { where, read };
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }

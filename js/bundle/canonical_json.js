@@ -36,7 +36,7 @@ export function canonicalJson(value) {
  * @param {number} value finite
  * @returns {string}
  */
-export function floatText(value) {
+function floatText(value) {
   const sign = value < 0 || Object.is(value, -0) ? "-" : "";
   const [mantissa, exponentText] = Math.abs(value).toExponential().split("e");
   const digits = mantissa.replace(".", "");

@@ -1,6 +1,6 @@
 /** The operators with multiply-adds: convolutions and dense layers. */
 
-import { listed } from "./listed.js";
+import { listed } from "../errors.js";
 import { FLOAT, INT32, INT8, product } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { LEVELS, REAL, require, result, sameShape, scalarQuantiser } from "./operator_call.js";

@@ -22,7 +22,7 @@ export function isObject(value) {
 export function objectOf(parent, key) {
   const value = parent[key];
   if (!isObject(value)) {
-    throw new InvalidValue(`${key} is ${shown(plain(value))}; expected an object`);
+    throw new InvalidValue(`${key} is ${shown(value)}; expected an object`);
   }
   return value;
 }
@@ -33,7 +33,7 @@ export function objectOf(parent, key) {
  */
 export function arrayOf(value, what) {
   if (!Array.isArray(value)) {
-    throw new InvalidValue(`${what} is ${shown(plain(value))}; expected an array`);
+    throw new InvalidValue(`${what} is ${shown(value)}; expected an array`);
   }
   return value;
 }
@@ -48,7 +48,7 @@ export function integerOf(value, what, least, most) {
   if (typeof value === "bigint" && least <= value && value <= most) {
     return Number(value);
   }
-  throw new InvalidValue(`${what} is ${shown(plain(value))}; expected an integer from ${least} to ${most}`);
+  throw new InvalidValue(`${what} is ${shown(value)}; expected an integer from ${least} to ${most}`);
 }
 
 /**
@@ -61,7 +61,7 @@ export function floatOf(value, what, least, most) {
   if (typeof value === "number" && least <= value && value <= most) {
     return value;
   }
-  throw new InvalidValue(`${what} is ${shown(plain(value))}; expected a float from ${least} to ${most}`);
+  throw new InvalidValue(`${what} is ${shown(value)}; expected a float from ${least} to ${most}`);
 }
 
 /**

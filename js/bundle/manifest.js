@@ -4,16 +4,15 @@
  * spec/bundle.md specifies it. Its `checksum` covers everything else in it, so a changed figure is detected.
  */
 
-import { BundleError } from "../errors.js";
+import { BundleError, shown } from "../errors.js";
 import { canonicalJson } from "./canonical_json.js";
 import { JsonError, parseJson } from "./exact_json.js";
 import { InvalidValue, arrayOf, floatOf, floatsOf, integerOf, isObject, objectOf, plain } from "./json_fields.js";
 import { sha256 } from "./sha256.js";
-import { shown } from "../errors.js";
 
 /** @import { JsonObject } from "./exact_json.js" */
 
-export const FORMAT_VERSION = 3; // the last one that this reader knows
+const FORMAT_VERSION = 3; // the last one that this reader knows
 export const MANIFEST_NAME = "manifest.json";
 export const PRIOR_NAME = "prior.safetensors";
 export const GOLDEN_NAME = "golden.safetensors";
@@ -77,7 +76,7 @@ export async function parseManifest(content, where) {
   const version = manifest.format_version;
   if (typeof version !== "bigint" || version < 1n) {
     const expected = "expected an integer of 1 or more";
-    throw new BundleError(`${where}: ${MANIFEST_NAME} has format_version ${shown(plain(version))}; ${expected}`);
+    throw new BundleError(`${where}: ${MANIFEST_NAME} has format_version ${shown(version)}; ${expected}`);
   }
   if (version > FORMAT_VERSION) {
     throw new BundleError(
@@ -158,7 +157,7 @@ function fieldsOf(manifest, where) {
   }
   const { name } = manifest;
   if (typeof name !== "string") {
-    throw new InvalidValue(`name is ${shown(plain(name))}; expected a string`);
+    throw new InvalidValue(`name is ${shown(name)}; expected a string`);
   }
   const record = /** @type {Record<string, unknown>} */ (plain(objectOf(manifest, "record")));
   const qualities = isCoded ? qualitiesOf(objectOf(manifest, "qualities")) : null;
@@ -177,7 +176,7 @@ function filesOf(entries) {
     const size = integerOf(entry.size, `the size of ${name}`, 0, MAX_FILE_BYTES);
     const hash = entry.sha256;
     if (typeof hash !== "string" || !SHA256.test(hash)) {
-      throw new InvalidValue(`the sha256 of ${name} is ${shown(plain(hash))}; expected 64 hexadecimal digits`);
+      throw new InvalidValue(`the sha256 of ${name} is ${shown(hash)}; expected 64 hexadecimal digits`);
     }
     files.set(name, { size, sha256: hash });
   }

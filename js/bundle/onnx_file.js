@@ -5,8 +5,7 @@
  * not skipped. Among them are tensors in other files, which no hash covers, functions, subgraphs, sparse tensors.
  */
 
-import { shown } from "../errors.js";
-import { listed } from "./listed.js";
+import { listed, shown } from "../errors.js";
 import { MessageReader, RefusedError } from "./onnx_message.js";
 import { all, asBytes, asNumber, bytesOf, numberOf, text, textOf } from "./onnx_message.js";
 

@@ -8,8 +8,7 @@
  * bundle's graphs need for images of its size.
  */
 
-import { BundleError, shown } from "../errors.js";
-import { listed } from "./listed.js";
+import { BundleError, listed, shown } from "../errors.js";
 import { FLOAT, UINT8, product, readGraph } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { MalformedError } from "./onnx_wire.js";
@@ -19,6 +18,7 @@ import { ruleOf } from "./operators.js";
 const CHANNEL_BLOCK = 16; // engines may pad the channels of float images to a multiple of this
 // Small images need more per pixel, so they may have as much as those of 28x28 with 64 latents
 const LEAST_SIZE = 1024;
+const MAX_OPERATORS = 256;
 
 /**
  * One operator of a checked graph: what it takes and gives for one image.
@@ -38,7 +38,6 @@ const LEAST_SIZE = 1024;
  * @property {number} values in the results of all operators
  * @property {number} multiplyAdds
  * @property {number} weights numbers in the file
- * @property {number} operators
  */
 
 /** @type {[keyof Needs, string][]} */
@@ -56,14 +55,13 @@ const NEEDS = [
  * @param {number} latents
  * @returns {Needs}
  */
-export function mostNeeds(pixels, latents) {
+function mostNeeds(pixels, latents) {
   const size = Math.max(pixels + latents, LEAST_SIZE);
   return {
     valuesAtOnce: 128 * size,
     values: 640 * size,
     multiplyAdds: 160_000 * size + 128 * pixels * latents,
     weights: 1_500_000 + 64 * pixels * latents,
-    operators: 256,
   };
 }
 
@@ -98,12 +96,10 @@ export function parseGraph(bytes, where = "the graph") {
  * @param {number} expected.latent the number of latents
  * @param {"encoder" | "decoder"} expected.kind
  * @param {string} [expected.where] names the graph in messages
- * @param {Needs} [expected.most] what it may need for one image, if that is not what the format allows
  * @returns {Step[]}
  * @throws {BundleError} if it has other ports or other operators, or needs too much for an image
  */
-export function checkGraph(graph, { image, latent, kind, where = "the graph", most }) {
-  const limits = most ?? mostNeeds(product(image), latent);
+export function checkGraph(graph, { image, latent, kind, where = "the graph" }) {
   const [takes, gives] = kind === "encoder" ? ["image", "latent"] : ["latent", "image"];
   const [shape, resultShape] = kind === "encoder" ? [image, [latent]] : [[latent], image];
   const start = port(graph.inputs, takes, shape, where);
@@ -111,9 +107,9 @@ export function checkGraph(graph, { image, latent, kind, where = "the graph", mo
   if (graph.constants.has(takes)) {
     throw new BundleError(`${where} has a constant with the name of its input, '${takes}'`);
   }
-  if (graph.nodes.length > limits.operators) {
+  if (graph.nodes.length > MAX_OPERATORS) {
     const count = graph.nodes.length;
-    throw new BundleError(`${where} has ${count} operators; a bundle may have at most ${limits.operators}`);
+    throw new BundleError(`${where} has ${count} operators; a bundle may have at most ${MAX_OPERATORS}`);
   }
   const { steps, name, value, needs } = walk(graph, takes, start, where);
   if (name !== gives || value.dtype !== end.dtype || !sameShape(value.shape, end.shape)) {
@@ -122,7 +118,7 @@ export function checkGraph(graph, { image, latent, kind, where = "the graph", mo
       `${where}: its last operator returns ${shown(name, 60)} ${described(value)}, expected ${expected}`,
     );
   }
-  requireWithin(needs, limits, where);
+  requireWithin(needs, mostNeeds(product(image), latent), where);
   return steps;
 }
 
@@ -214,7 +210,7 @@ function walk(graph, input, start, where) {
     throw new BundleError(`${where} has constants that no operator uses, for example ${shown(first, 60)}`);
   }
   const weights = [...constants.values()].reduce((sum, { shape }) => sum + product(shape), 0);
-  return { steps, name, value, needs: { valuesAtOnce, values, multiplyAdds, weights, operators: nodes.length } };
+  return { steps, name, value, needs: { valuesAtOnce, values, multiplyAdds, weights } };
 }
 
 /**

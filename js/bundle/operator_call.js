@@ -4,7 +4,7 @@
  * Each check throws a RefusedError whose message continues the sentence "operator 3 (Conv) is refused: ...".
  */
 
-import { listed } from "./listed.js";
+import { listed } from "../errors.js";
 import { FLOAT, INT64, INT8, MAX_RANK, UINT8, integers } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 

@@ -6,9 +6,8 @@
  * constants must have exactly the type and shape that it needs.
  */
 
-import { shown } from "../errors.js";
+import { listed, shown } from "../errors.js";
 import { conv, convTranspose, gemm, qgemm, qlinearConv } from "./convolution_rules.js";
-import { listed } from "./listed.js";
 import { FLOAT, UINT8 } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { EITHER, LEVELS, REAL, result, sameShape, scalarQuantiser } from "./operator_call.js";
@@ -123,7 +122,7 @@ const UPSAMPLING = {
  *
  * @type {Map<string, [Rule, Settings]>}
  */
-export const OPERATORS = new Map([
+const OPERATORS = new Map([
   ["Cast", [cast, { to: is(...EITHER) }]],
   [
     "Clip",

@@ -1,8 +1,8 @@
 /**
  * Read named arrays from the bytes of a safetensors file, and check every size before it is used.
  *
- * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array; the
- * arrays. https://huggingface.co/docs/safetensors describes it.
+ * The format: 8 bytes of header length, little-endian; a JSON header with dtype, shape and offsets of each array;
+ * the arrays. https://huggingface.co/docs/safetensors describes it.
  */
 
 import { BundleError } from "../errors.js";

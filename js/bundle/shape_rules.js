@@ -1,6 +1,6 @@
 /** The operators that only select, repeat or rearrange the numbers of an image. */
 
-import { listed } from "./listed.js";
+import { listed } from "../errors.js";
 import { FLOAT, MAX_RANK, floats, product } from "./onnx_file.js";
 import { RefusedError } from "./onnx_message.js";
 import { EITHER, REAL, require, result, sameShape } from "./operator_call.js";

@@ -1,7 +1,7 @@
 /** Convolutions and dense layers, of floats and of levels, as calls of two kernels. */
 
 import { FLOAT, INT8, floats, product } from "../bundle/onnx_file.js";
-import { inOrder } from "./layout.js";
+import { CHANNELS_LAST, inOrder } from "./layout.js";
 import { levels, present, quantiser } from "./quantisation.js";
 import { convKernel, denseKernel, transposedKernel } from "./weights.js";
 import { packedFloats, packedIntegers, paddedOutputs, rowLength } from "./weights.js";
@@ -19,7 +19,6 @@ import { packedFloats, packedIntegers, paddedOutputs, rowLength } from "./weight
 const TO_FLOAT = 0;
 const TO_UINT8 = 1;
 const TO_INT8 = 2;
-const CHANNELS_LAST = [1, 2, 0];
 
 /**
  * @param {PlanBuilder} builder
@@ -262,7 +261,7 @@ function planKernel(builder, name, kernel, padding, [rows, columns, channels], g
 }
 
 /**
- * Return numbers of each output, with zeros for those that the kernels compute in vain.
+ * Return numbers of each output, with zeros for those that only fill the last block of 8.
  *
  * @template {Float32Array | Int32Array} Numbers
  * @param {Numbers} numbers

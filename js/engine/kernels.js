@@ -1,6 +1,6 @@
 /** The compiled kernels, and their memory. */
 
-import { FmaeError, ResourceError } from "../errors.js";
+import { FmaeError, ResourceError, messageOf } from "../errors.js";
 import { KERNELS } from "./kernels_wasm.js";
 
 const PAGE = 65_536;
@@ -81,7 +81,6 @@ export async function newKernels() {
     if (error instanceof RangeError) {
       throw new ResourceError("there is not enough memory for another graph");
     }
-    const reason = error instanceof Error ? error.message : error;
-    throw new FmaeError(`WebAssembly with SIMD does not run here: ${reason}`);
+    throw new FmaeError(`WebAssembly with SIMD does not run here: ${messageOf(error)}`);
   }
 }

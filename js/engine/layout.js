@@ -5,6 +5,9 @@
  * the graph, and an `order`: its axes as they lie in memory, the outermost first. A Transpose changes only that.
  */
 
+/** The order of an image (channels, height, width) whose channels lie side by side. */
+export const CHANNELS_LAST = [1, 2, 0];
+
 /**
  * Return the shape as it lies in memory.
  *

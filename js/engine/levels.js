@@ -2,7 +2,8 @@
 
 const HALF_EVEN = 1.5 * 2 ** 52; // a float64 so large that adding it rounds to integers, halves to even
 
-const REALS = Float32Array.from({ length: 256 }, (_, level) => level / 255);
+/** The float32 pixel of each level. */
+export const REAL_PIXELS = Float32Array.from({ length: 256 }, (_, level) => level / 255);
 
 /**
  * Return levels divided by 255.
@@ -13,7 +14,7 @@ const REALS = Float32Array.from({ length: 256 }, (_, level) => level / 255);
 export function toReals(levels) {
   const reals = new Float32Array(levels.length);
   for (let index = 0; index < levels.length; index++) {
-    reals[index] = REALS[levels[index]];
+    reals[index] = REAL_PIXELS[levels[index]];
   }
   return reals;
 }

@@ -5,13 +5,14 @@
  */
 
 import { UINT8 } from "../bundle/onnx_file.js";
-import { checkGraph, parseGraph } from "../bundle/onnx_graph.js";
-import { BundleError, FmaeError, InputError, ResourceError } from "../errors.js";
-import { GRAPHS, asPrecision } from "./engine.js";
+import { BundleError, FmaeError, InputError, ResourceError, messageOf } from "../errors.js";
+import { asPrecision } from "./engine.js";
 import { areFinite, toLevels, toReals } from "./levels.js";
+import { LoadedGraphs } from "./loaded_graphs.js";
 
 /** @import { Bundle } from "../bundle/bundle.js" */
 /** @import { Engine, Precision } from "./engine.js" */
+/** @import { CheckedGraph } from "./loaded_graphs.js" */
 /** @typedef {typeof import("onnxruntime-web/wasm")} Onnxruntime */
 
 const NUMBERS_PER_RUN = 16 * 28 * 28; // bounds memory; more images per call are hardly faster
@@ -49,8 +50,6 @@ export async function createEngine(bundle, { precision = "int8", ort, wasmPaths 
 class OnnxruntimeEngine {
   /** @type {Promise<Onnxruntime> | undefined} */
   #ort;
-  /** @type {{ encoder?: Promise<Graph>, decoder?: Promise<Graph> }} */
-  #graphs = {};
   /** @type {Promise<unknown>} */
   #running = Promise.resolve();
 
@@ -62,7 +61,7 @@ class OnnxruntimeEngine {
    */
   constructor(bundle, precision, ort, wasmPaths) {
     this.bundle = bundle;
-    this.precision = precision;
+    this.graphs = new LoadedGraphs(bundle, precision, (graph) => this.#load(graph));
     this.given = { ort, wasmPaths };
     const { imageChannels, imageHeight, imageWidth, latentSize } = bundle.manifest;
     this.image = [imageChannels, imageHeight, imageWidth];
@@ -78,7 +77,7 @@ class OnnxruntimeEngine {
    * @throws {BundleError} if the graph is refused or fails, or returns NaN or infinity
    */
   async encode(pixels, n) {
-    const graph = await this.#graph("encoder");
+    const graph = await this.graphs.get("encoder");
     const values = new Float32Array(n * this.latents);
     for (let first = 0; first < n; first += this.perRun) {
       const images = Math.min(this.perRun, n - first);
@@ -108,7 +107,7 @@ class OnnxruntimeEngine {
    * @throws {InputError} if the latents are so large that pixels overflow
    */
   async decode(latents, n) {
-    const graph = await this.#graph("decoder");
+    const graph = await this.graphs.get("decoder");
     const levels = new Uint8Array(n * this.pixels);
     for (let first = 0; first < n; first += this.perRun) {
       const images = Math.min(this.perRun, n - first);
@@ -128,8 +127,7 @@ class OnnxruntimeEngine {
 
   /** Free the memory of the graphs. A later call loads them again. */
   async close() {
-    const graphs = Object.values(this.#graphs);
-    this.#graphs = {};
+    const graphs = this.graphs.clear();
     await this.#running.catch(() => {});
     for (const graph of await Promise.allSettled(graphs)) {
       if (graph.status === "fulfilled") {
@@ -138,28 +136,12 @@ class OnnxruntimeEngine {
     }
   }
 
-  /** @param {"encoder" | "decoder"} kind */
-  async #graph(kind) {
-    const graph = (this.#graphs[kind] ??= this.#load(kind));
-    try {
-      return await graph;
-    } catch (error) {
-      delete this.#graphs[kind]; // a later call may succeed, for example with a new connection
-      throw error;
-    }
-  }
-
   /**
-   * @param {"encoder" | "decoder"} kind
+   * @param {CheckedGraph} checked
    * @returns {Promise<Graph>}
    */
-  async #load(kind) {
-    const name = GRAPHS[this.precision][kind];
-    const where = `${this.bundle.where}: ${name}`;
-    const content = await this.bundle.file(name);
-    const parsed = parseGraph(content, where);
-    checkGraph(parsed, { image: this.image, latent: this.latents, kind, where });
-    const [images] = kind === "encoder" ? parsed.inputs : parsed.outputs;
+  async #load({ kind, content, steps, where }) {
+    const { dtype } = kind === "encoder" ? steps[0].call.value : steps[steps.length - 1].gives; // of images
     const ort = await this.#onnxruntime();
     try {
       const session = await ort.InferenceSession.create(content, {
@@ -169,7 +151,7 @@ class OnnxruntimeEngine {
         // checks
         extra: { session: { load_model_format: "ONNX" } },
       });
-      return { session, dtype: images.dtype === UINT8 ? "uint8" : "float32", where };
+      return { session, dtype: dtype === UINT8 ? "uint8" : "float32", where };
     } catch (error) {
       throw failure(error, `${where} cannot be loaded by onnxruntime-web ${ort.env.versions.web ?? ""}`.trimEnd());
     }
@@ -239,9 +221,4 @@ function failure(error, what) {
   return NO_MEMORY.test(message)
     ? new ResourceError(`${what}: out of memory`)
     : new BundleError(`${what}: ${message}`);
-}
-
-/** @param {unknown} error */
-function messageOf(error) {
-  return error instanceof Error ? error.message : String(error);
 }

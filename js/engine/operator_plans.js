@@ -2,25 +2,14 @@
 
 import { FLOAT, INT8, UINT8, floats, product } from "../bundle/onnx_file.js";
 import { slicedRanges } from "../bundle/shape_rules.js";
-import { arranged, inOrder, steps, strides } from "./layout.js";
-import {
-  dequantised,
-  levelValues,
-  levels,
-  present,
-  quantiser,
-  scalar,
-  sigmoidLevels,
-  signed,
-} from "./quantisation.js";
+import { CHANNELS_LAST, arranged, inOrder, steps, strides } from "./layout.js";
+import { dequantised, levels, present, quantiser, scalar, sigmoidLevels, signed } from "./quantisation.js";
 
 /**
  * @typedef {import("./plan_builder.js").PlanBuilder} PlanBuilder
  * @typedef {import("../bundle/onnx_graph.js").Step} Step
  * @typedef {(builder: PlanBuilder, step: Step) => void} Planner
  */
-
-const CHANNELS_LAST = [1, 2, 0];
 
 /**
  * Return what an operator makes of every number of the last result, if it is a Clip or a Relu.
@@ -138,7 +127,7 @@ function quantizeLinear(builder, { call, gives }) {
 function cast(builder, { gives }) {
   const { dtype } = builder.value;
   if (dtype !== FLOAT && gives.dtype === FLOAT) {
-    toFloats(builder, levelValues(dtype));
+    toFloats(builder, dequantised({ scale: 1, zeroPoint: 0, dtype }));
   } else if (dtype === FLOAT && gives.dtype !== FLOAT) {
     const { input, output, count } = builder;
     builder.run("truncate", (images) => [input, output, images * count]);

@@ -5,15 +5,16 @@
  * layers in float32 add in another order, so now and then a sum is rounded to the other of two numbers.
  */
 
-import { checkGraph, parseGraph } from "../bundle/onnx_graph.js";
 import { BundleError, ResourceError } from "../errors.js";
-import { GRAPHS, asPrecision } from "./engine.js";
+import { asPrecision } from "./engine.js";
 import { newKernels } from "./kernels.js";
 import { areFinite } from "./levels.js";
+import { LoadedGraphs } from "./loaded_graphs.js";
 import { Plan } from "./plan.js";
 
 /** @import { Bundle } from "../bundle/bundle.js" */
 /** @import { Engine, Precision } from "./engine.js" */
+/** @import { CheckedGraph } from "./loaded_graphs.js" */
 
 /**
  * Return an engine that runs the graphs of a bundle.
@@ -30,16 +31,13 @@ export async function createEngine(bundle, { precision = "int8" } = {}) {
 
 /** @implements {Engine} */
 class OwnEngine {
-  /** @type {{ encoder?: Promise<Plan>, decoder?: Promise<Plan> }} */
-  #plans = {};
-
   /**
    * @param {Bundle} bundle
    * @param {Precision} precision
    */
   constructor(bundle, precision) {
     this.bundle = bundle;
-    this.precision = precision;
+    this.plans = new LoadedGraphs(bundle, precision, newPlan);
   }
 
   /**
@@ -49,7 +47,7 @@ class OwnEngine {
    * @throws {BundleError} if the graph is refused, or returns NaN or infinity
    */
   async encode(pixels, n) {
-    const plan = await this.#plan("encoder");
+    const plan = await this.plans.get("encoder");
     const latents = new Float32Array(plan.run(pixels, n).buffer);
     if (!areFinite(latents)) {
       throw new BundleError(`${this.bundle.where}: its encoder returns latents that are NaN or infinite`);
@@ -65,40 +63,23 @@ class OwnEngine {
    * @throws {InputError} if the latents are so large that pixels overflow
    */
   async decode(latents, n) {
-    const plan = await this.#plan("decoder");
+    const plan = await this.plans.get("decoder");
     return plan.run(latents, n);
   }
 
   /** Free the memory of the graphs. A later call loads them again. */
   async close() {
-    this.#plans = {};
+    this.plans.clear();
   }
+}
 
-  /** @param {"encoder" | "decoder"} kind */
-  async #plan(kind) {
-    const plan = (this.#plans[kind] ??= this.#load(kind));
-    try {
-      return await plan;
-    } catch (error) {
-      delete this.#plans[kind]; // a later call may succeed, for example with a new connection
-      throw error;
-    }
-  }
-
-  /** @param {"encoder" | "decoder"} kind */
-  async #load(kind) {
-    const name = GRAPHS[this.precision][kind];
-    const where = `${this.bundle.where}: ${name}`;
-    const { imageChannels, imageHeight, imageWidth, latentSize } = this.bundle.manifest;
-    const image = [imageChannels, imageHeight, imageWidth];
-    const graph = parseGraph(await this.bundle.file(name), where);
-    const steps = checkGraph(graph, { image, latent: latentSize, kind, where });
-    const kernels = await newKernels();
-    try {
-      return new Plan(kernels, steps, kind);
-    } catch (error) {
-      // JavaScript has no other sign of a lack of memory
-      throw error instanceof RangeError ? new ResourceError(`${where}: out of memory`) : error;
-    }
+/** @param {CheckedGraph} graph */
+async function newPlan({ kind, steps, where }) {
+  const kernels = await newKernels();
+  try {
+    return new Plan(kernels, steps, kind);
+  } catch (error) {
+    // JavaScript has no other sign of a lack of memory
+    throw error instanceof RangeError ? new ResourceError(`${where}: out of memory`) : error;
   }
 }

@@ -11,9 +11,9 @@ import {
   planQlinearConv,
 } from "./convolution_plans.js";
 import { inOrder } from "./layout.js";
+import { REAL_PIXELS } from "./levels.js";
 import { PLANNERS, limitsOf, toFloats } from "./operator_plans.js";
 import { PlanBuilder } from "./plan_builder.js";
-import { REAL_PIXELS } from "./quantisation.js";
 
 const BLOCK_BYTES = 1 << 20; // of the buffers, so that a block of images stays in a CPU's cache
 const NO_LIMITS = { low: -Infinity, high: Infinity };

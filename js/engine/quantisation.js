@@ -1,6 +1,7 @@
 /** Scales and zero points, and tables of what each of the 256 levels becomes, in the arithmetic of float32. */
 
-import { INT8, UINT8, floats } from "../bundle/onnx_file.js";
+import { INT8, floats } from "../bundle/onnx_file.js";
+import { roundHalfEven } from "./levels.js";
 
 const { fround } = Math;
 
@@ -77,9 +78,7 @@ export function dequantised({ scale, zeroPoint, dtype }) {
 function quantised(value, { scale, zeroPoint, dtype }) {
   const [least, most] = levels(dtype);
   const ratio = Math.min(Math.max(fround(fround(value) / scale), least - zeroPoint), most - zeroPoint);
-  const below = Math.floor(ratio);
-  const above = ratio - below > 0.5 || (ratio - below === 0.5 && below % 2 !== 0);
-  return below + Number(above) + zeroPoint;
+  return roundHalfEven(ratio) + zeroPoint;
 }
 
 /**
@@ -91,16 +90,3 @@ function quantised(value, { scale, zeroPoint, dtype }) {
 export function sigmoidLevels(from, to) {
   return Uint8Array.from(dequantised(from), (value) => quantised(1 / (1 + Math.exp(-value)), to));
 }
-
-/**
- * Return the float number of each level, or that divided by `divisor`.
- *
- * @param {number} dtype
- * @param {number} [divisor]
- */
-export function levelValues(dtype, divisor = 1) {
-  return Float32Array.from({ length: 256 }, (_, byte) => signed(byte, dtype) / divisor);
-}
-
-/** Pixels as the float32 graphs take them. */
-export const REAL_PIXELS = levelValues(UINT8, 255);

@@ -1,6 +1,6 @@
 /** The weights of a convolution in the order in which the kernels read them. */
 
-export const OUTPUTS = 8; // that a kernel computes at once
+const OUTPUTS = 8; // that a kernel computes at once
 
 /**
  * The weight of output o, channel c, row y and column x is at start + o * outputs + c * channels + y * rows +

@@ -93,7 +93,7 @@ export class HeaderReader {
 }
 
 /** Return the error of a header that ends too early or breaks a rule. */
-export function invalidHeader() {
+function invalidHeader() {
   return new InputError("truncated or corrupted within its header");
 }
 

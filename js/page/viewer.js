@@ -93,7 +93,8 @@ export class Viewer {
   /** @param {Figures} figures */
   async #limitBudget(figures) {
     const { item, original } = figures;
-    const isUsed = this.limited?.item === item && this.settings.isByBytes; // it must not move below the hand
+    // The slider must not change while a person moves it
+    const isUsed = this.limited?.item === item && this.settings.isByBytes;
     if (this.limited?.original !== original && !isUsed) {
       const [fewest, most] = await this.coding.extremes(original);
       if (this.item === item) {

@@ -1,4 +1,7 @@
-/** The checks of the golden files and of the codec pass in headless Chromium, which decodes the symbols of an image within 1 ms. */
+/**
+ * The checks of the golden files and of the codec pass in headless Chromium, which decodes the symbols of an image
+ * within 1 ms.
+ */
 
 import assert from "node:assert/strict";
 import test from "node:test";

@@ -123,10 +123,8 @@ test("a bundle can be pinned by its id or by all its bytes", async () => {
   for (const expectId of [ID, hash]) {
     await Bundle.load(FOLDER, { expectId });
   }
-  await refused(
-    Bundle.load(FOLDER, { expectId: "0" }),
-    /expected bundle '0', but its id is cdec09c309b5c86a and the/,
-  );
+  const message = /expected bundle '0', but its id is cdec09c309b5c86a and the/;
+  await refused(Bundle.load(FOLDER, { expectId: "0" }), message);
 });
 
 test("any changed byte is detected before a file is parsed", async () => {
@@ -213,6 +211,16 @@ for (const [what, change, message] of CHANGES) {
   test(`${what} is refused`, async () => refused(Bundle.load(await withManifest(change)), message));
 }
 
+test("the largest file of each kind is allowed, and a byte more is not", async () => {
+  const sizes = { "encoder.onnx": 19_893_632, "golden.safetensors": 1_264_640, more: 2 ** 20 };
+  for (const [name, size] of Object.entries(sizes)) {
+    const load = async (/** @type {number} */ bytes) =>
+      Bundle.load(await withManifest((it) => (it.files[name] = { size: BigInt(bytes), sha256: "0".repeat(64) })));
+    assert((await load(size)).files.includes(name));
+    await refused(load(size + 1), new RegExp(`${name} has ${size + 1} bytes, more than the ${size} allowed`));
+  }
+});
+
 test("graphs that do not fit the manifest are refused before an engine runs them", async () => {
   const content = await withManifest((it) => {
     it.image.width = 29n;
@@ -266,7 +274,7 @@ test("a caller may change bytes after they were checked", async () => {
   }
 });
 
-test("arguments that are no bundle", async () => {
+test("arguments that are not a bundle", async () => {
   for (const source of /** @type {any[]} */ ([undefined, null, 3, true, [1], ["name"]])) {
     await refused(
       Codec.load(source),

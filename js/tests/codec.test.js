@@ -133,66 +133,6 @@ test("a decoded image for a canvas", () => {
   assert.deepEqual([...other.data], [1, 2, 3, 255]);
 });
 
-for (const [name, { createEngine }] of Object.entries({ own, onnxruntime })) {
-  test(`calls at the same time do not disturb each other in ${name}`, async () => {
-    const codec = await Codec.load(`${BUNDLES}/default`, { engine: createEngine });
-    const images = [1, 2, 3, 4].map((level) => ({ ...gray, data: gray.data.map((_, at) => (at * level) % 256) }));
-    const alone = [];
-    for (const image of images) {
-      alone.push(await codec.decompress(await codec.compress(image)));
-    }
-    const together = images.map(async (image) => codec.decompress(await codec.compress(image)));
-    assert.deepEqual(await Promise.all(together), alone);
-  });
-
-  test(`a closed codec loads its graphs again in ${name}`, async () => {
-    const codec = await Codec.load(`${BUNDLES}/default`, { engine: createEngine });
-    const content = await codec.compress(gray);
-    await codec.close();
-    assert.deepEqual(await codec.compress(gray), content);
-    await codec.close();
-    await codec.close();
-  });
-
-  test(`latents that overflow are refused by ${name}`, async () => {
-    const codec = await Codec.load(`${BUNDLES}/default`, { engine: createEngine, precision: "fp32" });
-    const latents = new Float32Array(64).fill(3e38);
-    await assert.rejects(codec.decode(latents), (error) => {
-      assert(error instanceof InputError, String(error));
-      assert.equal(error.message, "latents are too large to decode: pixels overflow");
-      return true;
-    });
-  });
-}
-
-test("what onnxruntime-web fails to do is blamed on the graph, or on memory", async () => {
-  const session = { run: () => Promise.reject(new Error("no")), release: async () => {} };
-  class Tensor {}
-  /** @type {(create: () => unknown) => any} */
-  const fake = (create) => ({ env: { wasm: {}, versions: { web: "1" } }, InferenceSession: { create }, Tensor });
-  /** @type {[any, RegExp, string][]} */
-  const cases = [
-    [fake(() => session), /encoder\.onnx fails in onnxruntime-web: no$/, "BundleError"],
-    [
-      fake(() => Promise.reject(new Error("odd"))),
-      /encoder\.onnx cannot be loaded by onnxruntime-web 1: odd$/,
-      "BundleError",
-    ],
-    [
-      fake(() => Promise.reject(new RangeError("std::bad_alloc"))),
-      /onnxruntime-web 1: out of memory/,
-      "ResourceError",
-    ],
-  ];
-  for (const [ort, message, name] of cases) {
-    const engine = /** @type {import("../engine/engine.js").CreateEngine} */ (
-      (bundle, options) => onnxruntime.createEngine(bundle, { ...options, ort })
-    );
-    const codec = await Codec.load(`${BUNDLES}/default`, { engine });
-    await assert.rejects(codec.encode(gray), { name, message });
-  }
-});
-
 /** @type {[string, any[], string][]} */
 const REFUSED = [
   ["compress", [null], "the image is null; expected ImageData or { width, height, channels, data }"],

@@ -1,4 +1,4 @@
-/** The .fmae format: every kind of damage has its own sentence, and headers with right check codes are checked too. */
+/** The .fmae format: every kind of damage has its own sentence, also behind check codes that are right. */
 
 import assert from "node:assert/strict";
 import test from "node:test";

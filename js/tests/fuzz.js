@@ -1,8 +1,8 @@
 /**
  * Feed changed golden files to every reader: `npm run fuzz` makes 100,000, `npm run fuzz -- FIRST COUNT` others.
  *
- * A reader returns, or throws an FmaeError, within seconds. Anything else is printed with the number of the input, and
- * the exit code is 1. An input depends only on its number.
+ * A reader returns, or throws an FmaeError, within seconds. Anything else is printed with the number of the
+ * input, and the exit code is 1. An input depends only on its number.
  */
 
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";

@@ -1,6 +1,6 @@
 /**
- * What holds for the golden files, in Node and in every browser: they are read, and written again byte for byte where
- * symbols decide the bytes; damaged ones are refused.
+ * What holds for the golden files, in Node and in every browser: they are read, and written again byte for byte
+ * where symbols decide the bytes; damaged ones are refused.
  */
 
 import { readTensors } from "../bundle/safetensors.js";

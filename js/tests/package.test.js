@@ -1,4 +1,4 @@
-/** The package: its version and licence are those of the Python package, and the reader and the own engine stay small. */
+/** The package: version and licence are those of the Python package, and reader and own engine stay small. */
 
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";

@@ -48,7 +48,7 @@ def test_a_damaged_file_says_why(page, images, damage):
     assert problem.get_attribute("role") == "alert"
 
 
-def test_a_file_that_is_no_image_says_so_and_the_next_one_clears_it(page, images):
+def test_a_file_that_is_not_an_image_says_so_and_the_next_one_clears_it(page, images):
     said = page.give(("note.txt", b"text"), ("fine.png", png_bytes(images[7])))
     assert said.startswith("fine: ")
     assert page.find("problem").text == "note.txt: this browser cannot read it as an image"

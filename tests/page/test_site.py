@@ -118,7 +118,7 @@ def test_a_folder_with_other_files_is_never_replaced(site, tmp_path, extra):
     assert (target / extra).read_text() == "precious"
 
 
-def test_a_folder_that_is_no_page_is_never_replaced(site, tmp_path):
+def test_a_folder_that_is_not_a_page_is_never_replaced(site, tmp_path):
     write_site(site, tmp_path / "page")
     (tmp_path / "link").symlink_to("page")
     (tmp_path / "file").write_text("precious")
