@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fmae_edge.bulk.payload_format import PayloadFormat
 from fmae_edge.bulk.row_images import ENCODED, read_rows
 from fmae_edge.measure.quality import psnr_per_image
-from fmae_edge.runtime.arguments import as_flag
+from fmae_edge.runtime.arguments import as_flag, require_choice
 from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.codec import Codec
@@ -99,8 +99,7 @@ class Compress:
         if fit is not None:
             from fmae_edge.data.image_conversion import Fit
 
-            if fit not in get_args(Fit):
-                raise ArgumentError("fit", f"is {shown(fit)}; expected one of {', '.join(get_args(Fit))}")
+            require_choice("fit", fit, get_args(Fit))
         self.column, self.psnr, self._fit = as_column(column), as_flag("psnr", psnr), fit
         self._quality, self._effort = options.quality, options.effort
         self._bundle = _OnWorkers(bundle, precision, threads)
