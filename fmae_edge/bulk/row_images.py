@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fmae_edge.data.image_conversion import Fit
 
-_LONGEST_SHOWN = 60  # characters of a value in an error that is stored in a row
+LONGEST_SHOWN = 60  # characters of a value in an error that is stored in a row
 ENCODED = (bytes, bytearray, memoryview)
 
 
@@ -54,7 +54,7 @@ def _pixels(value: object, column: str, shape: tuple[int, ...], fit: "Fit | None
         raise InputError(f"{column} cannot be made into one array ({error})") from None
     if array.dtype.kind not in "iu":
         raise InputError(
-            f"{column} is {shown(value, _LONGEST_SHOWN)}; expected the bytes of an image file, or uint8 levels"
+            f"{column} is {shown(value, LONGEST_SHOWN)}; expected the bytes of an image file, or uint8 levels"
         )
     if array.shape not in (shape, (int(np.prod(shape)),)):
         raise InputError(f"{column} has shape {array.shape}; expected {shape}")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.payload_format import PayloadFormat
-from fmae_edge.bulk.row_images import ENCODED, read_rows
+from fmae_edge.bulk.row_images import ENCODED, LONGEST_SHOWN, read_rows
 from fmae_edge.measure.quality import psnr_per_image
 from fmae_edge.runtime.arguments import as_flag, require_choice
 from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
@@ -116,9 +116,7 @@ class Compress:
         images = pixels if len(good) == len(pixels) else pixels[good]
         coded = codec.compress_batch(images, self._quality, self._effort, bare=True)
         payloads = np.full(len(pixels), None, object)
-        payloads[good] = np.array([*coded, None], object)[
-            :-1
-        ]  # an array of bytes alone would have no dtype object
+        payloads[good] = _array(coded)
         bits = np.zeros(len(pixels), np.int64)
         bits[good] = [8 * len(payload) for payload in coded]
         added: Columns = {"payload": payloads, "bits": bits}
@@ -253,4 +251,4 @@ def _outcomes(errors: list[str]) -> Columns:
 def _not_bytes(value: object, column: str) -> str:
     if value is None:
         return f"{column} is null"
-    return "" if isinstance(value, ENCODED) else f"{column} is {shown(value, 60)}; expected bytes"
+    return "" if isinstance(value, ENCODED) else f"{column} is {shown(value, LONGEST_SHOWN)}; expected bytes"
