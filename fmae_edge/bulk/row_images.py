@@ -24,7 +24,8 @@ def read_rows(
     arrays and lists of levels from 0 to 255. Pixels of invalid rows are 0. `fit` changes encoded images of other
     sizes.
 
-    Raises InputError for an array of strings, FmaeError if a row is an encoded image and Pillow is not installed.
+    Raises InputError if `values` is an array of strings. Raises FmaeError if a row is an encoded image and Pillow
+    is not installed.
     """
     if values.dtype.kind in "SU":
         raise InputError(

@@ -75,7 +75,7 @@ class Compress:
     replace columns of the same names. Payloads do not contain the quality and the bundle: keep `format` with them.
 
     Raises ArgumentError for invalid options and BundleError as `Codec` does. A call raises InputError if the batch
-    has no `column`, FmaeError if it has encoded images and Pillow is missing.
+    has no `column` or that is an array of strings, and FmaeError if it has encoded images and Pillow is missing.
 
     Example::
 

@@ -103,10 +103,9 @@ def _convert(task: ShardTask) -> tuple[int, int, int, tuple[str, ...]]:
 
 
 def _rows_for(task: ShardTask, schema: pa.Schema) -> Compress | Decompress:
-    """Return the callable for a shard; that for the payloads of a Parquet file has the quality of the file.
+    """Return what converts the rows of a shard: payloads in a Parquet file have the quality that the file says.
 
-    Raises InputError if the file does not say with which quality and bundle its payloads were made, or if it was
-    another bundle.
+    Raises InputError if the file does not say the bundle and quality of its payloads, or if the bundle is another.
     """
     if isinstance(task.rows, Compress) or task.shard.kind != "parquet":
         return task.rows

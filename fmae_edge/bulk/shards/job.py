@@ -77,12 +77,12 @@ def compress_shards(
 
     `source` has Parquet files whose `column`, by default `image`, has images; tar files of WebDataset; or image
     files. `output` gets one result per shard: a Parquet file of payloads, or with `to` "webdataset" or "files" a
-    tar file or a folder of .fmae files. Shards that are finished are skipped, without `force`. `workers` is a
-    number of shards at a time, by default that of the CPUs of the machine or cluster. Other arguments
-    are those of `Compress`.
+    tar file or a folder of .fmae files. Shards that are finished are skipped, without `force`. `workers` is how
+    many shards are converted at a time, by default one per CPU of the machine or cluster. Other arguments are
+    those of `Compress`.
 
     Raises ArgumentError if an argument is invalid, InputError if there are no shards, BundleError as `Codec` does,
-    OutputError if the output has shards of a job with other options.
+    and OutputError if the output has shards of a job with other options.
     """
     column = column or "image"
     rows = Compress(bundle, column=column, quality=quality, effort=effort, psnr=psnr, fit=fit, precision=precision)
