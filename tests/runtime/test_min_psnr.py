@@ -92,6 +92,15 @@ def test_more_effort_comes_before_exact_storage(images):
     assert psnrs(image[None], CODEC.decompress_batch(content))[0] >= best + 0.1
 
 
+def test_a_search_finds_the_lowest_quality_too(images):
+    """One pass brings this image to 30.0 dB at best, and a search to 31.7 dB at quality 6 already."""
+    image = images[0]
+    searched = [CODEC.compress(image, quality, effort=9) for quality in LEVELS]
+    reached = [psnrs(image[None], CODEC.decompress_batch(content))[0] for content in searched]
+    assert max(reached[:5]) < reached[5] - 0.01  # quality 6
+    assert CODEC.compress(image, min_psnr=reached[5] - 0.01) == searched[5]
+
+
 def test_images_out_of_reach_are_searched_at_one_quality_only(monkeypatch):
     """A search takes tens of milliseconds per quality."""
     tried = []
