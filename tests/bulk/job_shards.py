@@ -1,5 +1,8 @@
 """Shards of test images, and the checks that a job has coded each of them once, as the local engine does."""
 
+import io
+import tarfile
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,3 +51,32 @@ def require_job_equal_to_local(engine, shards, tmp_path, images):
     list(compress_shards(shards, tmp_path / "same", quality=7))
     for path in (tmp_path / "same").iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+
+
+def write_parquet(path, images, **others):
+    """Write images, or a column of them, with ids and other columns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    column = images if isinstance(images, pa.Array) else pa.array(list(map(png_bytes, images)), pa.binary())
+    pq.write_table(pa.table({"id": pa.array(range(len(column)), pa.int16()), "image": column, **others}), path)
+
+
+def write_tar(path, members):
+    """Write pairs of names and contents."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def payloads(folder):
+    """Return all payloads below a folder, in the order of their files."""
+    return [
+        each for path in sorted(folder.rglob("*.parquet")) for each in pq.read_table(path)["payload"].to_pylist()
+    ]
+
+
+def statuses(job):
+    """Run a job and return the sorted statuses of its shards."""
+    return sorted(outcome.status for outcome in job)
