@@ -94,7 +94,7 @@ def require_equal(out: Path, expected: list[bytes]) -> None:
         found.update(zip(table["id"].to_pylist(), table["payload"].to_pylist(), strict=True))
         rows += len(table)
     if rows != len(expected) or found != dict(enumerate(expected)):
-        sys.exit(f"{out}: the rows are not those of Codec")
+        sys.exit(f"{out}: a row is missing, is there twice, or has another payload than Codec returns")
 
 
 def size_of(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """Compress and decompress tables of Arrow, in which columns keep their types; Parquet, Ray and Spark use them."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,12 +47,16 @@ class ArrowRows:
         schema, read = self.schema(table.schema), {self._rows.column: values_of(table, self._rows.column)}
         if isinstance(self._rows, Decompress) and {"status", "error"} <= set(table.schema.names):
             read |= {name: values_of(table, name) for name in ("status", "error")}
-        result = self._rows(read)
-        arrays = [
-            pa.array(result[field.name], field.type) if field.name in result else table.column(field.name)
-            for field in schema
-        ]
-        return type(table).from_arrays(arrays, schema=schema)
+        return with_columns(table, self._rows(read), schema)
+
+
+def with_columns(table: Rows, columns: Mapping[str, Any], schema: pa.Schema) -> Rows:
+    """Return a table of this schema: its columns are those in `columns`, and for other names those of `table`."""
+    arrays = [
+        pa.array(columns[field.name], field.type) if field.name in columns else table.column(field.name)
+        for field in schema
+    ]
+    return type(table).from_arrays(arrays, schema=schema)
 
 
 def values_of(table: pa.RecordBatch | pa.Table, name: str) -> NDArray[Any]:

@@ -18,9 +18,10 @@ from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
 from fmae_edge.data.image_conversion import Fit
 from fmae_edge.data.image_file import SUFFIXES
+from fmae_edge.runtime.arguments import require_choice
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
-from fmae_edge.runtime.errors import ArgumentError, InputError, shown
+from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.fmae_writer import as_options
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 from fmae_edge.runtime.format.image_names import as_names
@@ -83,8 +84,8 @@ def compress_files(
     if quality is not None and max_bytes is not None:
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
     jobs = as_jobs(jobs)
-    if fit not in (None, *get_args(Fit)):
-        raise ArgumentError("fit", f"is {shown(fit)}; expected one of {', '.join(get_args(Fit))}")
+    if fit is not None:
+        require_choice("fit", fit, get_args(Fit))
     dtype = None if dtype is None else as_latent_dtype(dtype)
     settings: dict[str, Any] = {
         "quality": quality,

@@ -50,7 +50,7 @@ def read_format(metadata: Mapping[bytes, bytes] | None, where: str) -> PayloadFo
     metadata = metadata or {}
     text = metadata.get(KEY)
     if text is not None:
-        return parse_format(text, where)
+        return _parse(text, where)
     if _SPARK_KEY not in metadata:
         return None
     try:
@@ -58,7 +58,7 @@ def read_format(metadata: Mapping[bytes, bytes] | None, where: str) -> PayloadFo
         texts = [field["metadata"][KEY.decode()] for field in fields if KEY.decode() in field["metadata"]]
     except (ValueError, LookupError, TypeError):
         return None
-    return parse_format(texts[0], where) if texts else None
+    return _parse(texts[0], where) if texts else None
 
 
 def require_quality(
@@ -80,17 +80,17 @@ def require_quality(
     return made.quality
 
 
-def parse_format(text: str | bytes, where: str) -> PayloadFormat:
+def _parse(text: str | bytes, where: str) -> PayloadFormat:
     """Return the description in JSON. Raises InputError if it is damaged or has a newer version."""
     try:
         record = json.loads(text)
         version, bundle_id, shape = record["format"], record["bundle_id"], record["image_shape"]
         if version != FORMAT_VERSION:
-            raise InputError(f"{where}: its payloads have format {version!r}; this version reads {FORMAT_VERSION}")
+            raise InputError(f"its payloads have format {version!r}; this version reads {FORMAT_VERSION}")
         if not isinstance(bundle_id, str) or not all(type(side) is int for side in shape):
             raise TypeError
         return PayloadFormat(bundle_id, as_quality(record["quality"]), tuple(shape))
-    except (ValueError, LookupError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise InputError(f"{where}: {error}".replace(f"{where}: {where}: ", f"{where}: ")) from None
+    except InputError as error:  # it is a ValueError too
+        raise InputError(f"{where}: {error}") from None
+    except (ValueError, LookupError, TypeError):
         raise InputError(f"{where}: the description of its payloads is damaged: {text!r}") from None

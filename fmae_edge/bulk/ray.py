@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import ray
 
 from fmae_edge.bulk.arrow_rows import ArrowRows
@@ -77,16 +76,6 @@ def decompress_dataset(
     return _mapped(ds, rows, batch_size, workers, cpus)
 
 
-class _Actor:
-    """An actor of Ray Data, which keeps the graphs open between batches."""
-
-    def __init__(self, rows: ArrowRows) -> None:
-        self._rows = rows
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        return self._rows(table)
-
-
 def _mapped(
     ds: "ray.data.Dataset", rows: Compress | Decompress, batch_size: int, workers: int | None, cpus: float
 ) -> "ray.data.Dataset":
@@ -98,8 +87,8 @@ def _mapped(
     # A pool of fixed size could take all CPUs, and then wait forever for the tasks that read
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
     return ds.map_batches(
-        _Actor,
-        fn_constructor_args=(ArrowRows(rows),),
+        ArrowRows,  # a class, so that actors keep its graphs open between batches
+        fn_constructor_args=(rows,),
         batch_format="pyarrow",
         batch_size=batch_size,
         compute=pool,

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fmae_edge.data.image_conversion import Fit
 
-_LONGEST_SHOWN = 60  # characters of a value in an error that is stored in a row
+LONGEST_SHOWN = 60  # characters of a value in an error that is stored in a row
 ENCODED = (bytes, bytearray, memoryview)
 
 
@@ -24,7 +24,8 @@ def read_rows(
     arrays and lists of levels from 0 to 255. Pixels of invalid rows are 0. `fit` changes encoded images of other
     sizes.
 
-    Raises InputError for an array of strings, FmaeError if a row is an encoded image and Pillow is not installed.
+    Raises InputError if `values` is an array of strings. Raises FmaeError if a row is an encoded image and Pillow
+    is not installed.
     """
     if values.dtype.kind in "SU":
         raise InputError(
@@ -54,7 +55,7 @@ def _pixels(value: object, column: str, shape: tuple[int, ...], fit: "Fit | None
         raise InputError(f"{column} cannot be made into one array ({error})") from None
     if array.dtype.kind not in "iu":
         raise InputError(
-            f"{column} is {shown(value, _LONGEST_SHOWN)}; expected the bytes of an image file, or uint8 levels"
+            f"{column} is {shown(value, LONGEST_SHOWN)}; expected the bytes of an image file, or uint8 levels"
         )
     if array.shape not in (shape, (int(np.prod(shape)),)):
         raise InputError(f"{column} has shape {array.shape}; expected {shape}")

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.payload_format import PayloadFormat
-from fmae_edge.bulk.row_images import ENCODED, read_rows
+from fmae_edge.bulk.row_images import ENCODED, LONGEST_SHOWN, read_rows
 from fmae_edge.measure.quality import psnr_per_image
-from fmae_edge.runtime.arguments import as_flag
+from fmae_edge.runtime.arguments import as_flag, require_choice
 from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.codec import Codec
@@ -75,7 +75,7 @@ class Compress:
     replace columns of the same names. Payloads do not contain the quality and the bundle: keep `format` with them.
 
     Raises ArgumentError for invalid options and BundleError as `Codec` does. A call raises InputError if the batch
-    has no `column`, FmaeError if it has encoded images and Pillow is missing.
+    has no `column` or that is an array of strings, and FmaeError if it has encoded images and Pillow is missing.
 
     Example::
 
@@ -99,8 +99,7 @@ class Compress:
         if fit is not None:
             from fmae_edge.data.image_conversion import Fit
 
-            if fit not in get_args(Fit):
-                raise ArgumentError("fit", f"is {shown(fit)}; expected one of {', '.join(get_args(Fit))}")
+            require_choice("fit", fit, get_args(Fit))
         self.column, self.psnr, self._fit = as_column(column), as_flag("psnr", psnr), fit
         self._quality, self._effort = options.quality, options.effort
         self._bundle = _OnWorkers(bundle, precision, threads)
@@ -117,9 +116,7 @@ class Compress:
         images = pixels if len(good) == len(pixels) else pixels[good]
         coded = codec.compress_batch(images, self._quality, self._effort, bare=True)
         payloads = np.full(len(pixels), None, object)
-        payloads[good] = np.array([*coded, None], object)[
-            :-1
-        ]  # an array of bytes alone would have no dtype object
+        payloads[good] = _array(coded)
         bits = np.zeros(len(pixels), np.int64)
         bits[good] = [8 * len(payload) for payload in coded]
         added: Columns = {"payload": payloads, "bits": bits}
@@ -254,4 +251,4 @@ def _outcomes(errors: list[str]) -> Columns:
 def _not_bytes(value: object, column: str) -> str:
     if value is None:
         return f"{column} is null"
-    return "" if isinstance(value, ENCODED) else f"{column} is {shown(value, 60)}; expected bytes"
+    return "" if isinstance(value, ENCODED) else f"{column} is {shown(value, LONGEST_SHOWN)}; expected bytes"

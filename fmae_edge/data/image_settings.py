@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from fmae_edge.data.image_conversion import Channels, Fit
+from fmae_edge.runtime.arguments import require_choice
 from fmae_edge.runtime.errors import ArgumentError, shown
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # pixels
@@ -35,8 +36,8 @@ class ImageSettings:
             )
         if self.channels not in (None, 1, 3):
             raise ArgumentError("channels", f"is {shown(self.channels)}; expected 1 for gray or 3 for RGB")
-        if self.fit not in (None, *get_args(SizeFit)):
-            raise ArgumentError("fit", f"is {shown(self.fit)}; expected one of {', '.join(get_args(SizeFit))}")
+        if self.fit is not None:
+            require_choice("fit", self.fit, get_args(SizeFit))
         if self.holdout is not None and not 0 < self.holdout < 1:
             raise ArgumentError("holdout", f"is {self.holdout}; expected a share between 0 and 1, such as 0.1")
 

@@ -181,6 +181,12 @@ def as_flag(name: str, value: object) -> bool:
     raise ArgumentError(name, f"is {shown(value)}; expected True or False")
 
 
+def require_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise ArgumentError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ArgumentError(name, f"is {shown(value)}; expected one of {', '.join(choices)}")
+
+
 def as_bytes(content: object, what: str) -> bytes:
     """Return the bytes in any bytes-like object, even a strided one. Raises InputError for anything else.
 

@@ -2,7 +2,6 @@
 
 import threading
 
-import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.processes import kill_one
@@ -10,7 +9,13 @@ from fmae_edge import Codec
 from fmae_edge.bulk.shards.job import compress_shards, decompress_shards
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import InputError
-from tests.bulk.job_shards import ROWS, SHARDS, require_every_row_once, write_shards
+from tests.bulk.job_shards import (
+    ROWS,
+    SHARDS,
+    require_every_row_once,
+    require_job_equal_to_local,
+    tables_in,
+)
 
 pytestmark = pytest.mark.ray
 
@@ -30,23 +35,8 @@ def cluster():
     cluster.shutdown()
 
 
-@pytest.fixture
-def shards(tmp_path, images):
-    write_shards(tmp_path / "in", images)
-    return tmp_path / "in"
-
-
-def tables(folder):
-    return [pq.read_table(path).to_pylist() for path in folder.rglob("*.parquet")]
-
-
 def test_a_job_over_shards_and_back(cluster, shards, tmp_path, images):
-    outcomes = list(compress_shards(shards, tmp_path / "out", engine="ray", quality=7))
-    assert [(each.status, each.rows, each.failed_rows) for each in outcomes] == [("done", ROWS, 1)] * SHARDS
-    require_every_row_once(tables(tmp_path / "out"), images, quality=7)
-    list(compress_shards(shards, tmp_path / "same", quality=7))
-    for path in (tmp_path / "same").iterdir():
-        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+    require_job_equal_to_local("ray", shards, tmp_path, images)
     outcomes = list(decompress_shards(tmp_path / "out", tmp_path / "images", engine="ray"))
     assert sum(each.rows - each.failed_rows for each in outcomes) == SHARDS * (ROWS - 1)
 
@@ -58,7 +48,7 @@ def test_data_sets_keep_the_description_of_their_payloads_in_parquet(cluster, sh
 
     ds = compress_dataset(ray.data.read_parquet(str(shards)), quality=3, psnr=True, workers=1, batch_size=16)
     ds.write_parquet(str(tmp_path / "out"))
-    require_every_row_once(tables(tmp_path / "out"), images, quality=3)
+    require_every_row_once(tables_in(tmp_path / "out"), images, quality=3)
     coded = ray.data.read_parquet(str(tmp_path / "out"))
     for row in decompress_dataset(coded, workers=1).filter(lambda row: row["id"] in (5, 8)).take_all():
         payload = Codec().compress(images[row["id"]], 3, bare=True)
@@ -102,7 +92,7 @@ def test_a_killed_worker_and_a_lost_node_lose_and_double_no_row(cluster, shards,
     cluster.remove_node(cluster.extra)
     thread.join()
     assert [each.status for each in outcomes] == ["done"] * SHARDS
-    require_every_row_once(tables(tmp_path / "out"), images, effort=5)
+    require_every_row_once(tables_in(tmp_path / "out"), images, effort=5)
 
 
 def test_an_actor_that_is_killed_loses_and_doubles_no_row(cluster, shards, tmp_path, images):

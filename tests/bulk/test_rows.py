@@ -61,6 +61,7 @@ def test_bad_rows_fail_alone_and_say_why(images):
         "the image is 8x9 and must be 28x28": png_bytes(np.zeros((9, 8), np.uint8)),
         "shape (9, 8); expected (28, 28)": np.zeros((9, 8), np.uint8),
         "levels from -1 to -1": np.full((28, 28), -1),
+        "levels from 0 to 256": np.where(images[0] > 0, 256, 0),
         "expected the bytes of an image file": "text",
         "is 1.5; expected": 1.5,
         "one array": [[1], [2, 3]],

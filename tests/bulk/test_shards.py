@@ -1,9 +1,7 @@
-"""Jobs over shards: every row once and equal to Codec, resuming, damaged input, and killed workers."""
+"""Jobs over shards: every row once and equal to Codec, resuming, and damaged input."""
 
-import io
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmae_edge import Codec
-from fmae_edge.bulk import local
 from fmae_edge.bulk.payload_format import read_format
 from fmae_edge.bulk.shards import convert, find, readers, writers
 from fmae_edge.bulk.shards.job import compress_shards, decompress_shards
-from fmae_edge.data.image_file import max_image_bytes, png_bytes
+from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import ArgumentError, InputError, OutputError
+from tests.bulk.job_shards import payloads, statuses, write_parquet, write_tar
 
 ROWS = 10  # in each shard
-
-
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch):
-    """Convert shards in this process: starting others takes a second each."""
-    monkeypatch.setattr(local, "run_tasks", lambda tasks, workers: map(convert.convert_shard, tasks))
-    monkeypatch.setattr(convert, "_ROWS_AT_ONCE", 4)  # so that a shard has several batches
-
-
-def write_parquet(path, images, **others):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    column = images if isinstance(images, pa.Array) else pa.array(list(map(png_bytes, images)), pa.binary())
-    pq.write_table(pa.table({"id": pa.array(range(len(column)), pa.int16()), "image": column, **others}), path)
-
-
-def write_tar(path, members):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.fixture
@@ -52,17 +29,6 @@ def shards(tmp_path, images):
         write_parquet(tmp_path / f"in/{name}.parquet", some, label=pa.array(["x", None] * (ROWS // 2)))
     (tmp_path / "in/_SUCCESS").write_text("")
     return tmp_path / "in"
-
-
-def statuses(job):
-    return sorted(outcome.status for outcome in job)
-
-
-def payloads(folder):
-    """Return all payloads below a folder, in the order of their files."""
-    return [
-        each for path in sorted(folder.rglob("*.parquet")) for each in pq.read_table(path)["payload"].to_pylist()
-    ]
 
 
 def test_payloads_equal_those_of_the_codec_and_other_columns_stay(shards, tmp_path, images):
@@ -186,99 +152,6 @@ def test_a_payload_that_was_damaged_in_storage_fails_its_shard(shards, tmp_path)
     assert outcomes["a.parquet"].status == "failed"
     assert outcomes["a.parquet"].error.startswith(f"{path}: damaged")
     assert outcomes["b.parquet"].status == "done"
-
-
-@pytest.mark.parametrize(
-    "column",
-    [
-        lambda some: pa.FixedSizeListArray.from_arrays(pa.array(some.ravel()), 784),
-        lambda some: pa.array(some.reshape(len(some), -1).tolist(), pa.list_(pa.int16())),
-        lambda some: pa.array(some.tolist(), pa.list_(pa.list_(pa.uint8()))),
-        lambda some: pa.FixedShapeTensorArray.from_numpy_ndarray(some),
-        lambda some: pa.array([{"bytes": png_bytes(each), "path": None} for each in some]),
-        lambda some: pa.array(list(map(png_bytes, some)), pa.large_binary()),
-    ],
-)
-def test_columns_of_images_may_have_any_of_the_usual_types(tmp_path, images, column):
-    write_parquet(tmp_path / "in/a.parquet", column(images[:ROWS].copy()))
-    list(compress_shards(tmp_path / "in", tmp_path / "out"))
-    assert payloads(tmp_path / "out") == Codec().compress_batch(images[:ROWS], bare=True)
-
-
-def test_samples_of_a_tar_file_keep_their_other_members(tmp_path, images):
-    first, second = map(png_bytes, images[:2])
-    members = [
-        ("x/0.PNG", first),
-        ("x/0.cls", b"3"),
-        ("x/1.cls", b"4"),
-        ("x/1.jpg", second),
-        ("x/1.seg.txt", b"s"),
-    ]
-    members += [
-        ("x/2.cls", b"5"),
-        ("x/3.png", first),
-        ("x/3.jpg", second),
-        ("__meta__/0.png", first),
-        ("bare", b""),
-    ]
-    write_tar(tmp_path / "in/a.tar", members)
-    (outcome,) = compress_shards(tmp_path / "in", tmp_path / "out")
-    table = pq.read_table(tmp_path / "out/a.parquet")
-    assert table["key"].to_pylist() == ["x/0", "x/1", "x/2", "x/3"]
-    assert table["cls"].to_pylist() == [b"3", b"4", b"5", None]
-    assert table["seg.txt"].to_pylist() == [None, b"s", None, None]
-    assert table["payload"].to_pylist() == [*Codec().compress_batch(images[:2], bare=True), None, None]
-    assert table["status"].to_pylist() == ["done", "done", "failed", "failed"]
-    assert "'x/2' has no file that ends in .png" in outcome.errors[0]
-    assert "'x/3' has several members" in outcome.errors[1]
-    list(compress_shards(tmp_path / "in", tmp_path / "tar", to="webdataset"))
-    with tarfile.open(tmp_path / "tar/a.tar") as tar:
-        assert tar.getnames() == ["x/0.fmae", "x/0.cls", "x/1.fmae", "x/1.cls", "x/1.seg.txt"]
-        assert tar.extractfile("x/1.fmae").read() == Codec().compress(images[1])
-
-
-@pytest.mark.parametrize("cut", [lambda second: 0, lambda second: 100, lambda second: 600, lambda second: second])
-def test_a_truncated_tar_file_fails(tmp_path, images, cut):
-    write_tar(tmp_path / "whole.tar", [(f"{number}.png", png_bytes(images[number])) for number in range(3)])
-    with tarfile.open(tmp_path / "whole.tar") as tar:
-        second = tar.getmembers()[1].offset  # of which nothing is missing if the file ends there
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/a.tar").write_bytes((tmp_path / "whole.tar").read_bytes()[: cut(second)])
-    (outcome,) = compress_shards(tmp_path / "in", tmp_path / "out")
-    assert outcome.status == "failed"
-    assert outcome.error.startswith(f"{tmp_path}/in/a.tar: ")
-    assert not list((tmp_path / "out").rglob("*.parquet"))
-
-
-def test_names_that_lead_out_of_the_output_fail(tmp_path, images):
-    image = png_bytes(images[0])
-    write_tar(
-        tmp_path / "in/a.tar",
-        [("../up.png", image), ("/root.png", image), ("ok.png", image), ("b/../ok.png", image)],
-    )
-    for to in ("files", "webdataset"):
-        (outcome,) = compress_shards(tmp_path / "in", tmp_path / to, to=to)
-        assert (outcome.rows, outcome.failed_rows) == (4, 3)
-        assert "cannot be the name of an image" in outcome.errors[0]
-    assert [path.name for path in tmp_path.rglob("*.fmae")] == ["ok.fmae"]
-
-
-def test_single_files_are_shards_in_groups(tmp_path, images, monkeypatch):
-    monkeypatch.setattr(find, "FILES_PER_SHARD", 4)
-    for number in range(ROWS):
-        path = tmp_path / f"in/{number % 2}/{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png_bytes(images[number]))
-    path.write_bytes(bytes(1 + max_image_bytes((28, 28))))
-    outcomes = list(compress_shards(tmp_path / "in", tmp_path / "out"))
-    assert [(each.rows, each.failed_rows) for each in outcomes] == [(4, 0), (4, 0), (2, 1)]
-    assert "more than the limit of" in outcomes[2].errors[0]
-    table = pa.concat_tables([pq.read_table(path) for path in sorted((tmp_path / "out").iterdir())])
-    numbers = [0, 2, 4, 6, 8, 1, 3, 5, 7]
-    assert table["key"].to_pylist()[:-1] == [f"{number % 2}/{number}" for number in numbers]
-    assert table["payload"].to_pylist()[:-1] == Codec().compress_batch(images[numbers], bare=True)
-    (tmp_path / "in/0/00.png").write_bytes(png_bytes(images[0]))  # all groups change
-    assert statuses(compress_shards(tmp_path / "in", tmp_path / "out")) == ["done"] * 3
 
 
 def test_inputs_that_are_no_shards_are_refused(shards, tmp_path):

@@ -13,7 +13,7 @@ from fmae_edge.bulk.payload_format import read_format
 from fmae_edge.bulk.shards.job import compress_shards
 from fmae_edge.data.image_file import png_bytes
 from fmae_edge.runtime.errors import InputError
-from tests.bulk.job_shards import ROWS, SHARDS, require_every_row_once, write_shards
+from tests.bulk.job_shards import SHARDS, require_every_row_once, require_job_equal_to_local, tables_in
 
 pytestmark = pytest.mark.spark
 
@@ -28,23 +28,8 @@ def spark():
     session.stop()
 
 
-@pytest.fixture
-def shards(tmp_path, images):
-    write_shards(tmp_path / "in", images)
-    return tmp_path / "in"
-
-
-def tables(folder):
-    return [pq.read_table(path).to_pylist() for path in folder.rglob("*.parquet")]
-
-
 def test_a_job_over_shards(spark, shards, tmp_path, images):
-    outcomes = list(compress_shards(shards, tmp_path / "out", engine="spark", quality=7))
-    assert [(each.status, each.rows, each.failed_rows) for each in outcomes] == [("done", ROWS, 1)] * SHARDS
-    require_every_row_once(tables(tmp_path / "out"), images, quality=7)
-    list(compress_shards(shards, tmp_path / "same", quality=7))
-    for path in (tmp_path / "same").iterdir():
-        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+    require_job_equal_to_local("spark", shards, tmp_path, images)
 
 
 def test_data_frames_keep_the_description_of_their_payloads_in_parquet(spark, shards, tmp_path, images):
@@ -52,7 +37,7 @@ def test_data_frames_keep_the_description_of_their_payloads_in_parquet(spark, sh
 
     df = compress_dataset(spark.read.parquet(str(shards)), quality=3, psnr=True)
     df.write.parquet(str(tmp_path / "out"))
-    require_every_row_once(tables(tmp_path / "out"), images, quality=3)
+    require_every_row_once(tables_in(tmp_path / "out"), images, quality=3)
     coded = spark.read.parquet(str(tmp_path / "out"))
     for row in decompress_dataset(coded).where("id in (5, 8)").collect():
         payload = Codec().compress(images[row["id"]], 3, bare=True)
@@ -92,4 +77,4 @@ def test_a_killed_worker_loses_and_doubles_no_row(spark, shards, tmp_path, image
     assert kill_one("pyspark.daemon", thread.is_alive)
     thread.join()
     assert [each.status for each in outcomes] == ["done"] * SHARDS
-    require_every_row_once(tables(tmp_path / "out"), images, effort=5)
+    require_every_row_once(tables_in(tmp_path / "out"), images, effort=5)

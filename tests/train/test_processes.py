@@ -3,6 +3,7 @@
 import math
 import os
 import pickle
+import signal
 import time
 from multiprocessing import get_context
 
@@ -206,6 +207,15 @@ def test_the_first_process_works_alone_before_the_others(tmp_path):
 
     first, second = in_processes(2, tmp_path, work)
     assert second >= first
+
+
+def test_a_process_that_goes_on_alone_has_the_threads_of_all(tmp_path):
+    def work(processes):
+        torch.set_num_threads(1)
+        processes.leave()
+        return torch.get_num_threads(), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+    assert in_processes(2, tmp_path, work) == [(2, True)] * 2
 
 
 def test_a_diverging_run_stops_in_all_processes(tmp_path, tensors, monkeypatch):

@@ -2,14 +2,13 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
 
-from fmae_edge.bulk.arrow_rows import ArrowRows
+from fmae_edge.bulk.arrow_rows import ArrowRows, with_columns
 from fmae_edge.bulk.payload_format import require_quality
 from fmae_edge.bulk.rows import DONE, FAILED, Compress, Decompress
 from fmae_edge.bulk.shards.find import Kind, Shard
@@ -104,10 +103,9 @@ def _convert(task: ShardTask) -> tuple[int, int, int, tuple[str, ...]]:
 
 
 def _rows_for(task: ShardTask, schema: pa.Schema) -> Compress | Decompress:
-    """Return the callable for a shard; that for the payloads of a Parquet file has the quality of the file.
+    """Return what converts the rows of a shard: payloads in a Parquet file have the quality that the file says.
 
-    Raises InputError if the file does not say with which quality and bundle its payloads were made, or if it was
-    another bundle.
+    Raises InputError if the file does not say the bundle and quality of its payloads, or if the bundle is another.
     """
     if isinstance(task.rows, Compress) or task.shard.kind != "parquet":
         return task.rows
@@ -118,13 +116,13 @@ def _with_read_errors(table: pa.RecordBatch, batch: Batch) -> pa.RecordBatch:
     """Return `table` with the reasons why rows of `batch` could not be read."""
     if not batch.errors:
         return table
-    replaced: dict[str, Sequence[str]] = {
+    replaced = {
         "status": [
             FAILED if row in batch.errors else each for row, each in enumerate(table["status"].to_pylist())
         ],
         "error": [batch.errors.get(row, each) for row, each in enumerate(table["error"].to_pylist())],
     }
-    return _replaced(table, replaced)
+    return with_columns(table, replaced, table.schema)
 
 
 def _as_files(table: pa.RecordBatch, rows: Compress) -> pa.RecordBatch:
@@ -132,12 +130,4 @@ def _as_files(table: pa.RecordBatch, rows: Compress) -> pa.RecordBatch:
     pairs = zip(table["payload"].to_pylist(), table["status"].to_pylist(), strict=True)
     made = rows.format
     contents = [pack_one(each, made.quality, made.bundle_id) if status == DONE else None for each, status in pairs]
-    return _replaced(table, {"payload": contents})
-
-
-def _replaced(table: pa.RecordBatch, columns: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
-    arrays = [
-        pa.array(columns[field.name], field.type) if field.name in columns else table.column(field.name)
-        for field in table.schema
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
+    return with_columns(table, {"payload": contents}, table.schema)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.errors import InputError
 
 Kind = Literal["parquet", "webdataset", "files"]
@@ -61,8 +62,7 @@ def find_shards(source: Path, suffixes: Sequence[str]) -> list[Shard]:
     paths = found[kind]
     if kind == "files":
         return [
-            _group(number, paths[at : at + FILES_PER_SHARD], folder)
-            for number, at in enumerate(range(0, len(paths), FILES_PER_SHARD))
+            _group(number, paths[part], folder) for number, part in enumerate(slices(len(paths), FILES_PER_SHARD))
         ]
     return [
         Shard(

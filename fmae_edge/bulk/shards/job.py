@@ -15,10 +15,10 @@ from fmae_edge.bulk.shards.readers import RowFiles
 from fmae_edge.bulk.shards.writers import JOB_FILE, TEMPORARY_FOLDERS, job_of
 from fmae_edge.data.image_conversion import Fit
 from fmae_edge.data.image_file import SUFFIXES, max_image_bytes
-from fmae_edge.runtime.arguments import as_integer
+from fmae_edge.runtime.arguments import as_integer, require_choice
 from fmae_edge.runtime.atomic_write import remove_left_over
 from fmae_edge.runtime.engine.graphs import Precision
-from fmae_edge.runtime.errors import ArgumentError, InputError, OutputError, shown
+from fmae_edge.runtime.errors import ArgumentError, InputError, OutputError
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 
 Engine = Literal["local", "ray", "spark"]
@@ -77,12 +77,12 @@ def compress_shards(
 
     `source` has Parquet files whose `column`, by default `image`, has images; tar files of WebDataset; or image
     files. `output` gets one result per shard: a Parquet file of payloads, or with `to` "webdataset" or "files" a
-    tar file or a folder of .fmae files. Shards that are finished are skipped, without `force`. `workers` is a
-    number of shards at a time, by default that of the CPUs of the machine or cluster. Other arguments
-    are those of `Compress`.
+    tar file or a folder of .fmae files. Shards that are finished are skipped, without `force`. `workers` is how
+    many shards are converted at a time, by default one per CPU of the machine or cluster. Other arguments are
+    those of `Compress`.
 
     Raises ArgumentError if an argument is invalid, InputError if there are no shards, BundleError as `Codec` does,
-    OutputError if the output has shards of a job with other options.
+    and OutputError if the output has shards of a job with other options.
     """
     column = column or "image"
     rows = Compress(bundle, column=column, quality=quality, effort=effort, psnr=psnr, fit=fit, precision=precision)
@@ -129,9 +129,8 @@ def _plan(
     force: bool,
     settings: dict[str, Any],
 ) -> ShardJob:
-    for name, value, kind in (("to", to, Kind), ("engine", engine, Engine)):
-        if value not in get_args(kind):
-            raise ArgumentError(name, f"is {shown(value)}; expected one of {', '.join(get_args(kind))}")
+    require_choice("to", to, get_args(Kind))
+    require_choice("engine", engine, get_args(Engine))
     if workers is not None and not 1 <= as_integer("workers", workers) <= _MOST_WORKERS:
         raise ArgumentError("workers", f"is {workers}; expected an integer from 1 to {_MOST_WORKERS}")
     if output.exists() and not output.is_dir():

@@ -21,7 +21,6 @@ KEY_COLUMN = "key"
 _BYTES_AT_ONCE = 32 << 20  # of the members in a batch
 _BUFFER_BYTES = 1 << 20  # pages of a column chunk are read one after the other, however large the row group is
 _META = re.compile(r"__[^/]*__($|/)")  # WebDataset passes over such names
-_BLOCK = 512
 
 
 class Batch(NamedTuple):
@@ -161,7 +160,7 @@ def _members(path: Path, files: RowFiles | None) -> Iterator[tuple[str, str, byt
                     content = b"" if opened is None else opened.read(most)
                 yield f"{folder}{slash}{stem}", suffix.lower(), content
             stream.seek(tar.offset)
-            if stream.read(_BLOCK) != bytes(_BLOCK):
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise InputError(f"{path}: truncated: the end of the tar file is missing")
     except (tarfile.TarError, EOFError) as error:
         raise InputError(f"{path}: not a tar file, or damaged ({error})") from None

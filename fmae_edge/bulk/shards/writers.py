@@ -78,10 +78,9 @@ def job_of(kind: Kind, target: Path) -> dict[str, Any] | None:
 @contextmanager
 def _parquet(file: Any, schema: pa.Schema, job: str) -> Iterator[Write]:
     schema = schema.with_metadata({**(schema.metadata or {}), _JOB_KEY.encode(): job.encode()})
-    # A dictionary of values that are all different, such as payloads, only takes time
-    few = [name for name in ("status", "error") if name in schema.names]
-    # A damaged payload decodes to a wrong image, so pages have checksums
-    options = {"compression": "zstd", "use_dictionary": few, "write_page_checksum": True}
+    # A dictionary of values that are all different, such as payloads, only takes time. Pages have checksums,
+    # because a damaged payload decodes to a wrong image
+    options = {"compression": "zstd", "use_dictionary": ["status", "error"], "write_page_checksum": True}
     with pq.ParquetWriter(file, schema, **options) as writer:
         waiting = schema.empty_table()
 
