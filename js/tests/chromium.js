@@ -2,7 +2,8 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { accessSync, constants, mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
@@ -39,7 +40,9 @@ export async function resultsOf(page) {
     "--disable-dev-shm-usage",
     `--user-data-dir=${profile}`,
   ];
-  const browser = spawn(/** @type {string} */ (CHROMIUM), [...flags, server.address], { stdio: "ignore" });
+  // A process group of its own: Chromium's other processes outlive the first one, and write to the profile
+  const options = { stdio: /** @type {const} */ ("ignore"), detached: true };
+  const browser = spawn(/** @type {string} */ (CHROMIUM), [...flags, server.address], options);
   const closed = once(browser, "exit");
   try {
     const early = closed.then(([code]) => {
@@ -47,10 +50,12 @@ export async function resultsOf(page) {
     });
     return await Promise.race([server.results, early]);
   } finally {
-    browser.kill();
+    if (browser.pid !== undefined && browser.exitCode === null) {
+      process.kill(-browser.pid, "SIGKILL");
+    }
     await closed;
     server.close();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    await rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 }
 
