@@ -198,6 +198,7 @@ def large_bundle(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_graphs_for_256x256_rgb_take_less_than_32_megabytes(large_bundle, precision):
