@@ -38,7 +38,8 @@ class LatentCoder:
         self._bundle = bundle
         self._graphs = graphs
         self._read_prior: Prior | None = None
-        self.image_shape = bundle.manifest.image_shape
+        self.image_shape, self.latent_size = bundle.manifest.image_shape, bundle.manifest.latent_size
+        self._steps = np.array(bundle.manifest.latent_steps, np.float32)
         numbers = math.prod(self.image_shape)
         self.images_at_once = fewer_if_larger(_IMAGES_AT_ONCE, numbers)  # to bound memory
         self._decoded_at_once = fewer_if_larger(_PAYLOADS_AT_ONCE, numbers)
@@ -56,11 +57,11 @@ class LatentCoder:
 
     def stored_latents(self, images: Stack, dtype: LatentDtype) -> NDArray[Any]:
         """Return the latents (N, latent_size) of checked images in a dtype that `as_latent_dtype` returned."""
-        manifest = self._bundle.manifest
-        stored = np.empty((len(images), manifest.latent_size), dtype)
-        steps = np.array(manifest.latent_steps, np.float32)
+        if len(images) <= self.images_at_once:
+            return to_dtype(self._graphs.encode(images[:]), dtype, self._steps)
+        stored = np.empty((len(images), self.latent_size), dtype)
         for part in slices(len(images), self.images_at_once):
-            stored[part] = to_dtype(self._graphs.encode(images[part]), dtype, steps)
+            stored[part] = to_dtype(self._graphs.encode(images[part]), dtype, self._steps)
         return stored
 
     def quantise(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
@@ -77,7 +78,7 @@ class LatentCoder:
     @property
     def longest_payload(self) -> int:
         """The number of bytes that no payload of an encoder exceeds."""
-        return _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1
+        return _PAYLOAD_BYTES_PER_LATENT * self.latent_size + 1
 
     def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
         """Return the payloads of quantised latents (N, latent_size)."""
@@ -92,11 +93,11 @@ class LatentCoder:
 
         Raises InputError as `image_stream.read_stream` does.
         """
-        return read_stream(self._prior, message, self._bundle.manifest.latent_size, quality, max_images)
+        return read_stream(self._prior, message, self.latent_size, quality, max_images)
 
     def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
         """Return the quantised latents (N, latent_size) in payloads that are short enough."""
-        return decode_symbols(self._prior, payloads, self._bundle.manifest.latent_size, quality - 1)
+        return decode_symbols(self._prior, payloads, self.latent_size, quality - 1)
 
     def images(self, payloads: Sequence[bytes], quality: int) -> NDArray[np.uint8]:
         """Return the images in payloads that are short enough."""
@@ -157,5 +158,5 @@ class LatentCoder:
         if self._read_prior is None:  # two threads may both read it: no harm, and no lock that a fork could keep
             bundle, steps = self._bundle, self._qualities.steps
             where = f"{bundle.where}: {PRIOR_NAME}"
-            self._read_prior = read_prior(bundle.file(PRIOR_NAME), bundle.manifest.latent_size, steps, where)
+            self._read_prior = read_prior(bundle.file(PRIOR_NAME), self.latent_size, steps, where)
         return self._read_prior

@@ -22,7 +22,7 @@ from fmae_edge.runtime.images import (
     to_reals,
     to_uint8,
 )
-from fmae_edge.runtime.latents import to_values
+from fmae_edge.runtime.latents import all_finite, to_values
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -79,10 +79,11 @@ if hasattr(os, "register_at_fork"):
 class _Graph(NamedTuple):
     """A loaded graph that returns arrays (N, *shape) for each shape of `gives`; `where` names it in messages.
 
-    It takes 8-bit images if `takes_levels`, and `per_run` images at once.
+    `outputs` are their names. It takes 8-bit images if `takes_levels`, and `per_run` images at once.
     """
 
     session: "InferenceSession"
+    outputs: list[str]
     where: str
     gives: tuple[tuple[int, ...], ...]
     takes_levels: bool
@@ -90,16 +91,15 @@ class _Graph(NamedTuple):
 
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return the only output for the input `name`. Raises BundleError if the graph fails."""
-        return self.run_all({name: values})[0]
+        return self.run_all({name: values}, len(values))[0]
 
-    def run_all(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Return all outputs for the inputs, by name. Raises BundleError if the graph fails."""
+    def run_all(self, inputs: dict[str, NDArray[Any]], count: int) -> list[NDArray[Any]]:
+        """Return all outputs for `count` inputs, by name. Raises BundleError if the graph fails."""
         try:
             with counted_call():
-                outputs: list[NDArray[Any]] = self.session.run(None, inputs)
+                outputs: list[NDArray[Any]] = self.session.run(self.outputs, inputs)
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise failure(error, f"{self.where} fails in onnxruntime") from error
-        count = len(next(iter(inputs.values())))
         for output, shape in zip(outputs, self.gives, strict=True):
             if output.shape != (count, *shape):
                 raise BundleError(
@@ -142,13 +142,15 @@ class Graphs:
 
         Raises BundleError if the encoder returns NaN or infinity.
         """
-        manifest = self._bundle.manifest
-        values = np.empty((len(images), manifest.latent_size), np.float32)
         encoder = self._graph("encoder", len(images))
         to_pixels = to_levels if encoder.takes_levels else to_reals
-        for part in slices(len(images), encoder.per_run):
-            values[part] = encoder.run("image", channels_first(to_pixels(images[part])))
-        if not np.isfinite(values).all():
+        if 0 < len(images) <= encoder.per_run:  # without a copy of the result
+            values = encoder.run("image", channels_first(to_pixels(images)))
+        else:
+            values = np.empty((len(images), *encoder.gives[0]), np.float32)
+            for part in slices(len(images), encoder.per_run):
+                values[part] = encoder.run("image", channels_first(to_pixels(images[part])))
+        if not all_finite(values):
             raise BundleError(f"{self._bundle.where}: its encoder returns latents that are NaN or infinite")
         return values
 
@@ -157,18 +159,21 @@ class Graphs:
 
         Raises InputError if the latents are so large that pixels overflow.
         """
-        image_shape = self._bundle.manifest.image_shape
-        images = np.empty((len(latents), *image_shape), np.uint8)
         decoder = self._graph("decoder", len(latents))
+        if 0 < len(latents) <= decoder.per_run:  # without a copy of gray images
+            return np.ascontiguousarray(self._decoded(decoder, latents[:]))
+        images = np.empty((len(latents), *self._bundle.manifest.image_shape), np.uint8)
         for part in slices(len(latents), decoder.per_run):
-            values = to_values(latents[part], self._steps)
-            pixels = decoder.run("latent", values)
-            if pixels.dtype != np.uint8:
-                if not np.isfinite(pixels).all():
-                    raise InputError("latents are too large to decode: pixels overflow")
-                pixels = to_uint8(pixels)
-            images[part] = channels_last(pixels)
+            images[part] = self._decoded(decoder, latents[part])
         return images
+
+    def _decoded(self, decoder: _Graph, latents: NDArray[Any]) -> NDArray[np.uint8]:
+        pixels = decoder.run("latent", to_values(latents, self._steps))
+        if pixels.dtype != np.uint8:
+            if not np.isfinite(pixels).all():
+                raise InputError("latents are too large to decode: pixels overflow")
+            pixels = to_uint8(pixels)
+        return channels_last(pixels)
 
     @property
     def has_gradient(self) -> bool:
@@ -191,9 +196,8 @@ class Graphs:
         gradients = np.empty(latents.shape, np.float32)
         graph = self._graph("gradient", len(latents))
         for part in slices(len(latents), graph.per_run):
-            decoded, gradients[part] = graph.run_all(
-                {"latent": latents[part], "image": channels_first(images[part])}
-            )
+            inputs = {"latent": latents[part], "image": channels_first(images[part])}
+            decoded, gradients[part] = graph.run_all(inputs, len(inputs["latent"]))
             pixels[part] = channels_last(decoded)
         if not np.isfinite(gradients).all():
             raise BundleError(f"{graph.where} returns gradients that are NaN or infinite")
@@ -227,4 +231,5 @@ class Graphs:
             graph, per_run = bundle.files[name], self._per_run
         with counted_call():
             session = open_session(graph, where, threads, arena=searches)
-        return _Graph(session, where, gives, takes_levels(session), per_run)
+            outputs = [output.name for output in session.get_outputs()]
+        return _Graph(session, outputs, where, gives, takes_levels(session), per_run)
