@@ -21,10 +21,10 @@ from fmae_edge.runtime.bundle.manifest import (
     FileEntry,
     Manifest,
 )
+from fmae_edge.runtime.diagnosis import diagnose_bundle
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs
 from fmae_edge.runtime.entropy.prior import read_prior
 from fmae_edge.runtime.format.npy_file import load_latents
-from fmae_edge.runtime.self_test import diagnose_bundle
 from fuzz.containers import mutate_image
 from fuzz.fmae_targets import (
     GOLDEN,

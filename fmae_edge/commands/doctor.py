@@ -18,7 +18,7 @@ def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
     Example: fmae-edge doctor --json > report.json
     """
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
-    from fmae_edge.runtime.self_test import diagnose
+    from fmae_edge.runtime.diagnosis import diagnose
 
     report = diagnose(bundle or DEFAULT_BUNDLE)
     if json:

@@ -13,7 +13,8 @@ from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
 from fmae_edge.runtime.bundle.bundle import Bundle, as_expected_id, read_bundle
 from fmae_edge.runtime.bundle.manifest import Manifest
 from fmae_edge.runtime.engine.cpus import choose_threads
-from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, as_precision, in_memory
+from fmae_edge.runtime.engine.graphs import GRAPHS, Graphs, Precision, RunOptions, as_run_options, in_memory
+from fmae_edge.runtime.engine.providers import ProvidersLike
 from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.fmae_reader import FmaeReader, as_read_options
 from fmae_edge.runtime.fmae_writer import FmaeWriter, as_options, as_quality
@@ -30,14 +31,15 @@ class Codec:
 
     `precision` chooses the int8 or the float32 graphs. `threads` limits the threads of onnxruntime; the default
     is FMAE_EDGE_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use. Fewer than 8 images always
-    run on one thread. `expect_id` pins the bundle: its id, which covers everything that affects decoding, or the
+    run on one thread. `providers` are names or (name, options) of onnxruntime's execution providers, which run the
+    float32 graphs. `expect_id` pins the bundle: its id, which covers everything that affects decoding, or the
     SHA-256 of its manifest.json, which covers every byte. "detail" is never a folder, "./detail" always.
 
     Any number of threads may share a codec. It can be pickled, and used after a fork: each process loads the
-    graphs at its first use. A call takes any number of images, a .fmae file at most 2^20. docs/embedding.md says
-    how much memory it needs.
+    graphs at its first use. A call takes any number of images, a .fmae file at most 2^20.
 
-    Raises BundleError if the bundle is incomplete or not the expected one, InputError if an argument is invalid.
+    Raises BundleError if the bundle is incomplete or not the expected one, InputError if an argument is invalid,
+    FmaeError if onnxruntime lacks a provider. docs/embedding.md describes memory, docs/providers.md providers.
 
     Example::
 
@@ -53,42 +55,45 @@ class Codec:
         self,
         bundle: str | os.PathLike[str] | None = None,
         *,
-        precision: Precision = "int8",
+        precision: Precision | None = None,
         threads: int | None = None,
+        providers: ProvidersLike = None,
         expect_id: str | None = None,
     ) -> None:
-        precision = as_precision(precision)
-        folder = as_bundle_folder(bundle)
+        folder, options = as_bundle_folder(bundle), as_run_options(precision, threads, providers)
         # The graphs of the other precision are not run, so they are not read either
-        read = read_bundle(folder, only=GRAPHS[precision], expect_id=as_expected_id(expect_id))
-        self._start(read, precision, threads)
+        read = read_bundle(folder, only=GRAPHS[options.precision], expect_id=as_expected_id(expect_id))
+        self._start(read, options)
         # Unpickling reads the bundle again, which must be the same one
-        again = partial(type(self), portable(folder), precision=precision, threads=threads)
-        self._again = partial(again, expect_id=read.sha256)
+        self._again = partial(type(self), portable(folder), **options._asdict(), expect_id=read.sha256)
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle, *, precision: Precision = "int8", threads: int | None = None) -> "Codec":
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        *,
+        precision: Precision | None = None,
+        threads: int | None = None,
+        providers: ProvidersLike = None,
+    ) -> "Codec":
         """Return a codec of a bundle in memory, as `read_bundle` or `Bundle.of` returns it.
 
         Neither the codec nor a pickle of it needs the bundle's folder. The pickle has the bundle's files:
-        2.2 MB of "default" and 7 MB of "detail" with int8 graphs. `precision` and `threads` are as for `Codec`.
+        2.2 MB of "default" and 7 MB of "detail" with int8 graphs. Other arguments are those of `Codec`.
 
-        Raises BundleError if the bundle was read in part and a file is no longer in its folder, InputError if an
-        argument is invalid.
+        Raises as `Codec` does, and BundleError if a bundle that was read in part has lost a file since.
         """
         if not isinstance(bundle, Bundle):
             raise InputError(f"bundle is {shown(bundle)}; expected a Bundle, or use Codec(folder)")
-        precision = as_precision(precision)
-        kept = in_memory(bundle, precision)
-        codec = cls.__new__(cls)
-        codec._start(kept, precision, threads)
-        codec._again = partial(cls.from_bundle, kept, precision=precision, threads=threads)
+        options = as_run_options(precision, threads, providers)
+        kept, codec = in_memory(bundle, options.precision), cls.__new__(cls)
+        codec._start(kept, options)
+        codec._again = partial(cls.from_bundle, kept, **options._asdict())
         return codec
 
-    def _start(self, bundle: Bundle, precision: Precision, threads: int | None) -> None:
-        self._bundle, self._precision = bundle, precision
-        self._threads = choose_threads(threads)[0]
-        self._graphs = Graphs(bundle, precision, self._threads)
+    def _start(self, bundle: Bundle, options: RunOptions) -> None:
+        self._bundle = bundle
+        self._graphs = Graphs(bundle, options.precision, choose_threads(options.threads)[0], options.providers)
         self._coder = LatentCoder(bundle, self._graphs)
         self._bundle_id = bundle.manifest.bundle_id  # computing this hash takes as long as coding an image
         self._writer = FmaeWriter(self._coder, self._bundle_id)
@@ -99,11 +104,8 @@ class Codec:
         return self._again, ()
 
     def __repr__(self) -> str:
-        manifest = self.manifest
-        return (
-            f"<Codec {manifest.name!r} {self._bundle_id}: images {manifest.image_shape}, "
-            f"latents ({manifest.latent_size},), {self._precision}, threads={self._threads}>"
-        )
+        shapes = f"images {self.manifest.image_shape}, latents ({self.manifest.latent_size},)"
+        return f"<Codec {self.manifest.name!r} {self._bundle_id}: {shapes}, {self._graphs}>"
 
     @property
     def manifest(self) -> Manifest:
@@ -120,9 +122,8 @@ class Codec:
         Raises InputError if `images` have another shape, dtype or range, or are Pillow images in another mode than
         L, or RGB for an RGB bundle; BundleError if the encoder returns NaN or infinity.
         """
-        stored_as = as_latent_dtype(dtype)
         batch, single = as_batch(images, self._coder.image_shape)
-        latents = self._coder.stored_latents(batch, stored_as)
+        latents = self._coder.stored_latents(batch, as_latent_dtype(dtype))
         return latents[0] if single else latents
 
     def decode(self, latents: LatentLike, quality: int | None = None) -> NDArray[np.uint8]:
@@ -160,8 +161,7 @@ class Codec:
         PSNR in a file of at most `max_bytes`, which takes about ten times as long, or the lowest one whose image,
         as this codec decodes it, has at least `min_psnr` dB. If there is none, effort 9 is tried, and then every
         pixel is stored, which `math.inf` does at once. On another CPU, pixels may differ by a level. With `bare`,
-        the result is the payload alone, 7 bytes shorter. Use it if you know the bundle and the quality and detect
-        damage yourself: any bytes decode to some image.
+        the result is the payload alone, 7 bytes shorter. Detect damage yourself: any bytes decode to some image.
 
         Raises InputError if an argument is invalid or no quality fits, BundleError if the bundle has no prior.
         """

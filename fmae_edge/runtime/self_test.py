@@ -4,27 +4,21 @@ Symbols and files are results of integer arithmetic and have to be equal. Latent
 add floating-point numbers in different orders and round int8 results differently.
 """
 
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, distributions, version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmae_edge import __version__
 from fmae_edge.runtime.bundle.bundle import Bundle, read_bundle
 from fmae_edge.runtime.bundle.manifest import GOLDEN_NAME, Manifest
 from fmae_edge.runtime.bundle.safetensors_file import read_tensors
-from fmae_edge.runtime.engine.cpus import choose_threads, cpu_name, dot_products, may_saturate
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Graphs, Precision
-from fmae_edge.runtime.engine.sessions import load_onnxruntime
 from fmae_edge.runtime.entropy.prior import MAX_SYMBOL
-from fmae_edge.runtime.errors import BundleError, FmaeError, InputError
+from fmae_edge.runtime.errors import BundleError, InputError
 from fmae_edge.runtime.fmae_reader import FmaeReader
 from fmae_edge.runtime.format.fmae_file import pack_many
 from fmae_edge.runtime.format.payload_index import MAX_IMAGES
@@ -190,86 +184,3 @@ def _timed(compute: Callable[[Any], NDArray[Any]], given: object) -> tuple[NDArr
     started = time.perf_counter()
     result = compute(given)
     return result, (time.perf_counter() - started) * 1e3
-
-
-def diagnose(path: Path) -> dict[str, Any]:
-    """Return facts about this machine and the bundle in folder `path` as JSON values."""
-    parts = {
-        "versions": _versions(),
-        "machine": _machine(),
-        "onnxruntime": _onnxruntime(),
-        **diagnose_bundle(path),
-    }
-    problems = [facts["problem"] for facts in parts.values() if "problem" in facts]
-    return {**parts, "problems": problems, "healthy": not problems}
-
-
-def diagnose_bundle(path: Path) -> dict[str, dict[str, Any]]:
-    """Return facts about the bundle in folder `path` and the result of its self-test.
-
-    Each of the two has a `problem` if there is one.
-    """
-    try:
-        bundle = read_bundle(path)
-    except FmaeError as error:
-        return {"bundle": {"folder": str(path), "problem": str(error)}}
-    facts = {
-        "folder": str(path),
-        "name": bundle.manifest.name,
-        "bundle_id": bundle.manifest.bundle_id,
-        "manifest_sha256": bundle.sha256,
-        "files": {name: entry.sha256 for name, entry in bundle.manifest.files.items()},
-        **_int8_graphs(bundle.manifest.record),
-    }
-    try:
-        checks = self_test(path)
-    except FmaeError as error:
-        return {"bundle": facts, "self-test": {"problem": str(error)}}
-    if not checks:
-        return {"bundle": facts, "self-test": {"result": "none: the bundle has no golden vectors"}}
-    failed = ", ".join(check.name for check in checks if not check.passed)
-    problem = {"problem": f"the self-test fails: {failed}"} if failed else {}
-    return {"bundle": facts, "self-test": {"checks": [asdict(check) for check in checks], **problem}}
-
-
-def _versions() -> dict[str, Any]:
-    facts = {"fmae-edge": __version__, "python": platform.python_version()}
-    for package in ("numpy", "onnxruntime", "pillow", "torch"):
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return facts
-
-
-def _machine() -> dict[str, Any]:
-    dots = ", ".join(dot_products()) or "none"
-    facts: dict[str, Any] = {"system": platform.platform(), "cpu": cpu_name(), "int8_dot_products": dots}
-    try:
-        threads, why = choose_threads()
-    except FmaeError as error:
-        return {**facts, "problem": str(error)}
-    return {**facts, "threads": threads, "threads_because_of": why}
-
-
-def _onnxruntime() -> dict[str, Any]:
-    names = {str(package.metadata["Name"]).lower() for package in distributions()}
-    packages = sorted(name for name in names if name.startswith("onnxruntime") and "extensions" not in name)
-    facts: dict[str, Any] = {"packages": ", ".join(packages) or "none"}
-    if len(packages) > 1:  # they share a folder, and the last one installed wins
-        facts["problem"] = f"{len(packages)} packages of onnxruntime overwrite each other: uninstall all but one"
-    try:
-        ort = load_onnxruntime()
-    except FmaeError as error:
-        return {**facts, "problem": str(error)}
-    telemetry = "off" if os.environ["ORT_DISABLE_TELEMETRY"] == "1" else "left on by ORT_DISABLE_TELEMETRY"
-    return {**facts, "providers": ", ".join(ort.get_available_providers()), "telemetry": telemetry}
-
-
-def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
-    quantisation = record.get("quantisation", {})
-    target = quantisation.get("int8_target", "unknown") if isinstance(quantisation, dict) else None
-    if not isinstance(target, str):  # the record is untrusted; `export` writes a string
-        return {"problem": f"the manifest has an invalid record of the quantisation: {quantisation!r:.80}"}
-    saturation = "may saturate" if may_saturate(target) else "no saturation"
-    return {"int8_graphs": f"for {target}, {saturation} on this CPU"}

@@ -9,7 +9,8 @@ import safetensors.numpy
 from fmae_edge import Codec
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import FileEntry
-from fmae_edge.runtime.self_test import GOLDEN_NAME, diagnose, self_test
+from fmae_edge.runtime.diagnosis import diagnose
+from fmae_edge.runtime.self_test import GOLDEN_NAME, self_test
 from tests.manifest_changes import rewrite
 
 CHECKS = {f"{precision} {result}" for precision in ("fp32", "int8") for result in ("latents", "pixels")} | {

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME
-from fmae_edge.runtime.engine.sessions import counted_call, failure, open_session, takes_levels
+from fmae_edge.runtime.engine.providers import Providers, as_providers, require_installed, runs_on_cpu
+from fmae_edge.runtime.engine.sessions import (
+    counted_call,
+    failure,
+    load_onnxruntime,
+    open_session,
+    takes_levels,
+)
 from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError, shown
 from fmae_edge.runtime.images import (
     channels_first,
@@ -50,12 +57,37 @@ _loading = threading.RLock()
 _all: WeakSet["Graphs"] = WeakSet()
 
 
-def as_precision(precision: object) -> Precision:
-    """Return the name of a precision. Raises ArgumentError if it is not one of PRECISIONS."""
+def as_precision(precision: object, providers: Providers = ()) -> Precision:
+    """Return the name of a precision; for None, fp32 if other providers than the CPU's run the graphs, else int8.
+
+    Raises ArgumentError if it is not one of PRECISIONS, or int8 for other providers: the int8 graphs are made for
+    the CPU's, and others run them slowly or not at all.
+    """
+    on_cpu = runs_on_cpu(providers)
+    if precision is None:
+        return "int8" if on_cpu else "fp32"
     for name in PRECISIONS:
         if precision == name:
+            if name == "int8" and not on_cpu:
+                raise ArgumentError(
+                    "precision", f"is int8, which runs on the CPU only; use fp32 on {providers[0][0]}"
+                )
             return name
     raise ArgumentError("precision", f"is {shown(precision)}; expected one of {', '.join(PRECISIONS)}")
+
+
+class RunOptions(NamedTuple):
+    """How to run the graphs: which ones, the threads that were requested, and the execution providers."""
+
+    precision: Precision
+    threads: int | None
+    providers: Providers
+
+
+def as_run_options(precision: object, threads: int | None, providers: object) -> RunOptions:
+    """Return checked options of a codec; `choose_threads` checks `threads`. Raises ArgumentError."""
+    checked = as_providers(providers)
+    return RunOptions(as_precision(precision, checked), threads, checked)
 
 
 def in_memory(bundle: Bundle, precision: Precision) -> Bundle:
@@ -112,12 +144,18 @@ class Graphs:
     """The encoder, the decoder and its gradient, of a bundle in one precision; any number of threads may use them.
 
     Each is loaded at its first use in a process, because onnxruntime's sessions do not work in a forked process.
+    `providers` run the encoder and the decoder, by default the CPU. The gradient always runs on the CPU.
+
+    Raises ArgumentError or FmaeError if the installed onnxruntime does not have the providers.
     """
 
-    def __init__(self, bundle: Bundle, precision: Precision, threads: int) -> None:
+    def __init__(self, bundle: Bundle, precision: Precision, threads: int, providers: Providers = ()) -> None:
+        if providers:
+            require_installed(load_onnxruntime(), providers)
         self._bundle = bundle
         self._precision = precision
         self._threads = threads
+        self._providers = providers
         self._loaded: dict[tuple[str, int], _Graph] = {}
         manifest = bundle.manifest
         self._steps = np.array(manifest.latent_steps, np.float32)
@@ -125,6 +163,10 @@ class Graphs:
         small = fewer_if_larger(_IMAGES_PER_RUN, pixels) == _IMAGES_PER_RUN
         self._per_run = _IMAGES_PER_RUN if small else fewer_if_larger(_LARGER_PER_RUN, pixels)
         _all.add(self)
+
+    def __str__(self) -> str:
+        providers = "".join(f", {name}" for name, _ in self._providers)
+        return f"{self._precision}, threads={self._threads}{providers}"
 
     def abandon_sessions(self) -> None:
         """Load the graphs again at their next use, and never free the sessions of the parent process.
@@ -229,7 +271,8 @@ class Graphs:
             per_run = max(1, min(_GRADIENTS_PER_THREAD * threads, _GRADIENT_NUMBERS // numbers))
         else:
             graph, per_run = bundle.files[name], self._per_run
+        providers = () if searches else self._providers
         with counted_call():
-            session = open_session(graph, where, threads, arena=searches)
+            session = open_session(graph, where, threads, arena=searches, providers=providers)
             outputs = [output.name for output in session.get_outputs()]
         return _Graph(session, outputs, where, gives, takes_levels(session), per_run)

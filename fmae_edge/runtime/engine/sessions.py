@@ -8,6 +8,7 @@ import time
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, cast
 
+from fmae_edge.runtime.engine.providers import Providers, for_session, require_used, runs_on_cpu
 from fmae_edge.runtime.errors import BundleError, FmaeError, ResourceError, lacks_resources
 
 if TYPE_CHECKING:
@@ -51,14 +52,19 @@ def _raised_by_a_handler(error: BaseException | None) -> BaseException | None:
 
 
 def open_session(
-    model: bytes, where: str, threads: int, optimise: bool = True, arena: bool = False
+    model: bytes,
+    where: str,
+    threads: int,
+    optimise: bool = True,
+    arena: bool = False,
+    providers: Providers = (),
 ) -> "InferenceSession":
-    """Load a serialised ONNX graph on the CPU with `threads` threads; `where` names it in messages.
+    """Load a serialised ONNX graph with `threads` threads on `providers`, by default the CPU.
 
-    With `arena`, the memory of the largest call is kept for the next ones.
+    `where` names it in messages. With `arena`, the memory of the largest call is kept for the next ones.
 
-    Raises BundleError if onnxruntime refuses the graph, FmaeError if onnxruntime cannot be imported, ResourceError
-    if it cannot start its threads, MemoryError if there is not enough memory.
+    Raises BundleError if onnxruntime refuses the graph, FmaeError if onnxruntime cannot be imported or a provider
+    cannot be used, ResourceError if it cannot start its threads, MemoryError if there is not enough memory.
     """
     ort = load_onnxruntime()
     _require_threads(threads - 1, f"{where} cannot be loaded on {threads} threads")
@@ -74,11 +80,17 @@ def open_session(
     options.enable_cpu_mem_arena = arena
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    chosen = for_session(ort, providers, threads)
     try:
         # The fallback would try the same provider again and print the error that is raised
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = ort.InferenceSession(model, options, providers=chosen, enable_fallback=0)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        raise failure(error, f"{where} cannot be loaded by onnxruntime {ort.__version__}") from error
+        what = f"{where} cannot be loaded by onnxruntime {ort.__version__}"
+        if not runs_on_cpu(providers):
+            raise FmaeError(f"{what} with providers={chosen}: {' '.join(str(error).split())}") from error
+        raise failure(error, what) from error
+    require_used(session, chosen, where)
+    return cast("InferenceSession", session)
 
 
 def failure(error: Exception, what: str) -> Exception:
