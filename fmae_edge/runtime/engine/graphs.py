@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME
+from fmae_edge.runtime.engine.cpus import dot_products
 from fmae_edge.runtime.engine.providers import Providers, as_providers, require_installed, runs_on_cpu
 from fmae_edge.runtime.engine.sessions import (
     counted_call,
@@ -20,6 +21,7 @@ from fmae_edge.runtime.engine.sessions import (
     open_session,
     takes_levels,
 )
+from fmae_edge.runtime.engine.weight_zero_points import with_fast_zero_points
 from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError, shown
 from fmae_edge.runtime.images import (
     channels_first,
@@ -41,11 +43,12 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
     "int8": ("encoder.onnx", "decoder.onnx"),
     "fp32": ("encoder.fp32.onnx", "decoder.fp32.onnx"),
 }
-# Measured by benchmarks/session_options.py. On one thread, more than 16 images per call to onnxruntime are not
-# faster; two threads gain a little up to 64. With fewer than 8, waking other threads costs more than it saves.
+# Measured by benchmarks/session_options.py. On one thread, encoders are slower with more than 32 images per call
+# to onnxruntime; two threads gain a little up to 64. With fewer than 8, waking other threads costs more than it
+# saves.
 # Of larger images, fewer per call bound the memory and are faster: activations that leave the CPU cache took up to
 # 3 times as long (64x64 RGB: 0.38 ms per image one at a time, 0.93 ms eight at a time).
-_IMAGES_PER_RUN, _LARGER_PER_RUN = 64, 16
+_IMAGES_PER_RUN, _LARGER_PER_RUN = 32, 16
 _IMAGES_FOR_THREADS = 8
 # The gradient keeps all results until its backward pass. By benchmarks/gradient.py, more images at once are not
 # faster. The numbers in the results of a call bound its memory, which is kept for the next call.
@@ -271,6 +274,8 @@ class Graphs:
             per_run = max(1, min(_GRADIENTS_PER_THREAD * threads, _GRADIENT_NUMBERS // numbers))
         else:
             graph, per_run = bundle.files[name], self._per_run
+        if self._precision == "int8" and not searches:
+            graph = with_fast_zero_points(graph, part == "encoder", dot_products())
         providers = () if searches else self._providers
         with counted_call():
             session = open_session(graph, where, threads, arena=searches, providers=providers)
