@@ -6,11 +6,10 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache
 from glob import has_magic
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 
@@ -24,8 +23,7 @@ class TooLargeError(InputError):
     """A file has more bytes than the limit."""
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """An input: a file or `-`, and the path of its folder below the folder that is searched with -r.
 
     If `problem` is set, the input cannot be read, for this reason.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,15 @@ from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
-from fmae_edge.runtime.entropy.image_stream import StreamContent, StreamImage, read_stream, stream_images
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, decode_symbols, encode_symbols
 from fmae_edge.runtime.errors import BundleError
 from fmae_edge.runtime.images import fewer_if_larger, to_levels
 from fmae_edge.runtime.latents import LatentDtype, to_dtype
+
+if TYPE_CHECKING:
+    from fmae_edge.runtime.entropy.image_stream import StreamContent, StreamImage
 
 # A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
 _PAYLOAD_BYTES_PER_LATENT = 4
@@ -84,15 +86,19 @@ class LatentCoder:
         """Return the payloads of quantised latents (N, latent_size)."""
         return encode_symbols(self._prior, symbols, quality - 1)
 
-    def stream_images(self, symbols: Integers, quality: int, own_quality: bool) -> list[StreamImage]:
+    def stream_images(self, symbols: Integers, quality: int, own_quality: bool) -> "list[StreamImage]":
         """Return quantised latents (N, latent_size) as images of a packet's message."""
+        from fmae_edge.runtime.entropy.image_stream import stream_images  # most codecs use no packets
+
         return stream_images(self._prior, symbols, quality, own_quality)
 
-    def read_stream(self, message: bytes, quality: int | None, max_images: int) -> StreamContent:
+    def read_stream(self, message: bytes, quality: int | None, max_images: int) -> "StreamContent":
         """Return the images in a packet's message; `quality` is None if each names its own.
 
         Raises InputError as `image_stream.read_stream` does.
         """
+        from fmae_edge.runtime.entropy.image_stream import read_stream
+
         return read_stream(self._prior, message, self.latent_size, quality, max_images)
 
     def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:

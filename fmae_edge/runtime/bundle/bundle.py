@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.bundle.gradient_check import check_gradient, most_of_gradient, with_weights
 from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.manifest import (
     DECODER_NAME,
@@ -92,6 +91,9 @@ class Bundle:
         Both files are read from the folder if `files` does not contain them. Raises BundleError as `read_bundle`
         does, and if the bundle has no such graph.
         """
+        # Only a search needs this graph
+        from fmae_edge.runtime.bundle.gradient_check import check_gradient, most_of_gradient, with_weights
+
         if not self.has_gradient:
             raise BundleError(f"{self.where}: has no {GRADIENT_NAME}; export the bundle again")
         manifest, where = self.manifest, f"{self.where}: {GRADIENT_NAME}"
