@@ -8,7 +8,7 @@ JS := js/node_modules
 NPM := $(shell node -e 'process.exit(process.getBuiltinModule ? 0 : 1)' 2>/dev/null && command -v npm)
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test slow docs installs ray spark lint data fuzz clean
+.PHONY: demo test slow docs installs ray spark openvino lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -42,6 +42,10 @@ ray: .venv/ray/installed
 spark: .venv/spark/installed
 	.venv/spark/bin/python -m pytest -m spark tests/bulk/test_spark.py
 
+# The float32 graphs on OpenVINO, an execution provider of onnxruntime: a minute.
+openvino: .venv/openvino/installed
+	.venv/openvino/bin/python -m pytest -m openvino tests/runtime/test_openvino.py
+
 lint: $(DEV)/installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
@@ -73,6 +77,14 @@ $(DEV)/installed: pyproject.toml constraints.txt
 .venv/ray/installed .venv/spark/installed: .venv/%/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv/$*
 	.venv/$*/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[$*]" pytest
+	touch $@
+
+# onnxruntime and onnxruntime-openvino overwrite each other, so there is no extra for it.
+.venv/openvino/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv/openvino
+	.venv/openvino/bin/python -m pip install $(PIP_FLAGS) --constraint constraints.txt --editable ".[cli]" pytest
+	.venv/openvino/bin/python -m pip uninstall --quiet --yes onnxruntime
+	.venv/openvino/bin/python -m pip install $(PIP_FLAGS) onnxruntime-openvino
 	touch $@
 
 $(JS)/installed: js/package.json js/package-lock.json

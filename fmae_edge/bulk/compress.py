@@ -19,6 +19,7 @@ from fmae_edge.data.image_file import SUFFIXES
 from fmae_edge.runtime.arguments import require_choice
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
+from fmae_edge.runtime.engine.providers import ProvidersLike
 from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.fmae_writer import as_options
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
@@ -52,7 +53,8 @@ def compress_files(
     dtype: LatentDtype | None = None,
     fit: Fit | None = None,
     verify: bool = False,
-    precision: Precision = "int8",
+    precision: Precision | None = None,
+    providers: ProvidersLike = None,
     bundle: str | Path | None = None,
     recursive: bool = False,
     force: bool = False,
@@ -102,7 +104,7 @@ def compress_files(
     if names and outputs.one_file is None:
         raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
     searches = bool(effort or max_bytes or min_psnr)
-    codec = open_codec(bundle, precision, many_files=len(sources) > 1 and not searches)
+    codec = open_codec(bundle, precision, providers, many_files=len(sources) > 1 and not searches)
     decoded = DecodedResults(codec, verify, guarantees=min_psnr is not None)
     image_names = _names_of(sources, keep_going) if names else {}
     settled: dict[Source, Outcome | None] = {

@@ -20,6 +20,7 @@ from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
 from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
+from fmae_edge.runtime.engine.providers import ProvidersLike
 from fmae_edge.runtime.errors import ArgumentError, InputError
 from fmae_edge.runtime.format.fmae_contents import FmaeFile
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
@@ -45,7 +46,8 @@ def decompress_files(
     output: str | Path | None = None,
     *,
     index: int | None = None,
-    precision: Precision = "int8",
+    precision: Precision | None = None,
+    providers: ProvidersLike = None,
     bundle: str | Path | None = None,
     recursive: bool = False,
     force: bool = False,
@@ -67,7 +69,7 @@ def decompress_files(
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
     if any(map(is_packet, sources)):
         _require_packet_options(outputs, index)
-    codec = open_codec(bundle, precision, many_files=len(sources) > 1)
+    codec = open_codec(bundle, precision, providers, many_files=len(sources) > 1)
     received = ReceivedPackets(codec)
     most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
 

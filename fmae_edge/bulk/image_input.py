@@ -13,6 +13,7 @@ from fmae_edge.data.image_file import SizeError, load_image, max_image_bytes
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.cpus import VARIABLE
 from fmae_edge.runtime.engine.graphs import Precision
+from fmae_edge.runtime.engine.providers import ProvidersLike
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import MAGIC
@@ -20,14 +21,19 @@ from fmae_edge.runtime.format.npy_file import MAGIC
 _NUMBERS_AT_ONCE = 1 << 21  # of all images that are converted together
 
 
-def open_codec(bundle: str | Path | None, precision: Precision, many_files: bool = False) -> Codec:
+def open_codec(
+    bundle: str | Path | None,
+    precision: Precision | None,
+    providers: ProvidersLike = None,
+    many_files: bool = False,
+) -> Codec:
     """Return the codec of a bundle. Raises BundleError, and InputError if its images are neither gray nor RGB.
 
     With `many_files`, the graphs get one thread, because other threads read and write files at the same time. With
     two threads for the graphs, a run on two CPUs took a fifth longer.
     """
     threads = 1 if many_files and VARIABLE not in os.environ else None
-    codec = Codec(bundle, precision=precision, threads=threads)
+    codec = Codec(bundle, precision=precision, threads=threads, providers=providers)
     channels_of(codec)
     return codec
 

@@ -27,7 +27,8 @@ from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.cpus import choose_threads
-from fmae_edge.runtime.engine.graphs import Precision, as_precision
+from fmae_edge.runtime.engine.graphs import Precision, RunOptions, as_run_options
+from fmae_edge.runtime.engine.providers import ProvidersLike
 from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 from fmae_edge.runtime.fmae_writer import as_options, as_quality
 
@@ -43,31 +44,31 @@ Columns = dict[str, NDArray[Any]]
 class _OnWorkers:
     """The bundle of a job, which each process of the job opens once."""
 
-    def __init__(self, bundle: object, precision: Precision, threads: int | None) -> None:
+    def __init__(self, bundle: object, options: RunOptions) -> None:
         folder = as_bundle_folder(bundle)
         read = read_bundle(folder, only=())  # the manifest alone; workers must find the same one
-        if threads is not None:
-            choose_threads(threads)
+        if options.threads is not None:
+            choose_threads(options.threads)
         self.manifest_id, self.image_shape = read.manifest.bundle_id, read.manifest.image_shape
-        self._open = (portable(folder), as_precision(precision), threads, read.sha256)
+        self._open = (portable(folder), options, read.sha256)
 
     def codec(self) -> Codec:
         return _codec_of_process(*self._open)
 
 
 @cache
-def _codec_of_process(bundle: str | Path, precision: Precision, threads: int | None, sha256: str) -> Codec:
+def _codec_of_process(bundle: str | Path, options: RunOptions, sha256: str) -> Codec:
     """Return the codec of this process. Engines unpickle a callable for each task, and its graphs stay here."""
-    return Codec(bundle, precision=precision, threads=threads, expect_id=sha256)
+    return Codec(bundle, **options._asdict(), expect_id=sha256)
 
 
 class Compress:
     """Add the payload of the image in each row of a batch.
 
     `column` has images: the bytes of image files, or uint8 levels (N, H, W[, 3]) or (N, H*W[*3]). Levels in lists
-    may have any integer type. `quality`, `effort` and `precision` are those of `Codec`; `fit` says how encoded
-    images of another size are changed, as for the command line. `threads` is for onnxruntime, by default what the
-    engine allots.
+    may have any integer type. `quality`, `effort`, `precision` and `providers` are those of `Codec`, and workers
+    need the providers; `fit` says how encoded images of another size are changed, as for the command line.
+    `threads` is for onnxruntime, by default what the engine allots.
 
     The columns that are added: `payload`, bytes as `Codec.compress(image, quality, effort, bare=True)` returns
     them, None if the row failed; `bits`, 8 times its length; with `psnr`, the PSNR in dB of the decoded image, NaN
@@ -92,17 +93,19 @@ class Compress:
         effort: int = 0,
         psnr: bool = False,
         fit: "Fit | None" = None,
-        precision: Precision = "int8",
+        precision: Precision | None = None,
         threads: int | None = None,
+        providers: ProvidersLike = None,
     ) -> None:
-        options = as_options(quality, effort, None)
+        settings = as_options(quality, effort, None)
         if fit is not None:
             from fmae_edge.data.image_conversion import Fit
 
             require_choice("fit", fit, get_args(Fit))
         self.column, self.psnr, self._fit = as_column(column), as_flag("psnr", psnr), fit
-        self._quality, self._effort = options.quality, options.effort
-        self._bundle = _OnWorkers(bundle, precision, threads)
+        self._quality, self._effort = settings.quality, settings.effort
+        options = as_run_options(precision, threads, providers)
+        self._bundle, self.precision = _OnWorkers(bundle, options), options.precision
         self.image_shape = self._bundle.image_shape
         if len(self.image_shape) == 3 and self.image_shape[2] != 3:
             raise InputError(f"bundle is for images of {self.image_shape[2]} channels; expected gray or RGB")
@@ -148,12 +151,14 @@ class Decompress:
         quality: int | None = None,
         column: str = "payload",
         png: bool = False,
-        precision: Precision = "int8",
+        precision: Precision | None = None,
         threads: int | None = None,
+        providers: ProvidersLike = None,
     ) -> None:
         self.column, self.png = as_column(column), as_flag("png", png)
         self._quality = None if quality is None else as_quality(quality)
-        self._bundle = _OnWorkers(bundle, precision, threads)
+        options = as_run_options(precision, threads, providers)
+        self._bundle, self.precision = _OnWorkers(bundle, options), options.precision
         self.bundle_id, self.image_shape = self._bundle.manifest_id, self._bundle.image_shape
 
     def at_quality(self, quality: int) -> "Decompress":

@@ -8,8 +8,15 @@ import typer
 
 from fmae_edge.bulk.sources import STREAM
 from fmae_edge.commands.compare import claim_picture
-from fmae_edge.commands.console import format_table, json_line, print_line, progress_bar, say
-from fmae_edge.commands.options import BundleArgument, file_option, integer_option
+from fmae_edge.commands.console import (
+    argument_errors_as_usage,
+    format_table,
+    json_line,
+    print_line,
+    progress_bar,
+    say,
+)
+from fmae_edge.commands.options import BundleArgument, Providers, file_option, integer_option
 
 if TYPE_CHECKING:
     from fmae_edge.evaluate.bench import Bench
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
 
 def bench(
     bundle: BundleArgument = None,
+    providers: Providers = None,
     rounds: Annotated[
         int,
         integer_option("--rounds", "N", 1, help="Measurements per case. More rounds give steadier figures."),
@@ -28,16 +36,20 @@ def bench(
     """Measure the speed of a bundle on this machine.
 
     Measures encoding and decoding with the int8 and float32 graphs on one thread and on all threads, loading,
-    memory and cold start. This takes minutes.
+    memory and cold start. --provider runs the float32 graphs elsewhere. This takes minutes.
 
     Example: fmae-edge bench --plot speed.png
     """
     from fmae_edge.evaluate.bench import run_bench
-    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+    from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
+    from fmae_edge.runtime.codec import Codec
+    from fmae_edge.runtime.engine.providers import as_providers
     from fmae_edge.runtime.errors import OutputError
 
     path = bundle or DEFAULT_BUNDLE
-    read_bundle(path)
+    with argument_errors_as_usage():  # and before minutes of measuring
+        chosen = as_providers(providers)
+        Codec(path, precision="fp32", providers=chosen)
     if plot is not None:  # before minutes of measuring
         from fmae_edge.evaluate.plots import plot_bench
         from fmae_edge.measure.figure import plot_to_png
@@ -46,7 +58,7 @@ def bench(
             raise OutputError(f"{plot}: the picture must be a file in an existing folder")
         outputs = claim_picture(plot, force)
     with progress_bar("measuring") as on_round:
-        measured = run_bench(path, rounds, on_round)
+        measured = run_bench(path, rounds, on_round, chosen)
     print_line(json_line(measured.to_record()) if json else _describe(measured))
     if plot is not None:
         outputs.write(plot, plot_to_png(plot_bench(measured)))
@@ -71,8 +83,10 @@ def _describe(bench: "Bench") -> str:
     others = [(f"load, {name}, and the first image", f"{ms:.1f} ms") for name, ms in bench.load_ms.items()]
     others += [(f"resident memory, {name}", f"{mb:.0f} MB") for name, mb in (bench.memory_mb or {}).items()]
     others += [(f"process: {name}", f"{ms:.0f} ms") for name, ms in bench.cold_start_ms.items()]
+    on = f"float32 graphs on {machine['float32 graphs']}\n" if "float32 graphs" in machine else ""
     return (
         f"bundle {bench.bundle_id} on {machine['cpu']}, {machine['cpus']} CPUs, {machine['system']}\n"
         f"onnxruntime {machine['onnxruntime']}, numpy {machine['numpy']}, Python {machine['python']}, "
-        f"fmae-edge {machine['fmae-edge']}\n\n{format_table(header, speeds)}\n\n{format_table(('', ''), others)}"
+        f"fmae-edge {machine['fmae-edge']}\n{on}\n"
+        f"{format_table(header, speeds)}\n\n{format_table(('', ''), others)}"
     )

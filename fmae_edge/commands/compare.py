@@ -39,7 +39,8 @@ def compare(
         int, options.integer_option("--effort", "0-9", 0, 9, help="How long to search for fewer bytes.")
     ] = 0,
     show: Annotated[bool, typer.Option("--show", help="Draw the images in the terminal.")] = False,
-    precision: options.PrecisionOption = "int8",
+    precision: options.PrecisionOption = None,
+    providers: options.Providers = None,
     fit: options.Fit = None,
     bundle: options.Bundles = None,
     recursive: options.Recursive = False,
@@ -61,7 +62,9 @@ def compare(
     sources, _ = expand(images, recursive, SUFFIXES)
     target = Path("comparison.png") if output is None and not show else output
     outputs = None if target is None else claim_picture(target, force, sources)
-    codecs = {str(portable(path)): open_codec(path, precision) for path in bundle or [DEFAULT_BUNDLE]}
+    with console.argument_errors_as_usage():
+        paths = bundle or [DEFAULT_BUNDLE]
+        codecs = {str(portable(path)): open_codec(path, precision, providers) for path in paths}
     _require_same_images(codecs)
     names, originals = load_images(sources, next(iter(codecs.values())), fit)
     if names:

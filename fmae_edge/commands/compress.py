@@ -66,7 +66,8 @@ def compress(
             "[default: float32]"
         ),
     ] = None,
-    precision: options.PrecisionOption = "int8",
+    precision: options.PrecisionOption = None,
+    providers: options.Providers = None,
     fit: options.Fit = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Decompress each result, and print the PSNR of its image.")

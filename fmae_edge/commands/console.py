@@ -18,6 +18,7 @@ _SPELLINGS = {
     "latent_size": "--latent",
     "packet_bytes": "--packet",
     "start": "--from",
+    "providers": "--provider",
 }  # of arguments that are not options of the same name
 
 
@@ -29,6 +30,15 @@ def as_option(error: ArgumentError) -> str:
     """Return the message of `error` with the option that the user typed: --max-bytes, not max_bytes."""
     name = _SPELLINGS.get(error.argument, f"--{error.argument.replace('_', '-')}")
     return f"{name} {error.problem}"
+
+
+@contextmanager
+def argument_errors_as_usage() -> Iterator[None]:
+    """Turn an ArgumentError of a block into a UsageError that names the option."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise UsageError(as_option(error)) from error
 
 
 @dataclass

@@ -6,21 +6,24 @@ from typing import Any
 import typer
 
 from fmae_edge.commands.console import format_table, json_line, print_line, printable
-from fmae_edge.commands.options import BundleArgument, Json
+from fmae_edge.commands.options import BundleArgument, Json, Providers
 
 
-def doctor(bundle: BundleArgument = None, json: Json = False) -> None:
+def doctor(bundle: BundleArgument = None, providers: Providers = None, json: Json = False) -> None:
     """Show versions and the machine, and test a bundle on it.
 
     Prints the facts that a bug report needs: versions, CPU, threads, onnxruntime, the bundle, and a self-test with
-    the golden vectors of the bundle. Exits with 1 if the bundle is incomplete or the self-test fails.
+    the golden vectors of the bundle, with --provider on that execution provider too. Exits with 1 if the bundle is
+    incomplete or a self-test fails.
 
     Example: fmae-edge doctor --json > report.json
+    Example: fmae-edge doctor --provider openvino
     """
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
     from fmae_edge.runtime.diagnosis import diagnose
+    from fmae_edge.runtime.engine.providers import as_providers
 
-    report = diagnose(bundle or DEFAULT_BUNDLE)
+    report = diagnose(bundle or DEFAULT_BUNDLE, as_providers(providers))
     if json:
         print_line(json_line(report))
     else:

@@ -104,7 +104,19 @@ Bundles = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of fmae-edge train.", readable=False)]
-PrecisionOption = Annotated[Literal["int8", "fp32"], typer.Option(help="Graphs of the bundle to run.")]
+PrecisionOption = Annotated[
+    Literal["int8", "fp32"] | None,
+    typer.Option(help="Graphs of the bundle to run. [default: int8, or fp32 with --provider]"),
+]
+Providers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Execution provider of onnxruntime to run the float32 graphs on, such as openvino or cuda. May be "
+        "repeated, in order of preference. [default: cpu]",
+    ),
+]
 Fit = Annotated[
     Literal["resize", "crop", "pad"] | None,
     typer.Option(

@@ -9,6 +9,7 @@ import typer
 from fmae_edge.bulk.sources import STREAM, expand
 from fmae_edge.commands import options
 from fmae_edge.commands.compare import claim_picture, load_images, print_qualities
+from fmae_edge.commands.console import argument_errors_as_usage
 
 _TEST_IMAGES = 5
 
@@ -18,7 +19,8 @@ def reconstruct(
     output: Annotated[
         Path, options.file_option("-o", "--output", help="PNG file to write, or - for stdout.")
     ] = Path("reconstructions.png"),
-    precision: options.PrecisionOption = "int8",
+    precision: options.PrecisionOption = None,
+    providers: options.Providers = None,
     fit: options.Fit = None,
     data: options.Data = None,
     bundle: options.BundleOption = None,
@@ -42,7 +44,8 @@ def reconstruct(
 
     sources, _ = expand(images or [], recursive, SUFFIXES)
     outputs = claim_picture(output, force, sources)
-    codec = open_codec(bundle, precision)
+    with argument_errors_as_usage():
+        codec = open_codec(bundle, precision, providers)
     if sources:
         names, originals = load_images(sources, codec, fit)
         if not names:

@@ -24,6 +24,8 @@ from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.cpus import available_cpus, cpu_name, dot_products
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Precision
+from fmae_edge.runtime.engine.providers import Providers
+from fmae_edge.runtime.engine.sessions import load_onnxruntime
 
 Task = Literal["encode", "decode"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -138,15 +140,23 @@ def read_bench(content: bytes, where: str, bundle_id: str) -> Bench:
     return bench
 
 
-def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = lambda done, total: None) -> Bench:
-    """Measure the bundle in folder `bundle`; the figures vary less with more `rounds`."""
+def run_bench(
+    bundle: Path,
+    rounds: int,
+    on_round: Callable[[int, int], None] = lambda done, total: None,
+    providers: Providers = (),
+) -> Bench:
+    """Measure the bundle in folder `bundle`; the figures vary less with more `rounds`.
+
+    The float32 graphs run on `providers`, the others on the CPU.
+    """
     manifest = Codec(bundle).manifest
     shape = manifest.image_shape
     images = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *shape), dtype=np.uint8)
     calls: dict[tuple[Task, Precision, int, int], Callable[[], object]] = {}
     for precision in PRECISIONS:
         for threads in sorted({1, available_cpus()}):
-            codec = Codec(bundle, precision=precision, threads=threads)
+            codec = _codec(bundle, precision, threads, providers)
             latents = codec.encode(images)
             for batch in BATCHES:
                 calls["encode", precision, threads, batch] = partial(codec.encode, images[:batch])
@@ -154,9 +164,9 @@ def run_bench(bundle: Path, rounds: int, on_round: Callable[[int, int], None] = 
     times = interleave(calls, rounds, on_round=on_round)
     return Bench(
         bundle_id=manifest.bundle_id,
-        machine=describe_machine(),
+        machine=describe_machine() | ({"float32 graphs": providers[0][0]} if providers else {}),
         speeds=[_speed(case, seconds) for case, seconds in times.items()],
-        load_ms=_load_ms(bundle, images[0]),
+        load_ms=_load_ms(bundle, images[0], providers),
         memory_mb=_memory_mb(bundle, min(_IMAGES_FOR_MEMORY, _NUMBERS_FOR_MEMORY // math.prod(shape))),
         cold_start_ms=_cold_start_ms(),
     )
@@ -167,10 +177,16 @@ def _speed(case: tuple[Task, Precision, int, int], seconds: np.ndarray) -> Speed
     return Speed(*case, len(seconds), float(p50) * 1e6, float(p95) * 1e6, case[3] / float(p50))
 
 
-def _load_ms(bundle: Path, image: np.ndarray) -> dict[str, float]:
+def _codec(bundle: Path, precision: Precision, threads: int | None, providers: Providers) -> Codec:
+    return Codec(
+        bundle, precision=precision, threads=threads, providers=providers if precision == "fp32" else None
+    )
+
+
+def _load_ms(bundle: Path, image: np.ndarray, providers: Providers) -> dict[str, float]:
     def load(precision: Precision) -> float:
         started = time.perf_counter()
-        codec = Codec(bundle, precision=precision)
+        codec = _codec(bundle, precision, None, providers)
         codec.decode(codec.encode(image))
         return time.perf_counter() - started
 
@@ -268,7 +284,7 @@ def describe_machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "onnxruntime": version("onnxruntime"),
+        "onnxruntime": load_onnxruntime().__version__,  # its package may have another name
         "fmae-edge": version("fmae-edge"),
     }
 

@@ -11,19 +11,25 @@ from typing import Any
 from fmae_edge import __version__
 from fmae_edge.runtime.bundle.bundle import read_bundle
 from fmae_edge.runtime.engine.cpus import choose_threads, cpu_name, dot_products, may_saturate
+from fmae_edge.runtime.engine.providers import Providers
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 from fmae_edge.runtime.errors import FmaeError
 from fmae_edge.runtime.self_test import self_test
 
 
-def diagnose(path: Path) -> dict[str, Any]:
-    """Return facts about this machine and the bundle in folder `path` as JSON values."""
+def diagnose(path: Path, providers: Providers = ()) -> dict[str, Any]:
+    """Return facts about this machine and the bundle in folder `path` as JSON values.
+
+    With `providers`, one more part has the results of the float32 graphs on them.
+    """
     parts = {
         "versions": _versions(),
         "machine": _machine(),
         "onnxruntime": _onnxruntime(),
         **diagnose_bundle(path),
     }
+    if providers:
+        parts["providers"] = _self_test(path, providers)
     problems = [facts["problem"] for facts in parts.values() if "problem" in facts]
     return {**parts, "problems": problems, "healthy": not problems}
 
@@ -45,15 +51,21 @@ def diagnose_bundle(path: Path) -> dict[str, dict[str, Any]]:
         "files": {name: entry.sha256 for name, entry in bundle.manifest.files.items()},
         **_int8_graphs(bundle.manifest.record),
     }
+    return {"bundle": facts, "self-test": _self_test(path)}
+
+
+def _self_test(path: Path, providers: Providers = ()) -> dict[str, Any]:
+    on = ", ".join(name for name, _ in providers)
+    asked = {"asked_for": on} if on else {}
     try:
-        checks = self_test(path)
+        checks = self_test(path, providers)
     except FmaeError as error:
-        return {"bundle": facts, "self-test": {"problem": str(error)}}
+        return {**asked, "problem": str(error)}
     if not checks:
-        return {"bundle": facts, "self-test": {"result": "none: the bundle has no golden vectors"}}
+        return {**asked, "result": "none: the bundle has no golden vectors"}
     failed = ", ".join(check.name for check in checks if not check.passed)
-    problem = {"problem": f"the self-test fails: {failed}"} if failed else {}
-    return {"bundle": facts, "self-test": {"checks": [asdict(check) for check in checks], **problem}}
+    problem = {"problem": f"the self-test fails{f' on {on}' if on else ''}: {failed}"} if failed else {}
+    return {**asked, "checks": [asdict(check) for check in checks], **problem}
 
 
 def _versions() -> dict[str, Any]:

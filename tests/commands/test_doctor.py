@@ -10,6 +10,7 @@ from fmae_edge import Codec
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.diagnosis import diagnose
+from fmae_edge.runtime.engine.providers import as_providers
 from fmae_edge.runtime.self_test import GOLDEN_NAME, self_test
 from tests.manifest_changes import rewrite
 
@@ -195,3 +196,13 @@ def test_an_onnxruntime_that_cannot_be_loaded_is_reported(installed, tmp_path, m
 def test_an_invalid_number_of_threads_is_a_problem(monkeypatch):
     monkeypatch.setenv("FMAE_EDGE_THREADS", "many")
     assert "FMAE_EDGE_THREADS is 'many'" in diagnose(DEFAULT_BUNDLE)["problems"][0]
+
+
+@pytest.mark.parametrize(("share", "passes"), [(1e-3, True), (4e-3, False)])
+def test_a_provider_may_differ_as_bfloat16_does(bundle, share, passes):
+    golden = safetensors.numpy.load((bundle / GOLDEN_NAME).read_bytes())
+    golden["fp32.latents"] += np.float32(share) * np.ptp(golden["fp32.latents"])
+    put(bundle, GOLDEN_NAME, safetensors.numpy.save(golden))
+    part = diagnose(bundle, as_providers(["cpu"]))["providers"]
+    assert part["checks"][0]["passed"] == passes
+    assert ("the self-test fails on cpu: fp32 latents" in part.get("problem", "")) != passes

@@ -5,18 +5,33 @@ import os
 
 import pytest
 
+from fmae_edge import Codec
 from fmae_edge.evaluate.bench import BATCHES, run_bench
 from fmae_edge.evaluate.plots import plot_bench
 from fmae_edge.measure.figure import plot_to_png
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.engine.providers import as_providers
+
+PROVIDERS = as_providers(["cpu"])
 
 
 @pytest.fixture(scope="module")
-def bench():
+def opened():
+    """The options of the codecs that are measured."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def bench(opened):
+    def note(bundle, **options):
+        opened.append(options)
+        return Codec(bundle, **options)
+
     with pytest.MonkeyPatch.context() as patch:
         for repetitions in ("LOADS", "COLD_STARTS"):
             patch.setattr(f"fmae_edge.evaluate.bench.{repetitions}", 2)
-        return run_bench(DEFAULT_BUNDLE, rounds=1)
+        patch.setattr("fmae_edge.evaluate.bench.Codec", note)
+        return run_bench(DEFAULT_BUNDLE, rounds=1, providers=PROVIDERS)
 
 
 def test_every_case_is_measured(bench):
@@ -32,6 +47,12 @@ def test_every_case_is_measured(bench):
     assert len(bench.speeds) == len(cases)
     assert bench.bundle_id == read_bundle(DEFAULT_BUNDLE).manifest.bundle_id
     assert bench.machine["cpus"] == threads[-1]
+
+
+def test_a_provider_runs_the_float32_graphs_only(bench, opened):
+    providers = {options["precision"]: options["providers"] for options in opened if options}
+    assert providers == {"int8": None, "fp32": PROVIDERS}
+    assert bench.machine["float32 graphs"] == "cpu"
 
 
 def test_figures_are_consistent(bench):
@@ -67,11 +88,11 @@ def test_the_plot_shows_every_point(bench):
 
 @pytest.fixture
 def measured(bench, monkeypatch):
-    """Replace the measurement, which takes a long time, and record the (bundle, rounds) of each call."""
+    """Replace the measurement, which takes a long time, and record the arguments of each call."""
     calls = []
 
-    def note(bundle, rounds, on_round):
-        calls.append((bundle, rounds))
+    def note(bundle, rounds, on_round, providers):
+        calls.append((bundle, rounds, providers))
         on_round(rounds, rounds)
         return bench
 
@@ -84,10 +105,11 @@ def test_the_command(cli, tmp_path, bundle, bench, measured):
     assert (done.returncode, done.stderr) == (0, "wrote speed.png\n")
     assert json.loads(done.stdout) == bench.to_record()
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
-    done = cli("bench", bundle)
+    done = cli("bench", bundle, "--provider", "cpu")
+    assert "\nfloat32 graphs on cpu\n\n" in done.stdout
     assert "decode, int8, 1 thread" in done.stdout
     assert "fmae-edge compress" in done.stdout
-    assert measured == [(DEFAULT_BUNDLE, 1), (bundle, 20)]
+    assert measured == [(DEFAULT_BUNDLE, 1, ()), (bundle, 20, PROVIDERS)]
 
 
 def test_the_command_refuses_before_it_measures(cli, tmp_path, measured):

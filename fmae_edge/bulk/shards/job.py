@@ -18,6 +18,7 @@ from fmae_edge.data.image_file import SUFFIXES, max_image_bytes
 from fmae_edge.runtime.arguments import as_integer, require_choice
 from fmae_edge.runtime.atomic_write import remove_left_over
 from fmae_edge.runtime.engine.graphs import Precision
+from fmae_edge.runtime.engine.providers import ProvidersLike
 from fmae_edge.runtime.errors import ArgumentError, InputError, OutputError
 from fmae_edge.runtime.format.fmae_file import SUFFIX as FMAE_SUFFIX
 
@@ -69,7 +70,8 @@ def compress_shards(
     effort: int = 0,
     psnr: bool = False,
     fit: Fit | None = None,
-    precision: Precision = "int8",
+    precision: Precision | None = None,
+    providers: ProvidersLike = None,
     bundle: str | Path | None = None,
     force: bool = False,
 ) -> ShardJob:
@@ -85,11 +87,12 @@ def compress_shards(
     and OutputError if the output has shards of a job with other options.
     """
     column = column or "image"
-    rows = Compress(bundle, column=column, quality=quality, effort=effort, psnr=psnr, fit=fit, precision=precision)
+    of_codec: dict[str, Any] = {"effort": effort, "precision": precision, "providers": providers}
+    rows = Compress(bundle, column=column, quality=quality, psnr=psnr, fit=fit, **of_codec)
     height, width = rows.image_shape[:2]
     files = RowFiles(column, SUFFIXES, max_image_bytes((height, width), fit))
     settings = {"operation": "compress", "bundle": rows.format.bundle_id, "quality": rows.format.quality}
-    settings |= {"effort": effort, "psnr": psnr, "fit": fit, "precision": precision}
+    settings |= {"effort": effort, "psnr": psnr, "fit": fit, "precision": rows.precision}
     return _plan(Path(source), Path(output), rows, files, to, engine, workers, force, settings)
 
 
@@ -101,7 +104,8 @@ def decompress_shards(
     workers: int | None = None,
     to: Kind = "parquet",
     column: str | None = None,
-    precision: Precision = "int8",
+    precision: Precision | None = None,
+    providers: ProvidersLike = None,
     bundle: str | Path | None = None,
     force: bool = False,
 ) -> ShardJob:
@@ -112,9 +116,9 @@ def decompress_shards(
     A shard that was made with another bundle fails.
     """
     column = column or "payload"
-    rows = Decompress(bundle, column=column, png=True, precision=precision)
+    rows = Decompress(bundle, column=column, png=True, precision=precision, providers=providers)
     files = RowFiles(column, (FMAE_SUFFIX,), _MAX_FMAE_BYTES)
-    settings = {"operation": "decompress", "bundle": rows.bundle_id, "precision": precision}
+    settings = {"operation": "decompress", "bundle": rows.bundle_id, "precision": rows.precision}
     return _plan(Path(source), Path(output), rows, files, to, engine, workers, force, settings)
 
 

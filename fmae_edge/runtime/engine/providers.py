@@ -12,9 +12,9 @@ from fmae_edge.runtime.errors import ArgumentError, FmaeError, shown
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# What a caller gives, as onnxruntime takes it; and the same with options that can be hashed
-ProvidersLike = Sequence[str | tuple[str, Mapping[str, Any]]] | None
+# Checked names with their options, in a form that can be hashed; and what a caller gives, as onnxruntime takes it
 Providers = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+ProvidersLike = Sequence[str | tuple[str, Mapping[str, Any]]] | Providers | None
 
 CPU = "CPUExecutionProvider"
 _SUFFIX = "executionprovider"
