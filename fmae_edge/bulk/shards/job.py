@@ -1,6 +1,7 @@
 """A job over the shards of a folder: what is finished, what is left to do, and the engine that does it."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -131,8 +132,8 @@ def _plan(
     require_choice("engine", engine, get_args(Engine))
     if workers is not None and not 1 <= as_integer("workers", workers) <= _MOST_WORKERS:
         raise ArgumentError("workers", f"is {workers}; expected an integer from 1 to {_MOST_WORKERS}")
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"{output}: is a file; expected a folder for the shards")
+    if os.path.lexists(output) and not output.is_dir():
+        raise OutputError(f"{output}: is not a folder; expected one for the shards")
     inside, outside = output.resolve(), source.resolve()
     if inside == outside or outside in inside.parents or inside in outside.parents:
         raise ArgumentError(

@@ -30,7 +30,7 @@ if sys.platform != "win32":
 
 _JOB_KEY = "fmae_edge.job"
 JOB_FILE = ".fmae-edge-job.json"
-_ROWS_PER_GROUP, _BYTES_PER_GROUP = 1 << 16, 32 << 20
+_ROWS_PER_GROUP, _BYTES_PER_GROUP = 1 << 16, 8 << 20
 _TEMPORARY = ".fmae-edge-{}.folder"
 _OUTCOME = ("bits", "psnr", "status", "error")  # columns that stay out of tar files
 
@@ -128,7 +128,11 @@ class _Samples:
             except InputError as error:
                 errors.append(str(error))
                 continue
-            self._save(f"{name}{self._suffix}", row[self._column])
+            try:
+                self._save(f"{name}{self._suffix}", row[self._column])
+            except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                errors.append(f"{name + self._suffix!r} is the name of one row, and the folder of another")
+                continue
             if self._others:
                 for column, value in row.items():
                     if column not in (KEY_COLUMN, self._column, *_OUTCOME) and value is not None:
