@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.payload_format import KEY
 from fmae_edge.bulk.rows import Compress, Decompress, column_of
 from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.extras import needs_extra
+
+with needs_extra("bulk"):
+    import pyarrow as pa
 
 Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
