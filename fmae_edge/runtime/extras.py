@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Import packages of an extra in this block. Raises ModuleNotFoundError with a sentence that says what to install.
+    """Import packages of an extra in this block. Raises ModuleNotFoundError that says what to install.
 
     It stays this class, because programs catch ImportError to go on without a package.
     """
@@ -14,7 +14,8 @@ def needs_extra(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"this needs {error.name}: install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone",
+            f"this needs {error.name}: install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a "
+            "clone",
             name=error.name,
             path=error.path,
         ) from error

@@ -226,7 +226,7 @@ def test_a_run_that_cannot_start_is_not_one_to_continue(tmp_path):
             with processes.first_alone():
                 os._exit(1)
         with processes.first_alone():
-            return None
+            return
 
     _, *others = in_processes(3, tmp_path, work)
     sentence = "process {} of 3 stops, because another process of the run has ended"
