@@ -156,7 +156,7 @@ def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
     size = 0
     for source in sources:
         group.append(source)
-        size += _size(source.path)
+        size += file_bytes(source.path)
         if len(group) == most or size > _BYTES_PER_GROUP:
             yield group
             group, size = [], 0
@@ -164,7 +164,8 @@ def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
         yield group
 
 
-def _size(path: Path) -> int:
+def file_bytes(path: Path) -> int:
+    """Return the size of a file in bytes, 0 if there is no such file."""
     try:
         return path.stat().st_size
     except OSError:  # reading it will report the error
