@@ -119,7 +119,9 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     images of this size justify, or if the bundle is not that of `expect_id`.
     """
     try:
-        is_folder = path.is_dir()
+        is_folder = stat.S_ISDIR(path.stat().st_mode)  # from 3.14 on, is_dir() hides every error
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
     except OSError as error:  # a name that is too long, a parent folder without permission
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     if not is_folder:
