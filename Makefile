@@ -4,11 +4,11 @@ SOURCES := pyproject.toml README.md LICENSE $(shell find fmae_edge js -type f -n
 DEMO := .venv/demo
 DEV := .venv/dev
 JS := js/node_modules
-# The JavaScript is tested where npm is, from Node 20 on
-NPM := $(shell node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && command -v npm)
+# The JavaScript is tested where npm is, from Node 20.16 on
+NPM := $(shell node -e 'process.exit(process.getBuiltinModule ? 0 : 1)' 2>/dev/null && command -v npm)
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test docs installs ray spark openvino lint data fuzz clean
+.PHONY: demo test slow docs installs ray spark openvino lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -20,7 +20,11 @@ demo: $(DEMO)/installed
 
 test: $(DEV)/installed $(if $(NPM),$(JS)/installed)
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
-	$(if $(NPM),cd js && npm test --silent,@echo "Node 20 or npm is missing: the JavaScript was not tested")
+	$(if $(NPM),cd js && npm test --silent,@echo "Node 20.16 or npm is missing: the JavaScript was not tested")
+
+# Memory at a large scale, parity on all test images and other tests of more than ten seconds.
+slow: $(DEV)/installed
+	$(DEV)/bin/python -m pytest -m slow -n 2
 
 # Run every command of the README and the tutorial in a copy of the repository: ten minutes, because one trains a model.
 docs: $(DEV)/installed

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from typer import Typer
 
+    from fmae_edge.bulk.run import BulkRun
+
 # Packages that a command imports, and the extras that install them
 EXTRAS_OF_PACKAGES = {
     **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
@@ -135,11 +137,13 @@ def fast_path(arguments: Sequence[str]) -> Callable[[], None] | None:
             return None
     if not files:
         return None
-    from fmae_edge.bulk.compress import compress_files
-    from fmae_edge.bulk.decompress import decompress_files
     from fmae_edge.commands.print_outcomes import convert_and_print
 
-    convert = compress_files if arguments[0] == "compress" else decompress_files
+    convert: Callable[..., BulkRun]
+    if arguments[0] == "compress":
+        from fmae_edge.bulk.compress import compress_files as convert
+    else:
+        from fmae_edge.bulk.decompress import decompress_files as convert
     return partial(convert_and_print, convert, files, output or None, force=force)
 
 

@@ -14,14 +14,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numcodecs.abc import Codec as NumcodecsCodec
-from numcodecs.compat import ensure_bytes, ndarray_copy
 from numpy.typing import NDArray
 
 from fmae_edge.runtime.bundle.built_in import as_bundle_folder, portable
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError, shown
+from fmae_edge.runtime.extras import needs_extra
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY, as_quality
+
+with needs_extra("zarr"):
+    from numcodecs.abc import Codec as NumcodecsCodec
+    from numcodecs.compat import ensure_bytes, ndarray_copy
 
 NAME = "fmae_edge"
 

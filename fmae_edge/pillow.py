@@ -1,6 +1,5 @@
 """Let Pillow open and save .fmae files: `import fmae_edge.pillow` registers the format.
 
-    import fmae_edge.pillow
     from PIL import Image
     Image.open("bag.png").save("bag.fmae", quality=3)
     Image.open("bag.fmae").show()
@@ -13,13 +12,15 @@ from contextlib import suppress
 from functools import cache
 from typing import IO, Any
 
-from PIL import Image, ImageFile, ImageSequence
-
 from fmae_edge.runtime.bundle.built_in import built_in_names
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.extras import needs_extra
 from fmae_edge.runtime.format.fmae_contents import FmaeFile
 from fmae_edge.runtime.format.fmae_file import MOST_START_BYTES, SUFFIX, is_fmae, made_by, max_file_bytes
+
+with needs_extra("cli"):
+    from PIL import Image, ImageFile, ImageSequence
 
 FORMAT = "FMAE"
 _OPTIONS = ("quality", "effort", "max_bytes", "min_psnr")  # of `Codec.compress`
@@ -59,8 +60,7 @@ class FmaeImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
-        start = self.fp.read(MOST_START_BYTES)
-        maker = made_by(start)
+        maker = made_by(self.fp.read(MOST_START_BYTES))
         self._codecs = [codec for key, codec in _registered().items() if key.startswith(maker)]
         if not self._codecs:
             raise InputError(f"bundle {maker}... is not registered: pass it to fmae_edge.pillow.register_bundle")
@@ -125,6 +125,10 @@ def _save_all(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
     sources = [image, *image.encoderinfo.get("append_images", [])]
     frames = [frame.copy() for source in sources for frame in ImageSequence.Iterator(source)]
     image.seek(present)
+    if others := {(frame.size, frame.mode) for frame in frames} - {(image.size, image.mode)}:
+        raise InputError(
+            f"the stack has {others.pop()} and {(image.size, image.mode)}; resize or convert the images"
+        )
     codec, options = _coding(image)
     fp.write(codec.compress_batch(frames, **options) if len(frames) > 1 else codec.compress(image, **options))
 

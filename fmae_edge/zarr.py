@@ -22,12 +22,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from zarr.abc.codec import ArrayBytesCodec
-
 from fmae_edge.numcodecs import NAME
 from fmae_edge.numcodecs import FmaeCodec as ChunkCodec
 from fmae_edge.runtime.errors import InputError, shown
+from fmae_edge.runtime.extras import needs_extra
 from fmae_edge.runtime.fmae_writer import DEFAULT_QUALITY
+
+with needs_extra("zarr"):
+    from zarr.abc.codec import ArrayBytesCodec
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec

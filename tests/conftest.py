@@ -83,6 +83,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8
 @pytest.fixture(scope="session")
 def rgb_images() -> NDArray[np.uint8]:
     """A few RGB images, (12, 26, 20, 3)."""
+    pytest.importorskip("torch")
     from tests.random_bundle import smooth_images
 
     return smooth_images(12, 26, 20, 3)
@@ -90,7 +91,8 @@ def rgb_images() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def rgb_bundle(tmp_path_factory: pytest.TempPathFactory, rgb_images: NDArray[np.uint8]) -> Path:
-    """A bundle for RGB images of 20x26 pixels, whose model is random."""
+    """A bundle for RGB images of 20x26 pixels, whose model is random. Its tests are skipped without PyTorch."""
+    pytest.importorskip("torch")
     from fmae_edge.model.config import ModelConfig
     from tests.random_bundle import make_bundle
 

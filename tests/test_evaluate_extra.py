@@ -82,6 +82,7 @@ def absent_without(distributions):
     }
 
 
+@pytest.mark.slow
 def test_evaluate_and_report_import_only_packages_of_the_extra(tmp_path, images):
     absent = absent_without(installed_with("evaluate"))
     assert {"torch", "torchvision", "onnx", "onnxscript", "safetensors"} <= absent

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -102,3 +103,24 @@ def test_a_source_distribution_contains_the_files_that_its_tests_read():
         include
     )
     assert [name for name in include if not (REPOSITORY / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "extra"),
+    [
+        ("pillow", "PIL", "cli"),
+        ("numcodecs", "numcodecs", "zarr"),
+        ("zarr", "zarr", "zarr"),
+        ("bulk.ray", "ray", "ray"),
+        ("bulk.spark", "py4j", "spark"),
+        ("bulk.arrow_rows", "pyarrow", "bulk"),
+        ("bulk.shards.job", "pyarrow", "bulk"),
+    ],
+)
+def test_importing_a_module_without_its_package_names_the_extra(module, package, extra):
+    """It stays the error that programs catch to go on without the package."""
+    code = f"import sys; sys.modules[{package!r}] = None; import fmae_edge.{module}"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY).stderr
+    start = f"ModuleNotFoundError: this needs {package}"
+    assert said.splitlines()[-1].startswith(start)
+    assert said.endswith(f"install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone\n")

@@ -1,15 +1,19 @@
 """Compress and decompress tables of Arrow, in which columns keep their types; Parquet, Ray and Spark use them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.payload_format import KEY
 from fmae_edge.bulk.rows import Compress, Decompress, column_of
 from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.extras import needs_extra
+
+with needs_extra("bulk"):
+    import pyarrow as pa
 
 Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
@@ -27,9 +31,12 @@ class ArrowRows:
     def schema(self, given: pa.Schema) -> pa.Schema:
         """Return the schema of the result for tables of the schema `given`.
 
-        Raises InputError if the column that is read is missing.
+        Raises InputError if the column that is read is missing, or two columns have the same name.
         """
         rows = self._rows
+        twice = [name for name, count in Counter(given.names).items() if count > 1]
+        if twice:
+            raise InputError(f"{given.names.count(twice[0])} columns are named {twice[0]!r}; rename all but one")
         column_of(dict.fromkeys(given.names, ()), rows.column)
         metadata = None
         if isinstance(rows, Compress):
@@ -81,8 +88,12 @@ def values_of(table: pa.RecordBatch | pa.Table, name: str) -> NDArray[Any]:
         if len(lengths) and lengths.min() == lengths.max() and not levels.null_count:
             rows: NDArray[Any] = levels.to_numpy().reshape(len(lengths), -1)
             return rows
+    try:
+        listed = column.to_pylist()
+    except (ValueError, OverflowError) as error:  # times that Python does not have
+        raise InputError(f"column {name!r} is {column.type}; expected encoded images or levels") from error
     objects = np.empty(len(column), object)
-    for number, value in enumerate(column.to_pylist()):
+    for number, value in enumerate(listed):
         objects[number] = value
     return objects
 

@@ -3,16 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmae_edge.bulk.decoded_results import DecodedResults
 from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
-from fmae_edge.bulk.join import OneFile, join_files
 from fmae_edge.bulk.outputs import Outputs, output_suffix
-from fmae_edge.bulk.packets import PacketFolder
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
@@ -32,6 +30,9 @@ from fmae_edge.runtime.format.packet import SUFFIX as PACKET_SUFFIX
 from fmae_edge.runtime.format.packet import as_packet_bytes
 from fmae_edge.runtime.latents import LatentDtype, as_latent_dtype
 from fmae_edge.runtime.packets import as_fill
+
+if TYPE_CHECKING:  # imported where they are used: most runs write one file per image
+    from fmae_edge.bulk.join import Destination
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
@@ -146,28 +147,34 @@ def compress_files(
             content = codec.compress_batch(images, **settings, names=listed)
         return content, decoded.psnrs_of_stack([source for source, _ in loaded], images, content)
 
-    together: OneFile | PacketFolder | None = None
+    together: Destination | None = None
+    of_packets: dict[str, Any] = {}
     if packet:
+        from fmae_edge.bulk.packets import PacketFolder
+
         coding = (packet, quality, effort or 0, max_bytes)
-        together = PacketFolder(
+        together = folder = PacketFolder(
             Path(str(output)),
             outputs,
             codec,
             lambda images: codec.packets.compress(images, *coding, fill=fill),
             decoded,
         )
+        of_packets = {"closing": folder.closing, "joins": True}
     elif outputs.one_file is not None:
+        from fmae_edge.bulk.join import OneFile
+
         together = OneFile(outputs, join)
 
     def work(advance: Callable[[int], None]) -> Iterator[list[list[Outcome]]]:
         if together is not None:
+            from fmae_edge.bulk.join import join_files
+
             return join_files(sources, load, together, jobs, keep_going, advance)
         at_once = files_at_once(codec, _SEARCHED_AT_ONCE if searches else FILES_AT_ONCE)
         return convert_files(sources, load, convert, outputs, jobs, at_once, advance)
 
-    if isinstance(together, PacketFolder):
-        return BulkRun(work, sources, passed_over, SUFFIXES, outputs, decoded, together.closing, joins=True)
-    return BulkRun(work, sources, passed_over, SUFFIXES, outputs, decoded)
+    return BulkRun(work, sources, passed_over, SUFFIXES, outputs, decoded, **of_packets)
 
 
 def _require_packet_options(

@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.format.fmae_file import is_fmae
 from fmae_edge.runtime.format.npy_file import load_latents
 from fmae_edge.runtime.format.payload_index import Payloads
-from fmae_edge.runtime.packet_set import PacketSet
 
 # Decoding the first images of a run and then every 128th takes a hundredth of its time
 _FIRST, _EVERY = 16, 128
@@ -23,8 +23,7 @@ _UNUSUAL_SHARE = 1 / 8
 Pixels = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class UnlikeTraining:
+class UnlikeTraining(NamedTuple):
     """Of `checked` decoded images, `below` are worse than nearly all training images; `input` is one of them.
 
     `psnr` is that of `input`, in dB.
@@ -90,6 +89,8 @@ class DecodedResults:
         self, labels: Sequence[object], images: Pixels, packets: Sequence[bytes]
     ) -> list[float | None]:
         """Return the same for images in all packets of a set."""
+        from fmae_edge.runtime.packet_set import PacketSet
+
         chosen = self._choose(len(images))
         if not chosen:
             return [None] * len(images)

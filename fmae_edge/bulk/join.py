@@ -1,7 +1,6 @@
 """Write the images of many inputs together: into one file, or into a set of packets."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -112,7 +111,7 @@ def join_files(
         if destination.prepare():  # before all are read
             results = _load_all(sources, load, jobs, advance)
             while True:
-                parts = [(source, part[0]) for source, part in results if isinstance(part, tuple)]
+                parts = [(source, part[0]) for source, part in results if part and not isinstance(part, Outcome)]
                 bad = len(results) - len(parts)
                 if bad and not (keep_going and parts):
                     ended_by = OutputError(
@@ -127,10 +126,10 @@ def join_files(
                         for source, part in results
                     ]
                     continue
-                common = replace(common, status=written.status)
+                common = common._replace(status=written.status)
                 break
         else:
-            common = replace(common, output=str(path))
+            common = common._replace(output=str(path))
     except (DiskError, ResourceError) as error:
         ended_by = error
     except (FmaeError, MemoryError) as error:
@@ -138,14 +137,14 @@ def join_files(
     outcomes = []
     each = zip(written.outputs, written.psnrs or [None] * len(written.outputs), strict=True)
     for source, part in results:
-        outcome = replace(common, input=str(source))
+        outcome = common._replace(input=str(source))
         if isinstance(part, Outcome):
             outcome = part
         elif part is not None and written.outputs:
             label, psnr = next(each)
-            outcome = replace(outcome, output=label)
+            outcome = outcome._replace(output=label)
             if written.status in ("done", "planned"):
-                outcome = replace(outcome, notes=part[1], psnr=psnr)
+                outcome = outcome._replace(notes=part[1], psnr=psnr)
         outcomes.append([outcome])
     yield outcomes
     if ended_by is not None:

@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -21,8 +22,10 @@ def run_tasks(tasks: Sequence[ShardTask], workers: int | None) -> Iterator[Shard
     """
     waiting = [(task, 1) for task in reversed(tasks)]
     running: dict[Connection, tuple[_Worker, ShardTask, int]] = {}
+    idle: list[_Worker] = []
     try:
-        idle = [_Worker() for _ in range(min(workers or available_cpus(), len(tasks)))]
+        for _ in range(min(workers or available_cpus(), len(tasks))):  # Ctrl-C may come between two of them
+            idle.append(_Worker())
         while waiting or running:
             while waiting and idle:
                 (task, attempt), worker = waiting.pop(), idle.pop()
@@ -43,6 +46,7 @@ def run_tasks(tasks: Sequence[ShardTask], workers: int | None) -> Iterator[Shard
     finally:
         for worker, _, _ in running.values():
             worker.process.kill()
+            worker.process.join()  # it locks the file that it writes, which is then removed as left over
         for worker in idle:
             worker.pipe.close()
 
@@ -54,21 +58,21 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
         self.pipe, other = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(other,), daemon=True)
-        with _one_thread():
+        with _one_thread(), _without_interrupts():
             self.process.start()
         other.close()  # so that the pipe ends when the process does
 
     def start(self, task: ShardTask) -> None:
         try:
             self.pipe.send(task)
-        except BrokenPipeError:  # it died; the pipe says so
+        except ConnectionError:  # it died; the pipe says so
             return
 
     def outcome(self) -> ShardOutcome | None:
         """Return the outcome of the task, None if the process has died."""
         try:
             outcome: ShardOutcome = self.pipe.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # OSError too if it died in the middle of an outcome
             self.process.join()
             return None
         return outcome
@@ -86,11 +90,24 @@ def _one_thread() -> Iterator[None]:
             del os.environ[OPENMP_VARIABLE]
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let new processes ignore Ctrl-C, which a terminal sends to all of them; the parent ends them.
+
+    They inherit the blocked signal. Windows has no such thing, and there `_work` ignores it from its start on.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent ends them
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(convert_shard(task))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, ConnectionError):  # the parent has ended, even if it was killed
+        while True:
+            pipe.send(convert_shard(pipe.recv()))

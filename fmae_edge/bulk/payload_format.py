@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fmae_edge.runtime.bundle.built_in import name_of
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 from fmae_edge.runtime.fmae_writer import as_quality
 
 KEY = b"fmae_edge"
@@ -56,7 +56,7 @@ def read_format(metadata: Mapping[bytes, bytes] | None, where: str) -> PayloadFo
     try:
         fields = json.loads(metadata[_SPARK_KEY])["fields"]
         texts = [field["metadata"][KEY.decode()] for field in fields if KEY.decode() in field["metadata"]]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return _parse(texts[0], where) if texts else None
 
@@ -72,7 +72,10 @@ def require_quality(
     made = read_format(metadata, where)
     if made is None:
         if quality is None:
-            raise InputError(f"{where}: does not say which bundle and quality its payloads have; give the quality")
+            raise InputError(
+                f"{where}: does not say which bundle and quality its payloads have; give the quality to "
+                "Decompress or decompress_dataset"
+            )
         return as_quality(quality)
     made.require_bundle(bundle_id, where)
     if quality not in (None, made.quality):
@@ -92,5 +95,5 @@ def _parse(text: str | bytes, where: str) -> PayloadFormat:
         return PayloadFormat(bundle_id, as_quality(record["quality"]), tuple(shape))
     except InputError as error:  # it is a ValueError too
         raise InputError(f"{where}: {error}") from None
-    except (ValueError, LookupError, TypeError):
-        raise InputError(f"{where}: the description of its payloads is damaged: {text!r}") from None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise InputError(f"{where}: the description of its payloads is damaged: {shown(text)}") from None

@@ -5,7 +5,6 @@ The steps are functions of the caller. After Ctrl-C or on a full disk, no furthe
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -137,7 +136,7 @@ def _store_all(
             disk_is_full.set()
             if len(files) > 1:
                 left = f"{len(files) - len(outcomes) + 1} of its {len(files)} images not written"
-                outcomes[-1] = replace(outcomes[-1], error=f"{outcomes[-1].error}; {left}")
+                outcomes[-1] = outcomes[-1]._replace(error=f"{outcomes[-1].error}; {left}")
         stored.append(outcomes)
     return stored
 

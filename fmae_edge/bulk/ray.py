@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from fmae_edge.bulk.arrow_rows import ArrowRows
 from fmae_edge.bulk.payload_format import require_quality
 from fmae_edge.bulk.rows import Compress, Decompress
@@ -20,6 +18,10 @@ from fmae_edge.bulk.shards.convert import ShardOutcome, ShardTask, convert_shard
 from fmae_edge.data.image_conversion import Fit
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError
+from fmae_edge.runtime.extras import needs_extra
+
+with needs_extra("ray"):
+    import ray
 
 _RETRIES = 3  # of a task whose worker died: a shard may be what kills it
 _BATCH_ROWS = 1024

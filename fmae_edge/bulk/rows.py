@@ -173,7 +173,10 @@ class Decompress:
         errors = [_not_bytes(value, self.column) for value in values]
         if "status" in batch and "error" in batch:
             before = zip(errors, batch["status"], batch["error"], strict=True)
-            errors = [str(error) if status == FAILED else own for own, status, error in before]
+            errors = [
+                str(error or f"{self.column} has the status {FAILED}") if status == FAILED else own
+                for own, status, error in before
+            ]
         good = [number for number, error in enumerate(errors) if not error]
         decoded = self._images(codec, [bytes(values[number]) for number in good], good, errors)
         images = np.zeros((len(values), *self.image_shape), np.uint8)

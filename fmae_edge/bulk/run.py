@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -18,8 +17,7 @@ Result = TypeVar("Result")
 _PRECEDENCE = ("failed", "done", "planned", "skipped")
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The outcome of an input, or of one image in it: its output, size in bytes, and notes on conversions.
 
     `error` is the reason if it failed, and `cause` the exception. If the result was decoded again, `psnr` is its

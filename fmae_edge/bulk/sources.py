@@ -6,11 +6,10 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache
 from glob import has_magic
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 
@@ -24,8 +23,7 @@ class TooLargeError(InputError):
     """A file has more bytes than the limit."""
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """An input: a file or `-`, and the path of its folder below the folder that is searched with -r.
 
     If `problem` is set, the input cannot be read, for this reason.
@@ -158,7 +156,7 @@ def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
     size = 0
     for source in sources:
         group.append(source)
-        size += _size(source.path)
+        size += file_bytes(source.path)
         if len(group) == most or size > _BYTES_PER_GROUP:
             yield group
             group, size = [], 0
@@ -166,7 +164,8 @@ def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
         yield group
 
 
-def _size(path: Path) -> int:
+def file_bytes(path: Path) -> int:
+    """Return the size of a file in bytes, 0 if there is no such file."""
     try:
         return path.stat().st_size
     except OSError:  # reading it will report the error

@@ -11,11 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from py4j.protocol import Py4JError
-from pyspark import SparkConf
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from fmae_edge.bulk.arrow_rows import ArrowRows
 from fmae_edge.bulk.payload_format import KEY, require_quality
@@ -25,6 +20,14 @@ from fmae_edge.data.image_conversion import Fit
 from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import FmaeError
+from fmae_edge.runtime.extras import needs_extra
+
+with needs_extra("spark"):
+    from py4j.protocol import Py4JError
+    from pyspark import SparkConf
+    from pyspark.errors import PySparkException
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 _ATTEMPTS = 4  # of a task on this machine, as spark.task.maxFailures is on a cluster
 _TYPES = {pa.binary(): BinaryType(), pa.int64(): LongType(), pa.float64(): DoubleType(), pa.string(): StringType()}

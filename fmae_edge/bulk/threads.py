@@ -4,11 +4,13 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fmae_edge.runtime.errors import ResourceError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 _GROUPS_AHEAD = 2  # for each thread
 
@@ -17,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def run_ahead(
-    pool: Executor | None, jobs: int, function: Callable[[Item], Result], items: Iterable[Item]
+    pool: "Executor | None", jobs: int, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     """Yield the result of `function` for each item, in order, while the pool works on the next few."""
     if pool is None:
@@ -33,7 +35,7 @@ def run_ahead(
 
 
 @contextmanager
-def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
+def threads(here: bool, jobs: int) -> "Iterator[Executor | None]":
     """Yield a pool of threads, or None to work in this thread (`here`). At the end, pending calls are cancelled.
 
     Raises ResourceError if the system cannot start that many threads.
@@ -41,6 +43,8 @@ def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
     if here:
         yield None
         return
+    from concurrent.futures import ThreadPoolExecutor  # which a single input does not need
+
     pool = ThreadPoolExecutor(jobs)
     try:
         _start(pool, jobs)
@@ -49,7 +53,7 @@ def threads(here: bool, jobs: int) -> Iterator[Executor | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def _start(pool: Executor, jobs: int) -> None:
+def _start(pool: "Executor", jobs: int) -> None:
     """Start all threads before any work, so that no work is left unfinished if one cannot start."""
     all_started = threading.Barrier(jobs)
     try:

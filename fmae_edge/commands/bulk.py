@@ -149,7 +149,7 @@ def _run(start: Callable[..., "ShardJob"], arguments: dict[str, Any]) -> None:
     try:
         job = start(**arguments)
     except ArgumentError as error:
-        raise UsageError(as_option(error)) from error
+        raise UsageError(f"OUT {error.problem}" if error.argument == "output" else as_option(error)) from error
     lists = verbosity.verbose or not (shows_bars() and sys.stdout.isatty())
     began, counts, exit_code = time.monotonic(), Counter[str](), 0
     try:

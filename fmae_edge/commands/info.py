@@ -78,7 +78,7 @@ def info(
         content = read_compressed(source, "neither a .fmae file nor the folder of a bundle", latents=False)
         with named(source):
             header = Codec(bundle).inspect(content)
-        record = {"file": str(source), **vars(header)}
+        record = {"file": str(source), **header._asdict()}
         print_line(json_line(record) if json else _describe_file(source, header))
         return
     if target is not None and bundle is not None:

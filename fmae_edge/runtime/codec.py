@@ -122,7 +122,7 @@ class Codec:
         Raises InputError if `images` have another shape, dtype or range, or are Pillow images in another mode than
         L, or RGB for an RGB bundle; BundleError if the encoder returns NaN or infinity.
         """
-        batch, single = as_batch(images, self.manifest.image_shape)
+        batch, single = as_batch(images, self._coder.image_shape)
         latents = self._coder.stored_latents(batch, as_latent_dtype(dtype))
         return latents[0] if single else latents
 
@@ -135,7 +135,7 @@ class Codec:
         Raises InputError if `latents` have another shape or dtype, or are not finite; BundleError if `quality` is
         given and the bundle has no prior.
         """
-        size = self.manifest.latent_size
+        size = self._coder.latent_size
         if quality is None:
             batch, single = as_latent_batch(latents, size, "; for symbols of a .fmae file, give quality too")
             images = self._graphs.decode(batch)

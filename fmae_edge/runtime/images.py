@@ -33,6 +33,8 @@ def as_batch(images: object, shape: tuple[int, ...]) -> tuple[Stack, bool]:
     Raises InputError for another shape, dtype or range, and for a Pillow image in another mode than L, or RGB for
     three channels.
     """
+    if isinstance(images, np.ndarray):  # which needs none of the steps for lists
+        return _checked(np.asarray(images), shape)
     items_at_once = fewer_if_larger(_ITEMS_AT_ONCE, math.prod(shape))
     return as_stack(images, "images", lambda part: _checked(_to_pixels(part, shape), shape), items_at_once)
 
@@ -85,9 +87,10 @@ def _require_mode(item: object, expected: str) -> None:
 
 
 def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any], bool]:
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        levels = " (for levels from 0 to 255, use .astype(np.uint8))" if array.dtype.kind in "iu" else ""
-        raise InputError(f"images have dtype {array.dtype}; expected uint8{levels}, or floating point in [0, 1]")
+    levels = array.dtype == np.uint8
+    if not levels and array.dtype.kind != "f":
+        advice = " (for levels from 0 to 255, use .astype(np.uint8))" if array.dtype.kind in "iu" else ""
+        raise InputError(f"images have dtype {array.dtype}; expected uint8{advice}, or floating point in [0, 1]")
     given = array.shape
     single = given == shape
     if single:
@@ -97,7 +100,7 @@ def _checked(array: NDArray[Any], shape: tuple[int, ...]) -> tuple[NDArray[Any],
     if array.shape[1:] != shape:
         expected = f"expected {_text(shape)} for one image or (N, {_text(shape)[1:]} for a batch"
         raise InputError(f"images have shape {_text(given)}; {expected}")
-    if array.dtype.kind == "f" and array.size:
+    if not levels and array.size:
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):  # also true for NaN
             # str() shows as many digits as the dtype needs, so that 1.0000001 is not shown as 1

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,15 @@ from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import PRIOR_NAME, Qualities
 from fmae_edge.runtime.engine.graphs import Graphs
-from fmae_edge.runtime.entropy.image_stream import StreamContent, StreamImage, read_stream, stream_images
 from fmae_edge.runtime.entropy.prior import Integers, Prior, read_prior
 from fmae_edge.runtime.entropy.symbol_bits import SymbolBits
 from fmae_edge.runtime.entropy.symbol_coder import clip_symbols, decode_symbols, encode_symbols
 from fmae_edge.runtime.errors import BundleError
 from fmae_edge.runtime.images import fewer_if_larger, to_levels
 from fmae_edge.runtime.latents import LatentDtype, to_dtype
+
+if TYPE_CHECKING:
+    from fmae_edge.runtime.entropy.image_stream import StreamContent, StreamImage
 
 # A symbol's interval and that of its escape take up to two bytes each, and a message ends with one more
 _PAYLOAD_BYTES_PER_LATENT = 4
@@ -38,7 +40,8 @@ class LatentCoder:
         self._bundle = bundle
         self._graphs = graphs
         self._read_prior: Prior | None = None
-        self.image_shape = bundle.manifest.image_shape
+        self.image_shape, self.latent_size = bundle.manifest.image_shape, bundle.manifest.latent_size
+        self._steps = np.array(bundle.manifest.latent_steps, np.float32)
         numbers = math.prod(self.image_shape)
         self.images_at_once = fewer_if_larger(_IMAGES_AT_ONCE, numbers)  # to bound memory
         self._decoded_at_once = fewer_if_larger(_PAYLOADS_AT_ONCE, numbers)
@@ -56,11 +59,11 @@ class LatentCoder:
 
     def stored_latents(self, images: Stack, dtype: LatentDtype) -> NDArray[Any]:
         """Return the latents (N, latent_size) of checked images in a dtype that `as_latent_dtype` returned."""
-        manifest = self._bundle.manifest
-        stored = np.empty((len(images), manifest.latent_size), dtype)
-        steps = np.array(manifest.latent_steps, np.float32)
+        if len(images) <= self.images_at_once:
+            return to_dtype(self._graphs.encode(images[:]), dtype, self._steps)
+        stored = np.empty((len(images), self.latent_size), dtype)
         for part in slices(len(images), self.images_at_once):
-            stored[part] = to_dtype(self._graphs.encode(images[part]), dtype, steps)
+            stored[part] = to_dtype(self._graphs.encode(images[part]), dtype, self._steps)
         return stored
 
     def quantise(self, latents: NDArray[np.float32], images: NDArray[Any], quality: int, effort: int) -> Integers:
@@ -77,26 +80,30 @@ class LatentCoder:
     @property
     def longest_payload(self) -> int:
         """The number of bytes that no payload of an encoder exceeds."""
-        return _PAYLOAD_BYTES_PER_LATENT * self._bundle.manifest.latent_size + 1
+        return _PAYLOAD_BYTES_PER_LATENT * self.latent_size + 1
 
     def payloads_of(self, symbols: Integers, quality: int) -> list[bytes]:
         """Return the payloads of quantised latents (N, latent_size)."""
         return encode_symbols(self._prior, symbols, quality - 1)
 
-    def stream_images(self, symbols: Integers, quality: int, own_quality: bool) -> list[StreamImage]:
+    def stream_images(self, symbols: Integers, quality: int, own_quality: bool) -> "list[StreamImage]":
         """Return quantised latents (N, latent_size) as images of a packet's message."""
+        from fmae_edge.runtime.entropy.image_stream import stream_images  # most codecs use no packets
+
         return stream_images(self._prior, symbols, quality, own_quality)
 
-    def read_stream(self, message: bytes, quality: int | None, max_images: int) -> StreamContent:
+    def read_stream(self, message: bytes, quality: int | None, max_images: int) -> "StreamContent":
         """Return the images in a packet's message; `quality` is None if each names its own.
 
         Raises InputError as `image_stream.read_stream` does.
         """
-        return read_stream(self._prior, message, self._bundle.manifest.latent_size, quality, max_images)
+        from fmae_edge.runtime.entropy.image_stream import read_stream
+
+        return read_stream(self._prior, message, self.latent_size, quality, max_images)
 
     def symbols(self, payloads: Sequence[bytes], quality: int) -> Integers:
         """Return the quantised latents (N, latent_size) in payloads that are short enough."""
-        return decode_symbols(self._prior, payloads, self._bundle.manifest.latent_size, quality - 1)
+        return decode_symbols(self._prior, payloads, self.latent_size, quality - 1)
 
     def images(self, payloads: Sequence[bytes], quality: int) -> NDArray[np.uint8]:
         """Return the images in payloads that are short enough."""
@@ -157,5 +164,5 @@ class LatentCoder:
         if self._read_prior is None:  # two threads may both read it: no harm, and no lock that a fork could keep
             bundle, steps = self._bundle, self._qualities.steps
             where = f"{bundle.where}: {PRIOR_NAME}"
-            self._read_prior = read_prior(bundle.file(PRIOR_NAME), bundle.manifest.latent_size, steps, where)
+            self._read_prior = read_prior(bundle.file(PRIOR_NAME), self.latent_size, steps, where)
         return self._read_prior

@@ -10,7 +10,7 @@ from fmae_edge.runtime.errors import ArgumentError, InputError, shown
 
 LatentDtype = Literal["float32", "float16", "int8"]
 LATENT_DTYPES: tuple[LatentDtype, ...] = get_args(LatentDtype)
-_DTYPES = frozenset(np.dtype(name) for name in LATENT_DTYPES)
+_DTYPE_CHARS = [np.dtype(name).char for name in LATENT_DTYPES]  # equal in both byte orders
 _ITEMS_AT_ONCE = 1024  # of a list: with fewer, one array takes little memory
 _CHECKED_AT_ONCE = 1024  # bounds memory: the result of np.isfinite takes one byte per value
 MAX_SYMBOL = 127  # the symbols are symmetric around 0, so -128 is never written
@@ -21,6 +21,8 @@ def as_latent_dtype(dtype: DTypeLike) -> LatentDtype:
 
     Raises ArgumentError for any other dtype.
     """
+    if type(dtype) is str and dtype in LATENT_DTYPES:
+        return dtype
     for name in LATENT_DTYPES:
         try:
             if np.dtype(dtype) == name:
@@ -37,6 +39,8 @@ def as_latent_batch(latents: object, size: int, for_integers: str = "") -> tuple
     dtype is not float32, float16 or int8, or a value is not finite. `for_integers` is added to the message about
     another integer dtype.
     """
+    if isinstance(latents, np.ndarray):  # which needs none of the steps for lists
+        return _checked(_to_latents(latents, for_integers), size)
     return as_stack(
         latents, "latents", lambda part: _checked(_to_latents(part, for_integers), size), _ITEMS_AT_ONCE
     )
@@ -52,7 +56,7 @@ def as_symbol_batch(symbols: object, size: int) -> tuple[Stack, bool]:
 
 def _to_latents(values: object, for_integers: str) -> NDArray[Any]:
     array = to_array(values, "latents")
-    if array.dtype.newbyteorder("=") not in _DTYPES:
+    if array.dtype.char not in _DTYPE_CHARS:
         end = for_integers if array.dtype.kind in "iu" else ""
         raise InputError(
             f"latents have dtype {array.dtype}; expected float32 or float16 values, or int8 symbols{end}"
@@ -73,11 +77,16 @@ def _checked(array: NDArray[Any], size: int) -> tuple[NDArray[Any], bool]:
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise InputError(f"latents have shape {array.shape}; expected ({size},) for one image or (N, {size})")
     batch = array[None] if array.ndim == 1 else array
-    if array.dtype.kind == "f" and not all(
-        np.isfinite(batch[part]).all() for part in slices(len(batch), _CHECKED_AT_ONCE)
-    ):
+    if array.dtype.kind == "f" and not all_finite(batch):
         raise InputError("latents contain NaN or infinity; every value must be finite")
     return batch, array.ndim == 1
+
+
+def all_finite(latents: NDArray[Any]) -> bool:
+    """Return whether no value of latents (N, size) is NaN or infinite."""
+    if len(latents) > _CHECKED_AT_ONCE:
+        return all(all_finite(latents[part]) for part in slices(len(latents), _CHECKED_AT_ONCE))
+    return int(np.count_nonzero(np.isfinite(latents))) == latents.size  # in half the time of .all()
 
 
 def to_dtype(latents: NDArray[np.float32], dtype: LatentDtype, steps: NDArray[np.float32]) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Packets of images: write a set of them, and read any of them."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from fmae_edge.runtime.format.packet import (
 )
 from fmae_edge.runtime.images import as_batch
 from fmae_edge.runtime.latent_coder import LatentCoder
-from fmae_edge.runtime.packet_set import Packet, PacketImages, PacketSet
-from fmae_edge.runtime.packet_writer import PacketWriter
+
+if TYPE_CHECKING:  # every codec has a PacketCodec, and few use it
+    from fmae_edge.runtime.packet_set import Packet, PacketImages, PacketSet
 
 
 def as_fill(fill: object, max_bytes: object) -> bool:
@@ -41,7 +43,6 @@ class PacketCodec:
 
     def __init__(self, coder: LatentCoder, bundle_id: str) -> None:
         self._coder, self._bundle_id = coder, bundle_id
-        self._writer = PacketWriter(coder, bundle_id)
 
     def compress(
         self,
@@ -62,22 +63,26 @@ class PacketCodec:
 
         Raises InputError if an argument is invalid or an image does not fit, BundleError if there is no prior.
         """
+        from fmae_edge.runtime.packet_writer import PacketWriter
+
         options = as_options(quality, effort, max_bytes)
         most, fill = as_packet_bytes(packet_bytes), as_fill(fill, max_bytes)
         stack, _ = as_batch(images, self._coder.image_shape)
         if len(stack) > MAX_SET_IMAGES:
             raise InputError(f"packets number at most {MAX_SET_IMAGES} images, got {len(stack)}; use several sets")
-        return self._writer.packets(stack, most, options, fill)
+        return PacketWriter(self._coder, self._bundle_id).packets(stack, most, options, fill)
 
     def first_number(self, content: BytesLike) -> int:
         """Return the number of the first image in a packet; decodes no symbols. Raises as `parse` does."""
         return unpack_packet(content, self._bundle_id).first
 
-    def parse(self, content: BytesLike | Packet) -> Packet:
+    def parse(self, content: "BytesLike | Packet") -> "Packet":
         """Parse and check the bytes of a packet, or return a parsed one as it is.
 
         Raises InputError if the bytes are damaged, not a packet, or made by another bundle.
         """
+        from fmae_edge.runtime.packet_set import Packet
+
         if isinstance(content, Packet):
             if content.bundle_id != self._bundle_id:
                 raise InputError(
@@ -90,23 +95,27 @@ class PacketCodec:
         size = len(frame.message) + PACKET_OVERHEAD
         return Packet(self._bundle_id, frame.first, symbols, qualities, ends_set, size)
 
-    def decompress(self, packets: Iterable[BytesLike | Packet]) -> PacketImages:
+    def decompress(self, packets: "Iterable[BytesLike | Packet]") -> "PacketImages":
         """Return the images in packets of one set: any of them, in any order, some perhaps twice.
 
         Raises InputError if one is damaged, made by another bundle or of another set, with its place from 0. Use
         `parse` first to leave such packets out.
         """
+        from fmae_edge.runtime.packet_set import PacketSet
+
         received = PacketSet()
         for _ in convert_each("packets", "packet", packets, lambda each: received.add(self.parse(each))):
             pass
         return self.images(received)
 
-    def images(self, received: PacketSet) -> PacketImages:
+    def images(self, received: "PacketSet") -> "PacketImages":
         """Decode the images of packets."""
+        from fmae_edge.runtime.packet_set import PacketImages
+
         numbers = received.numbers
         return PacketImages(self.decode(received, numbers), numbers, received.missing, received.total)
 
-    def decode(self, received: PacketSet, numbers: Sequence[int]) -> NDArray[np.uint8]:
+    def decode(self, received: "PacketSet", numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Return some of the images of packets, those with these numbers, as (N, H, W)."""
         images = np.empty((len(numbers), *self._coder.image_shape), np.uint8)
         coded = [received.coded(number) for number in numbers]

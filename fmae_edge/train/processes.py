@@ -67,6 +67,7 @@ class Processes:
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
         self.rank, self.count = rank, count
+        self._prepared = False
         self._patient = dist.new_group(backend="gloo", timeout=_PATIENCE) if count > 1 else None
 
     @property
@@ -124,6 +125,7 @@ class Processes:
         yield
         if self.is_first:
             self._wait()
+        self._prepared = True
 
     def _wait(self) -> None:
         if self.count > 1:
@@ -141,10 +143,9 @@ class Processes:
             raise RunError(self._lost()) from error
 
     def _lost(self) -> str:
-        return (
-            f"process {self.rank + 1} of {self.count} stops, because another process of the run has ended; "
-            "continue after the last finished epoch with --resume"
-        )
+        sentence = f"process {self.rank + 1} of {self.count} stops, because another process of the run has ended"
+        # Before, the first process has refused an option or the images, and --resume would not help
+        return f"{sentence}; continue after the last finished epoch with --resume" if self._prepared else sentence
 
     def stop_at_signal(self, number: int, _: object) -> None:
         """Raise RunError: torchrun sends SIGTERM to all processes when one has ended."""

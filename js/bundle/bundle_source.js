@@ -28,7 +28,7 @@ const DRIVE = /^[a-z]:[/\\]/i; // of a path on Windows, which is otherwise a URL
  */
 export async function openSource(bundle) {
   if (typeof bundle === "string" || bundle instanceof URL) {
-    return openFolder(await folderUrl(bundle));
+    return openFolder(folderUrl(bundle));
   }
   if (bundle instanceof Map) {
     return inMemory((name) => bundle.get(name));
@@ -48,12 +48,12 @@ export async function openSource(bundle) {
 }
 
 /** @param {string | URL} folder */
-async function folderUrl(folder) {
+function folderUrl(folder) {
   const isUrl = URL.canParse(String(folder)) && !DRIVE.test(String(folder));
   const isPath = globalThis.location === undefined && !isUrl;
   try {
     if (isPath) {
-      return (await import("node:url")).pathToFileURL(`${folder}/`);
+      return process.getBuiltinModule("node:url").pathToFileURL(`${folder}/`);
     }
     const url = new URL(folder, globalThis.document?.baseURI ?? globalThis.location?.href);
     if (!url.pathname.endsWith("/")) {
@@ -132,7 +132,7 @@ async function readStart(stream, limit) {
  * @param {number} limit
  */
 async function readFromDisk(url, what, limit) {
-  const { open, stat } = await import("node:fs/promises");
+  const { open, stat } = process.getBuiltinModule("node:fs/promises"); // bundlers for browsers refuse an import
   let file;
   try {
     const facts = await stat(url); // first, because opening a pipe would wait

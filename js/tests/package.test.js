@@ -54,6 +54,11 @@ test("the own engine takes less than 60 kB with its WebAssembly and the check of
   assert.ok(!modules.some((path) => path.includes("node_modules")));
 });
 
+test("a bundler for browsers takes the whole package, and nothing in it is for Node alone", async () => {
+  const { modules } = await minified("js/index.js");
+  assert.ok(modules.some((path) => path.endsWith("bundle/bundle_source.js")));
+});
+
 /** @param {string} entry a module in the repository */
 async function minified(entry) {
   const { outputFiles, metafile } = await build({

@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -76,3 +79,50 @@ def test_workers_use_one_thread_and_end_with_a_job_that_is_left_early(shards, tm
     for child in multiprocessing.active_children():
         child.join(10)
     assert not multiprocessing.active_children()
+
+
+def test_a_job_that_is_left_early_leaves_no_part_of_a_result(shards, tmp_path):
+    job = iter(compress_shards(shards, tmp_path / "out", workers=2, effort=4))
+    next(job)
+    while not list((tmp_path / "out").glob(".fmae-edge-*")):  # until another shard is being written
+        time.sleep(0.001)
+    job.close()
+    assert len(list((tmp_path / "out").iterdir())) < 3
+    assert not list((tmp_path / "out").glob(".fmae-edge-*"))
+
+
+JOB = """
+import sys
+from fmae_edge.bulk.shards.job import compress_shards
+print("started", flush=True)
+for outcome in compress_shards("in", "out", workers=2, effort=4):
+    print(outcome.status, flush=True)
+"""
+
+
+@pytest.fixture
+def job(shards, tmp_path):
+    """A job in a process group of its own, as in a terminal."""
+    command = [sys.executable, "-c", JOB]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **pipes) as started:
+        yield started
+        started.kill()
+
+
+def test_workers_say_nothing_if_the_parent_is_killed(job, tmp_path):
+    while not list((tmp_path / "out").glob(".fmae-edge-*")):  # until a shard is being written
+        time.sleep(0.01)
+    job.kill()
+    assert job.stderr.read() == ""  # read returns when all workers have ended
+
+
+def test_workers_that_start_say_nothing_at_ctrl_c(job):
+    assert job.stdout.readline() == "started\n"
+    children = Path(f"/proc/{job.pid}/task/{job.pid}/children")
+    while len(children.read_text().split()) < 2:  # the process that tracks resources, and a worker
+        time.sleep(0.001)
+    os.killpg(job.pid, signal.SIGINT)
+    said = job.stderr.read()
+    assert said.endswith("KeyboardInterrupt\n")
+    assert said.count("Traceback") == 1  # that of the job

@@ -80,16 +80,17 @@ def test_bad_rows_fail_alone_and_say_why(images):
 def test_bad_payloads_fail_alone_and_rows_that_failed_before_keep_their_error(images):
     payload = Codec().compress(images[0], bare=True)
     batch = {
-        "payload": objects(payload, None, bytes(1000), "text", None),
-        "status": objects("done", "done", "done", "done", "failed"),
-        "error": objects("", "", "", "", "image is null"),
+        "payload": objects(payload, None, bytes(1000), "text", None, None),
+        "status": objects("done", "done", "done", "done", "failed", "failed"),
+        "error": objects("", "", "", "", "image is null", None),
     }
     back = Decompress(quality=5)(batch)
-    assert back["status"].tolist() == ["done", *["failed"] * 4]
+    assert back["status"].tolist() == ["done", *["failed"] * 5]
     assert back["error"][1] == "payload is null"
     assert "more than one image can take" in back["error"][2]
     assert "expected bytes" in back["error"][3]
     assert back["error"][4] == "image is null"
+    assert back["error"][5] == "payload has the status failed"
     np.testing.assert_array_equal(back["image"][0], Codec().decompress(payload, bare=True, quality=5))
     assert not back["image"][1:].any()
 
@@ -197,8 +198,10 @@ def test_the_description_of_payloads_names_the_bundle_that_made_them():
         InputError, match=r"t: the payloads were made with bundle .* the built-in bundle 'default', not"
     ):
         ours.require_bundle(Codec("detail").manifest.bundle_id, "t")
-    for text in (b"", b"{}", b"[]", b'{"format": 1}', ours.to_json().replace("7", "17", 1).encode()):
-        with pytest.raises(InputError, match="^t: "):
+    changed = ours.to_json().replace("7", "17", 1).encode()
+    for text in (b"", b"{}", b"[]", b'{"format": 1}', changed, b"[" * 100_000):
+        with pytest.raises(InputError, match="^t: ") as raised:
             read_format({KEY: text}, "t")
+        assert len(str(raised.value)) < 300
     with pytest.raises(InputError, match="format 2; this version reads 1"):
         read_format({KEY: ours.to_json().replace('"format": 1', '"format": 2').encode()}, "t")

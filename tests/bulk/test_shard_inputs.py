@@ -1,5 +1,7 @@
 """Inputs of jobs over shards: columns of Parquet files, tar files, and single files in groups."""
 
+import errno
+import os
 import tarfile
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ from fmae_edge import Codec
 from fmae_edge.bulk.shards import find, readers
 from fmae_edge.bulk.shards.job import compress_shards
 from fmae_edge.data.image_file import max_image_bytes, png_bytes
+from fmae_edge.runtime.errors import InputError
 from tests.bulk.job_shards import payloads, statuses, write_parquet, write_tar
 
 ROWS = 10
@@ -43,6 +46,99 @@ def test_lists_of_different_lengths_and_missing_levels_fail_alone(tmp_path, imag
         assert payloads(tmp_path / f"{name}-out") == [expected, None, expected]
 
 
+def test_tables_that_cannot_be_read_are_refused_in_a_sentence(tmp_path, images):
+    one = pa.array([png_bytes(images[0])])
+    for name, table, problem in (
+        (
+            "times",
+            pa.table({"image": pa.array([1], pa.timestamp("ns"))}),
+            "column 'image' is timestamp[ns]; expected",
+        ),
+        ("twice", pa.table([one, one, one], ["image", "x", "x"]), "2 columns are named 'x'; rename all but one"),
+    ):
+        (tmp_path / name).mkdir()
+        pq.write_table(table, tmp_path / name / "a.parquet")
+        (outcome,) = compress_shards(tmp_path / name, tmp_path / "out")
+        assert outcome.error.startswith(f"{tmp_path}/{name}/a.parquet: {problem}")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.tar"])
+def test_what_is_not_a_regular_file_fails_alone(tmp_path, images, name):
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / name)  # reading it would wait forever
+    (tmp_path / f"in/link-{name}").symlink_to(tmp_path / "nothing")
+    outcomes = list(compress_shards(tmp_path / "in", tmp_path / "out"))
+    expected = [f"{path}: is missing or not a regular file" for path in sorted((tmp_path / "in").iterdir())]
+    assert [each.error for each in outcomes] == expected
+
+
+def test_folders_that_cannot_be_searched_are_not_passed_over(tmp_path, monkeypatch):
+    def walk(folder, onerror):
+        onerror(PermissionError(errno.EACCES, "Permission denied", f"{folder}/secret"))
+        return []
+
+    monkeypatch.setattr("os.walk", walk)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError, match=r"in/secret: cannot be read \(Permission denied\)"):
+        find.find_shards(tmp_path / "in", ())
+
+
+def test_names_that_are_not_utf_8_fail_alone(tmp_path, images):
+    first, second = map(png_bytes, images[:2])
+    write_tar(tmp_path / "tars/a.tar", [("\udcff.png", first), ("ok.png", second)])
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/\udcff.png").write_bytes(first)
+    (tmp_path / "files/ok.png").write_bytes(second)
+    for name in ("tars", "files"):
+        (outcome,) = compress_shards(tmp_path / name, tmp_path / f"{name}-out")
+        assert (outcome.rows, outcome.failed_rows) == (2, 1)
+        assert "'\\udcff' is a name that is not valid UTF-8" in outcome.errors[0]
+        coded = Codec().compress(images[1], bare=True)
+        assert set(payloads(tmp_path / f"{name}-out")) == {coded, None}
+    write_tar(tmp_path / "suffix/a.tar", [("a.png", first), ("a.\udcff", second)])
+    (tmp_path / "parquet").mkdir()
+    (tmp_path / "parquet/\udcff.parquet").touch()
+    for name in ("suffix", "parquet"):
+        (outcome,) = compress_shards(tmp_path / name, tmp_path / f"{name}-out")
+        assert "not valid UTF-8" in outcome.error
+
+
+def test_samples_whose_other_members_are_too_large_fail_alone(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(readers, "_MOST_OTHER_BYTES", 5)
+    image = png_bytes(images[0])
+    write_tar(
+        tmp_path / "in/a.tar", [("0.png", image), ("0.json", b"123456"), ("1.png", image), ("1.json", b"12345")]
+    )
+    (outcome,) = compress_shards(tmp_path / "in", tmp_path / "out")
+    assert outcome.errors == ("sample '0' has a .json of more than 5 bytes",)
+    assert pq.read_table(tmp_path / "out/a.parquet")["json"].to_pylist() == [b"", b"12345"]
+
+
+def test_names_with_dots_are_explained(tmp_path, images):
+    image = png_bytes(images[0])
+    for count, said in (
+        (2, "it has '.0.png, .1.png', from the first dot on"),
+        (101, "more than 100 suffixes, one is"),
+    ):
+        write_tar(tmp_path / f"{count}/a.tar", [(f"photo.{number}.png", image) for number in range(count)])
+        (outcome,) = compress_shards(tmp_path / f"{count}", tmp_path / "out", force=True)
+        assert said in (outcome.error or outcome.errors[0])
+
+
+def test_a_name_that_is_also_a_folder_fails_alone(tmp_path, images):
+    image = png_bytes(images[0])
+    write_tar(
+        tmp_path / "in/a.tar",
+        [("a.png", image), ("a.fmae/b.png", image), ("c.fmae/d.png", image), ("c.png", image)],
+    )
+    (outcome,) = compress_shards(tmp_path / "in", tmp_path / "out", to="files")
+    assert [error.split(" is the name")[0] for error in outcome.errors] == ["'a.fmae/b.fmae'", "'c.fmae'"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("?.fmae") if path.is_file()) == [
+        "a.fmae",
+        "d.fmae",
+    ]
+
+
 def test_samples_of_a_tar_file_keep_their_other_members(tmp_path, images):
     first, second = map(png_bytes, images[:2])
     members = [
@@ -67,7 +163,7 @@ def test_samples_of_a_tar_file_keep_their_other_members(tmp_path, images):
     assert table["seg.txt"].to_pylist() == [None, b"s", None, None]
     assert table["payload"].to_pylist() == [*Codec().compress_batch(images[:2], bare=True), None, None]
     assert table["status"].to_pylist() == ["done", "done", "failed", "failed"]
-    assert "'x/2' has no file that ends in .png" in outcome.errors[0]
+    assert "'x/2' has no member that ends in .png" in outcome.errors[0]
     assert "'x/3' has several members" in outcome.errors[1]
     list(compress_shards(tmp_path / "in", tmp_path / "tar", to="webdataset"))
     with tarfile.open(tmp_path / "tar/a.tar") as tar:

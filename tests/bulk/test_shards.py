@@ -202,6 +202,39 @@ for name in ("small", "large"):
 """
 
 
+def test_a_job_leaves_the_unfinished_results_of_another_job_alone(shards, tmp_path):
+    """Two jobs may write to the same folder: each shard is that of one of them, complete."""
+    (task, *_) = compress_shards(shards, tmp_path / "out", to="files").tasks
+    with writers.open_target("files", task.target, pa.schema([]), task.job, ".fmae", "payload"):
+        (unfinished,) = (tmp_path / "out").iterdir()
+        (unfinished / "0.fmae").touch()
+        assert statuses(compress_shards(shards, tmp_path / "out", to="files")) == ["done"] * 3
+        assert (unfinished / "0.fmae").exists()
+    assert sorted(path.name for path in task.target.iterdir()) == [writers.JOB_FILE, "0.fmae"]
+    assert not list((tmp_path / "out").glob(".fmae-edge-*"))
+
+
+def test_what_killed_workers_have_left_is_removed_at_the_end(shards, tmp_path):
+    for name in ("out", "out/deeper"):
+        (tmp_path / name / ".fmae-edge-0.folder").mkdir(parents=True)
+        (tmp_path / name / ".fmae-edge-0.folder/0.fmae").touch()
+        (tmp_path / name / ".fmae-edge-0.part").touch()
+    assert statuses(compress_shards(shards, tmp_path / "out", to="files")) == ["done"] * 3
+    assert not list((tmp_path / "out").rglob(".fmae-edge-?.*"))
+
+
+def test_results_that_cannot_be_written_are_errors_in_a_sentence(shards, tmp_path):
+    (tmp_path / "file").touch()
+    (outcome, *_) = compress_shards(shards, tmp_path / "file/out")
+    assert outcome.error == f"{tmp_path}/file/out/a.parquet: its folder cannot be made (Not a directory)"
+    (tmp_path / "out/c").mkdir(parents=True)
+    (tmp_path / "out/a").touch()
+    job = compress_shards(shards, tmp_path / "out", to="files", force=True)
+    outcomes = {Path(each.input).name: each for each in job}
+    assert [outcomes[f"{name}.parquet"].status for name in "bc"] == ["done", "done"]
+    assert outcomes["a.parquet"].error == f"{tmp_path}/out/a: cannot be written (Not a directory)"
+
+
 def test_memory_does_not_grow_with_the_shard(tmp_path, images):
     """A row group of 20 batches needs little more than one of 2."""
     for name, batches in (("small", 2), ("large", 20)):

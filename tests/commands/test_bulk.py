@@ -65,7 +65,7 @@ def test_json_lines_and_exit_codes(cli, shards):
 def test_errors_name_options(cli, shards):
     for arguments, code, sentence in (
         (("in", "out", "--workers", "0"), 2, "--workers is '0'; expected an integer"),
-        (("in", "in"), 2, "-o is in; expected a folder neither in the input in nor around it"),
+        (("in", "in"), 2, "OUT is in; expected a folder neither in the input in nor around it"),
         (("in", "out", "--bundle", "nothing"), 1, "nothing: no such bundle folder"),
         (("nothing", "out"), 1, "nothing: no such file or folder"),
     ):

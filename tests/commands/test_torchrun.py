@@ -27,6 +27,7 @@ def children(process):
     return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc lists the processes")
 def test_a_killed_process_ends_the_run_which_then_continues_alone(folder, cli):
     log = folder / "log"

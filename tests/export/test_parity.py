@@ -33,6 +33,7 @@ def some(images):
     return torch.from_numpy(images[:60].copy())
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_shipped_bundle_on_all_test_images(model, files, fashion_mnist, monkeypatch):
     """Measure one batch size, since all take a minute; the record must have the same figures for the others."""

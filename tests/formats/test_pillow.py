@@ -67,6 +67,11 @@ def test_a_stack_is_frames(images, codec):
     assert opened(saved(stack, save_all=True)).n_frames == 5
     assert stack.tell() == 1  # as before
     assert saved(frames[0], save_all=True) == codec.compress(images[0])
+    for other in (frames[1].resize((30, 28)), frames[1].convert("RGB")):
+        with pytest.raises(
+            InputError, match=r"the stack has .* and \(\(28, 28\), 'L'\); resize or convert the images"
+        ):
+            saved(frames[0], save_all=True, append_images=[frames[2], other])
 
 
 def test_own_bundles_are_registered(rgb_bundle, rgb_images):

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+import pytest
 
 from fmae_edge import Codec
 
@@ -61,6 +64,7 @@ codec.decompress_iter(["img.fmae"])
 
 
 def test_mypy_refuses_paths_and_accepts_valid_arguments(tmp_path):
+    pytest.importorskip("mypy")
     for name, calls in (("right.py", RIGHT), ("wrong.py", WRONG)):
         (tmp_path / name).write_text(START.strip() + calls)
     done = subprocess.run(

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fmae_edge import Codec, FmaeError, InputError
@@ -84,9 +83,8 @@ def test_a_bundle_must_be_a_path():
 
 
 def test_a_stack_of_one_is_one_image(codec, images):
-    """torchvision's ToTensor returns (1, 28, 28)."""
     content = codec.compress(images[0])
-    for one in (images[:1], images[:1, None], [images[0]], torch.from_numpy(images[:1] / 255)):
+    for one in (images[:1], images[:1, None], [images[0]]):
         assert codec.compress(one) == content
         assert list(codec.compress_iter([one, one])) == [content, content]
 
@@ -136,15 +134,9 @@ def test_shapes_out_match_those_in(codec, images):
 
 def test_any_object_with_an_array_is_accepted(codec, images):
     expected = codec.encode(images[0])
-    for same in (
-        Image.fromarray(images[0]),
-        torch.from_numpy(images[0].copy()),
-        torch.from_numpy(images[0] / 255),
-    ):
-        np.testing.assert_array_equal(codec.encode(same), expected)
-        assert codec.compress(same) == codec.compress(images[0])
-    latent = torch.from_numpy(expected)
-    np.testing.assert_array_equal(codec.decode(latent), codec.decode(expected))
+    image = Image.fromarray(images[0])
+    np.testing.assert_array_equal(codec.encode(image), expected)
+    assert codec.compress(image) == codec.compress(images[0])
 
 
 class _Raises:
@@ -156,7 +148,7 @@ class _Raises:
     ("given", "message"),
     [
         (_Raises(), "nothing here"),
-        (torch.zeros(28, 28, dtype=torch.int64), "int64"),
+        (np.zeros((28, 28), np.int64), "int64"),
         (Image.new("L", (27, 28)), r"\(28, 27\)"),
         (None, "object"),
         ("img.png", "<U7"),

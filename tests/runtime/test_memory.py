@@ -13,7 +13,6 @@ from fmae_edge.runtime.bundle.built_in import built_in_names
 from fmae_edge.runtime.bundle.manifest import FileEntry
 from fmae_edge.runtime.engine.graphs import PRECISIONS
 from tests.manifest_changes import rewrite
-from tests.random_bundle import make_large_bundle
 
 # Measures Linux's peak of resident memory, which is reset before each call
 _MEASURE = """
@@ -193,11 +192,15 @@ def test_the_shipped_graphs_take_less_than_32_megabytes(bundle, precision):
 @pytest.fixture(scope="module")
 def large_bundle(tmp_path_factory):
     """A bundle of the default model for the largest images that there are."""
+    pytest.importorskip("torch")
+    from tests.random_bundle import make_large_bundle
+
     folder = tmp_path_factory.mktemp("large")
     make_large_bundle(folder, default_config(256, 256, 3))
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_graphs_for_256x256_rgb_take_less_than_32_megabytes(large_bundle, precision):

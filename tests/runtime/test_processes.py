@@ -175,10 +175,18 @@ def test_pools_of_processes(images, method):
 
 
 def run(code):
-    """Run Python with several threads of OpenBLAS, even if these tests run with one."""
+    """Run Python with several threads of OpenBLAS, even if these tests run with one.
+
+    From 3.12 on, Python warns about every fork of a process with threads, which these programs do on purpose.
+    """
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=150, check=False, env=environment
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        env=environment,
     )
 
 

@@ -29,6 +29,18 @@ def test_images_have_their_channels_last(codec, rgb_images):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(codec)).encode(rgb_images), latents)
 
 
+def test_results_are_writable_and_change_with_no_later_call(codec, rgb_images):
+    for number in (1, 5, 70):  # one image, one call to onnxruntime, several
+        images = np.resize(rgb_images, (number, 26, 20, 3))
+        latents = codec.encode(images)
+        decoded = codec.decode(latents)
+        kept = latents.copy(), decoded.copy()
+        codec.decode(codec.encode(255 - images))
+        np.testing.assert_array_equal(latents, kept[0])
+        np.testing.assert_array_equal(decoded, kept[1])
+        assert all(array.flags.writeable and array.flags.c_contiguous for array in (latents, decoded))
+
+
 def test_every_channel_counts(codec, rgb_images):
     latent = codec.encode(rgb_images[0])
     for channel in range(3):

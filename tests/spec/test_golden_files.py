@@ -6,6 +6,7 @@ stay readable. They have their own small priors, so a new default bundle changes
 
 import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +18,8 @@ from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.fmae_file import pack_many, pack_one, unpack
 from fmae_edge.runtime.format.lossless import decode_lossless
 from fmae_edge.runtime.format.packet import PacketFrame, pack_packet, unpack_packet
-from tests.conftest import REPOSITORY
 
-GOLDEN_FOLDER = REPOSITORY / "spec/golden"
+GOLDEN_FOLDER = Path(__file__).parents[2] / "spec/golden"
 GOLDEN = {version: json.loads((GOLDEN_FOLDER / f"format-{version}/files.json").read_text()) for version in (1, 2)}
 LOSSLESS = json.loads((GOLDEN_FOLDER / "format-3/files.json").read_text())["files"]
 BUNDLE, LATENTS, STEPS = (GOLDEN[1][key] for key in ("bundle_id", "latents", "steps"))

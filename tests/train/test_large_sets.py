@@ -41,6 +41,7 @@ class PeakMemory:
         self._thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells which memory is private")
 def test_a_million_images_are_not_in_memory(tmp_path):
     mapped = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (IMAGES, SIDE, SIDE))  # sparse

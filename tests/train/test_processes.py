@@ -53,6 +53,7 @@ def in_processes(count, tmp_path, work):
             result = error
         (tmp_path / f"result-{rank}").write_bytes(pickle.dumps(result))
 
+    (tmp_path / "store").unlink(missing_ok=True)  # of an earlier call
     context = get_context("fork")
     forks = [context.Process(target=start, args=(rank,)) for rank in range(count)]
     for fork in forks:
@@ -161,7 +162,8 @@ def test_minutes_are_those_of_the_clock_of_the_first_process(tmp_path, tensors):
     assert time.monotonic() - started < 30
 
 
-def test_a_run_continues_with_another_number_of_processes(tmp_path, tensors, capsys):
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_run_continues_with_another_number_of_processes(tmp_path, tensors, capsys, count):
     recipe, run = Recipe(epochs=3, batch_size=25), tmp_path / "run"
     start_run(run, CONFIG, recipe)
 
@@ -175,10 +177,17 @@ def test_a_run_continues_with_another_number_of_processes(tmp_path, tensors, cap
     assert processes_of(run) is None
     in_processes(2, tmp_path, two_epochs)
     assert processes_of(run) == load_progress(run).processes == 2
-    TrainingProgress(False, lambda *_: None).on_processes(run, 1)
-    assert "the run had 2 processes and continues with 1: the order of sums changes" in capsys.readouterr().out
-    assert len(train(run, Autoencoder(CONFIG), recipe, *tensors, CPU)) == 3
-    assert processes_of(run) == 1
+    TrainingProgress(False, lambda *_: None).on_processes(run, count)
+    said = f"the run had 2 processes and continues with {count}: the order of sums changes"
+    assert said in capsys.readouterr().out
+
+    def the_third(processes):
+        return train(run, Autoencoder(CONFIG), recipe, *tensors, CPU, processes=processes)
+
+    first, *others = [the_third(ALONE)] if count == 1 else in_processes(count, tmp_path, the_third)
+    assert [metrics["epoch"] for metrics in first] == [1, 2, 3]
+    assert others == [first] * (count - 1)
+    assert processes_of(run) == count
 
 
 def test_the_others_stop_with_a_sentence_if_a_process_ends(tmp_path, tensors):
@@ -207,6 +216,21 @@ def test_the_first_process_works_alone_before_the_others(tmp_path):
 
     first, second = in_processes(2, tmp_path, work)
     assert second >= first
+
+
+def test_a_run_that_cannot_start_is_not_one_to_continue(tmp_path):
+    """The first process refuses an option or the images while the others wait; they do not advise --resume."""
+
+    def work(processes):
+        if processes.is_first:
+            with processes.first_alone():
+                os._exit(1)
+        with processes.first_alone():
+            return
+
+    _, *others = in_processes(3, tmp_path, work)
+    sentence = "process {} of 3 stops, because another process of the run has ended"
+    assert [str(error) for error in others] == [sentence.format(number) for number in (2, 3)]
 
 
 def test_a_process_that_goes_on_alone_has_the_threads_of_all(tmp_path):

@@ -73,7 +73,11 @@ def convert_shard(task: ShardTask) -> ShardOutcome:
 def failed_shard(task: ShardTask, error: BaseException | str) -> ShardOutcome:
     """Return the outcome of a shard that failed, with the reason in a sentence that names the shard."""
     where = str(task.shard)
-    sentence = "needs more memory than is available" if isinstance(error, MemoryError) else str(error)
+    sentence = str(error)
+    if isinstance(error, MemoryError):
+        sentence = "needs more memory than is available"
+    elif isinstance(error, OSError) and error.strerror:
+        sentence = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     paths = (where, str(task.shard.paths[0]), str(task.target))
     return ShardOutcome(
         where, None, "failed", error=sentence if sentence.startswith(paths) else f"{where}: {sentence}"

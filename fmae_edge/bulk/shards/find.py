@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fmae_edge.bulk.sources import file_bytes
 from fmae_edge.runtime.arguments import slices
 from fmae_edge.runtime.errors import InputError
 
@@ -70,7 +71,7 @@ def find_shards(source: Path, suffixes: Sequence[str]) -> list[Shard]:
             path.relative_to(folder).with_suffix("").as_posix(),
             (path,),
             folder,
-            f"{path.stat().st_size} bytes",
+            f"{file_bytes(path)} bytes",
         )
         for path in paths
     ]
@@ -79,13 +80,17 @@ def find_shards(source: Path, suffixes: Sequence[str]) -> list[Shard]:
 def _group(number: int, paths: Sequence[Path], folder: Path) -> Shard:
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
+        digest.update(f"{path.relative_to(folder)}\0{file_bytes(path)}\0".encode(errors="surrogateescape"))
     return Shard("files", f"part-{number:06d}", tuple(paths), folder, digest.hexdigest()[:32])
 
 
 def _files_below(folder: Path) -> list[Path]:
     found = []
-    for inside, folders, names in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})")
+
+    for inside, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
         found += [Path(inside) / name for name in names if not name.startswith((".", "_"))]
     return sorted(found)

@@ -1,7 +1,7 @@
 """A job over the shards of a folder: what is finished, what is left to do, and the engine that does it."""
 
 import json
-import shutil
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,7 +12,7 @@ from fmae_edge.bulk.rows import Compress, Decompress
 from fmae_edge.bulk.shards.convert import ShardOutcome, ShardTask
 from fmae_edge.bulk.shards.find import SUFFIX_OF, Kind, Shard, find_shards
 from fmae_edge.bulk.shards.readers import RowFiles
-from fmae_edge.bulk.shards.writers import JOB_FILE, TEMPORARY_FOLDERS, job_of
+from fmae_edge.bulk.shards.writers import JOB_FILE, is_temporary, job_of, remove_left_over_folders
 from fmae_edge.data.image_conversion import Fit
 from fmae_edge.data.image_file import SUFFIXES, max_image_bytes
 from fmae_edge.runtime.arguments import as_integer, require_choice
@@ -38,7 +38,6 @@ class ShardJob:
 
     tasks: Sequence[ShardTask]
     finished: Sequence[ShardOutcome]
-    output: Path
     engine: Engine
     workers: int | None
 
@@ -55,7 +54,7 @@ class ShardJob:
         try:
             yield from run(self.tasks, self.workers)
         finally:
-            _remove_left_over(self.output)
+            _remove_left_over(self.tasks)
 
 
 def compress_shards(
@@ -137,8 +136,8 @@ def _plan(
     require_choice("engine", engine, get_args(Engine))
     if workers is not None and not 1 <= as_integer("workers", workers) <= _MOST_WORKERS:
         raise ArgumentError("workers", f"is {workers}; expected an integer from 1 to {_MOST_WORKERS}")
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"{output}: is a file; expected a folder for the shards")
+    if os.path.lexists(output) and not output.is_dir():
+        raise OutputError(f"{output}: is not a folder; expected one for the shards")
     inside, outside = output.resolve(), source.resolve()
     if inside == outside or outside in inside.parents or inside in outside.parents:
         raise ArgumentError(
@@ -159,7 +158,7 @@ def _plan(
         else:
             tasks.append(task)
     _refuse_others(output, to, targets)
-    return ShardJob(tasks, finished, output, engine, workers)
+    return ShardJob(tasks, finished, engine, workers)
 
 
 def _is_finished(task: ShardTask) -> bool:
@@ -190,14 +189,12 @@ def _refuse_others(output: Path, to: Kind, targets: dict[Path, Shard]) -> None:
     found = sorted(output.rglob(JOB_FILE if to == "files" else f"*{SUFFIX_OF[to]}")) if output.is_dir() else []
     for path in found:
         result = path.parent if to == "files" else path
-        if result not in targets and not result.match(TEMPORARY_FOLDERS):
+        if result not in targets and not is_temporary(result):
             raise OutputError(f"{result}: is not a result of this input; use another folder, or remove it")
 
 
-def _remove_left_over(output: Path) -> None:
+def _remove_left_over(tasks: Sequence[ShardTask]) -> None:
     """Remove what killed workers have left in the folders of the results."""
-    if output.is_dir():
-        for folder in (output, *(path for path in output.rglob("*") if path.is_dir())):
-            remove_left_over(folder)
-            for unfinished in folder.glob(TEMPORARY_FOLDERS):
-                shutil.rmtree(unfinished, ignore_errors=True)
+    for folder in {task.target.parent for task in tasks}:
+        remove_left_over(folder)
+        remove_left_over_folders(folder)

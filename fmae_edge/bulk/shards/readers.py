@@ -15,11 +15,14 @@ import pyarrow.parquet as pq
 
 from fmae_edge.bulk.shards.find import Shard
 from fmae_edge.bulk.sources import Source, read
-from fmae_edge.runtime.errors import InputError
+from fmae_edge.runtime.errors import InputError, shown
 
 KEY_COLUMN = "key"
-_BYTES_AT_ONCE = 32 << 20  # of the members in a batch
+_BYTES_AT_ONCE = 8 << 20  # of the members in a batch
 _BUFFER_BYTES = 1 << 20  # pages of a column chunk are read one after the other, however large the row group is
+_MOST_OTHER_BYTES = 16 << 20  # of a member that is not the image: it is copied several times until it is written
+_MOST_SUFFIXES = 100  # each becomes a column
+_NOT_TEXT = "{!r} is a name that is not valid UTF-8; rename the file"
 _META = re.compile(r"__[^/]*__($|/)")  # WebDataset passes over such names
 
 
@@ -50,11 +53,25 @@ def open_shard(shard: Shard, files: RowFiles, rows_at_once: int) -> Reader:
 
     Raises InputError if it is damaged, OSError if it cannot be read.
     """
-    if shard.kind == "parquet":
-        return _parquet(shard.paths[0], rows_at_once)
+    if shard.kind == "files":
+        return _single_files(shard, files, rows_at_once)
+    path = shard.paths[0]
+    if not path.is_file():  # reading a pipe would wait forever
+        raise InputError(f"{path}: is missing or not a regular file")
     if shard.kind == "webdataset":
-        return _tar(shard.paths[0], files, rows_at_once)
-    return _single_files(shard, files, rows_at_once)
+        return _tar(path, files, rows_at_once)
+    if not _is_text(str(path)):
+        raise InputError(f"{path}: its name is not valid UTF-8, and Arrow opens no such files; rename it")
+    return _parquet(path, rows_at_once)
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name is Unicode: those of files may have any bytes, which Python has as surrogates."""
+    return not re.search("[\ud800-\udfff]", name)
+
+
+def _as_text(name: str) -> str:
+    return name if _is_text(name) else name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _parquet(path: Path, rows_at_once: int) -> Reader:
@@ -90,8 +107,11 @@ def _single_files(shard: Shard, files: RowFiles, rows_at_once: int) -> Reader:
             if len(keys) == rows_at_once or size > _BYTES_AT_ONCE:
                 yield Batch(pa.RecordBatch.from_arrays([keys, contents], schema=schema), errors)
                 keys, contents, errors, size = [], [], {}, 0
-            keys.append(path.relative_to(shard.folder).with_suffix("").as_posix())
+            key = path.relative_to(shard.folder).with_suffix("").as_posix()
+            keys.append(_as_text(key))
             try:
+                if keys[-1] != key:
+                    raise InputError(_NOT_TEXT.format(key))
                 contents.append(read(Source(path), files.most_bytes))
             except (InputError, OSError) as error:
                 contents.append(None)
@@ -104,8 +124,19 @@ def _single_files(shard: Shard, files: RowFiles, rows_at_once: int) -> Reader:
 
 def _tar(path: Path, files: RowFiles, rows_at_once: int) -> Reader:
     """Return a reader of the samples of a tar file: neighbours whose names are equal up to the first dot."""
-    others = sorted({suffix for _, suffix, _ in _members(path, None) if not _is_row_file(suffix, files)})
+    found: set[str] = set()
+    for _, suffix, _ in _members(path, None):
+        if not _is_row_file(suffix, files):
+            found.add(suffix)
+        if len(found) > _MOST_SUFFIXES:
+            raise InputError(
+                f"{path}: has members with more than {_MOST_SUFFIXES} suffixes, one is .{suffix}; in WebDataset, "
+                "a suffix begins at the first dot of a name"
+            )
+    others = sorted(found)
     for name in others:
+        if not _is_text(name):
+            raise InputError(f"{path}: has members that end in {name!r}, which is not valid UTF-8")
         if name in (KEY_COLUMN, files.column):
             raise InputError(f"{path}: has members that end in .{name}, which is also the name of a column")
     schema = pa.schema([(name, pa.binary()) for name in (KEY_COLUMN, files.column, *others)])
@@ -119,9 +150,14 @@ def _tar(path: Path, files: RowFiles, rows_at_once: int) -> Reader:
         def batch() -> Batch:
             for number, row in enumerate(rows):
                 if files.column not in row:
+                    has = ", ".join(f".{name}" for name in row if name != KEY_COLUMN)
                     errors[number] = (
-                        f"sample {row[KEY_COLUMN]!r} has no file that ends in {', '.join(files.suffixes)}"
+                        f"sample {row[KEY_COLUMN]!r} has no member that ends in {', '.join(files.suffixes)}; it "
+                        f"has {shown(has)}, from the first dot on"
                     )
+                if not _is_text(row[KEY_COLUMN]):
+                    errors[number] = _NOT_TEXT.format(row[KEY_COLUMN])
+                    row[KEY_COLUMN] = _as_text(row[KEY_COLUMN])
             for number in errors:
                 rows[number][files.column] = None
             return Batch(pa.RecordBatch.from_pylist(rows, schema), errors)
@@ -135,6 +171,9 @@ def _tar(path: Path, files: RowFiles, rows_at_once: int) -> Reader:
             name = files.column if _is_row_file(suffix, files) else suffix
             if name in rows[-1]:
                 errors[len(rows) - 1] = f"sample {key!r} has several members for {name!r}, one is .{suffix}"
+            if name != files.column and len(content) > _MOST_OTHER_BYTES:
+                content = b""
+                errors[len(rows) - 1] = f"sample {key!r} has a .{suffix} of more than {_MOST_OTHER_BYTES} bytes"
             rows[-1][name] = content
             size += len(content)
         if rows:
@@ -155,9 +194,9 @@ def _members(path: Path, files: RowFiles | None) -> Iterator[tuple[str, str, byt
                     continue
                 content = b""
                 if files is not None:
-                    most = files.most_bytes + 1 if _is_row_file(suffix, files) else -1
+                    most = files.most_bytes if _is_row_file(suffix, files) else _MOST_OTHER_BYTES
                     opened = tar.extractfile(member)
-                    content = b"" if opened is None else opened.read(most)
+                    content = b"" if opened is None else opened.read(most + 1)
                 yield f"{folder}{slash}{stem}", suffix.lower(), content
             stream.seek(tar.offset)
             if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

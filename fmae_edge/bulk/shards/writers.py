@@ -8,9 +8,10 @@ import io
 import json
 import os
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ from fmae_edge.runtime.atomic_write import replacing, write_error
 from fmae_edge.runtime.errors import InputError
 from fmae_edge.runtime.format.image_names import as_names
 
+if sys.platform != "win32":
+    import fcntl
+
 _JOB_KEY = "fmae_edge.job"
 JOB_FILE = ".fmae-edge-job.json"
-_ROWS_PER_GROUP, _BYTES_PER_GROUP = 1 << 16, 32 << 20
-TEMPORARY_FOLDERS = ".fmae-edge-*.folder"
+_ROWS_PER_GROUP, _BYTES_PER_GROUP = 1 << 16, 8 << 20
+_TEMPORARY = ".fmae-edge-{}.folder"
 _OUTCOME = ("bits", "psnr", "status", "error")  # columns that stay out of tar files
 
 # Writes some rows, and returns a sentence for each row that could not be written
@@ -43,7 +47,10 @@ def open_target(
     In a tar file and a folder, each row that is done becomes a file KEY`suffix` with the content of `column`.
     Raises OutputError if `target` cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(f"{target}: its folder cannot be made", error) from None
     if kind == "parquet":
         with replacing(target) as file, _parquet(file, schema, job) as write:
             yield write
@@ -121,7 +128,11 @@ class _Samples:
             except InputError as error:
                 errors.append(str(error))
                 continue
-            self._save(f"{name}{self._suffix}", row[self._column])
+            try:
+                self._save(f"{name}{self._suffix}", row[self._column])
+            except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                errors.append(f"{name + self._suffix!r} is the name of one row, and the folder of another")
+                continue
             if self._others:
                 for column, value in row.items():
                     if column not in (KEY_COLUMN, self._column, *_OUTCOME) and value is not None:
@@ -156,16 +167,48 @@ def _save(path: Path, content: bytes) -> None:
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target`, in place of an older one, when the block ends."""
-    temporary = target.parent / TEMPORARY_FOLDERS.replace("*", os.urandom(8).hex())
-    temporary.mkdir()
+    temporary, older = (target.parent / _TEMPORARY.format(os.urandom(8).hex()) for _ in range(2))
     try:
-        yield temporary
-        if target.is_dir():
-            shutil.rmtree(target)
-        try:
-            temporary.rename(target)
-        except OSError as error:
-            if not target.is_dir():  # an engine may run a task twice, and the other one has just finished
-                raise write_error(f"{target}: cannot be written", error) from None
+        temporary.mkdir()
+        with _locked(temporary):
+            yield temporary
+            # Nobody sees a part of it, even if two jobs write to the same folder
+            if target.is_dir():
+                with suppress(FileNotFoundError):
+                    target.rename(older)
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not target.is_dir():  # an engine may run a task twice, and the other one has just finished
+                    raise
+    except OSError as error:
+        raise write_error(f"{target}: cannot be written", error) from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (temporary, older):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_temporary(folder: Path) -> bool:
+    """Return whether `folder` is one that becomes a result later, or was one before."""
+    return folder.match(_TEMPORARY.format("*"))
+
+
+def remove_left_over_folders(folder: Path) -> None:
+    """Remove the temporary folders in `folder` whose processes have ended: no process holds a lock on them."""
+    for left in folder.glob(_TEMPORARY.format("*")):
+        with suppress(OSError), _locked(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, which ends with this process. Raises OSError if another process has it."""
+    if sys.platform == "win32":  # Windows cannot open folders
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)

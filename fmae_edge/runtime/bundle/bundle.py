@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmae_edge.runtime.bundle.gradient_check import check_gradient, most_of_gradient, with_weights
 from fmae_edge.runtime.bundle.graph_check import check_graph, most_needs
 from fmae_edge.runtime.bundle.manifest import (
     DECODER_NAME,
@@ -92,6 +91,9 @@ class Bundle:
         Both files are read from the folder if `files` does not contain them. Raises BundleError as `read_bundle`
         does, and if the bundle has no such graph.
         """
+        # Only a search needs this graph
+        from fmae_edge.runtime.bundle.gradient_check import check_gradient, most_of_gradient, with_weights
+
         if not self.has_gradient:
             raise BundleError(f"{self.where}: has no {GRADIENT_NAME}; export the bundle again")
         manifest, where = self.manifest, f"{self.where}: {GRADIENT_NAME}"
@@ -117,7 +119,9 @@ def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str 
     images of this size justify, or if the bundle is not that of `expect_id`.
     """
     try:
-        is_folder = path.is_dir()
+        is_folder = stat.S_ISDIR(path.stat().st_mode)  # from 3.14 on, is_dir() hides every error
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
     except OSError as error:  # a name that is too long, a parent folder without permission
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     if not is_folder:

@@ -109,8 +109,8 @@ class RefusedError(ValueError):
     """A part of a graph that is not allowed in a bundle; the message continues the sentence "the graph has"."""
 
 
-def read_graph(model: bytes) -> Graph:
-    """Return the graph in a serialised ModelProto.
+def read_graph(model: bytes | bytearray) -> Graph:
+    """Return the graph in a serialised ModelProto; the data of its constants are those of `model`, not copies.
 
     Raises RefusedError if it has parts that are not allowed in a bundle, ValueError or IndexError if it is
     malformed.

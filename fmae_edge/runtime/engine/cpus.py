@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from fmae_edge.runtime.arguments import as_integer
@@ -137,8 +138,9 @@ def may_saturate(int8_target: str) -> bool:
 
 def _cpu_info() -> dict[str, str]:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        with Path("/proc/cpuinfo").open() as lines:
+            first = takewhile(str.strip, lines)  # all CPUs may be hundreds, and take milliseconds
+            pairs = [line.split(":", 1) for line in first if ":" in line]
     except OSError:
         return {}
-    pairs = (line.split(":", 1) for line in lines if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}

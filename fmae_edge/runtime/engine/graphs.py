@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME
+from fmae_edge.runtime.engine.cpus import dot_products
 from fmae_edge.runtime.engine.providers import Providers, as_providers, require_installed, runs_on_cpu
 from fmae_edge.runtime.engine.sessions import (
     counted_call,
@@ -20,6 +21,7 @@ from fmae_edge.runtime.engine.sessions import (
     open_session,
     takes_levels,
 )
+from fmae_edge.runtime.engine.weight_zero_points import with_fast_zero_points
 from fmae_edge.runtime.errors import ArgumentError, BundleError, InputError, shown
 from fmae_edge.runtime.images import (
     channels_first,
@@ -29,7 +31,7 @@ from fmae_edge.runtime.images import (
     to_reals,
     to_uint8,
 )
-from fmae_edge.runtime.latents import to_values
+from fmae_edge.runtime.latents import all_finite, to_values
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -41,11 +43,12 @@ GRAPHS: dict[Precision, tuple[str, str]] = {
     "int8": ("encoder.onnx", "decoder.onnx"),
     "fp32": ("encoder.fp32.onnx", "decoder.fp32.onnx"),
 }
-# Measured by benchmarks/session_options.py. On one thread, more than 16 images per call to onnxruntime are not
-# faster; two threads gain a little up to 64. With fewer than 8, waking other threads costs more than it saves.
+# Measured by benchmarks/session_options.py. On one thread, encoders are slower with more than 32 images per call
+# to onnxruntime; two threads gain a little up to 64. With fewer than 8, waking other threads costs more than it
+# saves.
 # Of larger images, fewer per call bound the memory and are faster: activations that leave the CPU cache took up to
 # 3 times as long (64x64 RGB: 0.38 ms per image one at a time, 0.93 ms eight at a time).
-_IMAGES_PER_RUN, _LARGER_PER_RUN = 64, 16
+_IMAGES_PER_RUN, _LARGER_PER_RUN = 32, 16
 _IMAGES_FOR_THREADS = 8
 # The gradient keeps all results until its backward pass. By benchmarks/gradient.py, more images at once are not
 # faster. The numbers in the results of a call bound its memory, which is kept for the next call.
@@ -111,10 +114,11 @@ if hasattr(os, "register_at_fork"):
 class _Graph(NamedTuple):
     """A loaded graph that returns arrays (N, *shape) for each shape of `gives`; `where` names it in messages.
 
-    It takes 8-bit images if `takes_levels`, and `per_run` images at once.
+    `outputs` are their names. It takes 8-bit images if `takes_levels`, and `per_run` images at once.
     """
 
     session: "InferenceSession"
+    outputs: list[str]
     where: str
     gives: tuple[tuple[int, ...], ...]
     takes_levels: bool
@@ -122,16 +126,15 @@ class _Graph(NamedTuple):
 
     def run(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
         """Return the only output for the input `name`. Raises BundleError if the graph fails."""
-        return self.run_all({name: values})[0]
+        return self.run_all({name: values}, len(values))[0]
 
-    def run_all(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Return all outputs for the inputs, by name. Raises BundleError if the graph fails."""
+    def run_all(self, inputs: dict[str, NDArray[Any]], count: int) -> list[NDArray[Any]]:
+        """Return all outputs for `count` inputs, by name. Raises BundleError if the graph fails."""
         try:
             with counted_call():
-                outputs: list[NDArray[Any]] = self.session.run(None, inputs)
+                outputs: list[NDArray[Any]] = self.session.run(self.outputs, inputs)
         except Exception as error:  # onnxruntime's exceptions share no base but Exception
             raise failure(error, f"{self.where} fails in onnxruntime") from error
-        count = len(next(iter(inputs.values())))
         for output, shape in zip(outputs, self.gives, strict=True):
             if output.shape != (count, *shape):
                 raise BundleError(
@@ -184,13 +187,15 @@ class Graphs:
 
         Raises BundleError if the encoder returns NaN or infinity.
         """
-        manifest = self._bundle.manifest
-        values = np.empty((len(images), manifest.latent_size), np.float32)
         encoder = self._graph("encoder", len(images))
         to_pixels = to_levels if encoder.takes_levels else to_reals
-        for part in slices(len(images), encoder.per_run):
-            values[part] = encoder.run("image", channels_first(to_pixels(images[part])))
-        if not np.isfinite(values).all():
+        if 0 < len(images) <= encoder.per_run:  # without a copy of the result
+            values = encoder.run("image", channels_first(to_pixels(images)))
+        else:
+            values = np.empty((len(images), *encoder.gives[0]), np.float32)
+            for part in slices(len(images), encoder.per_run):
+                values[part] = encoder.run("image", channels_first(to_pixels(images[part])))
+        if not all_finite(values):
             raise BundleError(f"{self._bundle.where}: its encoder returns latents that are NaN or infinite")
         return values
 
@@ -199,18 +204,21 @@ class Graphs:
 
         Raises InputError if the latents are so large that pixels overflow.
         """
-        image_shape = self._bundle.manifest.image_shape
-        images = np.empty((len(latents), *image_shape), np.uint8)
         decoder = self._graph("decoder", len(latents))
+        if 0 < len(latents) <= decoder.per_run:  # without a copy of gray images
+            return np.ascontiguousarray(self._decoded(decoder, latents[:]))
+        images = np.empty((len(latents), *self._bundle.manifest.image_shape), np.uint8)
         for part in slices(len(latents), decoder.per_run):
-            values = to_values(latents[part], self._steps)
-            pixels = decoder.run("latent", values)
-            if pixels.dtype != np.uint8:
-                if not np.isfinite(pixels).all():
-                    raise InputError("latents are too large to decode: pixels overflow")
-                pixels = to_uint8(pixels)
-            images[part] = channels_last(pixels)
+            images[part] = self._decoded(decoder, latents[part])
         return images
+
+    def _decoded(self, decoder: _Graph, latents: NDArray[Any]) -> NDArray[np.uint8]:
+        pixels = decoder.run("latent", to_values(latents, self._steps))
+        if pixels.dtype != np.uint8:
+            if not np.isfinite(pixels).all():
+                raise InputError("latents are too large to decode: pixels overflow")
+            pixels = to_uint8(pixels)
+        return channels_last(pixels)
 
     @property
     def has_gradient(self) -> bool:
@@ -233,9 +241,8 @@ class Graphs:
         gradients = np.empty(latents.shape, np.float32)
         graph = self._graph("gradient", len(latents))
         for part in slices(len(latents), graph.per_run):
-            decoded, gradients[part] = graph.run_all(
-                {"latent": latents[part], "image": channels_first(images[part])}
-            )
+            inputs = {"latent": latents[part], "image": channels_first(images[part])}
+            decoded, gradients[part] = graph.run_all(inputs, len(inputs["latent"]))
             pixels[part] = channels_last(decoded)
         if not np.isfinite(gradients).all():
             raise BundleError(f"{graph.where} returns gradients that are NaN or infinite")
@@ -267,7 +274,10 @@ class Graphs:
             per_run = max(1, min(_GRADIENTS_PER_THREAD * threads, _GRADIENT_NUMBERS // numbers))
         else:
             graph, per_run = bundle.files[name], self._per_run
+        if self._precision == "int8" and not searches:
+            graph = with_fast_zero_points(graph, part == "encoder", dot_products())
         providers = () if searches else self._providers
         with counted_call():
             session = open_session(graph, where, threads, arena=searches, providers=providers)
-        return _Graph(session, where, gives, takes_levels(session), per_run)
+            outputs = [output.name for output in session.get_outputs()]
+        return _Graph(session, outputs, where, gives, takes_levels(session), per_run)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,7 @@ from fmae_edge.runtime.format.payload_index import Payloads
 PATHS_VERSION, LOSSLESS_VERSION = 2, 3
 
 
-@dataclass(frozen=True)
-class FmaeInfo:
+class FmaeInfo(NamedTuple):
     """The header of a .fmae file: `images` is their number, `single` is True for one image, False for a stack.
 
     `quality` is 0 for a lossless image and for a stack whose images have their own; `qualities` has that of each

@@ -103,13 +103,15 @@ def _parse_header(content: bytes) -> _Header:
         at = entry.end()
         entries |= {key: value for key, value in entry.groupdict().items() if value is not None}
     shape = tuple(int(number) for number in re.findall(r"\d+", entries["shape"]))
-    if at != len(text) - 1 or len(shape) > _MAX_DIMENSIONS:
+    dtype = np.dtype(entries["descr"])
+    if at != len(text) - 1 or len(shape) > _MAX_DIMENSIONS or dtype.itemsize < 0:  # it overflows in numpy 1.26
         raise ValueError
-    return _Header(shape, _ORDERS[entries["fortran_order"]], np.dtype(entries["descr"]), end)
+    return _Header(shape, _ORDERS[entries["fortran_order"]], dtype, end)
 
 
 def dump_latents(latents: NDArray[Any]) -> bytes:
-    """Return the bytes of a .npy file of `latents`."""
+    """Return the bytes of a .npy file of `latents`, which are the same on CPUs of either byte order."""
     stream = io.BytesIO()
-    npy.write_array(stream, np.ascontiguousarray(latents), allow_pickle=False)
+    little = np.ascontiguousarray(latents, latents.dtype.newbyteorder("<"))
+    npy.write_array(stream, little, allow_pickle=False)
     return stream.getvalue()

@@ -137,6 +137,14 @@ def test_an_odd_header_causes_no_warning_of_python(header):
     assert said == []
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f2", "i1"])
+def test_files_of_either_byte_order_are_the_same(dtype):
+    latents = np.arange(128).reshape(2, 64)
+    big, little = (dump_latents(latents.astype(order + dtype)) for order in "><")
+    assert big == little
+    np.testing.assert_array_equal(load_latents(big, 64, "it"), latents)
+
+
 @pytest.mark.parametrize("length", range(1, 6))
 def test_the_size_of_a_file_is_known_from_its_start(length):
     content = dump_latents(np.zeros((length, 64), np.float16))
