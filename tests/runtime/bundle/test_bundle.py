@@ -367,7 +367,7 @@ def reshaping_graph(shape):
     ]
     constants = [numpy_helper.from_array(np.array(shape), "wanted")]
     graph = helper.make_graph(nodes, "g", [latent], [image], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 9
     return model.SerializeToString()
 
