@@ -203,7 +203,8 @@ def train(
     reconstructions/epoch-001.png. A part of the images is held out for measuring. Another small part, for
     validation, chooses the epoch whose weights are kept, and training stops early if it gets worse. The run
     records its images: --resume refuses other data. `torchrun --nproc-per-node N -m fmae_edge train ...` trains in
-    N processes, on CPUs or on one CUDA device each.
+    N processes, on CPUs or on one CUDA device each. On a CPU, one process uses as many threads as make its steps
+    fastest; OMP_NUM_THREADS fixes the number, and then a run repeats exactly.
 
     Example: fmae-edge train photos/ -o runs/photos --minutes 30
     Example: fmae-edge train -o runs/fashion-mnist
@@ -227,8 +228,10 @@ def train(
     from fmae_edge.train.measurement import measure_held_out
     from fmae_edge.train.processes import join
     from fmae_edge.train.run_pictures import RunPictures
+    from fmae_edge.train.step_threads import chosen_by_time
 
     processes, torch_device = join(device)
+    threads = chosen_by_time() if torch_device.type == "cpu" and processes.count == 1 else None
     typed = TrainingInputs(given, data, image_options, options, allow_unreadable)
     starting_run = None
     with processes.first_alone():  # it checks everything, and the others find the images in the cache
@@ -260,7 +263,7 @@ def train(
             progress.on_processes(run, processes.count)
             callbacks = (progress.on_step, progress.on_epoch, progress.on_fit, pictures.on_measured)
             afterwards = (progress.on_trained, prior, progress.on_refined, processes)
-            metrics = train_model(*inputs_of_loop, *callbacks, *afterwards)
+            metrics = train_model(*inputs_of_loop, *callbacks, *afterwards, threads=threads)
             prior = load_checkpoint(run).prior
             if len(test):
                 held_out = measure_held_out(

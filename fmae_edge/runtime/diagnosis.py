@@ -99,6 +99,7 @@ def _onnxruntime() -> dict[str, Any]:
     except FmaeError as error:
         return {**facts, "problem": str(error)}
     telemetry = "off" if os.environ["ORT_DISABLE_TELEMETRY"] == "1" else "left on by ORT_DISABLE_TELEMETRY"
+    facts["version"] = ort.__version__
     return {**facts, "providers": ", ".join(ort.get_available_providers()), "telemetry": telemetry}
 
 

@@ -27,6 +27,7 @@ from fmae_edge.train.processes import ALONE, Processes
 from fmae_edge.train.refinement import refine_all
 from fmae_edge.train.schedule import Schedule, stops_early
 from fmae_edge.train.state import TrainingState
+from fmae_edge.train.step_threads import StepThreads
 
 _MOST_ON_DEVICE = 2**31  # bytes of training images that are copied to a GPU at once
 _MOST_FITTED = 200_000  # images whose latents the prior is fitted to
@@ -78,6 +79,7 @@ def train(
     prior: Prior | None = None,
     on_refined: Callable[[int, int], None] = lambda done, total: None,
     processes: Processes = ALONE,
+    threads: StepThreads | None = None,
 ) -> list[Metrics]:
     """Train `model` on uint8 images (N, height, width[, 3]) and return one entry of metrics per epoch.
 
@@ -103,6 +105,9 @@ def train(
     With several `processes`, each calls this function with the same arguments and computes its share of every
     batch and measurement. After the last epoch, the first one fits the prior alone, and the others return.
 
+    With `threads`, the number of PyTorch's threads follows the time that steps take. This changes the order of
+    sums, so the last digits of a run do not repeat.
+
     Raises RunError if the images are not those of the recipe, the checkpoint in `run` does not fit `model`, the
     loss is no longer finite, or another process has ended.
     """
@@ -122,7 +127,9 @@ def train(
     if recipe.start is not None and not state.metrics:
         state.save_start()
     with processes.losses_named():
-        _train_epochs(state, recipe, train_images, measured_images, device, on_step, on_measured, on_epoch)
+        _train_epochs(
+            state, recipe, train_images, measured_images, device, on_step, on_measured, on_epoch, threads
+        )
         processes.leave()
     state.return_to_best()
     on_trained(state.metrics)
@@ -133,6 +140,8 @@ def train(
         refined = None
         if recipe.refine and recipe.rate_distortion:
             refined = refine_all(model, prior, fitted, recipe.rate_distortion, recipe.seed, on_refined)
+        if threads is not None:  # the threads of the fit do not wait for each other
+            torch.set_num_threads(threads.most)
         save_prior(run, fit_prior(prior, latents, recipe.prior_fit, recipe.seed, on_fit, validation, refined))
     return state.metrics
 
@@ -146,6 +155,7 @@ def _train_epochs(
     on_step: Callable[[Step], None],
     on_measured: Callable[[list[Metrics], NDArray[np.float32]], None],
     on_epoch: Callable[[Metrics], None],
+    threads: StepThreads | None,
 ) -> None:
     """Train, measure and save epochs until the run is done, or its validation gets worse."""
     model, prior, processes = state.model, state.prior, state.processes
@@ -154,7 +164,7 @@ def _train_epochs(
     schedule = Schedule(recipe, steps, state.elapsed, processes)
     while schedule.done(len(state.metrics) + 1, 0) < 1 and not stops_early(state.metrics, recipe):
         number = len(state.metrics) + 1
-        epoch = _train_epoch(loss_at, state, recipe, schedule, train_images, number, device, on_step)
+        epoch = _train_epoch(loss_at, state, recipe, schedule, train_images, number, device, on_step, threads)
         if epoch.images == 0:  # the time was over before the first step
             break
         measured, reconstructions = measure_epoch(model, prior, measured_images, recipe, device, processes)
@@ -194,6 +204,7 @@ def _train_epoch(
     number: int,
     device: torch.device,
     on_step: Callable[[Step], None],
+    threads: StepThreads | None,
 ) -> _Epoch:
     """Run one epoch, or the part of it that there is time for."""
     state.model.train()
@@ -208,7 +219,7 @@ def _train_epoch(
         done = schedule.done(number, step)
         if done >= 1:
             break
-        share = processes.share(len(chosen))
+        began, share = time.perf_counter(), processes.share(len(chosen))
         batch = augment_batch(to_pixels(images[share.take(chosen)].to(device)), recipe.augment, changes, share)
         state.optimisers.set_learning_rate(recipe.learning_rate(done))
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -216,6 +227,8 @@ def _train_epoch(
         state.optimisers.step(loss)
         error, *rate = (each.item() * share.images for each in others)
         batch_value, batch_error, *batch_bits = processes.sums(loss.item() / processes.count, error, *rate)
+        if threads is not None:
+            threads.took(time.perf_counter() - began, len(chosen))
         _require_finite(batch_value, number)
         total += batch_error
         seen += len(chosen)

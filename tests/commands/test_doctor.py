@@ -42,6 +42,7 @@ def test_the_shipped_bundle_is_healthy(cli):
     assert report["machine"]["threads"] >= 1
     assert report["onnxruntime"]["telemetry"] == "off"
     assert "CPUExecutionProvider" in report["onnxruntime"]["providers"]
+    assert report["onnxruntime"]["version"] == report["versions"]["onnxruntime"]
     assert report["bundle"]["bundle_id"] == json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())["bundle_id"]
 
 

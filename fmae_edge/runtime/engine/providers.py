@@ -49,7 +49,7 @@ def as_providers(providers: object) -> Providers:
 def _name_and_options(provider: object) -> tuple[str, tuple[tuple[str, str], ...]] | None:
     name, options = provider if isinstance(provider, list | tuple) and len(provider) == 2 else (provider, {})
     if isinstance(options, tuple) and all(isinstance(each, tuple) and len(each) == 2 for each in options):
-        options = dict(options)  # as this function returns them
+        options = {str(key): value for key, value in options}  # as this function returns them
     if not isinstance(name, str) or not isinstance(options, Mapping):
         return None
     return name, tuple((str(key), str(value)) for key, value in options.items())

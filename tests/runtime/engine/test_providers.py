@@ -13,7 +13,7 @@ from fmae_edge import Codec, FmaeError, InputError
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.engine.graphs import as_run_options
 from fmae_edge.runtime.engine.providers import as_providers, for_session, require_used
-from fmae_edge.runtime.engine.sessions import load_onnxruntime
+from fmae_edge.runtime.engine.sessions import load_onnxruntime, open_session
 
 ORT = types.SimpleNamespace(
     __version__="9.9",
@@ -51,7 +51,7 @@ def test_checked_providers_can_be_hashed_and_checked_again():
 
 
 @pytest.mark.parametrize(
-    "bad", ["openvino", 3, [3], [("cpu", 3)], [("cpu", ("a", "b"))], ("cpu", {"a": 1}), [()], {}]
+    "bad", ["openvino", 3, [3], [("cpu", 3)], [("cpu", ("a", "b"))], [([], "b")], ("cpu", {"a": 1}), [()], {}]
 )
 def test_anything_else_is_refused_in_one_sentence(bad):
     with pytest.raises(InputError, match=r"providers is .*; expected a list of names or \(name, options\)"):
@@ -125,6 +125,19 @@ def test_codecs_with_a_provider_code_as_others_and_can_be_pickled(images):
         assert repr(codec).endswith(", cpu>")
         assert again.compress_batch(images[:9]) == codec.compress_batch(images[:9]) == expected
         np.testing.assert_array_equal(again.decompress(expected), codec.decompress(expected))
+
+
+def test_the_gradient_of_a_search_stays_on_the_cpu(monkeypatch, images):
+    opened = {}
+
+    def note(model, where, threads, **options):
+        opened[where.rpartition(" ")[2]] = options["providers"]
+        return open_session(model, where, threads, **options)
+
+    monkeypatch.setattr("fmae_edge.runtime.engine.graphs.open_session", note)
+    given = as_providers(["cpu"])
+    Codec(precision="fp32", providers=given).compress(images[0], effort=5)
+    assert opened == {"encoder.fp32.onnx": given, "decoder.fp32.onnx": given, "decoder.gradient.onnx": ()}
 
 
 def test_options_that_a_provider_refuses_are_named(monkeypatch, images):
