@@ -16,6 +16,7 @@ from fmae_edge.bulk.payload_format import require_quality
 from fmae_edge.bulk.rows import Compress, Decompress
 from fmae_edge.bulk.shards.convert import ShardOutcome, ShardTask, convert_shard, failed_shard
 from fmae_edge.data.image_conversion import Fit
+from fmae_edge.runtime.arguments import as_integer
 from fmae_edge.runtime.engine.graphs import Precision
 from fmae_edge.runtime.errors import ArgumentError
 from fmae_edge.runtime.extras import needs_extra
@@ -81,6 +82,10 @@ def decompress_dataset(
 def _mapped(
     ds: "ray.data.Dataset", rows: Compress | Decompress, batch_size: int, workers: int | None, cpus: float
 ) -> "ray.data.Dataset":
+    if workers is not None and as_integer("workers", workers) < 1:
+        raise ArgumentError("workers", f"is {workers}; expected an integer of at least 1")
+    if not cpus >= 0:
+        raise ArgumentError("cpus", f"is {cpus}; expected a number of at least 0")
     total = ray.cluster_resources().get("CPU", 0)
     if 0 < total <= cpus:
         raise ArgumentError(

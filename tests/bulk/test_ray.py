@@ -70,6 +70,9 @@ def test_actors_leave_a_cpu_for_the_tasks_that_read(cluster, shards, images):
     require_every_row_once([compress_dataset(read, workers=3).take_all()], images)
     with pytest.raises(InputError, match="cpus is 3, but the cluster has 3, and reading needs some"):
         compress_dataset(read, cpus=3)
+    for name, value in (("workers", 0), ("cpus", -1)):
+        with pytest.raises(InputError, match=f"{name} is {value}; expected .* of at least"):
+            compress_dataset(read, **{name: value})
 
 
 def test_the_callable_is_enough_for_arrays_of_ray(cluster, images):
