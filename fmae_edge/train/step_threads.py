@@ -30,9 +30,7 @@ class StepThreads:
         self.most, self.count = most, most
         self._set_threads = set_threads
         self._times: deque[float] = deque(maxlen=_TRIAL)  # per image, of the last steps on `count` threads
-        self._usual: tuple[int, float] | None = (
-            None  # during a trial: the number before it, and its time per image
-        )
+        self._usual: tuple[int, float] | None = None  # during a trial: the number before it, its time per image
         self._cost, self._until_trial, self._fewer = 0.0, 0.0, True
 
     def took(self, seconds: float, images: int) -> None:
