@@ -8,7 +8,7 @@ JS := js/node_modules
 NPM := $(shell node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && command -v npm)
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test docs installs ray spark lint data fuzz clean
+.PHONY: demo test platforms cpus docs installs ray spark lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -21,6 +21,16 @@ demo: $(DEMO)/installed
 test: $(DEV)/installed $(if $(NPM),$(JS)/installed)
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
 	$(if $(NPM),cd js && npm test --silent,@echo "Node 20 or npm is missing: the JavaScript was not tested")
+
+# The runtime on ARM64 and on s390x, and on the oldest and the newest Python: two minutes. It needs root on Debian, and
+# the packages mmdebstrap and qemu-user-static. PLATFORM_ROOTS=~/.cache/fmae-edge keeps the root file systems.
+PLATFORMS = $(DEV)/bin/python -m tests.platforms $(if $(PLATFORM_ROOTS),--roots $(PLATFORM_ROOTS))
+platforms: $(DEV)/installed
+	$(PLATFORMS) ci
+
+# The table of docs/platforms.md: every CPU that QEMU emulates and Debian supports. Half an hour.
+cpus: $(DEV)/installed
+	$(PLATFORMS) cpus
 
 # Run every command of the README and the tutorial in a copy of the repository: ten minutes, because one trains a model.
 docs: $(DEV)/installed
