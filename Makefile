@@ -8,7 +8,7 @@ JS := js/node_modules
 NPM := $(shell node -e 'process.exit(process.getBuiltinModule ? 0 : 1)' 2>/dev/null && command -v npm)
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test slow docs installs ray spark openvino lint data fuzz clean
+.PHONY: demo test slow platforms cpus docs installs ray spark openvino lint data fuzz clean
 
 # Compress and decompress the samples with the installed wheel: no PyTorch, no data set.
 demo: $(DEMO)/installed
@@ -25,6 +25,16 @@ test: $(DEV)/installed $(if $(NPM),$(JS)/installed)
 # Memory at a large scale, parity on all test images and other tests of more than ten seconds.
 slow: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m slow -n 2
+
+# The runtime on ARM64 and on s390x, and on the oldest and the newest Python: two minutes. It needs root on Debian, and
+# the packages mmdebstrap and qemu-user-static. PLATFORM_ROOTS=~/.cache/fmae-edge keeps the root file systems.
+PLATFORMS = $(DEV)/bin/python -m tests.platforms $(if $(PLATFORM_ROOTS),--roots $(PLATFORM_ROOTS))
+platforms: $(DEV)/installed
+	$(PLATFORMS) ci
+
+# The table of docs/platforms.md: every CPU that QEMU emulates and Debian supports. Half an hour.
+cpus: $(DEV)/installed
+	$(PLATFORMS) cpus
 
 # Run every command of the README and the tutorial in a copy of the repository: ten minutes, because one trains a model.
 docs: $(DEV)/installed
