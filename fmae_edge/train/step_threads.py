@@ -47,6 +47,12 @@ class StepThreads:
         if self._usual is None and len(self._times) == _TRIAL and self._until_trial <= 0 and self.most > 1:
             self._begin_trial()
 
+    def end_trial(self) -> None:
+        """Go back to the number before a trial: other work than steps follows."""
+        if self._usual is not None:
+            self._set(self._usual[0])
+            self._usual = None
+
     def _begin_trial(self) -> None:
         self._usual = (self.count, median(self._times))
         self._tried_seconds, self._tried_images = 0.0, 0

@@ -83,6 +83,16 @@ def test_a_smaller_last_batch_is_not_taken_for_a_faster_number():
     assert machine.numbers.count(2) >= machine.numbers.count(1) - 1  # every trial of one thread was given up
 
 
+def test_an_epoch_that_ends_in_a_trial_goes_on_with_the_number_before_it():
+    machine = Machine(2, BESIDE_OTHERS)
+    machine.run(3)
+    assert machine.numbers[-1] == 2
+    machine.threads.end_trial()
+    assert machine.threads.count == machine.numbers[-1] == 1
+    machine.run(3)
+    machine.threads.end_trial()
+
+
 def test_one_thread_is_never_changed():
     machine = Machine(1, {1: 1.0})
     machine.run(100)
