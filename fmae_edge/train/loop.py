@@ -165,6 +165,8 @@ def _train_epochs(
     while schedule.done(len(state.metrics) + 1, 0) < 1 and not stops_early(state.metrics, recipe):
         number = len(state.metrics) + 1
         epoch = _train_epoch(loss_at, state, recipe, schedule, train_images, number, device, on_step, threads)
+        if threads is not None:
+            threads.end_trial()
         if epoch.images == 0:  # the time was over before the first step
             break
         measured, reconstructions = measure_epoch(model, prior, measured_images, recipe, device, processes)
