@@ -11,7 +11,7 @@ _PACKAGES = ("numpy", "onnxruntime", "pillow", "torch")
 def versions() -> dict[str, str]:
     """Return the versions of fmae-edge, Python and the packages that are installed.
 
-    onnxruntime has several packages, such as onnxruntime-gpu, and a module without one in Debian.
+    onnxruntime has several packages, such as onnxruntime-gpu.
     """
     found = {"fmae-edge": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
