@@ -17,7 +17,7 @@ from fmae_edge.commands.console import format_table
 from fmae_edge.evaluate.bench import interleave
 from fmae_edge.runtime.bundle.built_in import as_bundle_folder
 from fmae_edge.runtime.bundle.bundle import read_bundle
-from fmae_edge.runtime.engine.cpus import cpu_name, dot_products
+from fmae_edge.runtime.engine.cpu_model import cpu_name, dot_products
 from fmae_edge.runtime.engine.sessions import open_session
 
 BATCHES = (1, 4, 16, 64)

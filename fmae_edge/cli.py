@@ -6,6 +6,7 @@ Few modules are imported here, because Ctrl-C during these imports prints a trac
 import errno
 import gc
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,23 +19,10 @@ if TYPE_CHECKING:
 
     from fmae_edge.bulk.run import BulkRun
 
-# Packages that a command imports, and the extras that install them
-EXTRAS_OF_PACKAGES = {
-    **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
-    **dict.fromkeys(("torch", "safetensors"), "train,export"),
-    "torchvision": "train",
-    "pyarrow": "bulk",
-    "ray": "ray",
-    **dict.fromkeys(("pyspark", "py4j"), "spark"),
-    **dict.fromkeys(("onnx", "onnxscript"), "export"),
-    "matplotlib": "evaluate,train",
-    **dict.fromkeys(
-        ("imagecodecs", "webp", "bjontegaard", "jinja2", "markupsafe", "sklearn", "threadpoolctl"), "evaluate"
-    ),
-}
 _COMMANDS = ("compress", "decompress", "compare", "reconstruct", "info", "page", "doctor")
 # These multiply large matrices. The others are no faster with more threads, so OpenBLAS starts none for them
 _BLAS_COMMANDS = ("train", "export", "parity", "bench", "evaluate", "report")
+OLDEST_TYPER = (0, 20)  # as in pyproject.toml; older ones fail with a RuntimeError about types
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
@@ -155,6 +143,11 @@ def build_app() -> "Typer":
     import typer
 
     from fmae_edge import __version__
+    from fmae_edge.runtime.errors import FmaeError
+
+    if tuple(map(int, re.findall(r"\d+", typer.__version__)))[:2] < OLDEST_TYPER:
+        oldest = ".".join(map(str, OLDEST_TYPER))
+        raise FmaeError(f"typer {typer.__version__} is too old: pip install 'typer>={oldest}'")
     from fmae_edge.commands.bulk import bulk_app
     from fmae_edge.commands.options import add_command
 
@@ -213,16 +206,11 @@ def _import_numpy() -> None:
 
 def _sentence(error: Exception) -> str:
     """Return the message for an error that no command handles."""
+    from fmae_edge.commands.import_errors import missing_library, missing_package
     from fmae_edge.runtime.errors import OUT_OF_RESOURCES, lacks_resources
 
-    if isinstance(error, ModuleNotFoundError):
-        extra = EXTRAS_OF_PACKAGES.get((error.name or "").partition(".")[0])
-        if extra is not None:
-            command = "".join(sys.argv[1:2])
-            wanted = "export" if command == "parity" else command
-            extra = wanted if wanted in extra.split(",") else extra
-            install = f"install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
-            return f"this needs {error.name}: {install}"
+    if sentence := missing_package(error) or missing_library(_causes(error)):
+        return sentence
     for cause in _causes(error):
         if isinstance(cause, MemoryError):
             return "out of memory"

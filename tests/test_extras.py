@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 
-from fmae_edge.cli import EXTRAS_OF_PACKAGES
+from fmae_edge.commands.import_errors import EXTRAS_OF_PACKAGES
 from tests.conftest import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fmae_edge import __version__
 from fmae_edge.bulk.sources import STREAM, Source, as_path, named, read_compressed
 from fmae_edge.commands.console import UsageError, format_table, json_line, print_line, printable
 from fmae_edge.commands.options import BundleOption, as_bundle
@@ -164,10 +163,8 @@ def _describe_qualities(header: "FmaeInfo") -> str:
 
 
 def _describe_bundle(path: Path, manifest: "Manifest") -> str:
-    import platform
-    from importlib.metadata import version
-
     from fmae_edge.model.chosen_epoch import chosen_epoch
+    from fmae_edge.runtime.versions import versions
 
     record = manifest.record
     recipe, metrics = record["training"]["recipe"], record["training"]["metrics"]
@@ -193,8 +190,8 @@ def _describe_bundle(path: Path, manifest: "Manifest") -> str:
         "training": f"{epochs}, batch {recipe['batch_size']}, "
         f"lr {recipe['lr']}, seed {recipe['seed']}{rate}; {error}",
         "parity": f"on {parity['images']} images: {gates}",
-        "runtime": f"fmae-edge {__version__}, onnxruntime {version('onnxruntime')}, numpy {version('numpy')}, "
-        f"Python {platform.python_version()}",
+        "int8": f"graphs for {record.get('quantisation', {}).get('int8_target', 'an unknown kind of CPU')}",
+        "runtime": ", ".join(f"{name} {release}" for name, release in versions().items()),
         "made with": ", ".join(f"{tool} {release}" for tool, release in record["tools"].items()),
     }
     sizes = [(name, str(entry.size)) for name, entry in manifest.files.items()]

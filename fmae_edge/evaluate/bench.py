@@ -22,7 +22,8 @@ from PIL import Image
 from fmae_edge.evaluate.records import chosen, count, number, read_results, require_same_bundle, text
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
 from fmae_edge.runtime.codec import Codec
-from fmae_edge.runtime.engine.cpus import available_cpus, cpu_name, dot_products
+from fmae_edge.runtime.engine.cpu_model import cpu_name, dot_products
+from fmae_edge.runtime.engine.cpus import available_cpus
 from fmae_edge.runtime.engine.graphs import PRECISIONS, Precision
 from fmae_edge.runtime.engine.providers import Providers
 from fmae_edge.runtime.engine.sessions import load_onnxruntime

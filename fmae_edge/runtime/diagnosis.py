@@ -4,17 +4,17 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
-from fmae_edge import __version__
 from fmae_edge.runtime.bundle.bundle import read_bundle
-from fmae_edge.runtime.engine.cpus import choose_threads, cpu_name, dot_products, may_saturate
+from fmae_edge.runtime.engine.cpu_model import cpu_name, dot_products, suitability
+from fmae_edge.runtime.engine.cpus import choose_threads
 from fmae_edge.runtime.engine.providers import Providers
 from fmae_edge.runtime.engine.sessions import load_onnxruntime
 from fmae_edge.runtime.errors import FmaeError
 from fmae_edge.runtime.self_test import self_test
+from fmae_edge.runtime.versions import onnxruntime_packages, versions
 
 
 def diagnose(path: Path, providers: Providers = ()) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def diagnose(path: Path, providers: Providers = ()) -> dict[str, Any]:
     With `providers`, one more part has the results of the float32 graphs on them.
     """
     parts = {
-        "versions": _versions(),
+        "versions": versions(),
         "machine": _machine(),
         "onnxruntime": _onnxruntime(),
         **diagnose_bundle(path),
@@ -68,16 +68,6 @@ def _self_test(path: Path, providers: Providers = ()) -> dict[str, Any]:
     return {**asked, "checks": [asdict(check) for check in checks], **problem}
 
 
-def _versions() -> dict[str, Any]:
-    facts = {"fmae-edge": __version__, "python": platform.python_version()}
-    for package in ("numpy", "onnxruntime", "pillow", "torch"):
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return facts
-
-
 def _machine() -> dict[str, Any]:
     dots = ", ".join(dot_products()) or "none"
     facts: dict[str, Any] = {"system": platform.platform(), "cpu": cpu_name(), "int8_dot_products": dots}
@@ -89,8 +79,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _onnxruntime() -> dict[str, Any]:
-    names = {str(package.metadata["Name"]).lower() for package in distributions()}
-    packages = sorted(name for name in names if name.startswith("onnxruntime") and "extensions" not in name)
+    packages = onnxruntime_packages()
     facts: dict[str, Any] = {"packages": ", ".join(packages) or "none"}
     if len(packages) > 1:  # they share a folder, and the last one installed wins
         facts["problem"] = f"{len(packages)} packages of onnxruntime overwrite each other: uninstall all but one"
@@ -108,5 +97,4 @@ def _int8_graphs(record: Mapping[str, Any]) -> dict[str, str]:
     target = quantisation.get("int8_target", "unknown") if isinstance(quantisation, dict) else None
     if not isinstance(target, str):  # the record is untrusted; `export` writes a string
         return {"problem": f"the manifest has an invalid record of the quantisation: {quantisation!r:.80}"}
-    saturation = "may saturate" if may_saturate(target) else "no saturation"
-    return {"int8_graphs": f"for {target}, {saturation} on this CPU"}
+    return {"int8_graphs": f"encoder.onnx and decoder.onnx are {suitability(target)}"}

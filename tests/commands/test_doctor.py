@@ -148,6 +148,16 @@ def test_an_invalid_record_of_the_quantisation_is_a_problem(bundle, value, cli):
     assert all(check["passed"] for check in report["self-test"]["checks"])
 
 
+def test_graphs_for_another_kind_of_cpu_are_named_but_work(bundle, cli, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    rewrite(bundle, lambda manifest: manifest["record"]["quantisation"].update(int8_target="arm"))
+    done = cli("doctor", bundle)
+    assert done.returncode == 0, done.stdout
+    assert "int8 graphs: encoder.onnx and decoder.onnx are for arm, and many times slower" in done.stdout
+    assert "fmae-edge export --int8-target avx2 writes graphs for it" in done.stdout
+    assert "\nint8      graphs for arm\n" in cli("info", bundle).stdout
+
+
 def test_a_damaged_bundle_is_reported_with_all_other_facts(cli, bundle):
     (bundle / "decoder.onnx").write_bytes(b"")
     done = cli("doctor", bundle)

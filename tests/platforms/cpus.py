@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fmae_edge import Codec
 from tests.platforms.debian_root import REPOSITORY, make_root
@@ -19,22 +20,23 @@ _MUST_BE_ZERO = ("wrong_symbols", "wrong_payloads")
 
 
 class Cpu(NamedTuple):
-    """A CPU: its name, Debian's and QEMU's names for it, and whether pip has wheels for it."""
+    """A CPU: its name, Debian's and QEMU's names for it, whether pip has wheels for it and CI checks it."""
 
     name: str
     architecture: str
     model: str | None
     wheels: bool
+    in_ci: bool = False
 
 
 CPUS = (
-    Cpu("ARM Cortex-A53", "arm64", "cortex-a53", True),
+    Cpu("ARM Cortex-A53", "arm64", "cortex-a53", True, in_ci=True),
     Cpu("ARM Neoverse N1", "arm64", "neoverse-n1", True),
     Cpu("ARM64, all extensions", "arm64", "max", True),
-    Cpu("ARMv7, 32-bit", "armhf", None, False),
+    Cpu("ARMv7, 32-bit", "armhf", "cortex-a15", False),
     Cpu("RISC-V, 64-bit", "riscv64", None, False),
     Cpu("POWER, little-endian", "ppc64el", None, False),
-    Cpu("s390x, big-endian", "s390x", None, False),
+    Cpu("s390x, big-endian", "s390x", None, False, in_ci=True),
     Cpu("x86-64, Nehalem (SSE4.2)", "amd64", "Nehalem", True),
     Cpu("x86-64, Haswell (AVX2)", "amd64", "Haswell", True),
 )
@@ -70,13 +72,14 @@ def write_reference(path: Path, images: int, qualities: Sequence[int]) -> None:
     """Write `images` test images, and for each quality the file, symbols and pixels that this machine computes."""
     content = gzip.decompress((REPOSITORY / "tests/data/test-images-256.idx3-ubyte.gz").read_bytes())
     stack = np.frombuffer(content, np.uint8, offset=_IDX_HEADER_BYTES).reshape(-1, 28, 28)[:images]
-    codec, arrays = Codec(), {"images": stack}
+    codec = Codec()
+    arrays: dict[str, NDArray[Any]] = {"images": stack}
     for quality in qualities:
         file = codec.compress_batch(stack, quality)
         arrays[f"{quality}.file"] = np.frombuffer(file, np.uint8)
         arrays[f"{quality}.symbols"] = codec.symbols(file)
         arrays[f"{quality}.pixels"] = codec.decompress_batch(file)
-    np.savez(path, **arrays)
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 def check_cpu(cpu: Cpu, roots: Path, reference: Path) -> CpuOutcome:

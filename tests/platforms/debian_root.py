@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,14 @@ REPOSITORY = Path(__file__).parents[2]
 _COPIED = ("fmae_edge", "fuzz", "samples", "spec", "tests", "pyproject.toml")
 _DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MACHINES = {"arm64": "aarch64", "amd64": "x86_64", "armhf": "arm", "ppc64el": "ppc64le"}  # as QEMU names them
+_ARMV7 = """processor\t: 0
+Features\t: half thumb vfp neon vfpv3 vfpv4 idiva idivt
+CPU implementer\t: 0x41
+CPU architecture: 7
+CPU variant\t: 0x2
+CPU part\t: 0xc0f
+CPU revision\t: 4
+"""
 _GLIBC = range(17, 42)  # minor versions of manylinux wheels that any of the releases can run
 
 
@@ -46,9 +54,9 @@ class Root(NamedTuple):
             return
         shutil.rmtree(site, ignore_errors=True)
         platforms = [f"--platform=manylinux_2_{minor}_{self.machine}" for minor in _GLIBC]
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", site, "--only-binary=:all:"]
-        quiet = ("--disable-pip-version-check", "--no-warn-conflicts", "--root-user-action=ignore")
-        run([*command, *quiet, f"--python-version={self.python}", *platforms, *requirements])
+        command = (sys.executable, "-m", "pip", "install", "--target", str(site), "--only-binary=:all:")
+        quiet = ("--quiet", "--disable-pip-version-check", "--no-warn-conflicts", "--root-user-action=ignore")
+        _run([*command, *quiet, f"--python-version={self.python}", *platforms, *requirements])
         done.write_text(wanted)
 
     def copy_repository(self) -> None:
@@ -107,11 +115,12 @@ def make_root(folder: Path, architecture: str, packages: Sequence[str], releases
         options = ("--variant=extract", '--aptopt=Acquire::Check-Valid-Until "false"')
         include = f"--include={','.join(('python3', 'libstdc++6', *packages))}"
         command = ["mmdebstrap", *options, f"--architectures={architecture}", include]
-        done = subprocess.run(
-            [*command, root.release, new, debian_mirror()], capture_output=True, text=True, check=False
-        )
+        command += [root.release, str(new), debian_mirror()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             _complete(new)
+            if architecture == "armhf":
+                _describe_armv7(new)
             new.rename(root.folder)
             return root
         shutil.rmtree(new, ignore_errors=True)
@@ -129,6 +138,15 @@ def _complete(folder: Path) -> None:
             link.symlink_to(f"{library.parent.name}/{library.name}")
     for name in ("dev", "proc", "tmp"):
         (folder / name).mkdir(exist_ok=True)
+
+
+def _describe_armv7(folder: Path) -> None:
+    """Write what Linux says about an ARMv7 CPU: without it, onnxruntime aborts when it is imported."""
+    (folder / "proc/cpuinfo").write_text(_ARMV7)
+    cpus = folder / "sys/devices/system/cpu"
+    cpus.mkdir(parents=True)
+    for name in ("possible", "present"):
+        (cpus / name).write_text("0\n")
 
 
 def require_tools() -> None:
@@ -151,7 +169,7 @@ def _emulator(machine: str) -> Path:
 
 def debian_mirror() -> str:
     """Return the address of the Debian mirror from which this machine's apt installs packages."""
-    targets = run(["apt-get", "indextargets", "--format=$(RELEASE) $(REPO_URI)", "Origin: Debian"])
+    targets = _run(["apt-get", "indextargets", "--format=$(RELEASE) $(REPO_URI)", "Origin: Debian"])
     for line in targets.splitlines():
         release, address = line.split()
         if release.isalpha():  # neither bookworm-security nor bookworm-updates
@@ -159,9 +177,9 @@ def debian_mirror() -> str:
     raise CannotRunError("apt knows no Debian mirror: run this on Debian, after apt-get update")
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
+def _run(command: Sequence[str]) -> str:
     """Return what a command prints. Raises CannotRunError with its errors if it fails."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CannotRunError(f"{' '.join(map(str, command))} fails: {done.stderr.strip()}")
+        raise CannotRunError(f"{' '.join(command)} fails: {done.stderr.strip()}")
     return done.stdout

@@ -5,10 +5,8 @@ down: two threads with the time of one CPU ran at a fifth of the speed of one th
 """
 
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from fmae_edge.runtime.arguments import as_integer
@@ -113,34 +111,3 @@ def _text(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-_DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-_SAFE_TARGET = "avx2"  # of `fmae-edge export --int8-target`: with its weights, 16-bit sums do not overflow
-
-
-def cpu_name() -> str:
-    """Return the name of the CPU as Linux reports it, or else that of the architecture."""
-    return _cpu_info().get("model name") or platform.processor() or platform.machine()
-
-
-def dot_products() -> tuple[str, ...]:
-    """Return this CPU's instructions for int8 dot products, as Linux names them."""
-    info = _cpu_info()
-    flags = info.get("flags", info.get("Features", "")).split()
-    return tuple(flag for flag in _DOT_PRODUCTS if flag in flags)
-
-
-def may_saturate(int8_target: str) -> bool:
-    """Return whether int8 graphs for this target may overflow here: x86 without dot products adds in 16 bits."""
-    return int8_target != _SAFE_TARGET and platform.machine() in ("x86_64", "AMD64") and not dot_products()
-
-
-def _cpu_info() -> dict[str, str]:
-    try:
-        with Path("/proc/cpuinfo").open() as lines:
-            first = takewhile(str.strip, lines)  # all CPUs may be hundreds, and take milliseconds
-            pairs = [line.split(":", 1) for line in first if ":" in line]
-    except OSError:
-        return {}
-    return {key.strip(): value.strip() for key, value in pairs}

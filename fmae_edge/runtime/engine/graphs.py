@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fmae_edge.runtime.arguments import Stack, slices
 from fmae_edge.runtime.bundle.bundle import Bundle
 from fmae_edge.runtime.bundle.manifest import DECODER_NAME, GRADIENT_NAME, PRIOR_NAME
-from fmae_edge.runtime.engine.cpus import dot_products
+from fmae_edge.runtime.engine.cpu_model import dot_products
 from fmae_edge.runtime.engine.providers import Providers, as_providers, require_installed, runs_on_cpu
 from fmae_edge.runtime.engine.sessions import (
     counted_call,

@@ -31,7 +31,8 @@ def load_onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise FmaeError(f"{error.name} is not installed: pip install onnxruntime") from error
+        install = "pip install onnxruntime, or see docs/platforms.md where pip finds none"
+        raise FmaeError(f"{error.name} is not installed: {install}") from error
     except ImportError as error:
         cause = _raised_by_a_handler(error)
         if cause is not None:
