@@ -14,8 +14,7 @@ from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
 from fmae_edge.bulk.sources import STREAM, Source, expand, named
-from fmae_edge.data.image_conversion import Fit
-from fmae_edge.data.image_file import SUFFIXES
+from fmae_edge.data.image_limits import SUFFIXES
 from fmae_edge.runtime.arguments import require_choice
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
@@ -32,6 +31,7 @@ from fmae_edge.runtime.packets import as_fill
 
 if TYPE_CHECKING:  # imported where they are used: most runs write one file per image
     from fmae_edge.bulk.join import Destination
+    from fmae_edge.data.image_conversion import Fit
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
@@ -50,7 +50,7 @@ def compress_files(
     packet: int | None = None,
     fill: bool = False,
     dtype: LatentDtype | None = None,
-    fit: Fit | None = None,
+    fit: "Fit | None" = None,
     verify: bool = False,
     precision: Precision = "int8",
     bundle: str | Path | None = None,
@@ -86,6 +86,8 @@ def compress_files(
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
     jobs = as_jobs(jobs)
     if fit is not None:
+        from fmae_edge.data.image_conversion import Fit
+
         require_choice("fit", fit, get_args(Fit))
     dtype = None if dtype is None else as_latent_dtype(dtype)
     settings: dict[str, Any] = {
@@ -117,7 +119,7 @@ def compress_files(
     def load(source: Source) -> tuple[Pixels, list[str]] | Outcome:
         if settled and (outcome := settled.get(source)) is not None:
             return outcome
-        image, notes = read_image(source, codec, fit)
+        image, notes = read_image(source, codec, fit, alone=len(sources) == 1)
         return image[None], notes
 
     def convert(loaded: Sequence[tuple[Source, tuple[Pixels, list[str]]]]) -> list[list[FileToWrite]]:
