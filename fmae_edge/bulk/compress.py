@@ -13,7 +13,7 @@ from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
-from fmae_edge.bulk.sources import STREAM, Source, expand, named
+from fmae_edge.bulk.sources import STREAM, Source, expand, is_stream, named
 from fmae_edge.data.image_limits import SUFFIXES
 from fmae_edge.runtime.arguments import require_choice
 from fmae_edge.runtime.codec import Codec
@@ -133,7 +133,7 @@ def compress_files(
         files = []
         for (source, (image, notes)), content, psnr in zip(loaded, contents, psnrs, strict=True):
             target = outputs.path(source)
-            measure = partial(_fmae_bytes, codec, image) if compares and target != STREAM else None
+            measure = partial(_fmae_bytes, codec, image) if compares and not is_stream(target) else None
             file = FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure, psnr=psnr)
             files.append([file])
         return files

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -110,6 +111,11 @@ def _parse_header(content: bytes) -> _Header:
 
 def dump_latents(latents: NDArray[Any]) -> bytes:
     """Return the bytes of a .npy file of `latents`."""
+    return _header_of(latents.shape, latents.dtype.str) + latents.tobytes()
+
+
+@lru_cache(16)  # the files of a run have the same header
+def _header_of(shape: tuple[int, ...], descr: str) -> bytes:
     stream = io.BytesIO()
-    npy.write_array(stream, np.ascontiguousarray(latents), allow_pickle=False)
+    npy.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
     return stream.getvalue()
