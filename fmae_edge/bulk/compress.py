@@ -104,7 +104,7 @@ def compress_files(
     if names and outputs.one_file is None:
         raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
     searches = bool(effort or max_bytes or min_psnr)
-    codec = open_codec(bundle, precision, many_files=len(sources) > 1 and not searches)
+    codec = open_codec(bundle, precision, beside_threads=len(sources) > 1 and jobs > 1 and not searches)
     decoded = DecodedResults(codec, verify, guarantees=min_psnr is not None)
     image_names = _names_of(sources, keep_going) if names else {}
     settled: dict[Source, Outcome | None] = {

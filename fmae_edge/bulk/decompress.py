@@ -67,7 +67,7 @@ def decompress_files(
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
     if any(map(is_packet, sources)):
         _require_packet_options(outputs, index)
-    codec = open_codec(bundle, precision, many_files=len(sources) > 1)
+    codec = open_codec(bundle, precision, beside_threads=len(sources) > 1 and jobs > 1)
     received = ReceivedPackets(codec)
     most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:  # Pillow is imported for the first image that needs it
 _NUMBERS_AT_ONCE = 1 << 21  # of all images that are converted together
 
 
-def open_codec(bundle: str | Path | None, precision: Precision, many_files: bool = False) -> Codec:
+def open_codec(bundle: str | Path | None, precision: Precision, beside_threads: bool = False) -> Codec:
     """Return the codec of a bundle. Raises BundleError, and InputError if its images are neither gray nor RGB.
 
-    With `many_files`, the graphs get one thread, because other threads read and write files at the same time. With
-    two threads for the graphs, a run on two CPUs took a fifth longer.
+    With `beside_threads`, the graphs get one thread, because other threads read and write files at the same time.
+    With two threads for the graphs, a run on two CPUs took a fifth longer.
     """
-    threads = 1 if many_files and VARIABLE not in os.environ else None
+    threads = 1 if beside_threads and VARIABLE not in os.environ else None
     codec = Codec(bundle, precision=precision, threads=threads)
     channels_of(codec)
     return codec
@@ -60,8 +60,8 @@ def read_image(
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Return an image of the size and colours that `codec` takes, and notes on conversions.
 
-    It is (height, width) gray levels, or (height, width, 3) RGB. One that is `alone` is read without Pillow if it
-    is a plain PNG: Pillow would decode it faster, but takes a hundred times as long to import.
+    It is (height, width) gray levels, or (height, width, 3) RGB. For an image `alone`, Pillow is imported only if
+    it has to be: decoding a plain PNG without it takes longer, but far less than its import.
 
     Raises InputError if `source` is not an image, has too many bytes, or has another size and `fit` is not set.
     """
@@ -72,7 +72,8 @@ def read_image(
         if fit:
             raise
         raise InputError(f"{error}; --fit resize allows larger images") from None
-    if alone and (plain := read_plain_png(content, codec.manifest.image_shape)) is not None:
+    plain = read_plain_png(content, codec.manifest.image_shape, with_pillow=not alone)
+    if plain is not None:
         return plain, []
     if content.startswith(MAGIC) or is_fmae(content):
         raise InputError(f"{source}: is a compressed file, not an image; use fmae-edge decompress")

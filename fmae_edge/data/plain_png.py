@@ -1,7 +1,7 @@
 """Decode plain PNG files without Pillow, which takes longer to import than a small image takes to decode.
 
-A plain file is a small image of 8-bit gray or RGB pixels in one chunk, not interlaced, and has no other chunks.
-Pillow reads all other files, and says what is wrong with damaged ones. https://www.w3.org/TR/png-3/ is the format.
+A plain file has 8-bit gray or RGB pixels in one chunk, not interlaced, and no other chunks. Pillow reads all other
+files, and says what is wrong with damaged ones. https://www.w3.org/TR/png-3/ specifies the format.
 """
 
 import math
@@ -17,13 +17,14 @@ _MOST_NUMBERS = 1 << 13  # of pixels and channels, which Python decodes in a few
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)  # filters of a row
 
 
-def read_plain_png(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+def read_plain_png(content: bytes, shape: tuple[int, ...], with_pillow: bool) -> NDArray[np.uint8] | None:
     """Return the image in a plain PNG file, or None if `content` is anything else.
 
-    `shape` is that of the image: (height, width) gray or (height, width, 3) RGB.
+    `shape` is that of the image: (height, width) gray or (height, width, 3) RGB. Without Pillow, it must be small.
+    With Pillow, only its decoder is used; opening the file would take twice as long.
     """
     height, width, channels = (*shape, 1)[:3]
-    if math.prod(shape) > _MOST_NUMBERS:
+    if not with_pillow and math.prod(shape) > _MOST_NUMBERS:
         return None
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
     start = _SIGNATURE + _chunk(b"IHDR", header)
@@ -38,7 +39,13 @@ def read_plain_png(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8] 
         return None
     if len(rows) != height * row or not unpacker.eof or unpacker.unused_data or max(rows[::row]) > _PAETH:
         return None
-    return _without_filters(rows, row, channels).reshape(shape)
+    if not with_pillow:
+        return _without_filters(rows, row, channels).reshape(shape)
+    from PIL import Image
+
+    mode = "L" if channels == 1 else "RGB"
+    image = Image.frombytes(mode, (width, height), pixels, "zip", mode, 0)
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(shape)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

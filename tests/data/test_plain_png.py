@@ -39,7 +39,9 @@ def filtered_images(draw):
 def test_all_filters_are_undone_as_pillow_does(image):
     shape, rows = image
     content = png(shape, rows)
-    np.testing.assert_array_equal(read_plain_png(content, shape), np.asarray(Image.open(io.BytesIO(content))))
+    expected = np.asarray(Image.open(io.BytesIO(content)))
+    for with_pillow in (False, True):
+        np.testing.assert_array_equal(read_plain_png(content, shape, with_pillow), expected)
 
 
 @pytest.mark.parametrize("kind", range(5))
@@ -48,7 +50,9 @@ def test_a_filter_is_undone_for_all_kinds_of_neighbours(kind):
     rows = np.random.default_rng(kind).integers(0, 256, (50, 151), np.uint8)
     rows[:, 0] = kind
     content = png(shape, rows.tobytes())
-    np.testing.assert_array_equal(read_plain_png(content, shape), np.asarray(Image.open(io.BytesIO(content))))
+    expected = np.asarray(Image.open(io.BytesIO(content)))
+    for with_pillow in (False, True):
+        np.testing.assert_array_equal(read_plain_png(content, shape, with_pillow), expected)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (40, 30, 3)])
@@ -56,7 +60,8 @@ def test_files_of_pillow_are_plain(shape):
     image = np.random.default_rng(0).integers(0, 256, shape).cumsum(1).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG")
-    np.testing.assert_array_equal(read_plain_png(stream.getvalue(), shape), image)
+    for with_pillow in (False, True):
+        np.testing.assert_array_equal(read_plain_png(stream.getvalue(), shape, with_pillow), image)
 
 
 ROWS = bytes(5 * 6)
@@ -82,16 +87,19 @@ ROWS = bytes(5 * 6)
     ],
 )
 def test_other_files_are_left_to_pillow(content):
-    assert read_plain_png(png((5, 5), ROWS), (5, 5)) is not None
-    assert read_plain_png(content, (5, 5)) is None
+    for with_pillow in (False, True):
+        assert read_plain_png(png((5, 5), ROWS), (5, 5), with_pillow) is not None
+        assert read_plain_png(content, (5, 5), with_pillow) is None
 
 
-def test_large_images_are_left_to_pillow():
-    assert read_plain_png(png((100, 100), bytes(100 * 101)), (100, 100)) is None
+def test_large_images_need_pillow():
+    content = png((100, 100), bytes(100 * 101))
+    assert read_plain_png(content, (100, 100), with_pillow=False) is None
+    assert read_plain_png(content, (100, 100), with_pillow=True) is not None
 
 
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_one_wrong_byte_is_noticed(at, change):
     content = bytearray(png((5, 5), ROWS))
     content[at % len(content)] ^= change
-    assert read_plain_png(bytes(content), (5, 5)) is None
+    assert read_plain_png(bytes(content), (5, 5), with_pillow=False) is None
