@@ -114,8 +114,9 @@ class Outputs:
             "path": lambda: source.below / stem,
             "stem": lambda: stem,
         }
-        filled = Path(_FIELD.sub(lambda field: str(values[field[1]]()), str(self._path)))
-        if filled.parts.count("..") > self._path.parts.count(".."):
+        text = _FIELD.sub(lambda field: str(values[field[1]]()), str(self._path))
+        filled = Path(text)
+        if ".." in text and filled.parts.count("..") > self._path.parts.count(".."):
             raise OutputError(f"{filled}: is not in the folder of {self._path}; use {{path}} or {{stem}}")
         return filled
 
@@ -253,7 +254,7 @@ def _write_to_stdout(content: bytes) -> None:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Return the device and inode of a file, equal for all its names, or None if it does not exist."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:  # reading it will report the error
         return None
     return status.st_dev, status.st_ino

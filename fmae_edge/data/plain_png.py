@@ -7,6 +7,7 @@ files, and says what is wrong with damaged ones. https://www.w3.org/TR/png-3/ sp
 import math
 import struct
 import zlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,9 @@ def read_plain_png(content: bytes, shape: tuple[int, ...], with_pillow: bool) ->
     height, width, channels = (*shape, 1)[:3]
     if not with_pillow and math.prod(shape) > _MOST_NUMBERS:
         return None
-    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
-    start = _SIGNATURE + _chunk(b"IHDR", header)
-    (length,) = struct.unpack_from(">I", content.ljust(len(start) + 4), len(start))
-    pixels = content[len(start) + 8 : len(start) + 8 + length]
-    if content != start + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b""):
+    start = _start(height, width, channels)
+    pixels = content[len(start) + 8 : -len(_END) - 4]
+    if content != b"".join((start, _chunk(b"IDAT", pixels), _END)):
         return None
     unpacker, row = zlib.decompressobj(), 1 + width * channels
     try:
@@ -49,7 +48,18 @@ def read_plain_png(content: bytes, shape: tuple[int, ...], with_pillow: bool) ->
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
-    return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(kind + data))))
+    frame = struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+    return b"".join(frame)
+
+
+_END = _chunk(b"IEND", b"")
+
+
+@lru_cache(16)  # the files of a run have the same start
+def _start(height: int, width: int, channels: int) -> bytes:
+    """Return the bytes before the chunk of pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
+    return _SIGNATURE + _chunk(b"IHDR", header)
 
 
 def _without_filters(rows: bytes, row: int, channels: int) -> NDArray[np.uint8]:
