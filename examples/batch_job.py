@@ -24,7 +24,7 @@ from fmae_edge.bulk.image_input import read_image
 from fmae_edge.bulk.run import Outcome, settle
 from fmae_edge.bulk.sources import Source, expand
 from fmae_edge.data.image_conversion import Fit
-from fmae_edge.data.image_file import SUFFIXES
+from fmae_edge.data.image_limits import SUFFIXES
 from fmae_edge.runtime.atomic_write import write_file
 
 IMAGES_AT_ONCE = 64  # per task: one call for 64 images takes a fraction of the time of 64 calls

@@ -13,9 +13,8 @@ from fmae_edge.bulk.image_input import files_at_once, open_codec, read_image
 from fmae_edge.bulk.outputs import Outputs, output_suffix
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs, failed, settle
-from fmae_edge.bulk.sources import STREAM, Source, expand, named
-from fmae_edge.data.image_conversion import Fit
-from fmae_edge.data.image_file import SUFFIXES
+from fmae_edge.bulk.sources import STREAM, Source, expand, is_stream, named
+from fmae_edge.data.image_limits import SUFFIXES
 from fmae_edge.runtime.arguments import require_choice
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
@@ -33,6 +32,7 @@ from fmae_edge.runtime.packets import as_fill
 
 if TYPE_CHECKING:  # imported where they are used: most runs write one file per image
     from fmae_edge.bulk.join import Destination
+    from fmae_edge.data.image_conversion import Fit
 
 _SEARCHED_AT_ONCE = 8  # a search takes milliseconds per image, and Ctrl-C waits for the current group
 
@@ -51,7 +51,7 @@ def compress_files(
     packet: int | None = None,
     fill: bool = False,
     dtype: LatentDtype | None = None,
-    fit: Fit | None = None,
+    fit: "Fit | None" = None,
     verify: bool = False,
     precision: Precision | None = None,
     providers: ProvidersLike = None,
@@ -88,6 +88,8 @@ def compress_files(
         raise ArgumentError("max_bytes", "chooses the quality; use it or a quality, not both")
     jobs = as_jobs(jobs)
     if fit is not None:
+        from fmae_edge.data.image_conversion import Fit
+
         require_choice("fit", fit, get_args(Fit))
     dtype = None if dtype is None else as_latent_dtype(dtype)
     settings: dict[str, Any] = {
@@ -104,7 +106,8 @@ def compress_files(
     if names and outputs.one_file is None:
         raise ArgumentError("names", f"needs an output FILE{FMAE_SUFFIX} that holds all images")
     searches = bool(effort or max_bytes or min_psnr)
-    codec = open_codec(bundle, precision, providers, many_files=len(sources) > 1 and not searches)
+    beside_threads = len(sources) > 1 and jobs > 1 and not searches
+    codec = open_codec(bundle, precision, providers, beside_threads)
     decoded = DecodedResults(codec, verify, guarantees=min_psnr is not None)
     image_names = _names_of(sources, keep_going) if names else {}
     settled: dict[Source, Outcome | None] = {
@@ -119,7 +122,7 @@ def compress_files(
     def load(source: Source) -> tuple[Pixels, list[str]] | Outcome:
         if settled and (outcome := settled.get(source)) is not None:
             return outcome
-        image, notes = read_image(source, codec, fit)
+        image, notes = read_image(source, codec, fit, alone=len(sources) == 1)
         return image[None], notes
 
     def convert(loaded: Sequence[tuple[Source, tuple[Pixels, list[str]]]]) -> list[list[FileToWrite]]:
@@ -133,7 +136,7 @@ def compress_files(
         files = []
         for (source, (image, notes)), content, psnr in zip(loaded, contents, psnrs, strict=True):
             target = outputs.path(source)
-            measure = partial(_fmae_bytes, codec, image) if compares and target != STREAM else None
+            measure = partial(_fmae_bytes, codec, image) if compares and not is_stream(target) else None
             file = FileToWrite(str(source), target, partial(bytes, content), notes, fmae_bytes=measure, psnr=psnr)
             files.append([file])
         return files

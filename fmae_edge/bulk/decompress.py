@@ -15,8 +15,8 @@ from fmae_edge.bulk.packets import ReceivedPackets, image_stem, is_packet
 from fmae_edge.bulk.pipeline import FILES_AT_ONCE, FileToWrite, convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome, as_jobs
 from fmae_edge.bulk.sources import STREAM, Source, expand, named, read_compressed
-from fmae_edge.data.image_file import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.data.image_file import npy_bytes, png_bytes, webp_bytes
+from fmae_edge.data.image_limits import SUFFIXES as IMAGE_SUFFIXES
 from fmae_edge.runtime.arguments import as_index, as_integer
 from fmae_edge.runtime.codec import Codec
 from fmae_edge.runtime.engine.graphs import Precision
@@ -69,7 +69,7 @@ def decompress_files(
     outputs = Outputs(output, suffix, sources, tuple(_ENCODERS), joins, force, skip_existing, dry_run)
     if any(map(is_packet, sources)):
         _require_packet_options(outputs, index)
-    codec = open_codec(bundle, precision, providers, many_files=len(sources) > 1)
+    codec = open_codec(bundle, precision, providers, beside_threads=len(sources) > 1 and jobs > 1)
     received = ReceivedPackets(codec)
     most = None if outputs.suffix == _ARRAY or index is not None else MAX_FILES
 

@@ -159,7 +159,7 @@ def _load_all(
 ) -> list[tuple[Source, tuple[Pixels, Sequence[str]] | Outcome]]:
     here, jobs = needs_one_thread(sources), min(jobs, len(sources))
     loaded: list[tuple[Source, tuple[Pixels, Sequence[str]] | Outcome]] = []
-    with threads(here, jobs) as pool, interruptible(here) as interrupted:
+    with threads(here or jobs == 1, jobs) as pool, interruptible(here) as interrupted:
         for group in run_ahead(pool, jobs, partial(settle_all, load), groups_of(sources, FILES_AT_ONCE)):
             if interrupted():
                 raise KeyboardInterrupt

@@ -4,11 +4,11 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from fmae_edge.bulk.sources import STREAM, Source, as_path, place_finder
+from fmae_edge.bulk.sources import STREAM, Source, as_path, is_stream, place_finder
 from fmae_edge.runtime.atomic_write import final_path, refuse_existing, refuse_special, write_error, write_file
 from fmae_edge.runtime.errors import ArgumentError, OutputError, shown
 
@@ -68,7 +68,7 @@ class Outputs:
         self.suffix, self._force, self._skip, self._dry_run = suffix, force, skip_existing, dry_run
         self._claimed: dict[tuple[str, str], str] = {}
         self._place = place_finder()
-        self._folders_made: set[Path] = set()
+        self._folders_made: set[str] = set()
         self._inputs = {_identity(source.path) for source in sources} - {None}
         self._path = None if output is None else as_path(output)
         if output is not None and patterns:
@@ -78,7 +78,7 @@ class Outputs:
         self._is_folder = not (output is None or self._path == STREAM or self._is_pattern or output_kind)
         self._makes_folders = output is None or self._is_folder or self._is_pattern
         self.one_file = self._path if join and not self._makes_folders else None
-        self.to_stdout = self._path == STREAM or (output is None and any(each.path == STREAM for each in sources))
+        self.to_stdout = self._path == STREAM or (output is None and any(is_stream(each.path) for each in sources))
         if self._path is None:
             return
         if self._path != STREAM:
@@ -98,7 +98,7 @@ class Outputs:
 
         Raises OutputError if a pattern leads out of the folder that it begins with.
         """
-        if source.path == STREAM:
+        if is_stream(source.path):
             if self._path is None:
                 return STREAM
             source = Source(Path("stdin"))
@@ -109,9 +109,14 @@ class Outputs:
             return self._path / source.below / (stem + self.suffix)
         if not self._is_pattern:
             return self._path
-        values = {"folder": source.path.parent, "path": source.below / stem, "stem": stem}
-        filled = Path(_FIELD.sub(lambda field: str(values[field[1]]), str(self._path)))
-        if filled.parts.count("..") > self._path.parts.count(".."):
+        values: dict[str, Callable[[], object]] = {
+            "folder": lambda: source.path.parent,
+            "path": lambda: source.below / stem,
+            "stem": lambda: stem,
+        }
+        text = _FIELD.sub(lambda field: str(values[field[1]]()), str(self._path))
+        filled = Path(text)
+        if ".." in text and filled.parts.count("..") > self._path.parts.count(".."):
             raise OutputError(f"{filled}: is not in the folder of {self._path}; use {{path}} or {{stem}}")
         return filled
 
@@ -130,7 +135,7 @@ class Outputs:
         """Return whether a result is skipped because `path` exists and, with `content`, has that content.
         Raises OutputError if `path` is a pipe, a socket or a device.
         """
-        if not self._skip or path == STREAM or not os.path.lexists(path) or path.is_dir():
+        if not self._skip or is_stream(path) or not os.path.lexists(path) or path.is_dir():
             return False
         refuse_special(path)
         return content is None or path.read_bytes() == content
@@ -140,7 +145,7 @@ class Outputs:
 
         Raises OutputError if writing it would destroy another file.
         """
-        if path == STREAM:
+        if is_stream(path):
             return True
         place = self._place_of(path)
         if place in self._claimed:
@@ -158,7 +163,7 @@ class Outputs:
 
     def rehearse(self, path: Path) -> None:
         """Raise OutputError if it is certain that a claimed result cannot be written. Writes nothing."""
-        if path != STREAM:
+        if not is_stream(path):
             folder = self._find_folder(path)
             if not os.access(folder, os.W_OK):
                 reason = errno.EROFS if _is_read_only(folder) else errno.EACCES
@@ -173,16 +178,17 @@ class Outputs:
         if self._dry_run:
             self.rehearse(path)
             return "planned"
-        if path == STREAM:
+        if is_stream(path):
             _write_to_stdout(content)
             return "done"
-        if self._makes_folders and path.parent not in self._folders_made:
+        folder = os.path.dirname(path)
+        if self._makes_folders and folder not in self._folders_made:
             self._find_folder(path)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise write_error(f"{path.parent}: cannot be created", error) from None
-            self._folders_made.add(path.parent)
+            self._folders_made.add(folder)
         try:
             write_file(path, content, self._force)
         except OutputError:
@@ -248,7 +254,7 @@ def _write_to_stdout(content: bytes) -> None:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Return the device and inode of a file, equal for all its names, or None if it does not exist."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:  # reading it will report the error
         return None
     return status.st_dev, status.st_ino

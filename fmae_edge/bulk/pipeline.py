@@ -48,17 +48,18 @@ def convert_files(
 ) -> Iterator[list[list[Outcome]]]:
     """Yield the outcomes of each of `sources` in order, several sources at a time.
 
-    `load` reads a source in any of `jobs` threads, or returns an outcome if there is nothing to do. `convert`
-    makes the results of several sources, in order, in one thread, or an outcome for one with nothing to write; if
-    it fails, each source is tried again alone. `advance` is called with the number of sources whose outcomes were
-    yielded.
+    `load` reads a source, or returns an outcome if there is nothing to do. `convert` makes the results of several
+    sources, in order, in this thread, or an outcome for one with nothing to write; if it fails, each source is
+    tried again alone. With `jobs` above 1, that many threads read and write meanwhile. `advance` is called with
+    the number of sources whose outcomes were yielded.
 
     A full disk or a lack of threads ends the iteration after the outcome that reports it. Raises ResourceError if
     the threads cannot be started, KeyboardInterrupt after Ctrl-C once the current files are done.
     """
     here, jobs = needs_one_thread(sources), min(jobs, len(sources))
     disk_is_full = threading.Event()
-    with threads(here, jobs) as pool, interruptible(here) as interrupted:
+    # One thread for all is faster than two on local disks: Python runs one at a time, and changing it takes time
+    with threads(here or jobs == 1, jobs) as pool, interruptible(here) as interrupted:
         groups = groups_of(sources, 1 if here else files_at_once)
         loaded = run_ahead(pool, jobs, partial(settle_all, load), groups)
         to_convert = takewhile(lambda _: not (interrupted() or disk_is_full.is_set()), loaded)

@@ -37,6 +37,11 @@ class Source(NamedTuple):
         return str(self.path)
 
 
+def is_stream(path: Path) -> bool:
+    """Return whether `path` is STREAM, in a quarter of the time of a comparison of paths."""
+    return str(path) == "-"
+
+
 def as_path(text: str | Path) -> Path:
     """Return the path that an argument names: `-` is STREAM, and `./-` a file. A Path is returned as it is."""
     if isinstance(text, Path):
@@ -79,17 +84,23 @@ def expand(arguments: Sequence[str | Path], recursive: bool, suffixes: Sequence[
             sources.append(Source(path))
             seen.add(place(path))
             continue
-        for source in sorted(expanded, key=lambda source: source.path):
-            if place(source.path) not in seen:  # several links may lead to the same file
+        for source in sorted(expanded, key=lambda source: source.path.parts):
+            key = place(source.path)
+            if key not in seen:  # several links may lead to the same file
                 sources.append(source)
-                seen.add(place(source.path))
+                seen.add(key)
     return sources, len({place(path) for path in passed_over} - seen)
 
 
 def place_finder() -> Callable[[Path], tuple[str, str]]:
     """Return a function that returns equal keys for paths of the same file. Its folder may not exist yet."""
     real = cache(os.path.realpath)  # of folders only: there are fewer folders than files
-    return lambda path: (real(path.parent), path.name)
+
+    def place(path: Path) -> tuple[str, str]:
+        folder, name = os.path.split(path)
+        return real(folder), name
+
+    return place
 
 
 def _expanded(
@@ -147,7 +158,7 @@ def _matching(pattern: Path, recursive: bool, suffixes: Sequence[str], passed_ov
 
 def needs_one_thread(sources: Sequence[Source]) -> bool:
     """Return whether threads do not help, or would continue to read standard input after Ctrl-C."""
-    return len(sources) < 2 or any(source.path == STREAM for source in sources)
+    return len(sources) < 2 or any(is_stream(source.path) for source in sources)
 
 
 def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
@@ -167,7 +178,7 @@ def groups_of(sources: Sequence[Source], most: int) -> Iterator[list[Source]]:
 def file_bytes(path: Path) -> int:
     """Return the size of a file in bytes, 0 if there is no such file."""
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except OSError:  # reading it will report the error
         return 0
 
@@ -181,12 +192,13 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
     if source.problem:
         raise InputError(f"{source}: {source.problem}")
     path = source.path
-    if path != STREAM:
+    streams = is_stream(path)
+    if not streams:
         _require_file(path, most if isinstance(most, int) else None)
     elif sys.stdin is None:
         raise InputError("-: standard input is closed")
     try:
-        with nullcontext(sys.stdin.buffer) if path == STREAM else path.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if streams else open(path, "rb", buffering=0) as file:
             copied = io.BytesIO()  # getvalue does not copy the bytes again
             _copy(file, copied, _START_BYTES)
             start = copied.getvalue()
@@ -195,7 +207,9 @@ def read(source: Source, most: int | Callable[[bytes], int] | None = None) -> by
             limit = most(start) if callable(most) else most
             if limit is None:
                 return start + file.read()
-            if path != STREAM:
+            if len(start) < min(_START_BYTES, limit + 1):  # all of it
+                return start
+            if not streams:
                 _require_size(path, os.fstat(file.fileno()), limit)
             _copy(file, copied, limit + 1 - len(start))
     except OSError as error:
@@ -226,7 +240,7 @@ def read_compressed(source: Source, refusal: str, latents: bool = True) -> bytes
     return read(source, most)
 
 
-def _copy(file: BinaryIO, to: BinaryIO, count: int) -> None:
+def _copy(file: BinaryIO | io.FileIO, to: BinaryIO, count: int) -> None:
     """Copy the next `count` bytes, or fewer at the end. Memory grows with the content, not with `count`."""
     while count > 0 and (part := file.read(min(count, _BYTES_AT_ONCE))):
         to.write(part)
@@ -236,7 +250,7 @@ def _copy(file: BinaryIO, to: BinaryIO, count: int) -> None:
 def _require_file(path: Path, most: int | None) -> None:
     """Raise InputError unless `path` is a regular file of at most `most` bytes, with a single system call."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file") from None
     if stat.S_ISDIR(status.st_mode):

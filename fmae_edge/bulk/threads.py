@@ -63,8 +63,7 @@ def _start(pool: "Executor", jobs: int) -> None:
         all_started.abort()
         if not isinstance(error, RuntimeError):
             raise
-        count = "a thread" if jobs == 1 else f"{jobs} threads"
-        raise ResourceError(f"cannot start {count} ({error})") from None
+        raise ResourceError(f"cannot start {jobs} threads ({error})") from None
 
 
 @contextmanager

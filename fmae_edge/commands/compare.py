@@ -55,7 +55,7 @@ def compare(
     Example: fmae-edge compare img.png --bundle default --bundle detail
     """
     from fmae_edge.bulk.image_input import open_codec
-    from fmae_edge.data.image_file import SUFFIXES
+    from fmae_edge.data.image_limits import SUFFIXES
     from fmae_edge.runtime.bundle.built_in import portable
     from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE
 

@@ -6,7 +6,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import TextIOBase
 from typing import Any, TextIO
 
@@ -41,13 +40,10 @@ def argument_errors_as_usage() -> Iterator[None]:
         raise UsageError(as_option(error)) from error
 
 
-@dataclass
 class _Verbosity:
     """The amount of output: only results and errors (quiet), a line per file (verbose), tracebacks (debug)."""
 
-    quiet: bool = False
-    verbose: bool = False
-    debug: bool = False
+    quiet = verbose = debug = False
     print_above: Callable[[str], None] | None = None  # prints above the progress bar, if there is one
 
 

@@ -37,7 +37,7 @@ def reconstruct(
     """
     from fmae_edge.bulk.image_input import open_codec
     from fmae_edge.data.fashion_mnist import load_fashion_mnist
-    from fmae_edge.data.image_file import SUFFIXES
+    from fmae_edge.data.image_limits import SUFFIXES
     from fmae_edge.measure.figure import draw_reconstructions, to_png
     from fmae_edge.measure.quality import measure_each
     from fmae_edge.runtime.errors import InputError

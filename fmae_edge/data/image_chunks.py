@@ -17,7 +17,8 @@ from PIL import Image
 from fmae_edge.data.errors import DataError
 from fmae_edge.data.image_cache import images_per, require_space
 from fmae_edge.data.image_conversion import Channels, Note, to_pixels
-from fmae_edge.data.image_file import SizeError, image_size, load_image, max_image_bytes
+from fmae_edge.data.image_file import SizeError, image_size, load_image
+from fmae_edge.data.image_limits import max_image_bytes
 from fmae_edge.data.image_settings import ImageFormat
 from fmae_edge.data.image_sources import FoundFile, FoundFiles, StoredArray, stored_arrays
 from fmae_edge.runtime.errors import FmaeError, InputError

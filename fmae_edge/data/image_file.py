@@ -20,7 +20,6 @@ from fmae_edge.data.image_limits import MAX_PIXELS, MAX_SIDE, max_bytes
 from fmae_edge.runtime.errors import InputError
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 _PNM_HEADER_BYTES = 1 << 16  # Pillow reads the header byte by byte
 # Pillow decodes some files in Python: text, run lengths of BMP, PNM with unusual levels. Real ones are small.
 _MAX_SLOW_PIXELS, _MAX_SLOW_BYTES, _MAX_SLOW_COMMENTS = 4_000_000, 1 << 24, 100
@@ -50,11 +49,6 @@ class SizeError(InputError):
     def __init__(self, message: str, size: tuple[int, int]) -> None:
         super().__init__(message)
         self.size = size
-
-
-def max_image_bytes(size: tuple[int, int], fit: Fit | None = None) -> int:
-    """Return the largest file size in bytes that `load_image` accepts; `size` is (height, width) in pixels."""
-    return max_bytes(*size) if fit is None else max_bytes(MAX_PIXELS, 1)
 
 
 def load_image(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fmae_edge.data.errors import DataError
-from fmae_edge.data.image_file import SUFFIXES
+from fmae_edge.data.image_limits import SUFFIXES
 
 ARRAY_SUFFIXES, LIST_SUFFIX = (".npy", ".npz"), ".txt"
 _SAY_NOTHING = ("train", "training", "images")  # names that do not say which images

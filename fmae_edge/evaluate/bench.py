@@ -229,12 +229,11 @@ def _cold_start_ms() -> dict[str, float]:
         picture = Path(folder, "image.png")
         shape = read_bundle(DEFAULT_BUNDLE, only=()).manifest.image_shape
         Image.fromarray(np.zeros(shape, np.uint8)).save(picture)
-        compress = "import sys; from fmae_edge.cli import main; sys.argv[0] = 'fmae-edge'; main()"
         commands = {
             "python": ["-c", "pass"],
             "import fmae_edge": ["-c", "import fmae_edge"],
             "import numpy, onnxruntime": ["-c", "import numpy, onnxruntime"],
-            "fmae-edge compress": ["-c", compress, "compress", str(picture), "--force"],
+            "fmae-edge compress": ["-m", "fmae_edge", "compress", str(picture), "--force"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(COLD_STARTS):

@@ -35,26 +35,28 @@ def replacing(path: Path, force: bool = True) -> Iterator[BinaryIO]:
     meanwhile.
     """
     final = final_path(path, force)
-    _remove_left_over_once(final.parent)
-    temporary = final.parent / f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
+    folder = os.path.dirname(final) or os.curdir
+    _remove_left_over_once(folder)
+    temporary = os.path.join(folder, f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}")
     try:
         # Only its owner can read it until it has the permissions of the file that it replaces
-        with os.fdopen(_create(temporary, path, 0o600 if final.exists() else 0o666), "wb") as file:
+        with os.fdopen(_create(temporary, path, 0o600 if force and final.exists() else 0o666), "wb") as file:
             yield file
             file.flush()
-            _copy_permissions(final, file.fileno())
+            if force:
+                _copy_permissions(final, file.fileno())
             os.close(os.dup(file.fileno()))  # some network file systems report that they are full only at a close
             if sys.platform == "win32":
                 file.close()  # Windows cannot rename an open file; elsewhere it stays locked until the rename
             if force or not _link(temporary, final):
-                temporary.replace(final)
+                os.replace(temporary, final)
     except FileExistsError:  # another process created it meanwhile
         raise OutputError(_EXISTS.format(path=path)) from None
     except OSError as error:
         raise write_error(f"{path}: cannot be written", error) from None
     finally:
         with suppress(OSError):  # after a rename there is nothing to remove
-            temporary.unlink()
+            os.unlink(temporary)
 
 
 def final_path(path: Path, force: bool) -> Path:
@@ -89,13 +91,13 @@ def write_error(sentence: str, error: OSError) -> OutputError:
     return kind(f"{sentence} ({error.strerror})")
 
 
-def _link(temporary: Path, path: Path) -> bool:
+def _link(temporary: str, path: Path) -> bool:
     """Give a file a second name, or return False if the file system does not support it.
 
     Raises FileExistsError if a file of that name exists, which a rename would replace.
     """
     try:
-        path.hardlink_to(temporary)
+        os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:
@@ -103,7 +105,7 @@ def _link(temporary: Path, path: Path) -> bool:
     return True
 
 
-def _create(temporary: Path, path: Path, mode: int) -> int:
+def _create(temporary: str, path: Path, mode: int) -> int:
     """Open `temporary` and lock it; the lock ends with this process, even if the process is killed."""
     # O_EXCL, so that a file of another process is never written to
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -111,25 +113,25 @@ def _create(temporary: Path, path: Path, mode: int) -> int:
         try:
             handle = os.open(temporary, flags, mode)
         except FileNotFoundError:
-            folder = temporary.parent
-            if folder.is_dir():  # for example /proc
+            folder = os.path.dirname(temporary)
+            if os.path.isdir(folder):  # for example /proc
                 raise OutputError(f"{path}: no files can be created in its folder {folder}") from None
             raise OutputError(f"{path}: its folder {folder} does not exist") from None
         except NotADirectoryError:
-            raise OutputError(f"{path}: {temporary.parent} is not a folder") from None
+            raise OutputError(f"{path}: {os.path.dirname(temporary)} is not a folder") from None
         except OSError as error:
             raise write_error(f"{path}: its folder cannot be written to", error) from None
         if sys.platform != "win32":
             with suppress(OSError):  # a file system without locks, where temporary files are not removed either
                 fcntl.flock(handle, fcntl.LOCK_EX)
-        if temporary.exists():
+        if os.path.exists(temporary):
             return handle
         os.close(handle)  # another process removed it as left over before it was locked
 
 
 @cache
-def _remove_left_over_once(folder: Path) -> None:
-    remove_left_over(folder)
+def _remove_left_over_once(folder: str) -> None:
+    remove_left_over(Path(folder))
 
 
 def remove_left_over(folder: Path) -> None:
@@ -138,7 +140,7 @@ def remove_left_over(folder: Path) -> None:
         return
     names: list[str] = []
     with suppress(OSError):  # writing to the folder will report the error
-        names = os.listdir(folder)  # noqa: PTH208 - a Path for each of many files is slow
+        names = os.listdir(folder)
     for name in names:
         if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
             with suppress(OSError):  # locked, gone, or another user's

@@ -34,7 +34,7 @@ def as_batch(images: object, shape: tuple[int, ...]) -> tuple[Stack, bool]:
     three channels.
     """
     if isinstance(images, np.ndarray):  # which needs none of the steps for lists
-        return _checked(np.asarray(images), shape)
+        return _checked(_to_pixels(images, shape), shape)
     items_at_once = fewer_if_larger(_ITEMS_AT_ONCE, math.prod(shape))
     return as_stack(images, "images", lambda part: _checked(_to_pixels(part, shape), shape), items_at_once)
 
@@ -52,6 +52,8 @@ def as_one(image: object, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _to_pixels(images: object, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return `images` as an array; lists of Python integers, which numpy makes int64, become uint8."""
+    if isinstance(images, np.ndarray):  # whose dtype decides
+        return np.asarray(images)
     mode = _MODES.get(_channels(shape), "")
     array = to_array(images, "images", lambda item: _require_mode(item, mode))
     if array.dtype.kind not in "iu" or not _are_python_integers(images):

@@ -90,9 +90,9 @@ def test_an_input_with_several_notes_is_converted_once(photos, images):
 
 def test_the_codec_of_many_files_has_one_thread_unless_the_environment_says_more(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert "threads=1>" in repr(open_codec(None, "int8", many_files=True))
+    assert "threads=1>" in repr(open_codec(None, "int8", beside_threads=True))
     monkeypatch.setenv(VARIABLE, "3")
-    assert "threads=3>" in repr(open_codec(None, "int8", many_files=True))
+    assert "threads=3>" in repr(open_codec(None, "int8", beside_threads=True))
 
 
 def test_one_file_of_all_inputs(photos, images, capfd):
@@ -231,7 +231,7 @@ def test_a_caller_that_stops_leaves_complete_files_and_no_threads(many, jobs, le
 
 def test_ctrl_c_is_raised_after_the_outcomes_of_the_current_files(many):
     outcomes = []
-    run = compress_files([many], recursive=True)
+    run = compress_files([many], recursive=True, jobs=2)
     run.on_progress = lambda handled: handled == 30 and signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         outcomes.extend(run)
@@ -272,9 +272,9 @@ def test_a_lack_of_threads_is_raised(many, monkeypatch):
     def refuse(_):
         raise RuntimeError("can't start new thread")
 
-    run = compress_files([many], recursive=True)
+    run = compress_files([many], recursive=True, jobs=2)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(ResourceError, match="cannot start a thread"):
+    with pytest.raises(ResourceError, match="cannot start 2 threads"):
         list(run)
     assert run.not_tried == COUNT
     assert list(many.glob("*.npy")) == []

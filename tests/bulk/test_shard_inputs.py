@@ -11,7 +11,8 @@ import pytest
 from fmae_edge import Codec
 from fmae_edge.bulk.shards import find, readers
 from fmae_edge.bulk.shards.job import compress_shards
-from fmae_edge.data.image_file import max_image_bytes, png_bytes
+from fmae_edge.data.image_file import png_bytes
+from fmae_edge.data.image_limits import max_image_bytes
 from fmae_edge.runtime.errors import InputError
 from tests.bulk.job_shards import payloads, statuses, write_parquet, write_tar
 

@@ -126,7 +126,7 @@ def test_the_version_does_not_need_typer(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("fmae-edge 0.")
 
 
-def test_compress_does_not_load_typer(tmp_path, images):
+def test_compress_of_a_plain_png_loads_neither_typer_nor_pillow(tmp_path, images):
     import subprocess
 
     from PIL import Image
@@ -134,7 +134,7 @@ def test_compress_does_not_load_typer(tmp_path, images):
     Image.fromarray(images[0]).save(tmp_path / "img.png")
     code = (
         "import sys\nfrom fmae_edge.cli import main\nsys.argv = ['fmae-edge', 'compress', 'img.png']\nmain()\n"
-        "print(*{'typer', 'rich', 'pydantic', 'torch'} & sys.modules.keys())"
+        "print(*{'typer', 'rich', 'pydantic', 'torch', 'PIL'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.startswith("img.png -> img.npy")

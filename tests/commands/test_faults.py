@@ -270,12 +270,13 @@ def test_without_threads_one_file_of_all_inputs_is_not_written(cli, folders, mon
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("threading.Thread.start", refuse)
-    done = cli("compress", "-r", "in", "-o", "all.npy")
+    done = cli("compress", "-r", "in", "-o", "all.npy", "--jobs", "2")
     assert done.returncode == 1
-    assert done.stderr.startswith("fmae-edge: cannot start a thread (can't start new thread): ")
+    assert done.stderr.startswith("fmae-edge: cannot start 2 threads (can't start new thread): ")
     assert "0 done, 2 skipped, 0 failed" in done.stderr  # no input is bad
     assert not (folders / "all.npy").exists()
-    assert cli("compress", "in/one/img.png").returncode == 0  # one file needs no other thread
+    assert cli("compress", "-r", "in", "-o", "all.npy").returncode == 0  # the default needs no other thread
+    assert cli("compress", "in/one/img.png", "--jobs", "2").returncode == 0  # nor does one file
     content = (folders / "in/one/img.png").read_bytes()
     # Standard input among files needs no other thread either: after Ctrl-C, that thread would wait for a key
     assert cli("compress", "-", "in/two/img.png", "-o", "out", stdin=content).returncode == 0

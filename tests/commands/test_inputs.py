@@ -5,6 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fmae_edge import Codec
 from fmae_edge.data.image_file import png_bytes
@@ -105,8 +106,15 @@ def test_a_file_that_is_larger_than_any_image_is_not_read(cli, folders):
     assert found(folders / "out") == ["img.npy"]
 
 
+def _add_a_chunk(path):
+    """Make a PNG one that Pillow opens: a plain one is read in another way."""
+    image = Image.open(path)
+    image.load()
+    image.save(path, dpi=(72, 72))
+
+
 def test_an_image_that_takes_too_much_memory_fails_alone(cli, folders, monkeypatch):
-    from fmae_edge.bulk import image_input
+    from fmae_edge.data import image_file
     from fmae_edge.data.image_file import load_image
 
     def load(content, where, size, channels, fit):
@@ -114,7 +122,8 @@ def test_an_image_that_takes_too_much_memory_fails_alone(cli, folders, monkeypat
             raise MemoryError
         return load_image(content, where, size, channels, fit)
 
-    monkeypatch.setattr(image_input, "load_image", load)
+    _add_a_chunk(folders / "in/one/img.png")
+    monkeypatch.setattr(image_file, "load_image", load)
     done = cli("compress", "-r", "in", "-o", "out")
     assert done.returncode == 1
     assert "fmae-edge: in/one/img.png: needs more memory than is available" in done.stderr
@@ -132,8 +141,10 @@ def test_a_lack_of_memory_in_pillow_is_not_reported_as_damage(cli, folders, monk
     def load(_):
         raise MemoryError
 
+    _add_a_chunk(folders / "in/one/img.png")
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
-    assert "in/one/img.png: needs more memory than is available" in cli("compress", "in/one/img.png").stderr
+    done = cli("compress", "-r", "in", "-o", "out")
+    assert "in/one/img.png: needs more memory than is available" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "*", "x" * 300 + "/*.png"])

@@ -118,6 +118,17 @@ def test_a_reader_that_ends_before_anything_is_written(tmp_path, picture, monkey
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize(("others", "code"), [([], 0), (["nowhere.png"], 1)])
+def test_everything_is_written_before_the_process_ends(tmp_path, picture, monkeypatch, others, code):
+    """It ends without Python's own exit, which would flush the streams."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    command = [sys.executable, "-m", "fmae_edge", "compress", "img.png", *others, "-o", "out/"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stdout.startswith("img.png -> out/img.npy")
+    assert (tmp_path / "out" / "img.npy").stat().st_size == 384
+
+
 def test_a_full_device_as_output():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([COMMAND, "info"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)

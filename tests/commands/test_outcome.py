@@ -14,7 +14,8 @@ from fmae_edge.bulk.pipeline import convert_files
 from fmae_edge.bulk.run import BulkRun, Outcome
 from fmae_edge.bulk.sources import Source
 from fmae_edge.commands.print_outcomes import convert_and_print, print_outcomes
-from fmae_edge.data.image_file import SUFFIXES, png_bytes
+from fmae_edge.data.image_file import png_bytes
+from fmae_edge.data.image_limits import SUFFIXES
 from fmae_edge.runtime.errors import DiskError
 from tests.commands.results import records, summary
 

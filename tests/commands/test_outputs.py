@@ -103,7 +103,7 @@ def test_every_input_of_a_joined_file_has_its_outcome(cli, folders, arguments, s
 
 
 def test_names_are_checked_before_images_are_read(cli, folders, monkeypatch):
-    monkeypatch.setattr("fmae_edge.bulk.image_input.load_image", None)
+    monkeypatch.setattr("fmae_edge.data.image_file.load_image", None)
     done = cli("compress", "in/one/img.png", "in/two/img.png", "-o", "all.fmae", "--names")
     assert done.returncode == 1
     assert "in/one/img.png and in/two/img.png: both would have the name 'img'" in done.stderr
@@ -155,7 +155,7 @@ def test_a_file_that_another_process_creates_meanwhile_is_skipped(cli, folders, 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_missing_folder_is_reported_before_files_are_read(cli, folders, monkeypatch, more):
-    monkeypatch.setattr("fmae_edge.bulk.image_input.load_image", None)
+    monkeypatch.setattr("fmae_edge.data.image_file.load_image", None)
     done = cli("compress", "-r", "in", "-o", "nowhere/all.npy", *more)
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: nowhere/all.npy: its folder nowhere does not exist")
@@ -222,7 +222,7 @@ def test_two_links_to_one_file_are_not_both_written(cli, folders, images):
 
 def test_a_link_whose_folder_is_missing_is_reported_before_files_are_read(cli, folders, monkeypatch):
     (folders / "all.npy").symlink_to("nowhere/all.npy")
-    monkeypatch.setattr("fmae_edge.bulk.image_input.load_image", None)
+    monkeypatch.setattr("fmae_edge.data.image_file.load_image", None)
     done = cli("compress", "-r", "in", "-o", "all.npy", "--force")
     assert done.returncode == 1
     assert done.stderr.startswith("fmae-edge: all.npy: ")

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from fmae_edge.data.image_checks import check_gif, check_jpeg
-from fmae_edge.data.image_file import load_image, max_image_bytes
+from fmae_edge.data.image_file import load_image
+from fmae_edge.data.image_limits import max_image_bytes
 from fmae_edge.data.tiff_check import check_exif, check_tiff
 from fmae_edge.runtime.errors import InputError
 from fuzz.hostile_images import (

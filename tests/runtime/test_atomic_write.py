@@ -47,7 +47,7 @@ def test_without_links_a_file_is_renamed(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     write_file(tmp_path / "x", b"content")
     assert (tmp_path / "x").read_bytes() == b"content"
     (tmp_path / "dangling").symlink_to("nowhere")

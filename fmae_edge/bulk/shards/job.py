@@ -14,7 +14,7 @@ from fmae_edge.bulk.shards.find import SUFFIX_OF, Kind, Shard, find_shards
 from fmae_edge.bulk.shards.readers import RowFiles
 from fmae_edge.bulk.shards.writers import JOB_FILE, is_temporary, job_of, remove_left_over_folders
 from fmae_edge.data.image_conversion import Fit
-from fmae_edge.data.image_file import SUFFIXES, max_image_bytes
+from fmae_edge.data.image_limits import SUFFIXES, max_image_bytes
 from fmae_edge.runtime.arguments import as_integer, require_choice
 from fmae_edge.runtime.atomic_write import remove_left_over
 from fmae_edge.runtime.engine.graphs import Precision

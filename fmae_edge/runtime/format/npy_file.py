@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -111,7 +112,12 @@ def _parse_header(content: bytes) -> _Header:
 
 def dump_latents(latents: NDArray[Any]) -> bytes:
     """Return the bytes of a .npy file of `latents`, which are the same on CPUs of either byte order."""
+    little = latents.astype(latents.dtype.newbyteorder("<"), copy=False)
+    return _header_of(little.shape, little.dtype.str) + little.tobytes()
+
+
+@lru_cache(16)  # the files of a run have the same header
+def _header_of(shape: tuple[int, ...], descr: str) -> bytes:
     stream = io.BytesIO()
-    little = np.ascontiguousarray(latents, latents.dtype.newbyteorder("<"))
-    npy.write_array(stream, little, allow_pickle=False)
+    npy.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
     return stream.getvalue()
