@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from fmae_edge.runtime.engine.cpus import available_cpus, cpu_name
+from fmae_edge.runtime.engine.cpu_model import cpu_name
+from fmae_edge.runtime.engine.cpus import available_cpus
 
 BATCH, EPOCH = 256, 60_000
 CHOSEN = "chosen"
