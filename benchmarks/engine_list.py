@@ -10,7 +10,9 @@ from engine_calls import TASKS, Calls, Engine, Material, UnavailableError, silen
 
 from fmae_edge.data.fashion_mnist import load_fashion_mnist
 from fmae_edge.runtime.bundle.bundle import DEFAULT_BUNDLE, read_bundle
+from fmae_edge.runtime.engine.cpu_model import dot_products
 from fmae_edge.runtime.engine.sessions import open_session
+from fmae_edge.runtime.engine.weight_zero_points import with_fast_zero_points
 
 CALIBRATION_IMAGES = 300
 
@@ -73,7 +75,8 @@ def _ours(material: Material, threads: int, images: np.ndarray, suffix: str) -> 
     calls: Calls = {}
     for task, part, values in (("encode", "encoder", images), ("decode", "decoder", material.latents)):
         name = f"{part}{suffix}.onnx"
-        session = open_session(files[name], name, threads)
+        graph = with_fast_zero_points(files[name], task == "encode", dot_products())  # as the codec loads it
+        session = open_session(graph, name, threads)
         (port,) = session.get_inputs()
         for key, x in slices(task, values):
             calls[key] = lambda session=session, feed={port.name: x}: session.run(None, feed)[0]
