@@ -32,7 +32,7 @@ PLATFORMS = $(DEV)/bin/python -m tests.platforms $(if $(PLATFORM_ROOTS),--roots 
 platforms: $(DEV)/installed
 	$(PLATFORMS) ci
 
-# The table of docs/platforms.md: every CPU that QEMU emulates and Debian supports. Half an hour.
+# The table of docs/platforms.md: every CPU that QEMU emulates and Debian supports: ten minutes.
 cpus: $(DEV)/installed
 	$(PLATFORMS) cpus
 

@@ -57,22 +57,30 @@ def check_for_ci(roots: Path, reference: Path) -> int:
 
 
 def check_every_cpu(roots: Path, reference: Path) -> int:
-    """Check every CPU, and print a table, each row when it is known. CPUs of one architecture share a root."""
+    """Check every CPU, as many at a time as this machine has, and print a table, each row when it is known.
+
+    CPUs of one architecture share a root file system, so they are checked one after another.
+    """
     write_reference(reference, images=256, qualities=(1, 5, 9))
-    failed = 0
     print(heading(), flush=True)
-    for cpu in CPUS:
-        try:
-            outcome = check_cpu(cpu, roots, reference)
-        except CannotRunError as error:
-            print(row_without_root(cpu, str(error)), flush=True)
-            failed += 1
-            continue
-        print(row(outcome), flush=True)
-        if outcome.problem:
-            print(f"{outcome.name}: {outcome.problem}", file=sys.stderr)
-            failed += 1
-    return 1 if failed else 0
+
+    def problems(architecture: str) -> int:
+        found = 0
+        for cpu in (each for each in CPUS if each.architecture == architecture):
+            try:
+                outcome = check_cpu(cpu, roots, reference)
+            except CannotRunError as error:
+                print(row_without_root(cpu, str(error)), flush=True)
+                found += 1
+                continue
+            print(row(outcome), flush=True)
+            if outcome.problem:
+                print(f"{outcome.name}: {outcome.problem}", file=sys.stderr)
+                found += 1
+        return found
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return 1 if sum(pool.map(problems, dict.fromkeys(cpu.architecture for cpu in CPUS))) else 0
 
 
 if __name__ == "__main__":

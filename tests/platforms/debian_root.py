@@ -87,7 +87,9 @@ class Root(NamedTuple):
         python = ["/usr/bin/python3", *arguments]
         if self.emulated or cpu:
             emulator = _emulator(self.machine)
-            shutil.copy(emulator, self.folder / emulator.name)
+            copy = self.folder / emulator.name
+            copy.unlink(missing_ok=True)  # a running program cannot be overwritten
+            shutil.copy(emulator, copy)
             options = ["-cpu", cpu] if cpu else []
             command = ["chroot", folder, f"/{emulator.name}", *options, *python]
         else:
