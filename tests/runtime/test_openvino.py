@@ -110,6 +110,12 @@ def test_a_device_that_is_missing_is_an_error_not_the_cpu(images):
         codec.encode(images[:1])
 
 
+@pytest.mark.parametrize("providers", [[(NAME, {"device_type": "gpu"})], ["cpu", "openvino"]])
+def test_a_provider_that_runs_nothing_is_an_error(images, providers):
+    with pytest.raises(FmaeError, match=f"encoder.fp32.onnx: onnxruntime runs all of it on CPU.*{NAME}.*CPU last"):
+        Codec(providers=providers).encode(images[:1])
+
+
 def test_an_unknown_option_is_named(images):
     codec = Codec(providers=[(NAME, {"nonsense": 1})])
     with pytest.raises(FmaeError, match="cannot be loaded by onnxruntime .* with providers=.*option: nonsense"):

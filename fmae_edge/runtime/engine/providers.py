@@ -1,6 +1,7 @@
 """Execution providers of onnxruntime: the names that users give, and whether each is installed and really used.
 
 onnxruntime drops a provider that is missing or cannot start, and runs on the CPU instead. Here both are errors.
+So is a provider that starts but runs nothing, as OpenVINO's does for a device type that it does not know.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ Providers = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 ProvidersLike = Sequence[str | tuple[str, Mapping[str, Any]]] | Providers | None
 
 CPU = "CPUExecutionProvider"
+# The method of a session that says which provider runs each part of it, and the setting that it needs
+RUNNERS, RECORD_RUNNERS = "get_provider_graph_assignment_info", "session.record_ep_graph_assignment_info"
 _SUFFIX = "executionprovider"
 _OTHER_NAMES = {"directml": "dml"}
 # Packages that bring a provider, by its short name. Each replaces the package onnxruntime
@@ -55,7 +58,7 @@ def _name_and_options(provider: object) -> tuple[str, tuple[tuple[str, str], ...
     return name, tuple((str(key), str(value)) for key, value in options.items())
 
 
-def runs_on_cpu(providers: Providers) -> bool:
+def runs_on_cpu(providers: Sequence[tuple[str, object]]) -> bool:
     """Return whether the graphs run on onnxruntime's own CPU provider alone, as they do by default."""
     return all(_short(name) == _short(CPU) for name, _ in providers)
 
@@ -99,7 +102,10 @@ def for_session(ort: ModuleType, providers: Providers, threads: int) -> list[tup
 
 
 def require_used(session: "InferenceSession", providers: Sequence[tuple[str, dict[str, str]]], where: str) -> None:
-    """Raise FmaeError if onnxruntime could not start a provider for this session; `where` names its graph."""
+    """Raise FmaeError if onnxruntime could not start a provider for this session, or runs all of it on the CPU.
+
+    `where` names its graph. Before 1.24, onnxruntime does not tell which provider runs what.
+    """
     used = session.get_providers()
     for name, _ in providers:
         if name not in used:
@@ -107,3 +113,11 @@ def require_used(session: "InferenceSession", providers: Sequence[tuple[str, dic
                 f"{where}: onnxruntime could not start {name} on this machine and fell back to {', '.join(used)}; "
                 "what it printed to stderr says why"
             )
+    if runs_on_cpu([(name, ()) for name, _ in providers]) or not hasattr(session, RUNNERS):
+        return
+    if all(part.ep_name == CPU for part in getattr(session, RUNNERS)()):
+        names = ", ".join(f"{name} {options or ''}".strip() for name, options in providers)
+        raise FmaeError(
+            f"{where}: onnxruntime runs all of it on {CPU}, with providers {names}: check their options, and name "
+            "the CPU last"
+        )

@@ -8,7 +8,7 @@ import time
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, cast
 
-from fmae_edge.runtime.engine.providers import Providers, for_session, require_used, runs_on_cpu
+from fmae_edge.runtime.engine.providers import RECORD_RUNNERS, Providers, for_session, require_used, runs_on_cpu
 from fmae_edge.runtime.errors import BundleError, FmaeError, ResourceError, lacks_resources
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def open_session(
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     chosen = for_session(ort, providers, threads)
+    if not runs_on_cpu(providers):
+        options.add_session_config_entry(RECORD_RUNNERS, "1")
     try:
         # The fallback would try the same provider again and print the error that is raised
         session = ort.InferenceSession(model, options, providers=chosen, enable_fallback=0)

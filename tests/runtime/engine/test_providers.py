@@ -115,6 +115,19 @@ def test_a_provider_that_is_used_is_accepted_beside_the_cpu():
         require_used(session, [("OpenVINOExecutionProvider", {}), ("CUDAExecutionProvider", {})], "it")
 
 
+def test_a_provider_that_starts_but_runs_nothing_is_an_error():
+    session = types.SimpleNamespace(get_providers=lambda: ["CoreMLExecutionProvider", "CPUExecutionProvider"])
+    asked = [("CoreMLExecutionProvider", {"device": "x"}), ("CPUExecutionProvider", {})]
+    require_used(session, asked, "it")  # an older onnxruntime does not tell
+    runners = [types.SimpleNamespace(ep_name="CPUExecutionProvider")]
+    session.get_provider_graph_assignment_info = lambda: runners
+    with pytest.raises(FmaeError, match="it: onnxruntime runs all of it on CPU.* CoreML.*'device': 'x'.*CPU last"):
+        require_used(session, asked, "it")
+    require_used(session, asked[1:], "it")
+    runners.append(types.SimpleNamespace(ep_name="CoreMLExecutionProvider"))
+    require_used(session, asked, "it")
+
+
 def test_codecs_with_a_provider_code_as_others_and_can_be_pickled(images):
     expected = Codec(precision="fp32").compress_batch(images[:9])
     of_folder = Codec(precision="fp32", providers=["cpu"])
