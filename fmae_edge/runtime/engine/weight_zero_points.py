@@ -1,7 +1,7 @@
 """Choose the zero points of int8 weights by the CPU, so that onnxruntime takes its faster kernels.
 
 onnxruntime has special kernels for convolutions whose weights have the zero point 0. With another one it
-multiplies matrices, which is faster for dense layers, and for all layers of an encoder if the CPU has AMX.
+multiplies matrices, which is faster for the dense layers of decoders, and for encoders if the CPU has AMX.
 Subtracting 1 from the weights and from their zero point changes no result if sums have 32 bits, as on CPUs with
 VNNI or AMX.
 `python benchmarks/weight_zero_points.py` measures both.
@@ -14,13 +14,14 @@ import numpy as np
 
 from fmae_edge.runtime.bundle.onnx_file import MICROSOFT, read_graph
 
-_SUMS_OF_32_BITS = {"avx_vnni", "avx512_vnni", "amx_int8"}
+_AMX = {"amx_int8"}
+_VNNI_OR_AMX = {"avx_vnni", "avx512_vnni"} | _AMX
 _LOWEST = -128
 
 
 def with_fast_zero_points(model: bytes, is_encoder: bool, dot_products: Collection[str]) -> bytes:
     """Return a checked graph with the zero points for a CPU that has these `dot_products`, named as in `cpus`."""
-    if not _SUMS_OF_32_BITS.intersection(dot_products):
+    if not (_AMX if is_encoder else _VNNI_OR_AMX).intersection(dot_products):
         return model
     changed = bytearray(model)
     graph = read_graph(changed)
@@ -29,8 +30,7 @@ def with_fast_zero_points(model: bytes, is_encoder: bool, dot_products: Collecti
         if node.operator != f"{MICROSOFT}.QLinearConv":
             continue
         names = node.inputs[3], node.inputs[5]  # weights and their zero points
-        is_dense = graph.constants[names[0]].shape[2:] == (1, 1)
-        if is_dense or (is_encoder and "amx_int8" in dot_products):
+        if is_encoder or graph.constants[names[0]].shape[2:] == (1, 1):  # 1x1 is a dense layer
             weights, zero_points = (np.frombuffer(graph.constants[name].data, np.int8) for name in names)
             alone = all(readers[name] == 1 for name in names)  # another operator would read changed numbers
             if alone and min(weights.min(), zero_points.min()) > _LOWEST:
