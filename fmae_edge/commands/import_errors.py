@@ -22,9 +22,11 @@ _MISSING_LIBRARY = ": cannot open shared object file"
 
 
 def missing_package(error: BaseException) -> str | None:
-    """Return the sentence for a package of an extra that is not installed, None for other errors."""
+    """Return the sentence for numpy or a package of an extra that is not installed, None for other errors."""
     if not isinstance(error, ModuleNotFoundError):
         return None
+    if error.name == "numpy":  # after pip install --no-deps
+        return "numpy is not installed: pip install numpy, or see docs/platforms.md where pip finds none"
     extra = EXTRAS_OF_PACKAGES.get((error.name or "").partition(".")[0])
     if extra is None:
         return None

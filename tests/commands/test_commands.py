@@ -159,3 +159,15 @@ def test_a_missing_package_is_reported_with_the_extra_to_install(tmp_path):
             f"as in pip install '.[{extra}]' in a clone\n"
         )
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", [["compress", "img.png"], ["info", "img.fmae"], ["doctor"], ["train"]])
+def test_a_missing_numpy_is_reported_with_the_command_to_install_it(tmp_path, arguments):
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "from fmae_edge.cli import main\n"
+        f"sys.argv = ['fmae-edge', *{arguments}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("fmae-edge: numpy is not installed: pip install numpy")

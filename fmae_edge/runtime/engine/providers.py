@@ -37,16 +37,25 @@ _PACKAGES = {
 def as_providers(providers: object) -> Providers:
     """Return the names and options of providers, in their order; none for None.
 
-    Raises ArgumentError unless `providers` is a sequence of names and of pairs (name, options).
+    Raises ArgumentError unless `providers` is a sequence of names and of pairs (name, options), each name once.
     """
     if providers is None:
         return ()
     if isinstance(providers, list | tuple):
         found = [_name_and_options(provider) for provider in providers]
-        if None not in found:
-            return tuple(each for each in found if each is not None)
+        checked = tuple(each for each in found if each is not None)
+        if len(checked) == len(found):
+            _require_once([_short(name) for name, _ in checked])
+            return checked
     example = "a list of names or (name, options), as in ['OpenVINOExecutionProvider']"
     raise ArgumentError("providers", f"is {shown(providers)}; expected {example}")
+
+
+def _require_once(names: Sequence[str]) -> None:
+    """Raise ArgumentError for a name that occurs twice: onnxruntime would ignore the options of the second."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ArgumentError("providers", f"contains {shown(name)} twice; name each provider once")
 
 
 def _name_and_options(provider: object) -> tuple[str, tuple[tuple[str, str], ...]] | None:

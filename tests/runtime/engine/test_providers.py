@@ -58,6 +58,12 @@ def test_anything_else_is_refused_in_one_sentence(bad):
         Codec(providers=bad)
 
 
+def test_a_provider_is_named_once():
+    for twice in (["cuda", "cuda"], ["CUDAExecutionProvider", "cpu", ("cuda", {"device_id": 1})]):
+        with pytest.raises(InputError, match="providers contains 'cuda' twice"):
+            Codec(providers=twice)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
