@@ -110,14 +110,17 @@ def as_expected_id(expect_id: object) -> str | None:
     raise InputError(f"expect_id is {shown(expect_id)}; expected a bundle id, or the SHA-256 of manifest.json")
 
 
-def read_bundle(path: Path, only: Collection[str] | None = None, expect_id: str | None = None) -> Bundle:
-    """Read the bundle in folder `path` and check all of its files, or those whose names are in `only`.
+def read_bundle(
+    folder: str | os.PathLike[str], only: Collection[str] | None = None, expect_id: str | None = None
+) -> Bundle:
+    """Read the bundle in `folder` and check all of its files, or those whose names are in `only`.
 
     `expect_id` is the bundle id, which covers everything that affects decoding, or the SHA-256 of manifest.json.
 
     Raises BundleError if a file is missing, does not match the manifest, is larger or needs more resources than
     images of this size justify, or if the bundle is not that of `expect_id`.
     """
+    path = Path(folder)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)  # from 3.14 on, is_dir() hides every error
     except (FileNotFoundError, NotADirectoryError):

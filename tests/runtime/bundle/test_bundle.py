@@ -372,6 +372,10 @@ def reshaping_graph(shape):
     return model.SerializeToString()
 
 
+def test_the_folder_may_be_text(bundle):
+    assert read_bundle(str(bundle)).sha256 == read_bundle(bundle).sha256
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [((-1, 1, 8, 8), r"returns an array of shape \(2, 1, 8, 8\)"), ((-1, 1, 7, 28), "fails in onnxruntime")],
