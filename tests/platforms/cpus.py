@@ -92,16 +92,16 @@ def check_cpu(cpu: Cpu, roots: Path, reference: Path) -> CpuOutcome:
     root = make_root(roots, cpu.architecture, packages, _RELEASES)
     root.install(["pytest", *(["numpy", "onnxruntime"] if cpu.wheels else [])])
     root.copy_repository()
-    (root.folder / "work/reference.npz").write_bytes(reference.read_bytes())
+    (root.folder / "code/reference.npz").write_bytes(reference.read_bytes())
     problems = []
     pytest = ("-m", "pytest", "-q", "--noconftest", "--import-mode=importlib", "-p", "no:cacheprovider")
-    golden = root.run_python([*pytest, f"/work/{_GOLDEN_TESTS}"], cpu.model)
+    golden = root.run_python([*pytest, f"/code/{_GOLDEN_TESTS}"], cpu.model)
     if golden.returncode:
         problems.append(f"the golden tests fail: {golden.stdout}{golden.stderr}")
     imported = root.run_python(["-c", "import onnxruntime"], cpu.model)
     without = f"onnxruntime cannot be loaded: {_last_line(imported.stderr)}" if imported.returncode else ""
     graphs = () if without else ("--graphs",)
-    done = root.run_python(["/work/tests/platforms/compare.py", "/work/reference.npz", *graphs], cpu.model)
+    done = root.run_python(["/code/tests/platforms/compare.py", "/code/reference.npz", *graphs], cpu.model)
     facts: dict[str, Any] = {}
     if done.returncode:
         problems.append(f"compare.py fails: {done.stderr}")

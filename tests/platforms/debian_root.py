@@ -60,10 +60,10 @@ class Root(NamedTuple):
         done.write_text(wanted)
 
     def copy_repository(self) -> None:
-        """Put the code and the tests of this repository into its folder /work."""
-        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        """Put the code and the tests of this repository into its folder /code."""
+        shutil.rmtree(self.folder / "code", ignore_errors=True)
         for name in _COPIED:
-            source, copy = REPOSITORY / name, self.folder / "work" / name
+            source, copy = REPOSITORY / name, self.folder / "code" / name
             copy.parent.mkdir(exist_ok=True)
             if source.is_dir():
                 shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -71,7 +71,7 @@ class Root(NamedTuple):
                 shutil.copy(source, copy)
 
     def run_python(self, arguments: Sequence[str], cpu: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run its Python in /work on one thread, on the model `cpu` of QEMU if given. Never raises for its errors.
+        """Run its Python in /code on one thread, on the model `cpu` of QEMU if given. Never raises for its errors.
 
         A native root sees this machine's /proc and /dev; an emulated one does not, because onnxruntime crashes if
         /proc describes another kind of CPU.
@@ -79,7 +79,7 @@ class Root(NamedTuple):
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": "/tmp",
-            "PYTHONPATH": "/work:/site",
+            "PYTHONPATH": "/code:/site",
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
         }

@@ -42,8 +42,8 @@ def check_python(python: Python, roots: Path) -> PythonOutcome:
     packages = requirements(python.oldest_packages)
     root.install([*packages, *_TOOLS])
     root.copy_repository()
-    options = ("-q", "-p", "no:cacheprovider", "--rootdir=/work", "-c", "/work/pyproject.toml")
-    done = root.run_python(["-m", "pytest", *options, f"--ignore=/work/{_LEFT_OUT}", f"/work/{_TESTS}"])
+    options = ("-q", "-p", "no:cacheprovider", "--rootdir=/code", "-c", "/code/pyproject.toml")
+    done = root.run_python(["-m", "pytest", *options, f"--ignore=/code/{_LEFT_OUT}", f"/code/{_TESTS}"])
     lines = done.stdout.strip().splitlines() or [""]
     problem = f"{done.stdout}{done.stderr}" if done.returncode else ""
     name = f"Python {root.python} with {', '.join(packages)}"
