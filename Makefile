@@ -22,7 +22,7 @@ test: $(DEV)/installed $(if $(NPM),$(JS)/installed)
 	$(DEV)/bin/python -m pytest -n 2 --dist loadfile
 	$(if $(NPM),cd js && npm test --silent,@echo "Node 20.16 or npm is missing: the JavaScript was not tested")
 
-# Memory at a large scale, parity on all test images and other tests of more than ten seconds.
+# The commands of the README, memory at a large scale, parity on all test images and other tests of many seconds.
 slow: $(DEV)/installed
 	$(DEV)/bin/python -m pytest -m slow -n 2
 

@@ -58,6 +58,7 @@ def test_outputs_are_compared_without_numbers_and_ids():
     assert shape("3 done") != shape("3 failed")
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme_run_as_printed_up_to_the_training(tmp_path):
     run_blocks = script("run_blocks")
     page = (REPOSITORY / "README.md").read_text().split("## Train and export")[0]

@@ -235,6 +235,7 @@ def test_results_that_cannot_be_written_are_errors_in_a_sentence(shards, tmp_pat
     assert outcomes["a.parquet"].error == f"{tmp_path}/out/a: cannot be written (Not a directory)"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_shard(tmp_path, images):
     """A row group of 20 batches needs little more than one of 2."""
     for name, batches in (("small", 2), ("large", 20)):

@@ -336,6 +336,7 @@ def test_fashion_mnist_is_the_default_and_stays_as_it_is(fashion_mnist):
         find_image_data({}, ["a", "b"])
 
 
+@pytest.mark.slow
 @needs_data
 def test_fashion_mnist_in_another_size_keeps_its_own_test_images():
     found = load("fashion-mnist", size=(8, 8), fit="resize")

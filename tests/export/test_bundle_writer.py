@@ -41,6 +41,7 @@ def sha256_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_written_bundle_has_its_figures(export, tmp_path, images):
     # Calibrated on 100 images, it may miss the gate by a little
     manifest, parity = export(CHECKPOINT, allow_parity_loss=True)

@@ -166,6 +166,7 @@ def megabytes_beside(calls, bundle, precision, count, **environment):
     return {call: float(megabytes) for call, megabytes in map(str.split, done.stdout.splitlines())}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's count of memory")
 def test_memory_apart_from_input_and_result_does_not_grow_with_the_number_of_images(bundle):
     graphs = fast_graphs()

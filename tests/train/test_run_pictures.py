@@ -103,6 +103,7 @@ def test_curves_are_drawn_again_every_epoch(tmp_path, tensors):
         assert (picture.format, *picture.size) == ("PNG", 1080, 432)
 
 
+@pytest.mark.slow
 def test_of_many_epochs_some_are_drawn_and_always_the_last(tmp_path, tensors):
     keys = ("train_loss", "test_mse", "test_psnr_pooled", "test_psnr_per_image")
     metrics = [{"epoch": epoch, **dict.fromkeys(keys, 0.1 / epoch)} for epoch in range(1, 34)]
