@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from fmae_edge.runtime.extras import what_to_install
+
 # Packages that a command imports, and the extras that install them
 EXTRAS_OF_PACKAGES = {
     **dict.fromkeys(("typer", "rich", "PIL"), "cli"),
@@ -33,7 +35,7 @@ def missing_package(error: BaseException) -> str | None:
     command = "".join(sys.argv[1:2])
     wanted = "export" if command == "parity" else command
     extra = wanted if wanted in extra.split(",") else extra
-    return f"this needs {error.name}: install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
+    return what_to_install(error, extra)
 
 
 def missing_library(causes: Iterable[BaseException]) -> str | None:

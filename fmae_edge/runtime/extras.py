@@ -13,9 +13,9 @@ def needs_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"this needs {error.name}: install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a "
-            "clone",
-            name=error.name,
-            path=error.path,
-        ) from error
+        raise ModuleNotFoundError(what_to_install(error, extra), name=error.name, path=error.path) from error
+
+
+def what_to_install(error: ModuleNotFoundError, extra: str) -> str:
+    """Return the sentence for a package of `extra` that is missing."""
+    return f"this needs {error.name}: install fmae-edge with [{extra}], as in pip install '.[{extra}]' in a clone"
